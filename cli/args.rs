@@ -1,0 +1,199 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::Styles;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use e_pigeon_core::Destination;
+
+use crate::address::Address;
+use crate::limits::Limits;
+use crate::value::Pair;
+
+/// Sends messages to whoever a session's attributes match: once, in order, answered
+#[derive(Debug, Parser)]
+#[command(name = "e-pigeon", version, styles = Styles::plain(), disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// Tell more on stderr; twice for all details
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+    Listen(Listen),
+    Send(Box<Send>),
+}
+
+/// Run a broker
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 picks one. May be given several times
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999", value_parser = Address::parse_listen)]
+    pub(crate) listen: Vec<Address>,
+    /// Print the addresses as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// What every client can be told.
+#[derive(Debug, Args)]
+pub(crate) struct Client {
+    /// The broker: [tcp:]HOST:PORT
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
+    pub(crate) connect: Address,
+    /// Be the client whose UUID and secret are in this file, which is made where it is missing. Its session stays
+    /// when the program ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// An attribute of the session. May be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = Pair::parse_attribute)]
+    pub(crate) set: Vec<Pair>,
+}
+
+/// Print each message that comes
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End each message with a NUL instead of a newline
+    #[arg(short = '0')]
+    pub(crate) nul: bool,
+    /// Print a JSON object for each message
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Send messages, and wait until they have arrived
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// For whom: a UUID, everyone, key=value,key2=value2 (all of them), any:key=value,key2=value2
+    #[arg(long, value_name = "DEST", value_parser = crate::destination::parse)]
+    pub(crate) to: Destination,
+    /// When a message is done
+    #[arg(long, value_name = "WHEN", default_value = "delivered")]
+    pub(crate) until: Until,
+    /// How long a message may wait for its recipients
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    pub(crate) expire: Duration,
+    /// How long this program may take altogether
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) give_up_after: Option<Duration>,
+    /// The lines of stdin end with a NUL instead of a newline
+    #[arg(short = '0')]
+    pub(crate) nul: bool,
+    /// Print a JSON object for each message when it is done
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What to send; without it, each line of stdin is a message
+    #[arg(value_name = "MESSAGE")]
+    pub(crate) messages: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Until {
+    /// When all recipients have confirmed it
+    Delivered,
+    /// When the broker has it
+    Accepted,
+}
+
+impl From<Until> for e_pigeon_core::Until {
+    fn from(until: Until) -> Self {
+        match until {
+            Until::Delivered => Self::Delivered,
+            Until::Accepted => Self::Accepted,
+        }
+    }
+}
+
+/// Reads a duration such as `500ms`, `2s` or `1h`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "not a duration, for example 500ms, 2s or 1h".into())
+}
+
+/// What is wrong with a command line, in one line.
+pub(crate) fn in_one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let told = text.strip_prefix("error: ").unwrap_or(&text);
+    // What follows is the usage, which --help shows too.
+    let told = told.split("\n\nUsage:").next().unwrap_or_default();
+    let told = told.split("\n\nFor more information").next().unwrap_or_default();
+    let mut line = String::new();
+    for part in told.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(part);
+    }
+    line.push_str(" (--help tells more)");
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(arguments: &[&str]) -> String {
+        let error = Arguments::try_parse_from(arguments).expect_err("wrong on purpose");
+        assert!(error.use_stderr());
+        in_one_line(&error)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_are_one_line_and_show_what_to_do() {
+        for arguments in [
+            &["e-pigeon", "send"][..],
+            &["e-pigeon", "send", "--to", "bob", "x"],
+            &["e-pigeon", "send", "--to", "everyone", "--expire", "soon", "x"],
+            &["e-pigeon", "listen", "--connect", "unix:/tmp/x"],
+            &["e-pigeon", "listen", "--set", "Name=x"],
+            &["e-pigeon", "listen", "--count", "0"],
+            &["e-pigeon", "serve", "--keep-alive", "1"],
+            &["e-pigeon", "fly"],
+        ] {
+            let line = wrong(arguments);
+            assert!(!line.contains('\n') && !line.starts_with("error"), "{line}");
+            assert!(line.ends_with("(--help tells more)"), "{line}");
+        }
+        assert!(wrong(&["e-pigeon", "send", "x"]).contains("--to"));
+        assert!(wrong(&["e-pigeon", "send", "--to", "bob", "x"]).contains("name=alice"));
+        assert!(wrong(&["e-pigeon", "listen", "--connect", "unix:/x"]).contains("tcp: addresses only"));
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        assert!(parse_duration("1").is_err());
+        assert!(parse_duration("-1s").is_err());
+    }
+
+    #[test]
+    fn messages_may_be_any_bytes_and_options_may_come_last() {
+        let arguments = Arguments::try_parse_from(["e-pigeon", "send", "one", "", "--to", "everyone", "-v"])
+            .expect("right");
+        let Command::Send(send) = arguments.command else { panic!("not send") };
+        assert_eq!(send.messages, ["one", ""]);
+        assert_eq!(arguments.verbose, 1);
+    }
+}

@@ -1,0 +1,124 @@
+//! The limits of a broker as options, each with its name in the config.
+
+use std::time::Duration;
+
+use clap::Args;
+use e_pigeon_core::{BrokerConfig, ConfigError};
+
+use crate::args::parse_duration;
+use crate::failure::Failure;
+
+/// Declares an option for each field, and how they get into the config.
+macro_rules! limits {
+    ($($(#[$about:meta])* $name:ident: $type:ty, $value:literal, $parse:expr;)*) => {
+        /// One option for each limit of [`BrokerConfig`]; what is not given keeps its default.
+        #[derive(Debug, Args)]
+        #[command(next_help_heading = "Limits")]
+        pub(crate) struct Limits {
+            $($(#[$about])* #[arg(long, value_name = $value, value_parser = $parse)] $name: Option<$type>,)*
+        }
+
+        impl Limits {
+            /// The config that these options make.
+            pub(crate) fn config(&self) -> BrokerConfig {
+                let mut config = BrokerConfig::default();
+                $(if let Some(value) = self.$name { config.$name = value; })*
+                config
+            }
+        }
+    };
+}
+
+limits! {
+    /// Links open at a time
+    max_links: u32, "N", number::<u32>;
+    /// Sessions, connected or away
+    max_sessions: u32, "N", number::<u32>;
+    /// Attributes of a session
+    max_attributes: u8, "N", number::<u8>;
+    /// The largest payload
+    max_payload: u32, "SIZE", size::<u32>;
+    /// Messages in flight in the whole broker
+    max_messages: u32, "N", number::<u32>;
+    /// Memory for the payloads of the whole broker
+    max_message_bytes: u64, "SIZE", size::<u64>;
+    /// Messages that wait for somebody who matches, or for recipients to come back
+    max_held: u32, "N", number::<u32>;
+    /// Messages in the queue of a session
+    queue_messages: u32, "N", number::<u32>;
+    /// Payloads in the queue of a session
+    queue_bytes: u64, "SIZE", size::<u64>;
+    /// Messages that a client may send ahead of their acknowledgement
+    window_messages: u32, "N", number::<u32>;
+    /// Payloads that a client may send ahead of their acknowledgement
+    window_bytes: u32, "SIZE", size::<u32>;
+    /// Receipts that may wait for a sender before it has to pause
+    receipt_backlog: u32, "N", number::<u32>;
+    /// The longest time that a message may wait for its recipients
+    max_time_to_live: Duration, "TIME", parse_duration;
+    /// How often a link gives a sign of life
+    keep_alive: Duration, "TIME", parse_duration;
+    /// How long a session stays while its client is away
+    session_ttl: Duration, "TIME", parse_duration;
+    /// How long a new broker waits for the clients of the one before
+    settle: Duration, "TIME", parse_duration;
+    /// How long a client may take to say hello
+    handshake_timeout: Duration, "TIME", parse_duration;
+    /// How long the news that a message was accepted may wait for its receipt
+    accept_delay: Duration, "TIME", parse_duration;
+}
+
+/// Says which option is to blame for a config that makes no sense.
+pub(crate) fn explain(error: ConfigError) -> Failure {
+    let option = |name: &str| format!("--{}", name.replace('_', "-"));
+    match error {
+        ConfigError::TooSmall(name) => {
+            Failure::usage(format_args!("{} is too small, give more", option(name)))
+        }
+        ConfigError::TooLarge(name) => {
+            Failure::usage(format_args!("{} is too large, give less", option(name)))
+        }
+        other => Failure::usage(other),
+    }
+}
+
+/// Reads a number.
+fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let value: Option<u64> = text.parse().ok();
+    value.and_then(|value| value.try_into().ok()).ok_or("not a number that fits, for example 1000".into())
+}
+
+/// Reads a number of bytes, such as `65536`, `64KiB`, `1MiB` or `1GiB`.
+fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let wrong = || "not a size that fits, for example 65536, 64KiB, 1MiB or 1GiB".to_owned();
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let (digits, unit) = units
+        .iter()
+        .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|digits| (digits, *unit)))
+        .unwrap_or((text, 1_u64));
+    let bytes = digits.parse::<u64>().ok().and_then(|digits| digits.checked_mul(unit)).ok_or_else(wrong)?;
+    bytes.try_into().map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_numbers() {
+        assert_eq!(size::<u32>("65536"), Ok(65_536));
+        assert_eq!(size::<u32>("64KiB"), Ok(65_536));
+        assert_eq!(size::<u64>("8GiB"), Ok(8 << 30));
+        for text in ["", "KiB", "1kb", "-1", "1.5MiB", "4GiB"] {
+            assert!(size::<u32>(text).is_err(), "{text}");
+        }
+        assert_eq!(number::<u8>("16"), Ok(16));
+        assert!(number::<u8>("256").is_err());
+    }
+
+    #[test]
+    fn a_bad_limit_is_told_by_its_option() {
+        let failure = explain(ConfigError::TooSmall("max_links"));
+        assert_eq!((failure.code, failure.line.as_str()), (2, "--max-links is too small, give more"));
+    }
+}

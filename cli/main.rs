@@ -1,0 +1,57 @@
+//! `e-pigeon`: a message broker and its clients on the command line.
+
+mod address;
+mod args;
+mod destination;
+mod failure;
+mod identity;
+mod limits;
+mod lines;
+mod listen;
+mod logging;
+mod report;
+mod send;
+mod serve;
+mod session;
+mod signals;
+mod tally;
+mod value;
+
+use std::io::Write;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+use crate::failure::Failure;
+
+fn main() {
+    let code = match run() {
+        Ok(code) => code,
+        Err(failure) => {
+            report::line(format_args!("error: {}", failure.line));
+            failure.code
+        }
+    };
+    // A thread may be waiting for input that never comes, so the program does not wait for it.
+    let _ = std::io::stdout().flush();
+    std::process::exit(i32::from(code));
+}
+
+/// Does what the command line says, and returns the exit code.
+fn run() -> Result<u8, Failure> {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => return Err(Failure::usage(args::in_one_line(&error))),
+        Err(help) => {
+            // Help that nobody reads is no error.
+            let _ = help.print();
+            return Ok(0);
+        }
+    };
+    logging::start(arguments.verbose)?;
+    match arguments.command {
+        Command::Serve(serve) => serve::run(&serve),
+        Command::Listen(listen) => listen::run(&listen),
+        Command::Send(send) => send::run(*send),
+    }
+}

@@ -1,0 +1,167 @@
+//! Attribute values and `key=value` pairs as they stand on the command line.
+
+use e_pigeon_core::{Attributes, Value};
+
+/// A value that owns its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owned {
+    Bool(bool),
+    Int(i64),
+    Str(String),
+}
+
+impl Owned {
+    /// Reads a whole text: `true`, `false`, an integer, `"…"`, and anything else is a string as it stands.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with('"') {
+            let (value, rest) = quoted(text)?;
+            if !rest.is_empty() {
+                return Err(format!("{rest:?} follows the closing quote"));
+            }
+            return Ok(Self::Str(value));
+        }
+        Ok(match text {
+            "true" => Self::Bool(true),
+            "false" => Self::Bool(false),
+            _ => integer(text).map_or_else(|| Self::Str(text.to_owned()), Self::Int),
+        })
+    }
+
+    /// The value as the protocol knows it.
+    pub(crate) fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Int(value) => Value::Int(*value),
+            Self::Str(value) => Value::Str(value),
+        }
+    }
+}
+
+/// A key and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) key: String,
+    pub(crate) value: Owned,
+}
+
+impl Pair {
+    /// Reads `KEY=VALUE`, where the value goes to the end, and holds it against the limits of attributes.
+    pub(crate) fn parse_attribute(text: &str) -> Result<Self, String> {
+        let example = "for example name=alice or level=3";
+        let (key, value) = text.split_once('=').ok_or(format!("no equals sign, {example}"))?;
+        let pair = Self { key: key.to_owned(), value: Owned::parse(value)? };
+        Attributes::new().set(key, pair.value.as_value()).map_err(|error| format!("{error}, {example}"))?;
+        Ok(pair)
+    }
+
+    /// Reads `key=value,key2=value2`, where a comma or an equals sign belongs into quotes.
+    pub(crate) fn parse_list(text: &str) -> Result<Vec<Self>, String> {
+        let mut pairs = Vec::new();
+        let mut left = text;
+        loop {
+            let (key, after) = left.split_once('=').ok_or(format!("{left:?} has no equals sign"))?;
+            let (value, rest) = if after.starts_with('"') {
+                let (value, rest) = quoted(after)?;
+                (Owned::Str(value), rest)
+            } else {
+                let end = after.find([',', '=']).unwrap_or(after.len());
+                (Owned::parse(&after[..end])?, &after[end..])
+            };
+            pairs.push(Self { key: key.to_owned(), value });
+            if rest.is_empty() {
+                return Ok(pairs);
+            }
+            left = rest
+                .strip_prefix(',')
+                .ok_or(format!("{rest:?} follows a value; a comma or = belongs into quotes"))?;
+        }
+    }
+}
+
+/// Reads `0` or `-?[1-9][0-9]*` as far as it fits; anything else is no integer.
+fn integer(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    if plain || text == "0" { text.parse().ok() } else { None }
+}
+
+/// Reads a string in quotes from the front of `text`, and returns what follows it too.
+fn quoted(text: &str) -> Result<(String, &str), String> {
+    let mut value = String::new();
+    let mut letters = text.char_indices().skip(1);
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => return Ok((value, &text[at + 1..])),
+            '\\' => match letters.next() {
+                Some((_, escaped @ ('"' | '\\'))) => value.push(escaped),
+                _ => return Err(format!("in {text}, only \\\" and \\\\ may follow a backslash")),
+            },
+            other => value.push(other),
+        }
+    }
+    Err(format!("{text} has no closing quote"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn string(text: &str) -> Owned {
+        Owned::Str(text.into())
+    }
+
+    #[test]
+    fn values() {
+        for (text, value) in [
+            ("true", Owned::Bool(true)),
+            ("false", Owned::Bool(false)),
+            ("0", Owned::Int(0)),
+            ("-7", Owned::Int(-7)),
+            ("9223372036854775807", Owned::Int(i64::MAX)),
+            ("-9223372036854775808", Owned::Int(i64::MIN)),
+            ("9223372036854775808", string("9223372036854775808")),
+            ("-0", string("-0")),
+            ("007", string("007")),
+            ("+1", string("+1")),
+            ("-", string("-")),
+            ("1.5", string("1.5")),
+            ("True", string("True")),
+            ("", string("")),
+            ("alice", string("alice")),
+            ("5\" disk", string("5\" disk")),
+            ("\"true\"", string("true")),
+            ("\"7\"", string("7")),
+            ("\"\"", string("")),
+            (r#""say \"hi\", C:\\""#, string(r#"say "hi", C:\"#)),
+        ] {
+            assert_eq!(Owned::parse(text).expect(text), value, "{text}");
+        }
+        for text in ["\"open", "\"", "\"a\"b", r#""\n""#, "\"a\\"] {
+            assert!(Owned::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn attributes() {
+        let pair = Pair::parse_attribute("note=a=b,c").expect("goes to the end");
+        assert_eq!(pair, Pair { key: "note".into(), value: string("a=b,c") });
+        let long = format!("key={}", "x".repeat(65));
+        for text in ["note", "=1", "Note=1", "a b=1", long.as_str()] {
+            assert!(Pair::parse_attribute(text).expect_err(text).contains("for example"), "{text}");
+        }
+    }
+
+    #[test]
+    fn lists() {
+        let pairs = Pair::parse_list(r#"room="a,b=c",level=3,name=al"#).expect("a list");
+        let expected = [("room", string("a,b=c")), ("level", Owned::Int(3)), ("name", string("al"))];
+        assert_eq!(pairs.len(), 3);
+        for (pair, (key, value)) in pairs.iter().zip(expected) {
+            assert_eq!((pair.key.as_str(), &pair.value), (key, &value));
+        }
+        assert_eq!(Pair::parse_list("a=").expect("an empty value")[0].value, string(""));
+        for text in ["", "a", "a=1,", "a=1,b", "a=b=c", "a=\"x\"y", "a=\"x"] {
+            assert!(Pair::parse_list(text).is_err(), "{text}");
+        }
+    }
+}

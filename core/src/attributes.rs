@@ -1,0 +1,570 @@
+//! Attributes of a session: keys with values, kept in their one canonical encoding.
+//!
+//! A set of attributes is a count and that many pairs, ascending by their encoded bytes, no key twice. The same
+//! bytes are stored, compared, hashed and sent, so nothing is ever translated. (PROTOCOL.md, "Attributes")
+
+use crate::codec::{Malformed, Reader, Writer, unzigzag, zigzag};
+use core::fmt;
+
+/// The most attributes that a session may have.
+pub const MAX_ATTRIBUTES: usize = 16;
+/// The most bytes that a key may have.
+pub const MAX_KEY: usize = 32;
+/// The most bytes that a string or bytes value may have.
+pub const MAX_VALUE: usize = 64;
+/// The most bytes that one pair of key and value is encoded in.
+pub const MAX_PAIR: usize = 1 + MAX_KEY + 1 + 1 + MAX_VALUE;
+/// The most bytes that a whole set of attributes is encoded in.
+pub const MAX_ATTRIBUTE_BYTES: usize = 1 + MAX_ATTRIBUTES * MAX_PAIR;
+
+const TAG_BOOL: u8 = 0;
+const TAG_INT: u8 = 1;
+const TAG_STR: u8 = 2;
+const TAG_BYTES: u8 = 3;
+
+/// The value of an attribute. Values are equal when type and value are equal: `1`, `"1"` and `true` all differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Value<'a> {
+    /// Yes or no.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A text of at most [`MAX_VALUE`] bytes.
+    Str(&'a str),
+    /// Any bytes, at most [`MAX_VALUE`].
+    Bytes(&'a [u8]),
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Str(value)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+/// Why an attribute cannot be set. The fault is the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AttributeError {
+    /// A key has 1 to 32 bytes of `a-z`, `0-9`, `_`, `.`, `-`.
+    BadKey,
+    /// A string or bytes value has at most 64 bytes.
+    ValueTooLong,
+    /// A session has at most 16 attributes, and no more than its memory holds.
+    TooMany,
+}
+
+impl fmt::Display for AttributeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadKey => "a key has 1 to 32 characters of a-z, 0-9, '_', '.' and '-'",
+            Self::ValueTooLong => "a string or bytes value has at most 64 bytes",
+            Self::TooMany => "too many attributes: remove one first",
+        })
+    }
+}
+
+impl core::error::Error for AttributeError {}
+
+/// One key with its value, borrowed from where it is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair<'a> {
+    /// The canonical encoding of the pair.
+    pub raw: &'a [u8],
+    /// The key.
+    pub key: &'a str,
+    /// The value.
+    pub value: Value<'a>,
+}
+
+impl<'a> Pair<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let start = *reader;
+        let key = read_key(reader)?;
+        let value = Value::read(reader)?;
+        let raw = Reader::new(start_slice(start, reader)).rest();
+        Ok(Self { raw, key, value })
+    }
+}
+
+/// What `later` has read since `start`.
+fn start_slice<'a>(mut start: Reader<'a>, later: &Reader<'a>) -> &'a [u8] {
+    start.take(start.remaining() - later.remaining()).unwrap_or_default()
+}
+
+fn read_key<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
+    let key = core::str::from_utf8(reader.bytes(MAX_KEY)?).map_err(|_| Malformed)?;
+    if is_key(key) { Ok(key) } else { Err(Malformed) }
+}
+
+fn is_key(key: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+    (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(fits)
+}
+
+impl<'a> Value<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(match reader.u8()? {
+            TAG_BOOL => Self::Bool(reader.bool()?),
+            TAG_INT => Self::Int(unzigzag(reader.u64()?)),
+            TAG_STR => Self::Str(core::str::from_utf8(reader.bytes(MAX_VALUE)?).map_err(|_| Malformed)?),
+            TAG_BYTES => Self::Bytes(reader.bytes(MAX_VALUE)?),
+            _ => return Err(Malformed),
+        })
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        match *self {
+            Self::Bool(value) => {
+                writer.u8(TAG_BOOL);
+                writer.u8(u8::from(value));
+            }
+            Self::Int(value) => {
+                writer.u8(TAG_INT);
+                writer.u64(zigzag(value));
+            }
+            Self::Str(value) => {
+                writer.u8(TAG_STR);
+                writer.bytes(value.as_bytes());
+            }
+            Self::Bytes(value) => {
+                writer.u8(TAG_BYTES);
+                writer.bytes(value);
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Bool(_) | Self::Int(_) => 0,
+            Self::Str(value) => value.len(),
+            Self::Bytes(value) => value.len(),
+        }
+    }
+}
+
+/// One pair in its canonical encoding.
+pub(crate) type EncodedPair = heapless::Vec<u8, MAX_PAIR>;
+
+/// Encodes a pair, or says what is wrong with it.
+pub(crate) fn encode_pair(key: &str, value: Value<'_>) -> Result<EncodedPair, AttributeError> {
+    if !is_key(key) {
+        return Err(AttributeError::BadKey);
+    }
+    if value.len() > MAX_VALUE {
+        return Err(AttributeError::ValueTooLong);
+    }
+    let mut buffer = [0; MAX_PAIR];
+    let mut writer = Writer::new(&mut buffer, 0);
+    writer.bytes(key.as_bytes());
+    value.write(&mut writer);
+    let length = writer.written();
+    EncodedPair::from_slice(buffer.get(..length).unwrap_or_default())
+        .map_err(|_| AttributeError::ValueTooLong)
+}
+
+/// Goes through encoded pairs, in order.
+#[derive(Clone, Debug)]
+pub struct Pairs<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Pairs<'a> {
+    /// Pairs in `bytes`, which were validated before.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { reader: Reader::new(bytes) }
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Pair<'a>;
+
+    fn next(&mut self) -> Option<Pair<'a>> {
+        Pair::read(&mut self.reader).ok()
+    }
+}
+
+/// Reads a count and that many pairs, strictly ascending by their bytes; no key twice where `unique`.
+pub(crate) fn read_pairs<'a>(
+    reader: &mut Reader<'a>,
+    max: usize,
+    unique: bool,
+) -> Result<&'a [u8], Malformed> {
+    let start = *reader;
+    let count = reader.u64()?;
+    if count > max as u64 {
+        return Err(Malformed);
+    }
+    let mut last: Option<Pair<'a>> = None;
+    for _ in 0..count {
+        let pair = Pair::read(reader)?;
+        if last.is_some_and(|last| pair.raw <= last.raw || (unique && pair.key == last.key)) {
+            return Err(Malformed);
+        }
+        last = Some(pair);
+    }
+    Ok(start_slice(start, reader))
+}
+
+/// A set of attributes, borrowed in its encoding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AttributesRef<'a> {
+    /// A count and the pairs; at most [`MAX_ATTRIBUTE_BYTES`], so the count has one byte.
+    bytes: &'a [u8],
+}
+
+impl<'a> AttributesRef<'a> {
+    /// No attributes at all.
+    pub const EMPTY: AttributesRef<'static> = AttributesRef { bytes: &[0] };
+
+    /// Reads a set of attributes; anything but its one encoding is refused.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        read_pairs(reader, MAX_ATTRIBUTES, true).map(|bytes| Self { bytes })
+    }
+
+    /// Bytes that [`AttributesRef::read`] accepted before.
+    pub(crate) fn trusted(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The encoding.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The pairs in the order of their encoding.
+    pub fn pairs(&self) -> Pairs<'a> {
+        Pairs::new(self.bytes.get(1..).unwrap_or_default())
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<Value<'a>> {
+        self.pairs().find(|pair| pair.key == key).map(|pair| pair.value)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        usize::from(self.bytes.first().copied().unwrap_or(0))
+    }
+
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keys and values in the order of their encoding.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
+        self.pairs().map(|pair| (pair.key, pair.value))
+    }
+}
+
+impl fmt::Debug for AttributesRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// A set of attributes with room for as many as the protocol allows.
+///
+/// ```
+/// use e_pigeon_core::{Attributes, Value};
+///
+/// let mut attributes = Attributes::new();
+/// attributes.set("room", Value::Str("lobby"))?;
+/// attributes.set("level", Value::Int(3))?;
+/// assert_eq!(attributes.get("room"), Some(Value::Str("lobby")));
+/// # Ok::<(), e_pigeon_core::AttributeError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attributes {
+    bytes: heapless::Vec<u8, MAX_ATTRIBUTE_BYTES>,
+}
+
+impl Attributes {
+    /// No attributes.
+    pub fn new() -> Self {
+        let mut bytes = heapless::Vec::new();
+        // There is room for one byte in a vector of that capacity.
+        let _ = bytes.push(0);
+        Self { bytes }
+    }
+
+    /// Sets one attribute, in place of an older value of the same key.
+    ///
+    /// # Errors
+    ///
+    /// The key or the value breaks a limit, or there are too many attributes; nothing has changed then.
+    pub fn set(&mut self, key: &str, value: Value<'_>) -> Result<(), AttributeError> {
+        self.change(key, Some(value))
+    }
+
+    /// Removes one attribute; false where there was none of that key.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let before = self.len();
+        self.change(key, None).is_ok() && self.len() < before
+    }
+
+    /// Sets a key, or removes it.
+    pub(crate) fn change(&mut self, key: &str, value: Option<Value<'_>>) -> Result<(), AttributeError> {
+        let length = self.bytes.len();
+        // Growing to its own capacity always succeeds.
+        let _ = self.bytes.resize_default(MAX_ATTRIBUTE_BYTES);
+        let changed = change_in_place(&mut self.bytes, length, key, value);
+        self.bytes.truncate(*changed.as_ref().unwrap_or(&length));
+        changed.map(|_| ())
+    }
+
+    /// The same, borrowed.
+    pub fn as_ref(&self) -> AttributesRef<'_> {
+        AttributesRef { bytes: &self.bytes }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<Value<'_>> {
+        self.as_ref().get(key)
+    }
+
+    /// Keys and values in the order of their encoding.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        self.as_ref().iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        self.as_ref().is_empty()
+    }
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
+impl From<AttributesRef<'_>> for Attributes {
+    fn from(attributes: AttributesRef<'_>) -> Self {
+        // What was validated never has more bytes than the capacity.
+        Self { bytes: heapless::Vec::from_slice(attributes.bytes).unwrap_or_default() }
+    }
+}
+
+/// Changes one key of the attributes that are encoded in the first `length` bytes of `buffer`, and returns their
+/// new length. What does not fit into `buffer` is [`AttributeError::TooMany`], and changes nothing.
+pub(crate) fn change_in_place(
+    buffer: &mut [u8],
+    length: usize,
+    key: &str,
+    value: Option<Value<'_>>,
+) -> Result<usize, AttributeError> {
+    let pair = match value {
+        Some(value) => encode_pair(key, value)?,
+        None if is_key(key) => EncodedPair::new(),
+        None => return Err(AttributeError::BadKey),
+    };
+    let current = AttributesRef { bytes: buffer.get(..length).unwrap_or_default() };
+    // Where the old pair of this key is, and where the new one belongs once the old one is gone.
+    let (mut old, mut place, mut at) = (None, None, 1);
+    for other in current.pairs() {
+        if other.key == key {
+            old = Some(at..at + other.raw.len());
+        } else if place.is_none() && other.raw > pair.as_slice() {
+            place = Some(at);
+        }
+        at += other.raw.len();
+    }
+    let place = place.unwrap_or(at);
+    let old = old.unwrap_or(place..place);
+    let count = current.len() + usize::from(!pair.is_empty()) - usize::from(!old.is_empty());
+    let new_length = length + pair.len() - old.len();
+    if count > MAX_ATTRIBUTES || new_length > buffer.len() {
+        return Err(AttributeError::TooMany);
+    }
+    buffer.copy_within(old.end..length, old.start);
+    let length = length - old.len();
+    let place = if place > old.start { place - old.len() } else { place };
+    buffer.copy_within(place..length, place + pair.len());
+    if let Some(hole) = buffer.get_mut(place..place + pair.len()) {
+        hole.copy_from_slice(&pair);
+    }
+    if let Some(first) = buffer.first_mut() {
+        // At most MAX_ATTRIBUTES, checked above.
+        *first = count as u8;
+    }
+    Ok(new_length)
+}
+
+/// A change of attributes: keys that are set and keys that are removed, borrowed in its encoding.
+///
+/// A count, then for each key, ascending by its encoded bytes and no key twice: the key, and 0 to remove it or 1
+/// and the value. (PROTOCOL.md, "Attributes")
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatchRef<'a> {
+    bytes: &'a [u8],
+}
+
+/// The most bytes that a change of one key is encoded in.
+const MAX_SINGLE: usize = 2 + MAX_PAIR;
+
+impl<'a> PatchRef<'a> {
+    /// Reads a change; anything but its one encoding is refused.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let start = *reader;
+        let count = reader.u64()?;
+        if count == 0 || count > MAX_ATTRIBUTES as u64 {
+            return Err(Malformed);
+        }
+        let mut last: Option<&str> = None;
+        for _ in 0..count {
+            let (key, _) = read_change(reader)?;
+            if last.is_some_and(|last| (key.len(), key) <= (last.len(), last)) {
+                return Err(Malformed);
+            }
+            last = Some(key);
+        }
+        Ok(Self { bytes: start_slice(start, reader) })
+    }
+
+    /// The encoding.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The keys with their new values; `None` removes the key.
+    pub fn changes(&self) -> impl Iterator<Item = (&'a str, Option<Value<'a>>)> + use<'a> {
+        let mut reader = Reader::new(self.bytes.get(1..).unwrap_or_default());
+        core::iter::from_fn(move || read_change(&mut reader).ok())
+    }
+
+    /// Encodes the change of one key.
+    pub(crate) fn encode_single(
+        key: &str,
+        value: Option<Value<'_>>,
+    ) -> Result<heapless::Vec<u8, MAX_SINGLE>, AttributeError> {
+        if !is_key(key) {
+            return Err(AttributeError::BadKey);
+        }
+        if value.is_some_and(|value| value.len() > MAX_VALUE) {
+            return Err(AttributeError::ValueTooLong);
+        }
+        let mut buffer = [0; MAX_SINGLE];
+        let mut writer = Writer::new(&mut buffer, 0);
+        writer.u8(1);
+        writer.bytes(key.as_bytes());
+        writer.u8(u8::from(value.is_some()));
+        if let Some(value) = value {
+            value.write(&mut writer);
+        }
+        let length = writer.written();
+        Ok(heapless::Vec::from_slice(buffer.get(..length).unwrap_or_default()).unwrap_or_default())
+    }
+}
+
+fn read_change<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, Option<Value<'a>>), Malformed> {
+    let key = read_key(reader)?;
+    let value = if reader.bool()? { Some(Value::read(reader)?) } else { None };
+    Ok((key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_attributes_are_the_same_bytes_in_whatever_order_they_are_set() {
+        let pairs = [
+            ("room", Value::Str("lobby")),
+            ("a", Value::Bool(true)),
+            ("level", Value::Int(-3)),
+            ("b", Value::Bytes(b"x")),
+        ];
+        let mut forward = Attributes::new();
+        let mut backward = Attributes::new();
+        for (key, value) in pairs {
+            forward.set(key, value).unwrap();
+        }
+        for (key, value) in pairs.into_iter().rev() {
+            backward.set(key, Value::Int(0)).unwrap();
+            backward.set(key, value).unwrap();
+        }
+        assert_eq!(forward, backward);
+        let mut reader = Reader::new(forward.as_ref().as_bytes());
+        assert_eq!(AttributesRef::read(&mut reader), Ok(forward.as_ref()));
+        assert_eq!(reader.finish(), Ok(()));
+        assert!(backward.remove("level") && !backward.remove("level"));
+        assert_eq!(backward.len(), 3);
+        assert_eq!(backward.get("level"), None);
+        assert_eq!(backward.get("room"), Some(Value::Str("lobby")));
+    }
+
+    #[test]
+    fn limits_are_errors_and_change_nothing() {
+        let mut attributes = Attributes::new();
+        assert_eq!(attributes.set("", Value::Int(1)), Err(AttributeError::BadKey));
+        assert_eq!(attributes.set("Room", Value::Int(1)), Err(AttributeError::BadKey));
+        let long = std::string::String::from_utf8(std::vec![b'x'; 65]).unwrap();
+        assert_eq!(attributes.set("a", Value::Str(&long)), Err(AttributeError::ValueTooLong));
+        for n in 0..MAX_ATTRIBUTES {
+            let key = std::format!("{n:032}");
+            attributes.set(&key, Value::Str(&long[..64])).unwrap();
+        }
+        assert_eq!(attributes.as_ref().as_bytes().len(), MAX_ATTRIBUTE_BYTES);
+        let before = attributes.clone();
+        assert_eq!(attributes.set("more", Value::Int(1)), Err(AttributeError::TooMany));
+        assert_eq!(attributes, before);
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_refused() {
+        let read = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            AttributesRef::read(&mut reader).and_then(|_| reader.finish())
+        };
+        assert_eq!(read(&[1, 1, b'a', 0, 1]), Ok(()));
+        assert_eq!(read(&[1, 1, b'a', 0, 2]), Err(Malformed), "a bool that is neither 0 nor 1");
+        assert_eq!(read(&[1, 1, b'A', 0, 1]), Err(Malformed), "a key in capitals");
+        assert_eq!(read(&[2, 1, b'b', 0, 1, 1, b'a', 0, 1]), Err(Malformed), "not ascending");
+        assert_eq!(read(&[2, 1, b'a', 0, 0, 1, b'a', 0, 1]), Err(Malformed), "a key twice");
+        assert_eq!(read(&[1, 1, b'a', 1, 0x80, 0]), Err(Malformed), "a long zero");
+        assert_eq!(read(&[1, 1, b'a', 2, 1, 0xff]), Err(Malformed), "not UTF-8");
+        assert_eq!(read(&[17]), Err(Malformed), "too many");
+    }
+
+    #[test]
+    fn a_patch_of_one_key_reads_back() {
+        for value in [None, Some(Value::Int(7)), Some(Value::Str("x"))] {
+            let encoded = PatchRef::encode_single("key", value).unwrap();
+            let mut reader = Reader::new(&encoded);
+            let patch = PatchRef::read(&mut reader).unwrap();
+            assert_eq!(reader.finish(), Ok(()));
+            assert_eq!(patch.changes().collect::<std::vec::Vec<_>>(), [("key", value)]);
+        }
+    }
+}

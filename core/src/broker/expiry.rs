@@ -1,0 +1,139 @@
+//! What time does: links that fall silent, sessions and messages that expire, the end of the settling.
+
+use super::Broker;
+use super::links::Phase;
+use crate::error::Code;
+use crate::message::Reason;
+use crate::time::Instant;
+use crate::wire::control::{Abort, Window};
+use alloc::collections::BTreeSet;
+
+/// Whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Link(u32),
+    Session(u32),
+    Message(u32),
+}
+
+/// Timers by the moment at which they are due.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    due: BTreeSet<(Instant, Timer)>,
+}
+
+impl Timers {
+    pub(super) fn arm(&mut self, at: Instant, timer: Timer) {
+        self.due.insert((at, timer));
+    }
+
+    pub(super) fn disarm(&mut self, at: Instant, timer: Timer) {
+        self.due.remove(&(at, timer));
+    }
+
+    pub(super) fn first(&self) -> Option<Instant> {
+        self.due.first().map(|&(at, _)| at)
+    }
+
+    fn pop(&mut self, now: Instant) -> Option<Timer> {
+        if self.first()? <= now { self.due.pop_first().map(|(_, timer)| timer) } else { None }
+    }
+}
+
+impl Broker {
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(message) = self.messages.grow_up(now, self.config.accept_delay) {
+            self.grown_up(message);
+        }
+        if self.settles_at.is_some_and(|at| now >= at) {
+            self.settle();
+        }
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Link(index) => self.link_due(index, now),
+                Timer::Session(index) => self.end_session(index),
+                Timer::Message(index) => self.expire_message(index),
+            }
+        }
+    }
+
+    /// A message is no longer young: its sender is told that it was accepted, and its deadline gets a timer.
+    fn grown_up(&mut self, index: u32) {
+        self.tell_accepted(index);
+        self.time_message(index);
+    }
+
+    pub(super) fn time_message(&mut self, index: u32) {
+        if let Some(message) = self.messages.get_mut(index)
+            && !message.timed
+        {
+            message.timed = true;
+            let at = message.deadline;
+            self.timers.arm(at, Timer::Message(index));
+        }
+    }
+
+    fn expire_message(&mut self, index: u32) {
+        let Some(message) = self.messages.get_mut(index) else { return };
+        message.timed = false;
+        message.reason.get_or_insert(Reason::Expired);
+        let pending = u64::from(core::mem::take(&mut message.pending));
+        self.stats.expired += pending;
+        self.stats.held -= pending;
+        self.close_message(index);
+        self.check_message(index);
+    }
+
+    /// Clients of the broker before have had their time to come back: all are served from now on.
+    fn settle(&mut self) {
+        self.settles_at = None;
+        let window = Window { messages: self.config.window_messages, bytes: self.config.window_bytes };
+        for index in self.links.indices() {
+            if let Some(link) = self.links.get_mut(index)
+                && core::mem::take(&mut link.shut)
+            {
+                link.window = Some(window);
+                self.list(index);
+            }
+        }
+    }
+
+    /// Sets the timer of a link to when something is to be done about it.
+    pub(super) fn arm_link(&mut self, index: u32) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let at = link.deadline();
+        let before = link.timer.replace(at);
+        if let Some(before) = before {
+            self.timers.disarm(before, Timer::Link(index));
+        }
+        self.timers.arm(at, Timer::Link(index));
+    }
+
+    fn link_due(&mut self, index: u32, now: Instant) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        link.timer = None;
+        match link.phase {
+            Phase::Hello { until } if now >= until => {
+                self.abort(index, Abort { code: Code::HandshakeTimeout, detail: 0 });
+            }
+            Phase::Up { keep_alive, .. } if keep_alive.is_dead(now) => {
+                self.abort(index, Abort { code: Code::Silent, detail: 0 });
+            }
+            Phase::Up { keep_alive, .. } => {
+                if keep_alive.is_ping_due(now) {
+                    link.ping_due = true;
+                    self.list(index);
+                }
+                self.arm_link(index);
+            }
+            Phase::Closing { until } if now >= until => {
+                // The peer does not read what there is to say.
+                link.current = None;
+                link.abort = None;
+                link.farewell = false;
+                self.list_close(index);
+            }
+            Phase::Hello { .. } | Phase::Closing { .. } => self.arm_link(index),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What the broker does with a hello: a new session, the old one, or none.
+
+use super::links::Phase;
+use super::queue::Notice;
+use super::sessions::NewSession;
+use super::{Broker, BrokerEvent, expiry};
+use crate::attributes::{Attributes, AttributesRef, PatchRef};
+use crate::error::Code;
+use crate::filter::MAX_DESTINATION_BYTES;
+use crate::handshake::{Verdict, judge};
+use crate::link::{KeepAlive, Receiving, Sending};
+use crate::message::Reason;
+use crate::time::{micros, millis_rounded_up};
+use crate::wire::control::{Abort, Hello, Resumed, Welcome, Window};
+use crate::wire::item::{Origin, Refused};
+use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_SLOTS};
+use uuid::Uuid;
+
+/// A refusal of a hello.
+fn refuse(code: Code) -> Abort {
+    Abort { code, detail: 0 }
+}
+
+impl Broker {
+    /// Takes the hello of a link, and gives it a session.
+    pub(super) fn hello(
+        &mut self,
+        link: u32,
+        hello: &Hello,
+        attributes: AttributesRef<'_>,
+    ) -> Result<(), Abort> {
+        let max_attributes = usize::from(self.config.max_attributes);
+        if attributes.len() > max_attributes {
+            return Err(Abort { code: Code::TooManyAttributes, detail: max_attributes as u64 });
+        }
+        let uuid = Uuid::from_bytes(hello.uuid);
+        let found = self.sessions.find(uuid);
+        let facts = found.and_then(|index| self.sessions.get(index)).map(|session| session.facts(self.epoch));
+        let verdict = judge(hello, facts.as_ref());
+        let session = match (verdict, found) {
+            (Verdict::Refuse(code), _) => return Err(refuse(code)),
+            (Verdict::Resume | Verdict::Renew { .. }, Some(session)) => session,
+            _ => {
+                if self.sessions.len() >= self.config.max_sessions as usize {
+                    return Err(refuse(Code::Full));
+                }
+                self.create(uuid, hello)
+            }
+        };
+        let took_over = verdict == Verdict::Renew { new_boot: true };
+        self.take_from_old_link(session, if took_over { Code::TakenOver } else { Code::Superseded });
+        let resumed = match verdict {
+            Verdict::Resume => Some(self.resume(session, hello)?),
+            Verdict::Renew { new_boot } => {
+                self.renew(session, hello, new_boot);
+                None
+            }
+            Verdict::Refuse(_) | Verdict::Create => None,
+        };
+        self.connect(link, session, hello, resumed);
+        if resumed.is_none() {
+            let number = self.sessions.next_number();
+            if let Some(state) = self.sessions.get_mut(session) {
+                state.number = number;
+            }
+            self.sessions.set_attributes(session, attributes, hello.receives);
+            self.release_waiting(session, true);
+        }
+        self.tell(match verdict {
+            Verdict::Create => BrokerEvent::SessionOpened(uuid),
+            _ => BrokerEvent::SessionResumed(uuid),
+        });
+        self.welcome(link, session, resumed);
+        Ok(())
+    }
+
+    fn create(&mut self, uuid: Uuid, hello: &Hello) -> u32 {
+        let boot = u64::from_le_bytes(hello.boot);
+        let sending = Sending::fresh(hello.window);
+        let new = NewSession { uuid, secret: hello.secret, boot, link_number: hello.link, sending };
+        let session = self.sessions.insert(new);
+        let sender = self.messages.attach_sender(Origin { uuid: hello.uuid, boot }, session);
+        if let Some(state) = self.sessions.get_mut(session) {
+            state.sender = sender;
+        }
+        session
+    }
+
+    /// Nothing that is still read from the link before counts.
+    fn take_from_old_link(&mut self, session: u32, code: Code) {
+        if let Some(old) = self.sessions.get(session).and_then(|session| session.link) {
+            self.abort(old, Abort { code, detail: 0 });
+        }
+    }
+
+    /// The session goes on where it was.
+    fn resume(&mut self, session: u32, hello: &Hello) -> Result<Resumed, Abort> {
+        let (Some(known), Some(state)) = (hello.known, self.sessions.get_mut(session)) else {
+            return Err(refuse(Code::UnexpectedFrame));
+        };
+        let before = state.sending.acknowledged();
+        state.sending.resume(known.received, known.acknowledged, known.window).map_err(refuse)?;
+        self.take_acknowledged(session, known.acknowledged - before);
+        let backlogged = self.is_backlogged(session);
+        let Some(state) = self.sessions.get_mut(session) else { return Err(refuse(Code::UnexpectedFrame)) };
+        state.queue.rewind(known.received - known.acknowledged);
+        let received = state.receiving.received();
+        let acknowledged = if backlogged { state.receiving.told() } else { received };
+        if acknowledged == received {
+            (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
+        }
+        state.receiving.tell_in_handshake(acknowledged);
+        Ok(Resumed { received, acknowledged })
+    }
+
+    /// The queue goes on under a new session.
+    fn renew(&mut self, session: u32, hello: &Hello, new_boot: bool) {
+        let boot = u64::from_le_bytes(hello.boot);
+        if new_boot {
+            let sender = self.messages.attach_sender(Origin { uuid: hello.uuid, boot }, session);
+            if let Some(state) = self.sessions.get_mut(session) {
+                let old = state.sender;
+                state.change_boot(boot, sender);
+                self.messages.detach_sender(old);
+            }
+        }
+        let mut numbered = core::mem::take(&mut self.dropped);
+        if let Some(state) = self.sessions.get_mut(session) {
+            state.sending = Sending::fresh(hello.window);
+            state.receiving = Receiving::default();
+            (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
+            state.queue.renumber(!new_boot, |delivery| numbered.push(delivery));
+        }
+        for delivery in numbered.drain(..) {
+            self.unnumber(session, delivery);
+        }
+        self.dropped = numbered;
+    }
+
+    /// Binds link and session to each other.
+    fn connect(&mut self, link: u32, session: u32, hello: &Hello, resumed: Option<Resumed>) {
+        let shut = resumed.is_none()
+            && self.settles_at.is_some()
+            && hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) != self.epoch);
+        let keep_alive = KeepAlive::new(self.now, self.config.keep_alive);
+        let payload_frame = self.config.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
+        if let Some(state) = self.links.get_mut(link) {
+            state.phase = Phase::Up { session, keep_alive };
+            state.frame_limit = payload_frame.max(MAX_HELLO);
+            state.shut = shut;
+        }
+        if let Some(state) = self.sessions.get_mut(session) {
+            if let Some(at) = state.ends_at.take() {
+                self.timers.disarm(at, expiry::Timer::Session(session));
+            }
+            state.link = Some(link);
+            state.link_number = hello.link;
+            state.max_payload = hello.max_payload;
+            state.aliases = hello.aliases.clamp(1, MAX_ALIASES);
+            self.sessions.connected += 1;
+        }
+        self.arm_link(link);
+    }
+
+    fn welcome(&mut self, link: u32, session: u32, resumed: Option<Resumed>) {
+        let Some(number) = self.sessions.get(session).map(|session| session.number) else { return };
+        let Some(state) = self.links.get_mut(link) else { return };
+        let window = if state.shut {
+            Window { messages: 0, bytes: 0 }
+        } else {
+            Window { messages: self.config.window_messages, bytes: self.config.window_bytes }
+        };
+        state.welcome = Some(Welcome {
+            epoch: self.epoch.to_le_bytes(),
+            session: number,
+            resumed,
+            window,
+            max_payload: self.config.max_payload,
+            slots: MAX_SLOTS,
+            // At most a day, and a year; the config was checked.
+            keep_alive_ms: u32::try_from(millis_rounded_up(self.config.keep_alive)).unwrap_or(u32::MAX),
+            session_ttl_ms: micros(self.config.session_ttl) / 1_000,
+        });
+        self.list(link);
+    }
+
+    /// Changes the attributes of a session, in order with its messages.
+    pub(super) fn change_attributes(&mut self, session: u32, patch: PatchRef<'_>) {
+        let Some(state) = self.sessions.get_mut(session) else { return };
+        let mut attributes = Attributes::from(state.attributes());
+        let fits = patch.changes().all(|(key, value)| attributes.change(key, value).is_ok());
+        if !fits || attributes.len() > usize::from(self.config.max_attributes) {
+            state.queue.push_notice(Notice {
+                refused: Refused::Attributes,
+                watch: 0,
+                reason: Reason::TooLarge,
+            });
+            self.list_session(session);
+            return;
+        }
+        let receives = state.receives;
+        self.sessions.set_attributes(session, attributes.as_ref(), receives);
+        self.release_waiting(session, false);
+    }
+
+    /// A session is over: what it had not confirmed is not confirmed, and what it said goes on.
+    pub(super) fn end_session(&mut self, index: u32) {
+        let Some(mut session) = self.sessions.remove(index) else { return };
+        if session.link.is_some() {
+            self.sessions.connected -= 1;
+        }
+        if let Some(at) = session.ends_at {
+            self.timers.disarm(at, expiry::Timer::Session(index));
+        }
+        self.messages.detach_sender(session.sender);
+        for (delivery, had_number) in session.queue.drain() {
+            self.delivery_gone(delivery, had_number);
+        }
+        self.tell(BrokerEvent::SessionEnded(session.uuid));
+    }
+}

@@ -1,0 +1,101 @@
+//! Messages that wait for sessions which are not here: parked, because nobody matches yet, and held, because they
+//! were sent again after a broker's death and their recipients are not back.
+//!
+//! They are found by what a session that comes has: its UUID and its pairs. (PROTOCOL.md, "Holding")
+
+use crate::attributes::AttributesRef;
+use crate::filter::{DestinationRef, Target};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::ops::ControlFlow;
+use foldhash::quality::FixedState;
+use uuid::Uuid;
+
+/// Messages that wait, by what they wait for and in the order in which they were taken.
+#[derive(Debug)]
+pub(super) struct Holding {
+    /// From a term and a place in the order to the message.
+    waiting: BTreeMap<(u64, u64), u32>,
+    /// To whom a held message was offered: its place in the order, and the UUID.
+    offered: BTreeSet<(u64, [u8; 16])>,
+    count: u32,
+    hasher: FixedState,
+}
+
+const EVERYONE: u64 = 0;
+
+impl Holding {
+    pub(super) fn new(seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed.rotate_left(32));
+        Self { waiting: BTreeMap::new(), offered: BTreeSet::new(), count: 0, hasher }
+    }
+
+    /// How many messages wait.
+    pub(super) fn len(&self) -> u32 {
+        self.count
+    }
+
+    /// A message begins to wait; `order` is its place among all.
+    pub(super) fn insert(&mut self, destination: DestinationRef<'_>, order: u64, message: u32) {
+        self.count += 1;
+        let hasher = self.hasher.clone();
+        for_terms(&hasher, destination, |term| {
+            self.waiting.insert((term, order), message);
+        });
+    }
+
+    /// A message no longer waits.
+    pub(super) fn remove(&mut self, destination: DestinationRef<'_>, order: u64) {
+        self.count -= 1;
+        let hasher = self.hasher.clone();
+        for_terms(&hasher, destination, |term| {
+            self.waiting.remove(&(term, order));
+        });
+        while let Some(&offer) = self.offered.range((order, [0; 16])..=(order, [0xff; 16])).next() {
+            self.offered.remove(&offer);
+        }
+    }
+
+    /// Notes that a held message is offered to that UUID; false where it was before.
+    pub(super) fn offer(&mut self, order: u64, uuid: [u8; 16]) -> bool {
+        self.offered.insert((order, uuid))
+    }
+
+    /// Messages that may be for a session, in the order in which they were taken.
+    pub(super) fn candidates(&self, uuid: Uuid, attributes: AttributesRef<'_>, into: &mut Vec<u32>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let terms = [EVERYONE, term(&self.hasher, uuid.as_bytes())].into_iter();
+        let terms = terms.chain(attributes.pairs().map(|pair| term(&self.hasher, pair.raw)));
+        let mut found: Vec<(u64, u32)> = Vec::new();
+        for term in terms {
+            let range = self.waiting.range((term, 0)..=(term, u64::MAX));
+            found.extend(range.map(|(&(_, order), &message)| (order, message)));
+        }
+        found.sort_unstable();
+        found.dedup();
+        into.extend(found.into_iter().map(|(_, message)| message));
+    }
+}
+
+/// The terms under which a message waits: one that each of its recipients has.
+fn for_terms(hasher: &FixedState, destination: DestinationRef<'_>, mut each: impl FnMut(u64)) {
+    match destination.target() {
+        Target::Uuid(uuid) => each(term(hasher, uuid.as_bytes())),
+        Target::Everyone => each(EVERYONE),
+        Target::AnyOf(mut pairs) => pairs.by_ref().for_each(|pair| each(term(hasher, pair.raw))),
+        Target::AllOf(mut pairs) => {
+            // Whoever matches has the first pair.
+            let _ = pairs.try_for_each(|pair| {
+                each(term(hasher, pair.raw));
+                ControlFlow::<()>::Break(())
+            });
+        }
+    }
+}
+
+fn term(hasher: &FixedState, bytes: &[u8]) -> u64 {
+    hasher.hash_one(bytes)
+}

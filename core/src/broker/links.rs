@@ -1,0 +1,247 @@
+//! Links: one for each connection that the embedder has told us of.
+
+use crate::link::KeepAlive;
+use crate::time::Instant;
+use crate::wire::MAX_HELLO;
+use crate::wire::control::{Abort, Control, Welcome, Window};
+use crate::wire::item::{Deliver, DownItem, Origin};
+use alloc::vec::Vec;
+use slab::Slab;
+
+/// Names a link of a broker. Never names another one later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkId {
+    index: u32,
+    generation: u64,
+}
+
+impl LinkId {
+    /// A small number that no other open link has; it is used again. For tables of adapters.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// Where a link is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    /// A hello is awaited until then.
+    Hello { until: Instant },
+    /// Welcomed, with this session.
+    Up { session: u32, keep_alive: KeepAlive },
+    /// Nothing is read any more; what is left goes out, until then at most.
+    Closing { until: Instant },
+}
+
+/// A frame that is being written, described so that it can be written again from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Frame {
+    Control(Control<'static>),
+    Item(DownItem<'static>),
+    /// The payload is that of a message.
+    Deliver(u32, Deliver<'static>),
+}
+
+/// The frame that is being written, how long its body is, and how much of the whole is out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Current {
+    pub(super) frame: Frame,
+    pub(super) body: usize,
+    pub(super) offset: usize,
+}
+
+impl Current {
+    /// True where the frame has a number.
+    pub(super) fn is_item(&self) -> bool {
+        !matches!(self.frame, Frame::Control(_))
+    }
+}
+
+/// A sender that the client knows by alias.
+#[derive(Clone, Copy, Debug)]
+struct Alias {
+    serial: u64,
+    last_id: u64,
+    used: u64,
+}
+
+/// The senders that a client knows by alias on this link.
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    known: Vec<Alias>,
+    last: usize,
+    clock: u64,
+}
+
+/// A link.
+#[derive(Debug)]
+pub(super) struct Link {
+    generation: u64,
+    pub(super) phase: Phase,
+    /// The front of a frame that is not whole.
+    pub(super) partial: Vec<u8>,
+    pub(super) frame_limit: usize,
+    /// The id of the last message that came on this link.
+    pub(super) last_id: u64,
+    /// The destinations that the client knows by alias, in the table of destinations.
+    pub(super) slots: Vec<u32>,
+    pub(super) aliases: Aliases,
+    pub(super) current: Option<Current>,
+    pub(super) welcome: Option<Welcome>,
+    pub(super) window: Option<Window>,
+    /// The client leaves; true where its session ends with that.
+    pub(super) goodbye: Option<bool>,
+    pub(super) farewell: bool,
+    pub(super) abort: Option<Abort>,
+    pub(super) ping_due: bool,
+    /// The client's items wait until the broker has settled.
+    pub(super) shut: bool,
+    /// Stands in the list of ready links.
+    pub(super) listed: bool,
+    pub(super) close_listed: bool,
+    /// When its timer is due.
+    pub(super) timer: Option<Instant>,
+}
+
+/// The table of links.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    links: Slab<Link>,
+    generations: u64,
+}
+
+impl Link {
+    /// The session that the link belongs to.
+    #[inline]
+    pub(super) fn session(&self) -> Option<u32> {
+        match self.phase {
+            Phase::Up { session, .. } => Some(session),
+            Phase::Hello { .. } | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// When something is to be done about it.
+    pub(super) fn deadline(&self) -> Instant {
+        match self.phase {
+            Phase::Hello { until } | Phase::Closing { until } => until,
+            Phase::Up { keep_alive, .. } if self.ping_due => keep_alive.dead_at(),
+            Phase::Up { keep_alive, .. } => keep_alive.dead_at().min(keep_alive.ping_at()),
+        }
+    }
+
+    /// True where everything that could be said was written.
+    pub(super) fn is_done(&self) -> bool {
+        let all_out = self.current.is_none() && self.abort.is_none() && !self.farewell;
+        matches!(self.phase, Phase::Closing { .. }) && all_out
+    }
+}
+
+impl Links {
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    pub(super) fn insert(&mut self, until: Instant) -> LinkId {
+        self.generations += 1;
+        let link = Link {
+            generation: self.generations,
+            phase: Phase::Hello { until },
+            partial: Vec::new(),
+            frame_limit: MAX_HELLO,
+            last_id: 0,
+            slots: Vec::new(),
+            aliases: Aliases::default(),
+            current: None,
+            welcome: None,
+            window: None,
+            goodbye: None,
+            farewell: false,
+            abort: None,
+            ping_due: false,
+            shut: false,
+            listed: false,
+            close_listed: false,
+            timer: None,
+        };
+        // There are at most 2^30.
+        LinkId { index: self.links.insert(link) as u32, generation: self.generations }
+    }
+
+    /// The index of a link that is still there.
+    #[inline]
+    pub(super) fn find(&self, id: LinkId) -> Option<u32> {
+        self.get(id.index).filter(|link| link.generation == id.generation).map(|_| id.index)
+    }
+
+    /// The name of a link.
+    #[inline]
+    pub(super) fn id(&self, index: u32) -> Option<LinkId> {
+        self.get(index).map(|link| LinkId { index, generation: link.generation })
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> Option<&Link> {
+        self.links.get(index as usize)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Link> {
+        self.links.get_mut(index as usize)
+    }
+
+    pub(super) fn remove(&mut self, index: u32) -> Option<Link> {
+        self.links.try_remove(index as usize)
+    }
+
+    /// The indices of all of them.
+    pub(super) fn indices(&self) -> Vec<u32> {
+        self.links.iter().map(|(index, _)| index as u32).collect()
+    }
+}
+
+impl Aliases {
+    /// The alias of a sender, what defines it where it is new, and the step from the last id to this one.
+    #[inline]
+    pub(super) fn choose(
+        &mut self,
+        serial: u64,
+        origin: Origin,
+        id: u64,
+        max: u16,
+    ) -> (u8, Option<Origin>, i64) {
+        self.clock += 1;
+        let hit = match self.known.get(self.last) {
+            Some(alias) if alias.serial == serial => Some(self.last),
+            _ => self.known.iter().position(|alias| alias.serial == serial),
+        };
+        let (place, defines) = match hit {
+            Some(place) => (place, false),
+            None => (self.make_room(usize::from(max)), true),
+        };
+        self.last = place;
+        let (step, used) = match self.known.get_mut(place) {
+            Some(alias) => {
+                if defines {
+                    (alias.serial, alias.last_id) = (serial, 0);
+                }
+                let step = id.wrapping_sub(alias.last_id).cast_signed();
+                alias.last_id = id;
+                (step, &mut alias.used)
+            }
+            None => return (0, Some(origin), id.cast_signed()),
+        };
+        *used = self.clock;
+        // There are at most MAX_ALIASES.
+        (place as u8, defines.then_some(origin), step)
+    }
+
+    /// A place for a new alias: that of the one used longest ago where there are as many as there may be.
+    fn make_room(&mut self, max: usize) -> usize {
+        if self.known.len() < max.max(1) {
+            self.known.push(Alias { serial: 0, last_id: 0, used: 0 });
+            return self.known.len() - 1;
+        }
+        let oldest = self.known.iter().enumerate().min_by_key(|(_, alias)| alias.used);
+        oldest.map_or(0, |(place, _)| place)
+    }
+}

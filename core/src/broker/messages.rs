@@ -1,0 +1,440 @@
+//! Messages in flight: taken and not yet ended, or still in some queue.
+
+use super::pool::Payload;
+use super::receipts::Word;
+use crate::message::{Past, Reason};
+use crate::time::Instant;
+use crate::wire::item::Origin;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+use slab::Slab;
+
+/// An index that points nowhere.
+const NONE: u32 = u32::MAX;
+
+/// Whether a message may still be for somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    /// No: it is for those that were found when it was taken.
+    Closed,
+    /// Nobody matched yet. It is for the first who does.
+    Parked,
+    /// It was accepted in an earlier life of the broker. It is for those who come back, as many as then.
+    Held,
+}
+
+/// A message in flight.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// Its sender, in the table of senders.
+    pub(super) sender: u32,
+    pub(super) id: u64,
+    pub(super) payload: Payload,
+    /// Bytes of the payload, also when it is gone already.
+    pub(super) length: u32,
+    /// In the table of destinations.
+    pub(super) destination: u32,
+    /// For one UUID, not for a filter.
+    pub(super) direct: bool,
+    /// What the sender knew, where it was sent again.
+    pub(super) past: Option<Past>,
+    pub(super) until_accepted: bool,
+    /// What *accepted* says about it.
+    pub(super) accepted: Word,
+    /// The sender was told *accepted*, or is about to be.
+    pub(super) accepted_told: bool,
+    pub(super) open: Open,
+    /// For how many it is, how many have confirmed it, and how many have it in their queue.
+    pub(super) wanted: u32,
+    pub(super) got: u32,
+    pub(super) pending: u32,
+    /// Why not all.
+    pub(super) reason: Option<Reason>,
+    pub(super) deadline: Instant,
+    /// The deadline has a timer.
+    pub(super) timed: bool,
+    /// Its place in the order in which messages were taken.
+    pub(super) order: u64,
+    /// It has ended; only queues still name it.
+    pub(super) ended: bool,
+    /// Queue entries that name it, and those of them that have a number.
+    pub(super) named: u32,
+    pub(super) numbered: u32,
+    taken_at: Instant,
+    younger: u32,
+    older: u32,
+}
+
+/// What a new message is made of.
+#[derive(Debug)]
+pub(super) struct NewMessage {
+    pub(super) sender: u32,
+    pub(super) id: u64,
+    pub(super) payload: Payload,
+    pub(super) destination: u32,
+    pub(super) direct: bool,
+    pub(super) past: Option<Past>,
+    pub(super) until_accepted: bool,
+    pub(super) deadline: Instant,
+}
+
+/// The sender of messages: one life of a client. Stays as long as its session or a message of it.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) origin: Origin,
+    /// Never used for another.
+    pub(super) serial: u64,
+    /// Where receipts go.
+    pub(super) session: Option<u32>,
+    /// The highest id that was taken.
+    pub(super) highest: u64,
+    messages: u32,
+    /// Messages in flight by ascending id; [`NONE`] where one has ended.
+    in_flight: VecDeque<(u64, u32)>,
+    ended: usize,
+}
+
+/// All messages in flight, with their senders and destinations.
+#[derive(Debug)]
+pub(super) struct Messages {
+    messages: Slab<Message>,
+    senders: Slab<Sender>,
+    by_origin: HashMap<Origin, u32, FixedState>,
+    next_serial: u64,
+    destinations: Slab<(Box<[u8]>, u32)>,
+    next_order: u64,
+    open: usize,
+    /// The ends of the list of the young, which were taken a moment ago.
+    youngest: u32,
+    oldest: u32,
+}
+
+impl Messages {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            messages: Slab::new(),
+            senders: Slab::new(),
+            by_origin: HashMap::with_hasher(FixedState::with_seed(seed)),
+            next_serial: 0,
+            destinations: Slab::new(),
+            next_order: 0,
+            open: 0,
+            youngest: NONE,
+            oldest: NONE,
+        }
+    }
+
+    /// How many there are, ended ones that a queue still names included.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// How many have not ended.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> Option<&Message> {
+        self.messages.get(index as usize)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Message> {
+        self.messages.get_mut(index as usize)
+    }
+
+    /// Takes a message, as the youngest; the caller fills in for whom it is.
+    pub(super) fn insert(&mut self, now: Instant, new: NewMessage) -> u32 {
+        let NewMessage { sender, id, payload, destination, direct, past, until_accepted, deadline } = new;
+        let order = self.next_order;
+        self.next_order += 1;
+        let accepted = Word::Accepted { recipients: 0, session: 0, earlier_epoch: None };
+        let message = Message {
+            sender,
+            id,
+            // A payload has at most 16 MiB.
+            length: payload.len() as u32,
+            payload,
+            destination,
+            direct,
+            past,
+            until_accepted,
+            accepted,
+            accepted_told: false,
+            open: Open::Closed,
+            wanted: 0,
+            got: 0,
+            pending: 0,
+            reason: None,
+            deadline,
+            timed: false,
+            order,
+            ended: false,
+            named: 0,
+            numbered: 0,
+            taken_at: now,
+            younger: NONE,
+            older: self.youngest,
+        };
+        // There are at most 2^30.
+        let index = self.messages.insert(message) as u32;
+        match self.messages.get_mut(self.youngest as usize) {
+            Some(older) if self.youngest != NONE => older.younger = index,
+            _ => self.oldest = index,
+        }
+        self.youngest = index;
+        self.open += 1;
+        self.keep_destination(destination);
+        if let Some(sender) = self.senders.get_mut(sender as usize) {
+            sender.messages += 1;
+            sender.highest = sender.highest.max(id);
+            sender.enter(id, index);
+        }
+        index
+    }
+
+    /// The oldest of the young, once it is `age` old: it is no longer young then.
+    pub(super) fn grow_up(&mut self, now: Instant, age: Duration) -> Option<u32> {
+        if self.grows_up_at(age)? > now {
+            return None;
+        }
+        let index = self.oldest;
+        self.leave_young(index);
+        Some(index)
+    }
+
+    /// When the oldest of the young is `age` old.
+    pub(super) fn grows_up_at(&self, age: Duration) -> Option<Instant> {
+        if self.oldest == NONE { None } else { self.get(self.oldest).map(|message| message.taken_at + age) }
+    }
+
+    fn leave_young(&mut self, index: u32) {
+        let Some(message) = self.messages.get_mut(index as usize) else { return };
+        let (younger, older) = (message.younger, message.older);
+        if self.oldest != index && older == NONE {
+            // It left before.
+            return;
+        }
+        (message.younger, message.older) = (NONE, NONE);
+        match self.messages.get_mut(younger as usize) {
+            Some(message) if younger != NONE => message.older = older,
+            _ => self.youngest = older,
+        }
+        match self.messages.get_mut(older as usize) {
+            Some(message) if older != NONE => message.younger = younger,
+            _ => self.oldest = younger,
+        }
+    }
+
+    /// A message ends: nobody asks for it by its id any more.
+    pub(super) fn end(&mut self, index: u32) {
+        self.leave_young(index);
+        let Some(message) = self.messages.get_mut(index as usize) else { return };
+        message.ended = true;
+        self.open -= 1;
+        let (sender, id) = (message.sender, message.id);
+        if let Some(sender) = self.senders.get_mut(sender as usize) {
+            sender.leave(id);
+        }
+    }
+
+    /// Removes a message that has ended and that no queue names.
+    pub(super) fn remove(&mut self, index: u32) {
+        let message = self.messages.remove(index as usize);
+        self.drop_destination(message.destination);
+        if let Some(sender) = self.senders.get_mut(message.sender as usize) {
+            sender.messages -= 1;
+        }
+        self.drop_sender(message.sender);
+    }
+
+    /// The message in flight of a sender with that id.
+    pub(super) fn find(&self, sender: u32, id: u64) -> Option<u32> {
+        let in_flight = &self.senders.get(sender as usize)?.in_flight;
+        let place = in_flight.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        in_flight.get(place).map(|&(_, index)| index).filter(|&index| index != NONE)
+    }
+
+    #[inline]
+    pub(super) fn sender(&self, index: u32) -> Option<&Sender> {
+        self.senders.get(index as usize)
+    }
+
+    /// The sender of that identity, for that session.
+    pub(super) fn attach_sender(&mut self, origin: Origin, session: u32) -> u32 {
+        let index = match self.by_origin.get(&origin) {
+            Some(&index) => index,
+            None => {
+                let serial = self.next_serial;
+                self.next_serial += 1;
+                let in_flight = VecDeque::new();
+                let sender =
+                    Sender { origin, serial, session: None, highest: 0, messages: 0, in_flight, ended: 0 };
+                // There are at most as many as sessions and messages.
+                let index = self.senders.insert(sender) as u32;
+                self.by_origin.insert(origin, index);
+                index
+            }
+        };
+        if let Some(sender) = self.senders.get_mut(index as usize) {
+            sender.session = Some(session);
+        }
+        index
+    }
+
+    /// The session of a sender is gone, or belongs to another life now.
+    pub(super) fn detach_sender(&mut self, index: u32) {
+        if let Some(sender) = self.senders.get_mut(index as usize) {
+            sender.session = None;
+        }
+        self.drop_sender(index);
+    }
+
+    fn drop_sender(&mut self, index: u32) {
+        if let Some(sender) = self.senders.get(index as usize)
+            && sender.messages == 0
+            && sender.session.is_none()
+        {
+            self.by_origin.remove(&sender.origin);
+            self.senders.remove(index as usize);
+        }
+    }
+
+    /// Keeps a destination, for one more who names it.
+    pub(super) fn insert_destination(&mut self, bytes: &[u8]) -> u32 {
+        // There are at most as many as messages and aliases of links.
+        self.destinations.insert((bytes.into(), 1)) as u32
+    }
+
+    fn keep_destination(&mut self, index: u32) {
+        if let Some((_, names)) = self.destinations.get_mut(index as usize) {
+            *names += 1;
+        }
+    }
+
+    /// One fewer names a destination.
+    pub(super) fn drop_destination(&mut self, index: u32) {
+        if let Some((_, names)) = self.destinations.get_mut(index as usize) {
+            *names -= 1;
+            if *names == 0 {
+                self.destinations.remove(index as usize);
+            }
+        }
+    }
+
+    /// The encoding of a destination.
+    #[inline]
+    pub(super) fn destination(&self, index: u32) -> &[u8] {
+        self.destinations.get(index as usize).map_or(&[], |(bytes, _)| bytes)
+    }
+}
+
+impl Sender {
+    fn enter(&mut self, id: u64, index: u32) {
+        match self.in_flight.back() {
+            Some(&(last, _)) if last >= id => match self.in_flight.binary_search_by_key(&id, |&(id, _)| id) {
+                Ok(place) => {
+                    // Only one that has ended: another would have been found.
+                    if let Some(entry) = self.in_flight.get_mut(place) {
+                        *entry = (id, index);
+                        self.ended -= 1;
+                    }
+                }
+                Err(place) => self.in_flight.insert(place, (id, index)),
+            },
+            _ => self.in_flight.push_back((id, index)),
+        }
+    }
+
+    fn leave(&mut self, id: u64) {
+        let place = match self.in_flight.front() {
+            Some(&(first, _)) if first == id => 0,
+            _ => match self.in_flight.binary_search_by_key(&id, |&(id, _)| id) {
+                Ok(place) => place,
+                Err(_) => return,
+            },
+        };
+        if let Some(entry) = self.in_flight.get_mut(place) {
+            entry.1 = NONE;
+            self.ended += 1;
+        }
+        while self.in_flight.front().is_some_and(|&(_, index)| index == NONE) {
+            self.in_flight.pop_front();
+            self.ended -= 1;
+        }
+        // One old message must not keep the places of all that came after it.
+        if self.ended > 64 && self.ended > self.in_flight.len() / 2 {
+            self.in_flight.retain(|&(_, index)| index != NONE);
+            self.ended = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(sender: u32, id: u64, destination: u32) -> NewMessage {
+        NewMessage {
+            sender,
+            id,
+            payload: Payload::default(),
+            destination,
+            direct: false,
+            past: None,
+            until_accepted: false,
+            deadline: Instant::default(),
+        }
+    }
+
+    #[test]
+    fn the_young_grow_up_in_order_and_leave_from_anywhere() {
+        let mut messages = Messages::new(1);
+        let origin = Origin { uuid: [1; 16], boot: 1 };
+        let sender = messages.attach_sender(origin, 0);
+        let destination = messages.insert_destination(&[3]);
+        let at = Instant::from_micros;
+        let age = Duration::from_micros(10);
+        let all: std::vec::Vec<u32> =
+            (0..5).map(|n| messages.insert(at(n), new(sender, n + 1, destination))).collect();
+        for index in [all[2], all[0], all[4]] {
+            messages.end(index);
+            messages.remove(index);
+        }
+        assert_eq!(messages.grow_up(at(10), age), None);
+        assert_eq!(messages.grow_up(at(11), age), Some(all[1]));
+        assert_eq!(messages.grow_up(at(99), age), Some(all[3]));
+        assert_eq!((messages.grow_up(at(99), age), messages.grows_up_at(age)), (None, None));
+        assert_eq!((messages.find(sender, 2), messages.find(sender, 3)), (Some(all[1]), None));
+        for index in [all[3], all[1]] {
+            messages.end(index);
+            messages.remove(index);
+        }
+        messages.drop_destination(destination);
+        messages.detach_sender(sender);
+        assert!(
+            messages.destinations.is_empty() && messages.senders.is_empty() && messages.by_origin.is_empty()
+        );
+        assert_eq!((messages.len(), messages.open()), (0, 0));
+    }
+
+    #[test]
+    fn one_old_message_does_not_keep_the_places_of_all_that_came_after_it() {
+        let mut messages = Messages::new(1);
+        let sender = messages.attach_sender(Origin { uuid: [1; 16], boot: 1 }, 0);
+        let old = messages.insert(Instant::default(), new(sender, 1, 0));
+        for id in 2..10_000 {
+            let index = messages.insert(Instant::default(), new(sender, id, 0));
+            messages.end(index);
+            messages.remove(index);
+        }
+        assert_eq!(messages.find(sender, 1), Some(old));
+        assert!(messages.sender(sender).unwrap().in_flight.len() < 200);
+        let again = messages.insert(Instant::default(), new(sender, 5, 0));
+        assert_eq!(messages.find(sender, 5), Some(again));
+    }
+}

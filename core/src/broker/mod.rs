@@ -1,0 +1,414 @@
+//! The broker: a state machine that an embedder feeds with bytes and time, and asks for bytes and links to serve.
+
+mod expiry;
+mod hello;
+mod holding;
+mod index;
+mod ledger;
+mod links;
+mod messages;
+mod pool;
+mod queue;
+mod receipts;
+mod receive;
+mod router;
+mod sessions;
+mod transmit;
+
+pub use ledger::Stats;
+pub use links::LinkId;
+
+use crate::config::BrokerConfig;
+use crate::error::{Code, ConfigError};
+use crate::framing::{Step, step};
+use crate::time::Instant;
+use crate::wire::control::Abort;
+use crate::wire::kind;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use expiry::Timers;
+use holding::Holding;
+use links::{Links, Phase};
+use messages::Messages;
+use pool::Pool;
+use sessions::Sessions;
+use uuid::Uuid;
+
+/// After so many deliveries one call of `handle_input` stops and lets others have their turn.
+const DELIVERIES_PER_CALL: u32 = 16_384;
+/// The most events that wait to be polled; of more, only their number is kept.
+const MAX_EVENTS: usize = 1_024;
+
+/// A broker, without I/O: whoever embeds it moves bytes and tells the time.
+///
+/// Method kinds and the run loop are on the [front page](crate). Every table is bounded by the [`BrokerConfig`].
+#[derive(Debug)]
+pub struct Broker {
+    config: BrokerConfig,
+    epoch: u64,
+    now: Instant,
+    /// Until then clients of an earlier broker are awaited; `None` once that is over.
+    settles_at: Option<Instant>,
+    started: bool,
+    links: Links,
+    sessions: Sessions,
+    messages: Messages,
+    pool: Pool,
+    holding: Holding,
+    timers: Timers,
+    stats: Stats,
+    ready: VecDeque<Ready>,
+    events: VecDeque<BrokerEvent>,
+    events_dropped: u64,
+    /// Deliveries that this call may still make.
+    budget: u32,
+    /// Lists that are built and used up within one call, kept for their memory.
+    recipients: Vec<u32>,
+    dropped: Vec<queue::Delivery>,
+}
+
+/// A link that wants something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// It has something to write: call `poll_transmit` until it returns 0.
+    Transmit(LinkId),
+    /// It goes on reading: offer it the input that was not taken.
+    Resume(LinkId),
+    /// All that could be said was given out: write it, close the transport, and call `handle_disconnected`.
+    Close(LinkId),
+}
+
+/// There is no such link; it was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownLink;
+
+impl fmt::Display for UnknownLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no such link")
+    }
+}
+
+impl core::error::Error for UnknownLink {}
+
+/// There are as many links as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there are as many links as there may be")
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// Something that whoever runs the broker may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BrokerEvent {
+    /// A client has a session that it had not before.
+    SessionOpened(Uuid),
+    /// A client is back.
+    SessionResumed(Uuid),
+    /// A client is away.
+    SessionAway(Uuid),
+    /// A session has ended.
+    SessionEnded(Uuid),
+    /// A link was ended by the broker.
+    LinkAborted(LinkId, Code),
+    /// So many events were not polled in time and are lost.
+    Missed(u64),
+}
+
+impl fmt::Display for BrokerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SessionOpened(uuid) => write!(f, "{uuid} is here"),
+            Self::SessionResumed(uuid) => write!(f, "{uuid} is back"),
+            Self::SessionAway(uuid) => write!(f, "{uuid} is away"),
+            Self::SessionEnded(uuid) => write!(f, "{uuid} is gone"),
+            Self::LinkAborted(link, code) => write!(f, "link {} was ended: {code}", link.index()),
+            Self::Missed(count) => write!(f, "{count} events were missed"),
+        }
+    }
+}
+
+impl Broker {
+    /// The frame that a transport is to be told when [`handle_connected`](Self::handle_connected) has no place for it.
+    pub const FULL: &'static [u8] = &[3, kind::ABORT, Code::Full as u8, 0];
+
+    /// Makes a broker without sessions. `epoch` is a number drawn at random at each start.
+    ///
+    /// # Errors
+    ///
+    /// A limit makes no sense.
+    pub fn new(config: BrokerConfig, epoch: u64) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self {
+            epoch,
+            now: Instant::default(),
+            settles_at: None,
+            started: false,
+            links: Links::default(),
+            sessions: Sessions::new(epoch),
+            messages: Messages::new(epoch),
+            pool: Pool::new(config.max_message_bytes),
+            holding: Holding::new(epoch),
+            timers: Timers::default(),
+            stats: Stats::default(),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            events_dropped: 0,
+            budget: 0,
+            recipients: Vec::new(),
+            dropped: Vec::new(),
+            config,
+        })
+    }
+
+    // Handlers: what a transport or the clock did.
+
+    /// A transport is connected.
+    ///
+    /// # Errors
+    ///
+    /// There are as many links as there may be: write [`Broker::FULL`] to the transport and close it.
+    pub fn handle_connected(&mut self, now: Instant) -> Result<LinkId, Full> {
+        let now = self.advance(now);
+        if self.links.len() >= self.config.max_links as usize {
+            return Err(Full);
+        }
+        let id = self.links.insert(now + self.config.handshake_timeout);
+        self.arm_link(id.index() as u32);
+        Ok(id)
+    }
+
+    /// Bytes came from a client, cut anywhere. Returns how many were taken. Where that is not all, keep the others
+    /// and offer them again when [`Ready::Resume`] names the link.
+    ///
+    /// # Errors
+    ///
+    /// There is no such link.
+    pub fn handle_input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
+        let now = self.advance(now);
+        let index = self.links.find(link).ok_or(UnknownLink)?;
+        self.budget = DELIVERIES_PER_CALL;
+        let mut kept =
+            self.links.get_mut(index).map(|link| core::mem::take(&mut link.partial)).unwrap_or_default();
+        let mut input = bytes;
+        while !input.is_empty() {
+            let Some(state) = self.links.get_mut(index) else { break };
+            match &mut state.phase {
+                Phase::Closing { .. } => {
+                    // Nobody listens any more.
+                    input = &[];
+                    break;
+                }
+                Phase::Up { keep_alive, .. } => keep_alive.hear(now),
+                Phase::Hello { .. } => {}
+            }
+            if self.budget == 0 {
+                self.ready.push_back(Ready::Resume(link));
+                break;
+            }
+            match step(&kept, input, state.frame_limit) {
+                Ok(Step::InPlace(extent)) => {
+                    let (frame, rest) = input.split_at(extent.total().min(input.len()));
+                    input = rest;
+                    self.frame(index, frame.get(extent.header..).unwrap_or_default());
+                }
+                Ok(Step::Keep(count)) => input = keep(&mut kept, input, count),
+                Ok(Step::Complete(count, extent)) => {
+                    input = keep(&mut kept, input, count);
+                    self.frame(index, kept.get(extent.header..).unwrap_or_default());
+                    kept.clear();
+                }
+                Err(code) => self.abort(index, Abort { code, detail: 0 }),
+            }
+        }
+        if let Some(state) = self.links.get_mut(index) {
+            // A large buffer is not kept for the next large frame.
+            state.partial = if kept.is_empty() && kept.capacity() > 64 * 1024 { Vec::new() } else { kept };
+        }
+        self.list_if_acknowledgement_due(index);
+        Ok(bytes.len() - input.len())
+    }
+
+    /// A transport is gone. Harmless where the link is.
+    pub fn handle_disconnected(&mut self, now: Instant, link: LinkId) {
+        self.advance(now);
+        if let Some(index) = self.links.find(link) {
+            self.detach(index);
+            self.drop_link(index);
+        }
+    }
+
+    /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.expire(now);
+    }
+
+    // Commands.
+
+    /// Ends all links, and tells clients why. [`Ready::Close`] follows for each.
+    pub fn close(&mut self, now: Instant) {
+        self.advance(now);
+        for index in self.links.indices() {
+            self.abort(index, Abort { code: Code::ShuttingDown, detail: 0 });
+        }
+    }
+
+    // Polls: what comes out.
+
+    /// The next link that wants something, if any. Each is named once until something new happens to it.
+    pub fn poll_ready(&mut self) -> Option<Ready> {
+        while let Some(ready) = self.ready.pop_front() {
+            let (Ready::Transmit(id) | Ready::Resume(id) | Ready::Close(id)) = ready;
+            let Some(link) = self.links.find(id).and_then(|index| self.links.get_mut(index)) else {
+                continue;
+            };
+            if matches!(ready, Ready::Transmit(_)) {
+                link.listed = false;
+            }
+            return Some(ready);
+        }
+        None
+    }
+
+    /// Writes what a link is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing
+    /// now. Any size of `out` will do: a frame that does not fit goes on with the next call.
+    ///
+    /// # Errors
+    ///
+    /// There is no such link.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        out: &mut [u8],
+    ) -> Result<usize, UnknownLink> {
+        let now = self.advance(now);
+        let index = self.links.find(link).ok_or(UnknownLink)?;
+        Ok(self.transmit(index, now, out))
+    }
+
+    /// The next thing that whoever runs the broker may want to know.
+    pub fn poll_event(&mut self) -> Option<BrokerEvent> {
+        if self.events_dropped > 0 {
+            return Some(BrokerEvent::Missed(core::mem::take(&mut self.events_dropped)));
+        }
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never, as things are.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let young = self.messages.grows_up_at(self.config.accept_delay);
+        [young, self.timers.first(), self.settles_at].into_iter().flatten().min()
+    }
+
+    // Getters.
+
+    /// What was done and is held.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            open: self.messages.open() as u64,
+            waiting: u64::from(self.holding.len()),
+            // At most 2^30 each.
+            links: self.links.len() as u32,
+            sessions: self.sessions.len() as u32,
+            connected: self.sessions.connected,
+            payload_bytes: self.pool.used_bytes(),
+            ..self.stats
+        }
+    }
+
+    /// The time, which never runs back. The first time that is seen begins the settling.
+    fn advance(&mut self, now: Instant) -> Instant {
+        if !self.started {
+            self.started = true;
+            self.settles_at = Some(now + self.config.settle);
+        }
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn tell(&mut self, event: BrokerEvent) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        } else {
+            self.events_dropped += 1;
+        }
+    }
+
+    /// Puts a link into the list of those that have something to write.
+    fn list(&mut self, index: u32) {
+        let Some(id) = self.links.id(index) else { return };
+        if let Some(link) = self.links.get_mut(index)
+            && !link.listed
+        {
+            link.listed = true;
+            self.ready.push_back(Ready::Transmit(id));
+        }
+    }
+
+    /// The same for the link of a session, where it has one.
+    #[inline]
+    fn list_session(&mut self, session: u32) {
+        if let Some(link) = self.sessions.get(session).and_then(|session| session.link) {
+            self.list(link);
+        }
+    }
+
+    /// Ends a link, and tells the peer why where that is possible.
+    fn abort(&mut self, index: u32, abort: Abort) {
+        self.detach(index);
+        let until = self.now + self.config.handshake_timeout;
+        let Some(id) = self.links.id(index) else { return };
+        let Some(link) = self.links.get_mut(index) else { return };
+        if matches!(link.phase, Phase::Closing { .. }) {
+            return;
+        }
+        // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
+        link.abort = link.current.take().is_none().then_some(abort);
+        link.phase = Phase::Closing { until };
+        self.list(index);
+        self.arm_link(index);
+        self.tell(BrokerEvent::LinkAborted(id, abort.code));
+    }
+
+    /// Parts a link from its session, which is away from now on.
+    fn detach(&mut self, index: u32) {
+        let Some(session) = self.links.get(index).and_then(links::Link::session) else { return };
+        let ends_at = self.now + self.config.session_ttl;
+        if let Some(state) = self.sessions.get_mut(session)
+            && state.link == Some(index)
+        {
+            state.link = None;
+            state.ends_at = Some(ends_at);
+            let uuid = state.uuid;
+            self.sessions.connected -= 1;
+            self.timers.arm(ends_at, expiry::Timer::Session(session));
+            self.tell(BrokerEvent::SessionAway(uuid));
+        }
+    }
+
+    /// Forgets a link.
+    fn drop_link(&mut self, index: u32) {
+        let Some(link) = self.links.remove(index) else { return };
+        if let Some(at) = link.timer {
+            self.timers.disarm(at, expiry::Timer::Link(index));
+        }
+        for slot in link.slots {
+            self.messages.drop_destination(slot);
+        }
+    }
+}
+
+/// Puts the first `count` bytes of `input` behind those that are kept, and returns the others.
+fn keep<'i>(kept: &mut Vec<u8>, input: &'i [u8], count: usize) -> &'i [u8] {
+    let (front, rest) = input.split_at(count.min(input.len()));
+    kept.extend_from_slice(front);
+    rest
+}

@@ -1,0 +1,303 @@
+//! What waits for one session: messages and receipts, each in order, and a log of what has a number.
+//!
+//! Items get their number when they are first written, so receipts pass messages that wait for the window. The log
+//! says in which order the numbers were given: so an acknowledgement, a repetition and a decline find their items.
+
+use super::receipts::Receipts;
+use crate::message::Reason;
+use crate::wire::item::{DownItem, Refused};
+use alloc::collections::VecDeque;
+use core::ops::RangeInclusive;
+
+/// A message for this session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delivery {
+    /// Its place in the table of messages.
+    pub(super) message: u32,
+    /// It was written on an earlier session of this client.
+    pub(super) retry: bool,
+    /// It was parked before.
+    pub(super) late: bool,
+    /// The recipient has declined it.
+    pub(super) declined: bool,
+}
+
+/// What kind of item has a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Delivery,
+    Receipt,
+    Notice,
+}
+
+/// Items of one kind with numbers one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    kind: Kind,
+    count: u32,
+}
+
+/// The next item to be written on this link, as places in the queues and the log.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    run: usize,
+    in_run: u32,
+    deliveries: usize,
+    receipts: usize,
+    notices: usize,
+}
+
+/// An item to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Next {
+    Delivery(Delivery),
+    Other(DownItem<'static>),
+}
+
+/// An item that was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Acknowledged {
+    Delivery(Delivery),
+    Other,
+}
+
+/// Word of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub(super) refused: Refused,
+    /// The number of the watch, or 0.
+    pub(super) watch: u32,
+    pub(super) reason: Reason,
+}
+
+impl Notice {
+    fn item(self) -> DownItem<'static> {
+        DownItem::Refusal(self.refused, self.watch, self.reason)
+    }
+}
+
+/// How many refusals wait for a client at the most.
+const MAX_NOTICES: usize = 16;
+
+/// The queue of a session.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    deliveries: VecDeque<Delivery>,
+    receipts: Receipts,
+    notices: VecDeque<Notice>,
+    /// In the order of their numbers, from the first that is not acknowledged.
+    numbered: VecDeque<Run>,
+    numbered_deliveries: usize,
+    numbered_notices: usize,
+    cursor: Cursor,
+}
+
+impl Queue {
+    /// How many messages there are.
+    pub(super) fn len(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// Receipts that wait or are not acknowledged, in runs.
+    pub(super) fn receipts(&mut self) -> &mut Receipts {
+        &mut self.receipts
+    }
+
+    /// Receipts that wait or are not acknowledged, in runs.
+    pub(super) fn receipt_backlog(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// Adds a message at the end.
+    #[inline]
+    pub(super) fn push(&mut self, delivery: Delivery) {
+        self.deliveries.push_back(delivery);
+    }
+
+    /// Adds word of a refused change of attributes or watch. Where the same waits already, that will do; where
+    /// [`MAX_NOTICES`] wait, they say enough.
+    pub(super) fn push_notice(&mut self, notice: Notice) {
+        let waiting = self.notices.range(self.numbered_notices..);
+        if waiting.len() < MAX_NOTICES
+            && !self.notices.range(self.numbered_notices..).any(|other| *other == notice)
+        {
+            self.notices.push_back(notice);
+        }
+    }
+
+    /// The first message that has no number.
+    #[inline]
+    pub(super) fn first_unnumbered(&self) -> Option<Delivery> {
+        self.deliveries.get(self.numbered_deliveries).copied()
+    }
+
+    /// Drops the first message that has no number: it has ended before it was written.
+    pub(super) fn drop_first_unnumbered(&mut self) {
+        self.deliveries.remove(self.numbered_deliveries);
+    }
+
+    /// Drops messages without a number that `is_over` says have ended.
+    pub(super) fn compact(&mut self, mut is_over: impl FnMut(&Delivery) -> bool) {
+        let keep = self.numbered_deliveries;
+        let mut place = 0;
+        self.deliveries.retain(|delivery| {
+            place += 1;
+            place <= keep || !is_over(delivery)
+        });
+    }
+
+    /// True where a receipt or a notice waits that has no number.
+    #[inline]
+    pub(super) fn has_unnumbered_other(&self) -> bool {
+        self.receipts.has_unnumbered() || self.numbered_notices < self.notices.len()
+    }
+
+    /// The next item that has a number and is to be written again; `epoch` fills in receipts.
+    pub(super) fn repeat(&mut self, epoch: u64) -> Option<Next> {
+        let run = *self.numbered.get(self.cursor.run)?;
+        let next = match run.kind {
+            Kind::Delivery => {
+                self.cursor.deliveries += 1;
+                Next::Delivery(*self.deliveries.get(self.cursor.deliveries - 1)?)
+            }
+            Kind::Receipt => {
+                self.cursor.receipts += 1;
+                Next::Other(self.receipts.get(self.cursor.receipts - 1, epoch)?)
+            }
+            Kind::Notice => {
+                self.cursor.notices += 1;
+                Next::Other(self.notices.get(self.cursor.notices - 1)?.item())
+            }
+        };
+        self.cursor.in_run += 1;
+        if self.cursor.in_run == run.count {
+            (self.cursor.run, self.cursor.in_run) = (self.cursor.run + 1, 0);
+        }
+        Some(next)
+    }
+
+    /// Gives the next number to the first receipt or notice that has none.
+    pub(super) fn number_other(&mut self, epoch: u64) -> Option<DownItem<'static>> {
+        if let Some(item) = self.receipts.number(epoch) {
+            self.log(Kind::Receipt);
+            self.cursor.receipts += 1;
+            return Some(item);
+        }
+        let notice = *self.notices.get(self.numbered_notices)?;
+        self.numbered_notices += 1;
+        self.log(Kind::Notice);
+        self.cursor.notices += 1;
+        Some(notice.item())
+    }
+
+    /// Gives the next number to the first message that has none.
+    #[inline]
+    pub(super) fn number_delivery(&mut self) {
+        self.numbered_deliveries += 1;
+        self.cursor.deliveries += 1;
+        self.log(Kind::Delivery);
+    }
+
+    /// Notes that an item of this kind has the next number and was written; everything before was.
+    #[inline]
+    fn log(&mut self, kind: Kind) {
+        match self.numbered.back_mut() {
+            Some(run) if run.kind == kind => run.count += 1,
+            _ => self.numbered.push_back(Run { kind, count: 1 }),
+        }
+        self.cursor.run = self.numbered.len();
+        self.cursor.in_run = 0;
+    }
+
+    /// Takes off the first item that has a number; the recipient has acknowledged it.
+    #[inline]
+    pub(super) fn acknowledge(&mut self) -> Option<Acknowledged> {
+        let run = self.numbered.front_mut()?;
+        let kind = run.kind;
+        run.count -= 1;
+        if run.count == 0 {
+            self.numbered.pop_front();
+            self.cursor.run = self.cursor.run.saturating_sub(1);
+        } else if self.cursor.run == 0 {
+            self.cursor.in_run = self.cursor.in_run.saturating_sub(1);
+        }
+        Some(match kind {
+            Kind::Delivery => {
+                self.numbered_deliveries -= 1;
+                self.cursor.deliveries = self.cursor.deliveries.saturating_sub(1);
+                Acknowledged::Delivery(self.deliveries.pop_front()?)
+            }
+            Kind::Receipt => {
+                self.cursor.receipts = self.cursor.receipts.saturating_sub(1);
+                self.receipts.acknowledge();
+                Acknowledged::Other
+            }
+            Kind::Notice => {
+                self.numbered_notices -= 1;
+                self.cursor.notices = self.cursor.notices.saturating_sub(1);
+                self.notices.pop_front();
+                Acknowledged::Other
+            }
+        })
+    }
+
+    /// The session goes on, on a new link: all but the first `received` items that have a number are written again.
+    pub(super) fn rewind(&mut self, mut received: u64) {
+        self.cursor = Cursor::default();
+        for run in &self.numbered {
+            let count = received.min(u64::from(run.count)) as u32;
+            match run.kind {
+                Kind::Delivery => self.cursor.deliveries += count as usize,
+                Kind::Receipt => self.cursor.receipts += count as usize,
+                Kind::Notice => self.cursor.notices += count as usize,
+            }
+            received -= u64::from(count);
+            if count < run.count {
+                self.cursor.in_run = count;
+                break;
+            }
+            self.cursor.run += 1;
+        }
+    }
+
+    /// A new session takes the queue over: numbers start again, and what had one is marked. Calls `unnumber` for each
+    /// message that had a number, with whether it was declined and is dropped.
+    pub(super) fn renumber(&mut self, keep_receipts: bool, mut unnumber: impl FnMut(Delivery)) {
+        for delivery in self.deliveries.iter_mut().take(self.numbered_deliveries) {
+            delivery.retry = true;
+            unnumber(*delivery);
+        }
+        self.deliveries.retain(|delivery| !delivery.declined);
+        self.receipts.renumber(keep_receipts);
+        self.notices.clear();
+        self.numbered.clear();
+        self.numbered_deliveries = 0;
+        self.numbered_notices = 0;
+        self.cursor = Cursor::default();
+    }
+
+    /// Marks the message with a number as declined, where it is `place` numbers behind the last acknowledged one
+    /// (1 is the next). `None` where that is no message, or was declined before.
+    pub(super) fn decline(&mut self, place: u64) -> Option<Delivery> {
+        let mut numbers: RangeInclusive<u64> = 1..=0;
+        let mut deliveries = 0;
+        for run in &self.numbered {
+            numbers = numbers.end() + 1..=numbers.end() + u64::from(run.count);
+            let is_delivery = run.kind == Kind::Delivery;
+            if numbers.contains(&place) {
+                let index = deliveries + (place - numbers.start()) as usize;
+                let delivery = self.deliveries.get_mut(index).filter(|d| is_delivery && !d.declined)?;
+                delivery.declined = true;
+                return Some(*delivery);
+            }
+            deliveries += if is_delivery { run.count as usize } else { 0 };
+        }
+        None
+    }
+
+    /// Everything that is left, with whether it has a number; the queue is empty then.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Delivery, bool)> + use<> {
+        let numbered = self.numbered_deliveries;
+        core::mem::take(self).deliveries.into_iter().enumerate().map(move |(place, d)| (d, place < numbered))
+    }
+}

@@ -1,0 +1,118 @@
+//! Receipts that wait for one sender, those that are alike and follow each other as one run.
+
+use crate::message::Reason;
+use crate::wire::item::{Accepted, DownItem, Final};
+use alloc::collections::VecDeque;
+
+/// What is said about a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Accepted, for so many, when the newest session had that number; in an earlier life of the broker where given.
+    Accepted { recipients: u32, session: u64, earlier_epoch: Option<u64> },
+    /// Ended: so many of so many have confirmed it.
+    Final { delivered: u32, recipients: u32, reason: Option<Reason> },
+}
+
+/// The same word about messages with ids one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: u64,
+    count: u32,
+    word: Word,
+}
+
+/// Runs of receipts, the first of them with numbers.
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    runs: VecDeque<Run>,
+    numbered: usize,
+}
+
+impl Receipts {
+    /// How many runs there are.
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Adds a receipt; it joins the run before where that has no number yet and goes on with this id.
+    #[inline]
+    pub(super) fn push(&mut self, id: u64, word: Word) {
+        if self.numbered < self.runs.len()
+            && let Some(last) = self.runs.back_mut()
+            && last.word == word
+            && last.first + u64::from(last.count) == id
+            && last.count < u32::MAX
+        {
+            last.count += 1;
+            return;
+        }
+        self.runs.push_back(Run { first: id, count: 1, word });
+    }
+
+    /// True where a run has no number.
+    #[inline]
+    pub(super) fn has_unnumbered(&self) -> bool {
+        self.numbered < self.runs.len()
+    }
+
+    /// Gives the next number to the first run that has none.
+    pub(super) fn number(&mut self, epoch: u64) -> Option<DownItem<'static>> {
+        let item = self.get(self.numbered, epoch)?;
+        self.numbered += 1;
+        Some(item)
+    }
+
+    /// A run, as an item.
+    pub(super) fn get(&self, place: usize, epoch: u64) -> Option<DownItem<'static>> {
+        let Run { first, count, word } = *self.runs.get(place)?;
+        Some(match word {
+            Word::Accepted { recipients, session, earlier_epoch } => {
+                let epoch = earlier_epoch.unwrap_or(epoch);
+                DownItem::Accepted(Accepted { first, count, recipients, epoch, session })
+            }
+            Word::Final { delivered, recipients, reason } => {
+                DownItem::Final(Final { first, count, delivered, recipients, reason })
+            }
+        })
+    }
+
+    /// The first run was acknowledged.
+    pub(super) fn acknowledge(&mut self) {
+        self.runs.pop_front();
+        self.numbered = self.numbered.saturating_sub(1);
+    }
+
+    /// Numbers start again; another boot does not get them.
+    pub(super) fn renumber(&mut self, keep: bool) {
+        self.numbered = 0;
+        if !keep {
+            self.runs.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_that_are_alike_become_one_run_until_it_has_a_number() {
+        let word = Word::Final { delivered: 1, recipients: 1, reason: None };
+        let mut receipts = Receipts::default();
+        for id in 1..=5 {
+            receipts.push(id, word);
+        }
+        assert_eq!(receipts.len(), 1);
+        assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 1, count: 5, .. }))));
+        receipts.push(6, word);
+        receipts.push(8, word);
+        assert_eq!(receipts.len(), 3);
+        receipts.acknowledge();
+        assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, count: 1, .. }))));
+        assert!(receipts.has_unnumbered());
+        receipts.renumber(true);
+        assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, .. }))));
+        receipts.renumber(false);
+        assert!(!receipts.has_unnumbered());
+    }
+}

@@ -1,0 +1,182 @@
+//! What the broker does with each frame that comes in.
+
+use super::Broker;
+use super::links::Phase;
+use super::queue::{Acknowledged, Notice};
+use crate::codec::Reader;
+use crate::error::Code;
+use crate::filter::DestinationRef;
+use crate::message::Reason;
+use crate::wire::control::{Abort, Control};
+use crate::wire::item::{Message, Refused, UpItem};
+use crate::wire::{VERSION, kind};
+
+impl Broker {
+    /// Takes a frame; one that is not allowed ends the link.
+    pub(super) fn frame(&mut self, link: u32, body: &[u8]) {
+        if let Err(abort) = self.try_frame(link, body) {
+            self.abort(link, abort);
+        }
+    }
+
+    fn try_frame(&mut self, link: u32, body: &[u8]) -> Result<(), Abort> {
+        let fault = |code| Abort { code, detail: 0 };
+        let malformed = |_| fault(Code::Malformed);
+        let Some(phase) = self.links.get(link).map(|link| link.phase) else { return Ok(()) };
+        let mut reader = Reader::new(body);
+        let frame_kind = reader.u8().map_err(malformed)?;
+        if frame_kind >= kind::MESSAGE {
+            let item = UpItem::read(frame_kind, &mut reader).map_err(malformed)?;
+            let Phase::Up { session, .. } = phase else { return Err(fault(Code::UnexpectedFrame)) };
+            return self.item(link, session, item).map_err(fault);
+        }
+        let control = Control::read(frame_kind, &mut reader).map_err(malformed)?;
+        match (control, phase) {
+            (Control::HelloOfVersion(_), Phase::Hello { .. }) => {
+                Err(Abort { code: Code::Version, detail: VERSION })
+            }
+            (Control::Hello(hello, attributes), Phase::Hello { .. }) => self.hello(link, &hello, attributes),
+            (Control::Ack(more), Phase::Up { session, .. }) => {
+                self.acknowledged(link, session, more).map_err(fault)
+            }
+            (Control::Window(window), Phase::Up { session, .. }) => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.sending.set_window(window);
+                }
+                self.list(link);
+                Ok(())
+            }
+            (Control::Ping | Control::Abort(_), Phase::Up { .. }) => Ok(()),
+            (Control::Goodbye(end), Phase::Up { .. }) => {
+                // Done when the frame that is being written is whole; what it is made of must not go before.
+                if let Some(link) = self.links.get_mut(link) {
+                    link.goodbye = Some(end);
+                }
+                self.list(link);
+                Ok(())
+            }
+            _ => Err(fault(Code::UnexpectedFrame)),
+        }
+    }
+
+    /// The client has acknowledged `more` items.
+    fn acknowledged(&mut self, link: u32, session: u32, more: u64) -> Result<(), Code> {
+        let half_written = self.links.get(link).and_then(|link| link.current).is_some_and(|c| c.is_item());
+        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        let before = state.sending.acknowledged();
+        let up_to = state.sending.acknowledge(more)?;
+        if half_written && up_to + 1 == state.sending.next() {
+            return Err(Code::BadAcknowledgement);
+        }
+        self.take_acknowledged(session, up_to - before);
+        // The window may have opened.
+        self.list(link);
+        Ok(())
+    }
+
+    /// Takes so many acknowledged items off the queue of a session.
+    pub(super) fn take_acknowledged(&mut self, session: u32, more: u64) {
+        for _ in 0..more {
+            match self.sessions.get_mut(session).and_then(|session| session.queue.acknowledge()) {
+                Some(Acknowledged::Delivery(delivery)) => self.confirm(session, delivery),
+                Some(Acknowledged::Other) => {}
+                None => break,
+            }
+        }
+    }
+
+    fn item(&mut self, link: u32, session: u32, item: UpItem<'_>) -> Result<(), Code> {
+        let shut = self.links.get(link).is_some_and(|link| link.shut);
+        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        state.receiving.receive();
+        match item {
+            UpItem::Message(message) => self.message(link, session, &message),
+            UpItem::Set(_) if shut => Err(Code::WindowExceeded),
+            UpItem::Set(patch) => {
+                self.change_attributes(session, patch);
+                Ok(())
+            }
+            UpItem::Decline(number) => self.declined(session, number),
+            UpItem::Watch(watch, _) => {
+                self.refuse_watch(session, watch);
+                Ok(())
+            }
+            UpItem::Unwatch(_) => Ok(()),
+        }
+    }
+
+    fn message(&mut self, link: u32, session: u32, message: &Message<'_>) -> Result<(), Code> {
+        let (max_messages, max_bytes) = (self.config.window_messages, u64::from(self.config.window_bytes));
+        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        let at = self.links.get_mut(link).ok_or(Code::UnexpectedFrame)?;
+        state.unacknowledged += 1;
+        state.unacknowledged_bytes += message.payload.len() as u64;
+        if at.shut || state.unacknowledged > max_messages || state.unacknowledged_bytes > max_bytes {
+            return Err(Code::WindowExceeded);
+        }
+        let id = at.last_id.checked_add(message.id_step).ok_or(Code::BadId)?;
+        at.last_id = id;
+        let slot = usize::from(message.slot);
+        if let Some(destination) = message.define {
+            self.define_slot(link, slot, destination)?;
+        }
+        let destination = self.links.get(link).and_then(|link| link.slots.get(slot)).copied();
+        self.take(session, id, message, destination.ok_or(Code::BadAlias)?)
+    }
+
+    /// An alias of a destination gets its meaning. Aliases are used one after the other.
+    fn define_slot(&mut self, link: u32, slot: usize, destination: DestinationRef<'_>) -> Result<(), Code> {
+        let Some(link) = self.links.get_mut(link) else { return Ok(()) };
+        if slot > link.slots.len() {
+            return Err(Code::BadAlias);
+        }
+        let index = self.messages.insert_destination(destination.as_bytes());
+        match link.slots.get_mut(slot) {
+            Some(old) => {
+                let old = core::mem::replace(old, index);
+                self.messages.drop_destination(old);
+            }
+            None => link.slots.push(index),
+        }
+        Ok(())
+    }
+
+    /// The client has declined the delivery with that number.
+    fn declined(&mut self, session: u32, number: u64) -> Result<(), Code> {
+        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        let place = number.checked_sub(state.sending.acknowledged()).filter(|&place| place > 0);
+        let delivery = place.and_then(|place| state.queue.decline(place)).ok_or(Code::BadAcknowledgement)?;
+        self.decline(delivery);
+        Ok(())
+    }
+
+    /// Presence is not served by this broker; whoever asks is told so.
+    fn refuse_watch(&mut self, session: u32, watch: u32) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.queue.push_notice(Notice { refused: Refused::Watch, watch, reason: Reason::NotAllowed });
+        }
+        self.list_session(session);
+    }
+
+    /// True where so many receipts wait for a sender that its window stays shut.
+    pub(super) fn is_backlogged(&self, session: u32) -> bool {
+        let max = self.config.receipt_backlog as usize;
+        self.sessions.get(session).is_some_and(|session| session.queue.receipt_backlog() > max)
+    }
+
+    /// Puts a link into the list of ready ones where it has items to acknowledge.
+    pub(super) fn list_if_acknowledgement_due(&mut self, link: u32) {
+        if let Some(session) = self.links.get(link).and_then(|link| link.session())
+            && self.due_acknowledgement(session).is_some()
+        {
+            self.list(link);
+        }
+    }
+
+    /// How many more items of a session's client are to be acknowledged.
+    pub(super) fn due_acknowledgement(&self, session: u32) -> Option<u64> {
+        let receiving = &self.sessions.get(session)?.receiving;
+        let more = receiving.due(receiving.received())?;
+        if self.is_backlogged(session) { None } else { Some(more) }
+    }
+}

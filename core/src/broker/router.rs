@@ -1,0 +1,509 @@
+//! From a message to its recipients, and from their acknowledgements to its receipt.
+//!
+//! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
+
+use super::Broker;
+use super::messages::{NewMessage, Open};
+use super::queue::Delivery;
+use super::receipts::Word;
+use crate::error::Code;
+use crate::filter::{DestinationRef, Target};
+use crate::message::{Past, Reason, Taken};
+use crate::time::Instant;
+use crate::wire::item::Message;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A queue that is full is searched for ended messages no more often than that.
+const COMPACT_INTERVAL: Duration = Duration::from_millis(100);
+
+impl Broker {
+    /// Takes a message from a session, for a destination in the table.
+    pub(super) fn take(&mut self, session: u32, id: u64, message: &Message<'_>, to: u32) -> Result<(), Code> {
+        let sender = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?.sender;
+        let past = message.retry;
+        if past.is_some() {
+            if let Some(index) = self.messages.find(sender, id) {
+                // It is in flight: no new routing, only the answer again.
+                self.stats.repeated += 1;
+                if let Some(message) = self.messages.get_mut(index) {
+                    message.accepted_told = false;
+                }
+                self.tell_accepted(index);
+                return Ok(());
+            }
+        } else if self.messages.sender(sender).is_some_and(|sender| id <= sender.highest) {
+            return Err(Code::BadId);
+        }
+        self.stats.taken += 1;
+        let taken = match past {
+            Some(Past::Taken(taken)) => Some(taken),
+            _ => None,
+        };
+        let too_large = message.payload.len() > self.config.max_payload as usize;
+        let room = if too_large { Err(Reason::TooLarge) } else { self.make_room() };
+        let payload = room.and_then(|()| self.pool.store(message.payload).ok_or(Reason::BrokerFull));
+        let payload = match payload {
+            Ok(payload) => payload,
+            Err(reason) => {
+                self.refuse(session, id, taken, reason);
+                return Ok(());
+            }
+        };
+        let time_to_live =
+            Duration::from_millis(u64::from(message.time_to_live_ms)).min(self.config.max_time_to_live);
+        let destination = DestinationRef::trusted(self.messages.destination(to));
+        let direct = matches!(destination.target(), Target::Uuid(_));
+        let new = NewMessage {
+            sender,
+            id,
+            payload,
+            destination: to,
+            direct,
+            past,
+            until_accepted: message.until_accepted,
+            deadline: self.now + time_to_live,
+        };
+        let index = self.messages.insert(self.now, new);
+        if time_to_live <= self.config.accept_delay * 2 {
+            self.time_message(index);
+        }
+        match taken {
+            Some(taken) => self.hold(index, session, taken),
+            None => self.route(index, session),
+        }
+        if message.until_accepted {
+            self.tell_accepted(index);
+        }
+        self.check_message(index);
+        Ok(())
+    }
+
+    /// Makes sure that one more message has a place.
+    fn make_room(&mut self) -> Result<(), Reason> {
+        let max = self.config.max_messages as usize;
+        if self.messages.len() >= max && self.messages.open() <= max / 2 {
+            // Most places belong to messages that have ended and that only queues of absent clients still name.
+            self.compact_all();
+        }
+        if self.messages.len() >= max { Err(Reason::BrokerFull) } else { Ok(()) }
+    }
+
+    /// A message is not taken at all. Where it was before, somebody may have had it: so many of so many.
+    fn refuse(&mut self, session: u32, id: u64, taken: Option<Taken>, reason: Reason) {
+        self.stats.answer(Some(reason));
+        let recipients = taken.map_or(0, |taken| taken.recipients);
+        let word = Word::Final { delivered: 0, recipients, reason: Some(reason) };
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.queue.receipts().push(id, word);
+        }
+        self.list_session(session);
+    }
+
+    /// A message is for those who match now; where there are none, for the first who does.
+    fn route(&mut self, index: u32, from: u32) {
+        let mut recipients = core::mem::take(&mut self.recipients);
+        recipients.clear();
+        let only_connected = self.resolve(index, from, &mut recipients);
+        let session = self.sessions.newest_number();
+        if let Some(message) = self.messages.get_mut(index) {
+            // At most 2^30 sessions.
+            message.wanted = recipients.len() as u32;
+            message.accepted = Word::Accepted { recipients: message.wanted, session, earlier_epoch: None };
+        }
+        for &recipient in &recipients {
+            self.deliver(index, recipient, false);
+        }
+        if recipients.is_empty() {
+            if only_connected {
+                self.give_up(index, Reason::Nobody);
+            } else {
+                self.park(index);
+            }
+        }
+        self.recipients = recipients;
+    }
+
+    /// A message was accepted in an earlier life of the broker: offered to those who match, as they come.
+    fn hold(&mut self, index: u32, from: u32, taken: Taken) {
+        let Taken { recipients: wanted, epoch, session, .. } = taken;
+        if let Some(message) = self.messages.get_mut(index) {
+            message.wanted = wanted;
+            message.accepted = Word::Accepted { recipients: wanted, session, earlier_epoch: Some(epoch) };
+        }
+        if !self.wait(index, Open::Held) {
+            return;
+        }
+        let mut recipients = core::mem::take(&mut self.recipients);
+        recipients.clear();
+        self.resolve(index, from, &mut recipients);
+        for &recipient in &recipients {
+            self.offer(index, recipient);
+        }
+        self.recipients = recipients;
+    }
+
+    /// Finds the sessions that a message is for; true where it is only for those connected.
+    fn resolve(&self, index: u32, from: u32, into: &mut Vec<u32>) -> bool {
+        let Some(message) = self.messages.get(index) else { return false };
+        let destination = DestinationRef::trusted(self.messages.destination(message.destination));
+        let lists = self.sessions.index();
+        match destination.target() {
+            Target::Uuid(uuid) => {
+                let found = self.sessions.find(uuid);
+                into.extend(found.filter(|&found| self.sessions.get(found).is_some_and(|s| s.receives)));
+            }
+            Target::Everyone => into.extend_from_slice(lists.everyone()),
+            Target::AllOf(pairs) => {
+                let several = pairs.clone().nth(1).is_some();
+                into.extend_from_slice(lists.rarest(pairs));
+                if several {
+                    into.retain(|&found| {
+                        let session = self.sessions.get(found);
+                        session.is_some_and(|s| destination.matches(s.uuid, s.attributes()))
+                    });
+                }
+            }
+            Target::AnyOf(pairs) => {
+                for pair in pairs {
+                    into.extend_from_slice(lists.with_pair(pair.raw));
+                }
+                into.sort_unstable();
+                into.dedup();
+            }
+        }
+        if destination.without_sender() {
+            into.retain(|&found| found != from);
+        }
+        if destination.only_connected() {
+            into.retain(|&found| self.sessions.get(found).is_some_and(|session| session.link.is_some()));
+        }
+        destination.only_connected()
+    }
+
+    /// Puts a message into the queue of a recipient; where it does not fit, the receipt will say so.
+    fn deliver(&mut self, index: u32, recipient: u32, late: bool) {
+        self.budget = self.budget.saturating_sub(1);
+        let Some(length) = self.messages.get(index).map(|message| message.length) else { return };
+        self.stats.routed += 1;
+        let fits = self.fits(recipient, length);
+        let (Some(session), Some(message)) = (self.sessions.get_mut(recipient), self.messages.get_mut(index))
+        else {
+            return;
+        };
+        if let Err(reason) = fits {
+            message.reason.get_or_insert(reason);
+            self.stats.refused += 1;
+            return;
+        }
+        session.queue_bytes += u64::from(length);
+        session.queue.push(Delivery { message: index, retry: false, late, declined: false });
+        message.pending += 1;
+        message.named += 1;
+        self.stats.held += 1;
+        if let Some(link) = session.link {
+            self.list(link);
+        }
+    }
+
+    fn fits(&mut self, recipient: u32, length: u32) -> Result<(), Reason> {
+        let max_bytes = self.config.queue_bytes;
+        let max_messages = self.config.queue_messages as usize;
+        let session = self.sessions.get_mut(recipient).ok_or(Reason::Gone)?;
+        if length > session.max_payload {
+            return Err(Reason::TooLarge);
+        }
+        let has_room = |broker: &mut Self| {
+            let session = broker.sessions.get_mut(recipient)?;
+            let fits =
+                session.queue.len() < max_messages && session.queue_bytes + u64::from(length) <= max_bytes;
+            fits.then_some(())
+        };
+        if has_room(self).is_none() {
+            self.compact(recipient);
+            has_room(self).ok_or(Reason::QueueFull)?;
+        }
+        Ok(())
+    }
+
+    /// Drops ended messages from the queue of a session, unless that was done a moment ago.
+    fn compact(&mut self, index: u32) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(index) else { return };
+        if session.compacted_at.is_some_and(|at| now < at + COMPACT_INTERVAL) {
+            return;
+        }
+        session.compacted_at = Some(now);
+        let (queue, bytes) = (&mut session.queue, &mut session.queue_bytes);
+        let mut dropped = core::mem::take(&mut self.dropped);
+        compact_queue(queue, bytes, &self.messages, &mut dropped);
+        self.forget_dropped(dropped);
+    }
+
+    fn compact_all(&mut self) {
+        let mut dropped = core::mem::take(&mut self.dropped);
+        for session in self.sessions.iter_mut() {
+            compact_queue(&mut session.queue, &mut session.queue_bytes, &self.messages, &mut dropped);
+        }
+        self.forget_dropped(dropped);
+    }
+
+    fn forget_dropped(&mut self, mut dropped: Vec<Delivery>) {
+        for delivery in dropped.drain(..) {
+            self.unname(delivery, false);
+        }
+        self.dropped = dropped;
+    }
+
+    /// A message waits for somebody to come; false where the broker has no place for that, and it has ended.
+    fn wait(&mut self, index: u32, open: Open) -> bool {
+        if self.holding.len() >= self.config.max_held {
+            self.give_up(index, Reason::BrokerFull);
+            return false;
+        }
+        let Some(message) = self.messages.get_mut(index) else { return false };
+        message.open = open;
+        let (order, destination) = (message.order, message.destination);
+        let destination = DestinationRef::trusted(self.messages.destination(destination));
+        self.holding.insert(destination, order, index);
+        true
+    }
+
+    /// Nobody matches: the message waits for the first who does.
+    fn park(&mut self, index: u32) {
+        if self.wait(index, Open::Parked)
+            && let Some(message) = self.messages.get_mut(index)
+        {
+            message.wanted = 1;
+            message.accepted = Word::Accepted { recipients: 0, session: 0, earlier_epoch: None };
+        }
+    }
+
+    /// A message can have no recipient, or no place.
+    fn give_up(&mut self, index: u32, reason: Reason) {
+        if let Some(message) = self.messages.get_mut(index) {
+            message.reason.get_or_insert(reason);
+        }
+        self.close_message(index);
+    }
+
+    /// Offers a held message to a recipient, once per UUID.
+    fn offer(&mut self, index: u32, recipient: u32) {
+        let Some(uuid) = self.sessions.get(recipient).map(|session| session.uuid) else { return };
+        let Some(order) = self.messages.get(index).map(|message| message.order) else { return };
+        if self.holding.offer(order, *uuid.as_bytes()) {
+            self.deliver(index, recipient, false);
+        }
+    }
+
+    /// A session has new attributes: it gets what waits for them, in the order in which it was taken. Held messages
+    /// only at a hello; what was parked is marked, because it may come out of order.
+    pub(super) fn release_waiting(&mut self, session: u32, at_hello: bool) {
+        let mut candidates = core::mem::take(&mut self.recipients);
+        candidates.clear();
+        if let Some(state) = self.sessions.get(session)
+            && state.receives
+        {
+            self.holding.candidates(state.uuid, state.attributes(), &mut candidates);
+        }
+        for &index in &candidates {
+            let (Some(message), Some(state)) = (self.messages.get(index), self.sessions.get(session)) else {
+                continue;
+            };
+            let destination = DestinationRef::trusted(self.messages.destination(message.destination));
+            let own = destination.without_sender() && message.sender == state.sender;
+            if own || !destination.matches(state.uuid, state.attributes()) {
+                continue;
+            }
+            match message.open {
+                Open::Parked => self.unpark(index, session),
+                Open::Held if at_hello => self.offer(index, session),
+                Open::Held | Open::Closed => {}
+            }
+        }
+        self.recipients = candidates;
+    }
+
+    /// Somebody matches a parked message: it is for that one.
+    fn unpark(&mut self, index: u32, session: u32) {
+        self.close_message(index);
+        let newest = self.sessions.newest_number();
+        if let Some(message) = self.messages.get_mut(index) {
+            message.accepted = Word::Accepted { recipients: 1, session: newest, earlier_epoch: None };
+            message.accepted_told = false;
+        }
+        self.deliver(index, session, true);
+        let until_accepted = self.messages.get(index).is_some_and(|message| message.until_accepted);
+        if !until_accepted {
+            self.tell_accepted(index);
+        }
+        self.check_message(index);
+    }
+
+    /// A recipient has acknowledged a delivery.
+    pub(super) fn confirm(&mut self, session: u32, delivery: Delivery) {
+        self.release_window(session, delivery);
+        let Some(message) = self.messages.get_mut(delivery.message) else { return };
+        if !delivery.declined && !message.ended {
+            message.pending -= 1;
+            message.got += 1;
+            self.stats.delivered += 1;
+            self.stats.held -= 1;
+            if message.open == Open::Held && message.got >= message.wanted {
+                self.close_message(delivery.message);
+            }
+        }
+        self.unname(delivery, true);
+    }
+
+    /// A recipient has declined a delivery. It is acknowledged later, but counts no more.
+    pub(super) fn decline(&mut self, delivery: Delivery) {
+        let index = delivery.message;
+        let Some(message) = self.messages.get_mut(index) else { return };
+        if message.ended {
+            return;
+        }
+        message.pending -= 1;
+        self.stats.declined += 1;
+        self.stats.held -= 1;
+        let held = message.open == Open::Held || matches!(message.past, Some(Past::Taken(_)));
+        if !held {
+            message.wanted -= 1;
+            if message.wanted == 0 {
+                self.park(index);
+            }
+        }
+        self.check_message(index);
+    }
+
+    /// A delivery is left over from a session that has ended.
+    pub(super) fn delivery_gone(&mut self, delivery: Delivery, had_number: bool) {
+        if let Some(message) = self.messages.get_mut(delivery.message)
+            && !delivery.declined
+            && !message.ended
+        {
+            message.pending -= 1;
+            message.reason.get_or_insert(Reason::Gone);
+            self.stats.gone += 1;
+            self.stats.held -= 1;
+        }
+        self.unname(delivery, had_number);
+    }
+
+    /// A delivery lost its number, because its session was renewed; one that was declined leaves the queue.
+    pub(super) fn unnumber(&mut self, session: u32, delivery: Delivery) {
+        if delivery.declined {
+            if let (Some(session), Some(message)) =
+                (self.sessions.get_mut(session), self.messages.get(delivery.message))
+            {
+                session.queue_bytes -= u64::from(message.length);
+            }
+            self.unname(delivery, true);
+        } else if let Some(message) = self.messages.get_mut(delivery.message) {
+            message.numbered -= 1;
+            self.check_message(delivery.message);
+        }
+    }
+
+    fn release_window(&mut self, session: u32, delivery: Delivery) {
+        let Some(message) = self.messages.get(delivery.message) else { return };
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.queue_bytes -= u64::from(message.length);
+            session.sending.release(message.length as usize);
+        }
+    }
+
+    /// A queue no longer names a message.
+    pub(super) fn unname(&mut self, delivery: Delivery, had_number: bool) {
+        if let Some(message) = self.messages.get_mut(delivery.message) {
+            message.named -= 1;
+            message.numbered -= u32::from(had_number);
+        }
+        self.check_message(delivery.message);
+    }
+
+    /// A message is for nobody else any more.
+    pub(super) fn close_message(&mut self, index: u32) {
+        let Some(message) = self.messages.get_mut(index) else { return };
+        if core::mem::replace(&mut message.open, Open::Closed) == Open::Closed {
+            return;
+        }
+        let (order, destination) = (message.order, message.destination);
+        let destination = DestinationRef::trusted(self.messages.destination(destination));
+        self.holding.remove(destination, order);
+    }
+
+    /// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.
+    pub(super) fn check_message(&mut self, index: u32) {
+        let Some(message) = self.messages.get(index) else { return };
+        if !message.ended && message.open == Open::Closed && message.pending == 0 {
+            self.end_message(index);
+        }
+        let Some(message) = self.messages.get_mut(index) else { return };
+        if message.ended && message.numbered == 0 {
+            self.pool.release(&mut message.payload);
+            if message.named == 0 {
+                self.messages.remove(index);
+            }
+        }
+    }
+
+    /// The message has ended: its sender gets the final receipt.
+    fn end_message(&mut self, index: u32) {
+        let Some(message) = self.messages.get_mut(index) else { return };
+        let (delivered, recipients) = (message.got, message.wanted.max(message.got));
+        let complete = delivered == recipients && recipients > 0;
+        let reason = if complete { None } else { Some(message.reason.unwrap_or(Reason::Declined)) };
+        let (sender, id, until_accepted) = (message.sender, message.id, message.until_accepted);
+        let timer = core::mem::take(&mut message.timed).then_some(message.deadline);
+        if let Some(at) = timer {
+            self.untime(at, index);
+        }
+        self.messages.end(index);
+        self.stats.answer(reason);
+        if !until_accepted {
+            self.tell_sender(sender, id, Word::Final { delivered, recipients, reason });
+        }
+    }
+
+    fn untime(&mut self, at: Instant, index: u32) {
+        self.timers.disarm(at, super::expiry::Timer::Message(index));
+    }
+
+    /// The sender is told that its message was accepted, unless it was before.
+    pub(super) fn tell_accepted(&mut self, index: u32) {
+        let Some(message) = self.messages.get_mut(index) else { return };
+        if !core::mem::replace(&mut message.accepted_told, true) {
+            let (sender, id, word) = (message.sender, message.id, message.accepted);
+            self.tell_sender(sender, id, word);
+        }
+    }
+
+    /// Puts a receipt into the queue of a sender, where that has a session.
+    #[inline]
+    fn tell_sender(&mut self, sender: u32, id: u64, word: Word) {
+        let Some(session) = self.messages.sender(sender).and_then(|sender| sender.session) else { return };
+        if let Some(state) = self.sessions.get_mut(session) {
+            state.queue.receipts().push(id, word);
+            if let Some(link) = state.link {
+                self.list(link);
+            }
+        }
+    }
+}
+
+fn compact_queue(
+    queue: &mut super::queue::Queue,
+    bytes: &mut u64,
+    messages: &super::messages::Messages,
+    dropped: &mut Vec<Delivery>,
+) {
+    queue.compact(|delivery| {
+        let Some(message) = messages.get(delivery.message).filter(|message| message.ended) else {
+            return false;
+        };
+        *bytes -= u64::from(message.length);
+        dropped.push(*delivery);
+        true
+    });
+}

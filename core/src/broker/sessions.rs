@@ -1,0 +1,271 @@
+//! Sessions: what the broker keeps for a client across links.
+
+use super::index::{self, Index, Places};
+use super::queue::Queue;
+use crate::attributes::AttributesRef;
+use crate::handshake::Facts;
+use crate::link::{Receiving, Sending};
+use crate::time::Instant;
+use alloc::boxed::Box;
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+use slab::Slab;
+use uuid::Uuid;
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) uuid: Uuid,
+    secret: [u8; 16],
+    pub(super) boot: u64,
+    previous_boot: Option<u64>,
+    /// The client's number of its link.
+    pub(super) link_number: u64,
+    /// This session's number, never used twice in an epoch.
+    pub(super) number: u64,
+    /// In the table of senders.
+    pub(super) sender: u32,
+    attributes: Box<[u8]>,
+    places: Places,
+    pub(super) receives: bool,
+    pub(super) max_payload: u32,
+    pub(super) aliases: u16,
+    /// The link that it is connected by.
+    pub(super) link: Option<u32>,
+    /// When it ends, where it is away.
+    pub(super) ends_at: Option<Instant>,
+    pub(super) queue: Queue,
+    /// Bytes of payload in the queue.
+    pub(super) queue_bytes: u64,
+    /// When the queue was last searched for messages that have ended.
+    pub(super) compacted_at: Option<Instant>,
+    pub(super) sending: Sending,
+    pub(super) receiving: Receiving,
+    /// Messages and bytes that came and were not acknowledged: what the window is held against.
+    pub(super) unacknowledged: u32,
+    pub(super) unacknowledged_bytes: u64,
+}
+
+/// What a new session is made of.
+#[derive(Debug)]
+pub(super) struct NewSession {
+    pub(super) uuid: Uuid,
+    pub(super) secret: [u8; 16],
+    pub(super) boot: u64,
+    pub(super) link_number: u64,
+    pub(super) sending: Sending,
+}
+
+/// The table of sessions, by UUID and by attributes.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    sessions: Slab<Session>,
+    by_uuid: HashMap<Uuid, u32, FixedState>,
+    index: Index,
+    last_number: u64,
+    pub(super) connected: u32,
+}
+
+impl Session {
+    /// Its attributes.
+    pub(super) fn attributes(&self) -> AttributesRef<'_> {
+        AttributesRef::trusted(&self.attributes)
+    }
+
+    /// What the table of the handshake has to know.
+    pub(super) fn facts(&self, epoch: u64) -> Facts {
+        Facts {
+            secret: self.secret,
+            boot: self.boot,
+            previous_boot: self.previous_boot,
+            link: self.link_number,
+            epoch,
+            session: self.number,
+        }
+    }
+
+    /// Another life of the client has it now.
+    pub(super) fn change_boot(&mut self, boot: u64, sender: u32) {
+        self.previous_boot = Some(self.boot);
+        self.boot = boot;
+        self.sender = sender;
+    }
+}
+
+impl index::Sessions for Slab<Session> {
+    fn placed(&mut self, session: u32) -> Option<(AttributesRef<'_>, &mut [u32])> {
+        let session = self.get_mut(session as usize)?;
+        Some((AttributesRef::trusted(&session.attributes), &mut session.places))
+    }
+}
+
+impl Sessions {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            sessions: Slab::new(),
+            by_uuid: HashMap::with_hasher(FixedState::with_seed(seed)),
+            index: Index::new(seed),
+            last_number: 0,
+            connected: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> Option<&Session> {
+        self.sessions.get(index as usize)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Session> {
+        self.sessions.get_mut(index as usize)
+    }
+
+    /// The session of a client.
+    #[inline]
+    pub(super) fn find(&self, uuid: Uuid) -> Option<u32> {
+        self.by_uuid.get(&uuid).copied()
+    }
+
+    /// Who has which attribute.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The next session number.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// The newest session number.
+    pub(super) fn newest_number(&self) -> u64 {
+        self.last_number
+    }
+
+    /// A new session, without attributes, and not yet found by any.
+    pub(super) fn insert(&mut self, new: NewSession) -> u32 {
+        let NewSession { uuid, secret, boot, link_number, sending } = new;
+        let session = Session {
+            uuid,
+            secret,
+            boot,
+            previous_boot: None,
+            link_number,
+            number: 0,
+            sender: 0,
+            attributes: Box::from(AttributesRef::EMPTY.as_bytes()),
+            places: Box::default(),
+            receives: false,
+            max_payload: 0,
+            aliases: 0,
+            link: None,
+            ends_at: None,
+            queue: Queue::default(),
+            queue_bytes: 0,
+            compacted_at: None,
+            sending,
+            receiving: Receiving::default(),
+            unacknowledged: 0,
+            unacknowledged_bytes: 0,
+        };
+        // There are at most 2^30.
+        let index = self.sessions.insert(session) as u32;
+        self.by_uuid.insert(uuid, index);
+        index
+    }
+
+    /// Gives a session its attributes; others find it by them where it receives.
+    pub(super) fn set_attributes(&mut self, index: u32, attributes: AttributesRef<'_>, receives: bool) {
+        self.leave_index(index);
+        let places = if receives { self.index.insert(index, attributes) } else { Places::default() };
+        if let Some(session) = self.sessions.get_mut(index as usize) {
+            session.attributes = attributes.as_bytes().into();
+            session.places = places;
+            session.receives = receives;
+        }
+    }
+
+    fn leave_index(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index as usize) else { return };
+        let places = core::mem::take(&mut session.places);
+        let attributes =
+            core::mem::replace(&mut session.attributes, Box::from(AttributesRef::EMPTY.as_bytes()));
+        self.index.remove(AttributesRef::trusted(&attributes), &places, &mut self.sessions);
+    }
+
+    /// A session ends: nobody finds it any more.
+    pub(super) fn remove(&mut self, index: u32) -> Option<Session> {
+        self.leave_index(index);
+        let session = self.sessions.try_remove(index as usize)?;
+        self.by_uuid.remove(&session.uuid);
+        Some(session)
+    }
+
+    /// All of them, for work that is done once in a while.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.sessions.iter_mut().map(|(_, session)| session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+    use crate::attributes::{Attributes, encode_pair};
+    use crate::wire::control::Window;
+    use std::vec::Vec;
+
+    #[test]
+    fn the_index_finds_exactly_those_that_have_a_pair_whatever_changes() {
+        let mut sessions = Sessions::new(1);
+        let mut random = 7_u64;
+        let mut draw = |n: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % n
+        };
+        let mut live: Vec<u32> = Vec::new();
+        for round in 0..3_000 {
+            if live.is_empty() || draw(3) == 0 {
+                let sending = Sending::fresh(Window { messages: 1, bytes: 1 });
+                let uuid = Uuid::from_u128(round);
+                live.push(sessions.insert(NewSession {
+                    uuid,
+                    secret: [0; 16],
+                    boot: 1,
+                    link_number: 1,
+                    sending,
+                }));
+            }
+            let at = draw(live.len() as u64) as usize;
+            if draw(5) == 0 {
+                sessions.remove(live.swap_remove(at));
+            } else {
+                let mut attributes = Attributes::new();
+                for key in ["a", "b", "c"] {
+                    if draw(2) == 0 {
+                        attributes.set(key, Value::Int(draw(3) as i64)).unwrap();
+                    }
+                }
+                sessions.set_attributes(live[at], attributes.as_ref(), draw(4) > 0);
+            }
+            for key in ["a", "b", "c"] {
+                for value in 0..3 {
+                    let pair = encode_pair(key, Value::Int(value)).unwrap();
+                    let mut found = sessions.index().with_pair(&pair).to_vec();
+                    found.sort_unstable();
+                    let has = |&&index: &&u32| {
+                        let session = sessions.get(index).unwrap();
+                        session.receives && session.attributes().get(key) == Some(Value::Int(value))
+                    };
+                    let mut expected: Vec<u32> = live.iter().filter(has).copied().collect();
+                    expected.sort_unstable();
+                    assert_eq!(found, expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What is written next on a link, and how a frame goes out in pieces.
+
+use super::links::{Current, Frame, Phase};
+use super::queue::{Delivery, Next};
+use super::{Broker, Ready};
+use crate::codec::Writer;
+use crate::framing::{header_len, write_header};
+use crate::message::Past;
+use crate::time::Instant;
+use crate::wire::control::Control;
+use crate::wire::item::{Deliver, DeliveryPast};
+
+impl Broker {
+    pub(super) fn transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
+        let mut written = 0;
+        while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
+            let pending = self.links.get_mut(index).and_then(|link| link.current.take());
+            let Some(current) = pending.or_else(|| self.begin_frame(index)) else { break };
+            let mut writer = Writer::new(rest, current.offset);
+            write_header(&mut writer, current.body);
+            self.write_body(&current.frame, &mut writer);
+            written += writer.written();
+            let offset = current.offset + writer.written();
+            if offset < header_len(current.body) + current.body
+                && let Some(link) = self.links.get_mut(index)
+            {
+                link.current = Some(Current { offset, ..current });
+            }
+        }
+        let Some(link) = self.links.get_mut(index) else { return written };
+        if written > 0 {
+            link.ping_due = false;
+            if let Phase::Up { keep_alive, .. } = &mut link.phase {
+                keep_alive.speak(now);
+            }
+        }
+        if link.is_done() {
+            self.list_close(index);
+        }
+        written
+    }
+
+    /// Says, once, that a link is to be closed.
+    pub(super) fn list_close(&mut self, index: u32) {
+        let Some(id) = self.links.id(index) else { return };
+        if let Some(link) = self.links.get_mut(index)
+            && !core::mem::replace(&mut link.close_listed, true)
+        {
+            self.ready.push_back(Ready::Close(id));
+        }
+    }
+
+    /// Chooses the next frame of a link and takes it up: from here on it is under way.
+    fn begin_frame(&mut self, index: u32) -> Option<Current> {
+        let frame = self.choose_frame(index)?;
+        let mut counter = Writer::counting();
+        self.write_body(&frame, &mut counter);
+        Some(Current { frame, body: counter.total(), offset: 0 })
+    }
+
+    fn choose_frame(&mut self, index: u32) -> Option<Frame> {
+        let link = self.links.get_mut(index)?;
+        let Phase::Up { session, .. } = link.phase else {
+            if let Some(abort) = link.abort.take() {
+                return Some(Frame::Control(Control::Abort(abort)));
+            }
+            return core::mem::take(&mut link.farewell).then_some(Frame::Control(Control::Farewell));
+        };
+        if let Some(welcome) = link.welcome.take() {
+            return Some(Frame::Control(Control::Welcome(welcome)));
+        }
+        if let Some(end) = link.goodbye.take() {
+            self.say_farewell(index, session, end);
+            return self.choose_frame(index);
+        }
+        if let Some(window) = link.window.take() {
+            return Some(Frame::Control(Control::Window(window)));
+        }
+        if let Some(more) = self.due_acknowledgement(session) {
+            let session = self.sessions.get_mut(session)?;
+            session.receiving.tell(more);
+            (session.unacknowledged, session.unacknowledged_bytes) = (0, 0);
+            return Some(Frame::Control(Control::Ack(more)));
+        }
+        if let Some(frame) = self.choose_item(index, session) {
+            return Some(frame);
+        }
+        let link = self.links.get_mut(index)?;
+        core::mem::take(&mut link.ping_due).then_some(Frame::Control(Control::Ping))
+    }
+
+    /// The client leaves, between two frames.
+    fn say_farewell(&mut self, index: u32, session: u32, end: bool) {
+        self.detach(index);
+        if end {
+            self.end_session(session);
+        }
+        let until = self.now + self.config.handshake_timeout;
+        if let Some(link) = self.links.get_mut(index) {
+            link.phase = Phase::Closing { until };
+            link.farewell = true;
+        }
+        self.arm_link(index);
+    }
+
+    /// The next item: first what has a number already, then receipts, then messages as the window allows.
+    fn choose_item(&mut self, index: u32, session: u32) -> Option<Frame> {
+        let epoch = self.epoch;
+        let state = self.sessions.get_mut(session)?;
+        if state.sending.repeats() {
+            state.sending.repeated();
+            return match state.queue.repeat(epoch)? {
+                Next::Delivery(delivery) => self.describe(index, session, delivery),
+                Next::Other(item) => Some(Frame::Item(item)),
+            };
+        }
+        if state.queue.has_unnumbered_other() {
+            let item = state.queue.number_other(epoch)?;
+            state.sending.assign(None);
+            return Some(Frame::Item(item));
+        }
+        loop {
+            let state = self.sessions.get_mut(session)?;
+            let delivery = state.queue.first_unnumbered()?;
+            let message = self.messages.get_mut(delivery.message)?;
+            let length = message.length as usize;
+            if message.ended {
+                state.queue.drop_first_unnumbered();
+                state.queue_bytes -= length as u64;
+                self.unname(delivery, false);
+                continue;
+            }
+            if !state.sending.allows(length) {
+                return None;
+            }
+            message.numbered += 1;
+            state.queue.number_delivery();
+            state.sending.assign(Some(length));
+            return self.describe(index, session, delivery);
+        }
+    }
+
+    fn describe(&mut self, index: u32, session: u32, delivery: Delivery) -> Option<Frame> {
+        let message = self.messages.get(delivery.message)?;
+        let sender = self.messages.sender(message.sender)?;
+        let max = self.sessions.get(session)?.aliases;
+        let aliases = &mut self.links.get_mut(index)?.aliases;
+        let (alias, define, id_step) = aliases.choose(sender.serial, sender.origin, message.id, max);
+        let retry = (message.past.is_some() || delivery.retry).then(|| past_of(message.past, delivery.late));
+        let (late, direct) = (delivery.late, message.direct);
+        Some(Frame::Deliver(
+            delivery.message,
+            Deliver { alias, define, id_step, retry, late, direct, payload: &[] },
+        ))
+    }
+
+    #[inline]
+    fn write_body(&self, frame: &Frame, writer: &mut Writer<'_>) {
+        match frame {
+            Frame::Control(control) => control.write(writer),
+            Frame::Item(item) => item.write(writer),
+            Frame::Deliver(message, head) => {
+                head.write_head(writer);
+                if let Some(message) = self.messages.get(*message) {
+                    writer.raw(message.payload.bytes());
+                }
+            }
+        }
+    }
+}
+
+/// What a recipient is told of the past of a delivery that may be a repetition: what the sender knew, or that it was
+/// parked here.
+fn past_of(past: Option<Past>, late: bool) -> DeliveryPast {
+    match past {
+        Some(past) => past.into(),
+        None if late => DeliveryPast::Parked,
+        None => DeliveryPast::Sent,
+    }
+}

@@ -1,0 +1,197 @@
+//! What a client tells its application.
+
+use crate::error::Code;
+use crate::message::{MessageId, Reason, Receipt};
+use crate::time::Instant;
+use core::fmt;
+use uuid::Uuid;
+
+/// Something that the peer, the network or the clock did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The transport is connected; the handshake is under way.
+    Connected,
+    /// The session is visible to others.
+    Established(Established),
+    /// The link is gone. Nothing is lost by that: sessions outlive links.
+    Disconnected {
+        /// Why.
+        reason: DisconnectReason,
+        /// When the next connection is wanted; `None` where none is.
+        retry_at: Option<Instant>,
+    },
+    /// A message for this client.
+    Message(Received<'a>),
+    /// What became of a message of this client.
+    Receipt(Receipt),
+    /// What `send`, `set` or `remove` refused for lack of room has room now.
+    CapacityAvailable,
+    /// The broker refused a change of attributes; the session keeps those it had.
+    AttributesRefused(Reason),
+    /// The client has ended. The last event.
+    Closed(CloseReason),
+}
+
+/// A message that came, its payload borrowed from the inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// Who sent it.
+    pub from: Uuid,
+    /// In which life.
+    pub boot: u64,
+    /// Its number among the messages of that life.
+    pub id: MessageId,
+    /// Its content.
+    pub payload: &'a [u8],
+    /// True where it may have been had before by an earlier boot of this client, or by this one where its memory of
+    /// senders was too small.
+    pub maybe_repeated: bool,
+    /// True where it was sent to this UUID, not to a filter.
+    pub direct: bool,
+    /// Names the message for `acknowledge`.
+    pub token: Token,
+}
+
+/// Names a message for `acknowledge`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub(super) u64);
+
+/// What session a client got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Established {
+    /// The first one.
+    Fresh,
+    /// The one that it had.
+    Resumed,
+    /// A new one, because the broker no longer knew the one before. What is unanswered is sent again.
+    Lost,
+}
+
+/// Why a link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The transport was lost, or could not be had.
+    TransportLost,
+    /// Nothing was heard from the broker for three keep-alive intervals.
+    Silent,
+    /// The broker did not answer the hello in time.
+    HandshakeTimeout,
+    /// The broker ended the link; the number is the detail of the code.
+    Aborted(Code, u64),
+    /// The broker broke the protocol.
+    Protocol(Code),
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TransportLost => f.write_str("connection lost"),
+            Self::Silent => f.write_str("no sign of life from the broker"),
+            Self::HandshakeTimeout => f.write_str("the broker did not answer in time"),
+            Self::Aborted(code, _) => write!(f, "the broker says: {code}"),
+            Self::Protocol(code) => write!(f, "the broker broke the protocol: {code}"),
+        }
+    }
+}
+
+/// How a client leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The session stays at the broker, away, for its time to live.
+    Leave,
+    /// The session ends.
+    End,
+}
+
+/// Why a client has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// `close` was called, and the broker has confirmed it.
+    Requested,
+    /// Another program with this identity has connected.
+    TakenOver,
+    /// The broker will not have this client as it is; the number is the detail of the code.
+    Refused(Code, u64),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("closed"),
+            Self::TakenOver => {
+                f.write_str("this identity is in use by another program: end that one, or use another identity")
+            }
+            Self::Refused(Code::WrongSecret, _) => f.write_str(
+                "refused: this UUID belongs to somebody with another secret: use the identity that created it",
+            ),
+            Self::Refused(Code::Version, spoken) => {
+                write!(f, "refused: the broker speaks version {spoken} of the protocol: use a client of that version")
+            }
+            Self::Refused(Code::TooManyAttributes, max) => {
+                write!(f, "refused: the broker allows {max} attributes: set fewer")
+            }
+            Self::Refused(code, _) => write!(f, "refused: {code}"),
+        }
+    }
+}
+
+/// What happened to link and session that was not told yet. Bounded: what is overtaken by later news is left out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lifecycle {
+    disconnected: Option<(DisconnectReason, Option<Instant>)>,
+    connected: bool,
+    established: Option<Established>,
+    pub(super) attributes_refused: Option<Reason>,
+    closed: Option<CloseReason>,
+}
+
+impl Lifecycle {
+    pub(super) fn connect(&mut self) {
+        self.connected = true;
+    }
+
+    pub(super) fn establish(&mut self, established: Established) {
+        // That a session was lost must not go unsaid, even where a link came and went in between.
+        if self.established != Some(Established::Lost) || established == Established::Lost {
+            self.established = Some(established);
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, reason: DisconnectReason, retry_at: Option<Instant>) {
+        self.connected = false;
+        if self.established != Some(Established::Lost) {
+            self.established = None;
+        }
+        self.disconnected = Some((reason, retry_at));
+    }
+
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        self.closed = Some(reason);
+    }
+
+    pub(super) fn has_news(&self, up: bool) -> bool {
+        self.disconnected.is_some() || self.connected || (up && self.established.is_some())
+    }
+
+    /// The next of these, in the order in which they happened. `up` tells whether the session is established now.
+    pub(super) fn poll(&mut self, up: bool) -> Option<Event<'static>> {
+        if let Some((reason, retry_at)) = self.disconnected.take() {
+            return Some(Event::Disconnected { reason, retry_at });
+        }
+        if core::mem::take(&mut self.connected) {
+            return Some(Event::Connected);
+        }
+        if up { self.established.take().map(Event::Established) } else { None }
+    }
+
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    pub(super) fn poll_closed(&mut self) -> Option<Event<'static>> {
+        self.closed.take().map(Event::Closed)
+    }
+}

@@ -1,0 +1,269 @@
+//! What came for the application and was not taken yet: messages in order, and deliveries that were declined.
+//!
+//! Messages lie in a ring of records, their payloads in a ring of bytes, each in one piece, because they are lent to
+//! the application. The acknowledgement follows from what is left here: it never passes a message that was not
+//! taken, one of an earlier session included, nor a declined one whose decline the broker has not taken.
+//! (PROTOCOL.md, "Recipient")
+
+use super::memory::{Cutter, Field, Region, Table};
+use crate::wire::control::Window;
+use crate::wire::item::Origin;
+
+const NUMBER: Field<u64> = Field::at(0);
+const BOOT: Field<u64> = Field::at(8);
+const ID: Field<u64> = Field::at(16);
+const UUID: Field<[u8; 16]> = Field::at(24);
+const AT: Field<u32> = Field::at(40);
+const LENGTH: Field<u32> = Field::at(44);
+const FLAGS: Field<u8> = Field::at(48);
+const STRIDE: usize = 49;
+
+const REPEATED: u8 = 1;
+const DIRECT: u8 = 2;
+
+/// The number of the delivery that is declined, and that of the item that says so (0: not written yet).
+const DECLINED: Field<u64> = Field::at(0);
+const DECLINE: Field<u64> = Field::at(8);
+
+/// A message in the inbox.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) origin: Origin,
+    pub(super) id: u64,
+    pub(super) repeated: bool,
+    pub(super) direct: bool,
+}
+
+/// What the inbox is made of. Positions count up for ever; a position's record is its remainder.
+#[derive(Clone, Debug)]
+pub(super) struct Inbox {
+    entries: Table,
+    bytes: Region,
+    window: Window,
+    /// The oldest that was not taken.
+    head: u64,
+    /// The next to be lent.
+    cursor: u64,
+    tail: u64,
+    /// Those before came in earlier sessions.
+    session_start: u64,
+    /// Where the payload of the head begins, and where that of the tail ends.
+    first_byte: usize,
+    end_byte: usize,
+    declines: Table,
+    first_decline: u64,
+    /// The next decline to be written on this link.
+    unwritten_decline: u64,
+    end_decline: u64,
+}
+
+impl Inbox {
+    pub(super) fn new(cutter: &mut Cutter, messages: u32, bytes: u32, max_payload: u32) -> Self {
+        // Where a payload does not fit before the end of the ring, that end stays empty: at most one payload.
+        let spare = if messages > 1 { max_payload } else { 0 };
+        Self {
+            entries: cutter.table(STRIDE, messages),
+            bytes: cutter.region(bytes as usize + spare as usize),
+            window: Window { messages, bytes },
+            head: 0,
+            cursor: 0,
+            tail: 0,
+            session_start: 0,
+            first_byte: 0,
+            end_byte: 0,
+            declines: cutter.table(16, messages),
+            first_decline: 0,
+            unwritten_decline: 0,
+            end_decline: 0,
+        }
+    }
+
+    fn index(&self, position: u64) -> u32 {
+        (position % u64::from(self.entries.count())) as u32
+    }
+
+    /// Takes a message in; false where there is no room, which is the broker's fault.
+    pub(super) fn push(&mut self, m: &mut [u8], number: u64, entry: &Entry, payload: &[u8]) -> bool {
+        if self.tail - self.head >= u64::from(self.entries.count()) {
+            return false;
+        }
+        let Some(at) = self.place(payload.len()) else { return false };
+        if let Some(room) = self.bytes.bytes_mut(m).get_mut(at..at + payload.len()) {
+            room.copy_from_slice(payload);
+        }
+        self.end_byte = at + payload.len();
+        let index = self.index(self.tail);
+        self.entries.set(m, index, NUMBER, number);
+        self.entries.set(m, index, BOOT, entry.origin.boot);
+        self.entries.set(m, index, ID, entry.id);
+        self.entries.set(m, index, UUID, entry.origin.uuid);
+        // Both are below the size of the region, which came from 32 bits.
+        self.entries.set(m, index, AT, at as u32);
+        self.entries.set(m, index, LENGTH, payload.len() as u32);
+        let repeated = if entry.repeated { REPEATED } else { 0 };
+        let direct = if entry.direct { DIRECT } else { 0 };
+        self.entries.set(m, index, FLAGS, repeated | direct);
+        self.tail += 1;
+        true
+    }
+
+    /// Where that many bytes fit in one piece.
+    fn place(&mut self, length: usize) -> Option<usize> {
+        if self.head == self.tail {
+            self.first_byte = 0;
+            self.end_byte = 0;
+        }
+        let wraps =
+            self.end_byte < self.first_byte || (self.end_byte == self.first_byte && self.head != self.tail);
+        let limit = if wraps { self.first_byte } else { self.bytes.len() };
+        if length <= limit - self.end_byte {
+            return Some(self.end_byte);
+        }
+        (!wraps && length <= self.first_byte && self.head != self.tail).then_some(0)
+    }
+
+    /// The next message to be lent, with its payload and its position.
+    pub(super) fn lend<'m>(&mut self, m: &'m [u8]) -> Option<(Entry, &'m [u8], u64)> {
+        if self.cursor == self.tail {
+            return None;
+        }
+        let position = self.cursor;
+        self.cursor += 1;
+        let index = self.index(position);
+        let flags = self.entries.get(m, index, FLAGS);
+        let entry = Entry {
+            origin: Origin { uuid: self.entries.get(m, index, UUID), boot: self.entries.get(m, index, BOOT) },
+            id: self.entries.get(m, index, ID),
+            repeated: flags & REPEATED != 0,
+            direct: flags & DIRECT != 0,
+        };
+        let at = self.entries.get(m, index, AT) as usize;
+        let length = self.entries.get(m, index, LENGTH) as usize;
+        Some((entry, self.bytes.bytes(m).get(at..at + length).unwrap_or_default(), position))
+    }
+
+    /// True where a message waits to be lent.
+    pub(super) fn has_unlent(&self) -> bool {
+        self.cursor < self.tail
+    }
+
+    /// The application has taken everything that was lent.
+    pub(super) fn take_lent(&mut self, m: &[u8]) {
+        self.take_up_to(m, self.cursor);
+    }
+
+    /// The application has taken everything before that position, as far as it was lent.
+    pub(super) fn take_up_to(&mut self, m: &[u8], position: u64) {
+        self.head = position.clamp(self.head, self.cursor);
+        if self.head < self.tail {
+            self.first_byte = self.entries.get(m, self.index(self.head), AT) as usize;
+        }
+    }
+
+    /// The last item that may be acknowledged where all up to `received` are here.
+    pub(super) fn acknowledged(&self, m: &[u8], received: u64) -> u64 {
+        if self.head < self.session_start {
+            return 0;
+        }
+        let mut limit = received;
+        if self.head < self.tail {
+            limit = limit.min(self.entries.get(m, self.index(self.head), NUMBER) - 1);
+        }
+        if self.first_decline < self.end_decline {
+            limit = limit.min(self.declines.get(m, self.decline_index(self.first_decline), DECLINED) - 1);
+        }
+        limit
+    }
+
+    /// A new session: what is here came in an earlier one, and declines of it vanish.
+    pub(super) fn start_session(&mut self) {
+        self.session_start = self.tail;
+        self.first_decline = self.end_decline;
+        self.unwritten_decline = self.end_decline;
+    }
+
+    /// The window that is left beside messages of earlier sessions.
+    pub(super) fn window(&self, m: &[u8]) -> Window {
+        self.window_beside(m, self.session_start)
+    }
+
+    /// The window that is left beside all that is here.
+    pub(super) fn fresh_window(&self, m: &[u8]) -> Window {
+        self.window_beside(m, self.tail)
+    }
+
+    fn window_beside(&self, m: &[u8], end: u64) -> Window {
+        let mut window = self.window;
+        for position in self.head..end.max(self.head) {
+            window.messages = window.messages.saturating_sub(1);
+            let length = self.entries.get(m, self.index(position), LENGTH);
+            window.bytes = window.bytes.saturating_sub(length);
+        }
+        window
+    }
+
+    /// True where messages of earlier sessions are still here.
+    pub(super) fn has_old(&self) -> bool {
+        self.head < self.session_start
+    }
+
+    fn decline_index(&self, position: u64) -> u32 {
+        (position % u64::from(self.declines.count())) as u32
+    }
+
+    /// Declines the delivery of that number; false where there is no room, which is the broker's fault.
+    pub(super) fn decline(&mut self, m: &mut [u8], number: u64) -> bool {
+        if self.end_decline - self.first_decline >= u64::from(self.declines.count()) {
+            return false;
+        }
+        let index = self.decline_index(self.end_decline);
+        self.declines.set(m, index, DECLINED, number);
+        self.declines.set(m, index, DECLINE, 0);
+        self.end_decline += 1;
+        true
+    }
+
+    /// The next decline to be written on this link: what it declines, and its own number (0: none yet).
+    pub(super) fn next_decline(&self, m: &[u8]) -> Option<(u64, u64)> {
+        let index = self.decline_index(self.unwritten_decline);
+        (self.unwritten_decline < self.end_decline)
+            .then(|| (self.declines.get(m, index, DECLINED), self.declines.get(m, index, DECLINE)))
+    }
+
+    /// The next decline begins to be written, under that number.
+    pub(super) fn begin_decline(&mut self, m: &mut [u8], number: u64) {
+        self.declines.set(m, self.decline_index(self.unwritten_decline), DECLINE, number);
+    }
+
+    /// The next decline was written.
+    pub(super) fn advance_decline(&mut self) {
+        self.unwritten_decline += 1;
+    }
+
+    /// True where a decline waits to be written on this link.
+    pub(super) fn has_decline(&self) -> bool {
+        self.unwritten_decline < self.end_decline
+    }
+
+    /// The broker has acknowledged the client's items up to that number.
+    pub(super) fn acknowledge_declines(&mut self, m: &[u8], up_to: u64) {
+        while self.first_decline < self.unwritten_decline {
+            let number = self.declines.get(m, self.decline_index(self.first_decline), DECLINE);
+            if number > up_to {
+                break;
+            }
+            self.first_decline += 1;
+        }
+    }
+
+    /// The session goes on, on a new link: declines with a number above `received` are written again.
+    pub(super) fn resume(&mut self, m: &[u8], received: u64) {
+        self.unwritten_decline = self.first_decline;
+        while let Some((_, number)) = self.next_decline(m) {
+            if number == 0 || number > received {
+                break;
+            }
+            self.unwritten_decline += 1;
+        }
+    }
+}

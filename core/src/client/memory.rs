@@ -1,0 +1,188 @@
+//! The one block of memory that a client lives in, cut up into tables of small records.
+//!
+//! A record's fields are read and written where they lie, little end first. Places outside the block cannot be
+//! made: a table is cut by [`Cutter`], and an index comes from the table's own free list.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+
+/// An index that points nowhere.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// A value with a fixed size in memory.
+pub(crate) trait Scalar: Copy + Default {
+    /// Reads it from the front of `bytes`.
+    fn load(bytes: &[u8]) -> Option<Self>;
+    /// Writes it to the front of `bytes`.
+    fn store(self, bytes: &mut [u8]);
+}
+
+macro_rules! scalar {
+    ($($type:ty: $size:literal),*) => {$(
+        impl Scalar for $type {
+            #[inline]
+            fn load(bytes: &[u8]) -> Option<Self> {
+                bytes.first_chunk::<$size>().map(|chunk| Self::from_le_bytes(*chunk))
+            }
+
+            #[inline]
+            fn store(self, bytes: &mut [u8]) {
+                if let Some(chunk) = bytes.first_chunk_mut::<$size>() {
+                    *chunk = self.to_le_bytes();
+                }
+            }
+        }
+    )*};
+}
+
+scalar!(u8: 1, u16: 2, u32: 4, u64: 8);
+
+impl Scalar for [u8; 16] {
+    #[inline]
+    fn load(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk::<16>().copied()
+    }
+
+    #[inline]
+    fn store(self, bytes: &mut [u8]) {
+        if let Some(chunk) = bytes.first_chunk_mut::<16>() {
+            *chunk = self;
+        }
+    }
+}
+
+/// Where a field lies in a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field<T> {
+    offset: usize,
+    of: PhantomData<T>,
+}
+
+impl<T> Field<T> {
+    /// A field at that offset.
+    pub(crate) const fn at(offset: usize) -> Self {
+        Self { offset, of: PhantomData }
+    }
+}
+
+/// Equal records one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    at: usize,
+    stride: usize,
+    count: u32,
+}
+
+impl Table {
+    /// How many records there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// A field of a record.
+    #[inline]
+    pub(crate) fn get<T: Scalar>(&self, memory: &[u8], index: u32, field: Field<T>) -> T {
+        let at = self.place(index) + field.offset;
+        memory.get(at..).and_then(T::load).unwrap_or_default()
+    }
+
+    /// Sets a field of a record.
+    #[inline]
+    pub(crate) fn set<T: Scalar>(&self, memory: &mut [u8], index: u32, field: Field<T>, value: T) {
+        let at = self.place(index) + field.offset;
+        if let Some(bytes) = memory.get_mut(at..) {
+            value.store(bytes);
+        }
+    }
+
+    /// Where the bytes of a record from an offset on lie in the block.
+    #[inline]
+    pub(crate) fn range(&self, index: u32, offset: usize) -> Range<usize> {
+        let at = self.place(index);
+        at + offset..at + self.stride
+    }
+
+    /// The bytes of a record from an offset on.
+    #[inline]
+    pub(crate) fn bytes<'m>(&self, memory: &'m [u8], index: u32, offset: usize) -> &'m [u8] {
+        memory.get(self.range(index, offset)).unwrap_or_default()
+    }
+
+    /// The same, to be written.
+    #[inline]
+    pub(crate) fn bytes_mut<'m>(&self, memory: &'m mut [u8], index: u32, offset: usize) -> &'m mut [u8] {
+        memory.get_mut(self.range(index, offset)).unwrap_or_default()
+    }
+
+    #[inline]
+    fn place(&self, index: u32) -> usize {
+        debug_assert!(index < self.count, "index {index} of {}", self.count);
+        self.at + index as usize * self.stride
+    }
+}
+
+/// A stretch of plain bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region {
+    at: usize,
+    len: usize,
+}
+
+impl Region {
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where it lies in the block.
+    #[inline]
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.at..self.at + self.len
+    }
+
+    /// The bytes.
+    #[inline]
+    pub(crate) fn bytes<'m>(&self, memory: &'m [u8]) -> &'m [u8] {
+        memory.get(self.range()).unwrap_or_default()
+    }
+
+    /// The bytes, to be written.
+    #[inline]
+    pub(crate) fn bytes_mut<'m>(&self, memory: &'m mut [u8]) -> &'m mut [u8] {
+        memory.get_mut(self.range()).unwrap_or_default()
+    }
+}
+
+/// Copies bytes within the block; the two places do not overlap, and both lie inside.
+pub(crate) fn copy(memory: &mut [u8], from: Range<usize>, to: usize) {
+    if from.end <= memory.len() && to.checked_add(from.len()).is_some_and(|end| end <= memory.len()) {
+        memory.copy_within(from, to);
+    }
+}
+
+/// Cuts a block into tables and regions, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Cutter {
+    used: usize,
+}
+
+impl Cutter {
+    /// Cuts a table.
+    pub(crate) fn table(&mut self, stride: usize, count: u32) -> Table {
+        let at = self.used;
+        self.used = self.used.saturating_add(stride.saturating_mul(count as usize));
+        Table { at, stride, count }
+    }
+
+    /// Cuts plain bytes.
+    pub(crate) fn region(&mut self, len: usize) -> Region {
+        let at = self.used;
+        self.used = self.used.saturating_add(len);
+        Region { at, len }
+    }
+
+    /// How many bytes were cut so far.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+}

@@ -1,0 +1,294 @@
+//! The client: a state machine that an embedder feeds with bytes and time, and asks for bytes and events.
+
+mod backoff;
+mod event;
+mod inbox;
+mod memory;
+mod outbox;
+mod receive;
+mod seen;
+mod session;
+mod transmit;
+
+pub use event::{Close, CloseReason, DisconnectReason, Established, Event, Received, Token};
+
+use crate::attributes::{PatchRef, Value, change_in_place};
+use crate::config::ClientConfig;
+use crate::error::{ConfigError, SendError, SetError};
+use crate::framing::{Step, step};
+use crate::message::{MessageId, Outgoing};
+use crate::time::Instant;
+use crate::wire::MAX_OVERHEAD;
+use event::Lifecycle;
+use memory::Cutter;
+use session::State;
+use uuid::Uuid;
+
+/// A client of a broker, without I/O: whoever embeds it moves bytes and tells the time.
+///
+/// It never allocates: outbox, inbox, attributes and all tables live in the one block `memory` that it is given,
+/// cut up by the [`ClientConfig`]. Method kinds and the run loop are on the [front page](crate).
+///
+/// `B` is the block: `[u8; N]`, `&mut [u8]`, `Vec<u8>` or `Box<[u8]>`.
+#[derive(Debug)]
+pub struct Client<B> {
+    memory: B,
+    state: State,
+    manual: bool,
+}
+
+impl ClientConfig {
+    /// How many bytes of memory a client with these limits needs.
+    pub fn memory_needed(&self) -> usize {
+        let mut cutter = Cutter::default();
+        State::new(self, &mut cutter);
+        cutter.used()
+    }
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
+    /// Makes a client that wants a connection.
+    ///
+    /// # Errors
+    ///
+    /// A limit makes no sense, or `memory` is smaller than [`ClientConfig::memory_needed`].
+    pub fn new(config: ClientConfig, mut memory: B) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut cutter = Cutter::default();
+        let mut state = State::new(&config, &mut cutter);
+        let needed = cutter.used();
+        let Some(block) = memory.as_mut().get_mut(..needed) else {
+            return Err(ConfigError::Memory { needed });
+        };
+        state.format(block);
+        Ok(Self { memory, state, manual: config.manual_acknowledgement })
+    }
+
+    // Handlers: what the transport or the clock did.
+
+    /// The transport is connected: from now on [`poll_transmit`](Self::poll_transmit) has something to write.
+    ///
+    /// A transport that was there before counts as lost.
+    pub fn handle_connected(&mut self, now: Instant) {
+        self.state.connected(self.memory.as_mut(), now);
+    }
+
+    /// Bytes came from the broker, cut anywhere. Returns how many were taken: all of them.
+    ///
+    /// May have changed: events, what is to be transmitted, the timeout,
+    /// [`wants_disconnect`](Self::wants_disconnect). What comes without a transport is dropped.
+    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let state = &mut self.state;
+        let now = state.advance(now);
+        // The partial frame lies behind everything that a frame can change.
+        let Some((m, kept)) = self.memory.as_mut().split_at_mut_checked(state.partial_at) else { return 0 };
+        let mut input = bytes;
+        while state.is_linked() {
+            if input.is_empty() {
+                break;
+            }
+            state.heard(now);
+            let front = kept.get(..state.partial).unwrap_or_default();
+            match step(front, input, state.frame_limit) {
+                Ok(Step::InPlace(extent)) => {
+                    let (frame, rest) = input.split_at(extent.total().min(input.len()));
+                    input = rest;
+                    state.frame(m, now, frame.get(extent.header..).unwrap_or_default());
+                }
+                Ok(Step::Keep(count)) => {
+                    input = state.keep(kept, input, count);
+                }
+                Ok(Step::Complete(count, extent)) => {
+                    input = state.keep(kept, input, count);
+                    state.partial = 0;
+                    state.frame(m, now, kept.get(extent.header..extent.total()).unwrap_or_default());
+                }
+                Err(code) => state.fail(now, code),
+            }
+        }
+        bytes.len()
+    }
+
+    /// The transport is gone, or could not be had. Harmless where there was none.
+    pub fn handle_disconnected(&mut self, now: Instant) {
+        self.state.disconnected(now);
+    }
+
+    /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.state.timeout(self.memory.as_mut(), now);
+    }
+
+    // Commands: what the application wants.
+
+    /// Takes a message. It is sent as soon as there is a session, and kept until it is answered.
+    ///
+    /// Works before the first connection too. There will be exactly one final [`Receipt`](crate::Receipt) for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] where the outbox has no room now; [`Event::CapacityAvailable`] follows. The others are
+    /// the caller's fault and last.
+    pub fn send(&mut self, now: Instant, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+        let now = self.state.advance(now);
+        if !self.state.takes_commands() {
+            return Err(SendError::Closed);
+        }
+        if message.payload.len() > self.state.max_payload as usize {
+            return Err(SendError::TooLarge { max: self.state.max_payload });
+        }
+        if message.to.as_ref().as_bytes().len() > usize::from(self.state.max_destination) {
+            return Err(SendError::DestinationTooLong { max: self.state.max_destination });
+        }
+        self.state.outbox.push_message(self.memory.as_mut(), now, message)
+    }
+
+    /// Sets an attribute of this client's session. Takes effect in order with the messages.
+    ///
+    /// # Errors
+    ///
+    /// The key or value breaks a limit, or the outbox has no room now.
+    pub fn set(&mut self, now: Instant, key: &str, value: Value<'_>) -> Result<(), SetError> {
+        self.change(now, key, Some(value))
+    }
+
+    /// Removes an attribute of this client's session. Takes effect in order with the messages.
+    ///
+    /// # Errors
+    ///
+    /// No session could have such a key, or the outbox has no room now.
+    pub fn remove(&mut self, now: Instant, key: &str) -> Result<(), SetError> {
+        self.change(now, key, None)
+    }
+
+    fn change(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
+        let state = &mut self.state;
+        state.advance(now);
+        if !state.takes_commands() {
+            return Err(SetError::Closed);
+        }
+        let m = self.memory.as_mut();
+        let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
+        // A hello that is yet to come says it all; otherwise it goes in order with the messages.
+        let in_order = state.session.is_some() || state.hello.is_some();
+        if in_order && !state.outbox.has_room(patch.len()) {
+            return Err(SetError::Full);
+        }
+        let length = usize::from(state.attributes_len);
+        let changed = change_in_place(state.attributes.bytes_mut(m), length, key, value);
+        // At most MAX_ATTRIBUTE_BYTES.
+        state.attributes_len = changed.map_err(SetError::Attribute)? as u16;
+        if in_order {
+            state.sets += 1;
+            state.outbox.push_set(m, &patch, state.sets)?;
+        }
+        Ok(())
+    }
+
+    /// Acknowledges all messages up to the one with this token. Only needed with
+    /// [`manual_acknowledgement`](ClientConfig::manual_acknowledgement); a token from before is harmless.
+    pub fn acknowledge(&mut self, up_to: Token) {
+        self.state.inbox.take_up_to(self.memory.as_ref(), up_to.0 + 1);
+    }
+
+    /// Leaves. What was taken by [`send`](Self::send) and can be written is written, the message that was lent last
+    /// is acknowledged, and the broker is told; when it has confirmed, [`Event::Closed`] follows. What is still
+    /// [unanswered](Self::unanswered) then has no receipt.
+    ///
+    /// It waits for a connection where there is none; whoever does not want that drops the client.
+    pub fn close(&mut self, now: Instant, how: Close) {
+        self.state.advance(now);
+        if !self.manual {
+            self.state.inbox.take_lent(self.memory.as_ref());
+        }
+        self.state.close(how);
+    }
+
+    // Polls: what comes out.
+
+    /// The next event, if any. It may borrow a payload; the next call acknowledges that message
+    /// (unless acknowledgement is manual).
+    pub fn poll_event(&mut self) -> Option<Event<'_>> {
+        if !self.manual && self.state.takes_commands() {
+            self.state.inbox.take_lent(self.memory.as_ref());
+        }
+        self.state.poll_event(self.memory.as_mut())
+    }
+
+    /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.
+    ///
+    /// Any size of `out` will do: a frame that does not fit goes on with the next call.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
+        self.state.transmit(self.memory.as_mut(), now, out)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never, as things are.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.state.deadline()
+    }
+
+    // Getters.
+
+    /// True where there is no transport and it is time to connect one.
+    pub fn wants_connection(&self) -> bool {
+        self.state.wants_connection()
+    }
+
+    /// True where the transport is of no more use: write what `poll_transmit` still has, close it, and call
+    /// [`handle_disconnected`](Self::handle_disconnected).
+    pub fn wants_disconnect(&self) -> bool {
+        self.state.wants_disconnect()
+    }
+
+    /// True where [`poll_event`](Self::poll_event) would return something.
+    pub fn has_event(&self) -> bool {
+        self.state.has_event()
+    }
+
+    /// True where [`poll_transmit`](Self::poll_transmit) would write something.
+    pub fn wants_transmit(&self) -> bool {
+        self.state.wants_transmit(self.memory.as_ref())
+    }
+
+    /// True between a welcome and the end of its link.
+    pub fn is_established(&self) -> bool {
+        self.state.is_established()
+    }
+
+    /// True where the client has ended for good; nothing connects again.
+    pub fn is_closed(&self) -> bool {
+        self.state.is_closed()
+    }
+
+    /// Who this client is.
+    pub fn uuid(&self) -> Uuid {
+        self.state.uuid
+    }
+
+    /// The messages that have no final receipt, in the order of sending.
+    pub fn unanswered(&self) -> impl Iterator<Item = MessageId> {
+        self.state.outbox.unanswered(self.memory.as_ref())
+    }
+}
+
+impl State {
+    /// Puts the first `count` bytes of `input` behind those of the partial frame, and returns the others.
+    fn keep<'i>(&mut self, kept: &mut [u8], input: &'i [u8], count: usize) -> &'i [u8] {
+        let (front, rest) = input.split_at(count.min(input.len()));
+        if let Some(room) = kept.get_mut(self.partial..self.partial + front.len()) {
+            room.copy_from_slice(front);
+            self.partial += front.len();
+        }
+        rest
+    }
+
+    /// Room that a partial frame needs: that of the largest frame and its header.
+    fn partial_size(frame_limit: usize) -> usize {
+        frame_limit + 4
+    }
+
+    /// The largest body of a frame for a client that takes payloads of that size.
+    fn frame_limit(max_payload: u32) -> usize {
+        max_payload as usize + MAX_OVERHEAD
+    }
+}

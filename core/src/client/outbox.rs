@@ -1,0 +1,668 @@
+//! What the client has to say, in the order in which it was said: messages until they are answered, and changes of
+//! attributes until the broker has taken them.
+//!
+//! Entries form a list in that order; their bytes lie in chains of blocks, so that one old entry never stands in the
+//! way of new ones. A *cursor* parts what was written in this session from what was not. An entry that was answered
+//! stays until its receipt was polled and its number is acknowledged, because the same number may have to be
+//! written again. (PROTOCOL.md, "Sender")
+
+use super::memory::{Cutter, Field, NONE, Table, copy};
+use crate::error::{SendError, SetError};
+use crate::message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
+use crate::time::{Instant, micros, millis_rounded_up};
+use crate::wire::item::{Accepted, Final};
+use core::ops::Range;
+use core::time::Duration;
+
+/// Bytes of content in a block.
+const BLOCK: usize = 96;
+const STRIDE: usize = 80;
+
+const ID: Field<u64> = Field::at(0);
+const NUMBER: Field<u64> = Field::at(8);
+/// When a message expires; for a change of attributes its place among them.
+const DEADLINE: Field<u64> = Field::at(16);
+const EPOCH: Field<u64> = Field::at(24);
+const SESSION: Field<u64> = Field::at(32);
+const RECIPIENTS: Field<u32> = Field::at(40);
+const FIRST_BLOCK: Field<u32> = Field::at(44);
+const PREVIOUS: Field<u32> = Field::at(48);
+const NEXT: Field<u32> = Field::at(52);
+const NEXT_EVENT: Field<u32> = Field::at(56);
+const PAYLOAD: Field<u32> = Field::at(60);
+const DESTINATION: Field<u16> = Field::at(64);
+const FLAGS: Field<u16> = Field::at(66);
+const FINAL_DELIVERED: Field<u32> = Field::at(68);
+const FINAL_RECIPIENTS: Field<u32> = Field::at(72);
+const REASON: Field<u8> = Field::at(76);
+
+const NEXT_BLOCK: Field<u32> = Field::at(0);
+
+const IS_SET: u16 = 1;
+const UNTIL_ACCEPTED: u16 = 1 << 1;
+/// Was written to some link, whether or not anything came back.
+const WRITTEN: u16 = 1 << 2;
+/// Goes out with the retry mark: it was written in an earlier session.
+const RETRY: u16 = 1 << 3;
+const PARKED: u16 = 1 << 4;
+const TAKEN: u16 = 1 << 5;
+const DIRECT: u16 = 1 << 6;
+/// Has ended; its receipt may still have to be polled.
+const ENDED: u16 = 1 << 7;
+/// *Accepted* was its final receipt.
+const ENDED_ACCEPTED: u16 = 1 << 8;
+/// Stands in the list of receipts to be polled.
+const IN_EVENTS: u16 = 1 << 9;
+
+/// What the outbox is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    entries: Table,
+    blocks: Table,
+    free_entry: u32,
+    free_entries: u32,
+    free_block: u32,
+    free_blocks: u32,
+    head: u32,
+    tail: u32,
+    /// The first entry that was not written in this session; `NONE` where all were.
+    cursor: u32,
+    /// The first entry whose number is not known to be acknowledged.
+    unacknowledged: u32,
+    acknowledged: u64,
+    /// Where the last receipt was found: the next one is most likely right behind.
+    finger: u32,
+    first_event: u32,
+    last_event: u32,
+    next_id: u64,
+    /// How many blocks the largest refused entry needs; 0 where none was refused.
+    refused_blocks: u32,
+    /// No message that can end here has an earlier deadline.
+    earliest: Option<Instant>,
+}
+
+/// An entry that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outbound {
+    pub(super) index: u32,
+    pub(super) is_set: bool,
+    pub(super) id: u64,
+    pub(super) deadline: Instant,
+    pub(super) retry: Option<Past>,
+    pub(super) until_accepted: bool,
+    pub(super) destination: usize,
+    pub(super) payload: usize,
+}
+
+impl Outbox {
+    pub(super) fn new(cutter: &mut Cutter, messages: u32, bytes: u32) -> Self {
+        Self {
+            entries: cutter.table(STRIDE, messages),
+            blocks: cutter.table(4 + BLOCK, bytes.div_ceil(BLOCK as u32)),
+            free_entry: NONE,
+            free_entries: 0,
+            free_block: NONE,
+            free_blocks: 0,
+            head: NONE,
+            tail: NONE,
+            cursor: NONE,
+            unacknowledged: NONE,
+            acknowledged: 0,
+            finger: NONE,
+            first_event: NONE,
+            last_event: NONE,
+            next_id: 1,
+            refused_blocks: 0,
+            earliest: None,
+        }
+    }
+
+    /// Puts everything into the free lists.
+    pub(super) fn format(&mut self, m: &mut [u8]) {
+        for index in (0..self.entries.count()).rev() {
+            self.entries.set(m, index, NEXT, self.free_entry);
+            self.free_entry = index;
+        }
+        self.free_entries = self.entries.count();
+        for index in (0..self.blocks.count()).rev() {
+            self.blocks.set(m, index, NEXT_BLOCK, self.free_block);
+            self.free_block = index;
+        }
+        self.free_blocks = self.blocks.count();
+    }
+
+    /// Takes a message.
+    pub(super) fn push_message(
+        &mut self,
+        m: &mut [u8],
+        now: Instant,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<MessageId, SendError> {
+        let destination = outgoing.to.as_ref().as_bytes();
+        let index = self.push(m, [destination, outgoing.payload]).ok_or(SendError::Full)?;
+        let id = self.next_id;
+        self.next_id += 1;
+        let flags = if outgoing.until == Until::Accepted { UNTIL_ACCEPTED } else { 0 };
+        let time_to_live = millis_rounded_up(outgoing.time_to_live).min(u64::from(u32::MAX));
+        let deadline = now + Duration::from_millis(time_to_live);
+        self.entries.set(m, index, ID, id);
+        self.entries.set(m, index, FLAGS, flags);
+        self.entries.set(m, index, DEADLINE, deadline.as_micros());
+        // Both were checked against limits far below these.
+        self.entries.set(m, index, DESTINATION, destination.len() as u16);
+        self.entries.set(m, index, PAYLOAD, outgoing.payload.len() as u32);
+        self.watch_deadline(deadline);
+        Ok(MessageId(id))
+    }
+
+    /// Takes a change of attributes: the `serial`-th of this client.
+    pub(super) fn push_set(&mut self, m: &mut [u8], patch: &[u8], serial: u64) -> Result<(), SetError> {
+        let index = self.push(m, [&[], patch]).ok_or(SetError::Full)?;
+        self.entries.set(m, index, ID, self.next_id - 1);
+        self.entries.set(m, index, FLAGS, IS_SET);
+        self.entries.set(m, index, DEADLINE, serial);
+        self.entries.set(m, index, DESTINATION, 0_u16);
+        // A patch of one key is shorter than that.
+        self.entries.set(m, index, PAYLOAD, patch.len() as u32);
+        Ok(())
+    }
+
+    /// True where an entry of that many bytes has room; otherwise [`Outbox::poll_capacity`] tells when it has.
+    pub(super) fn has_room(&mut self, length: usize) -> bool {
+        // Lengths were checked against limits that came from 32 bits.
+        let needed = length.div_ceil(BLOCK) as u32;
+        let has = self.free_entries > 0 && self.free_blocks >= needed;
+        if !has {
+            self.refused_blocks = self.refused_blocks.max(needed).max(1);
+        }
+        has
+    }
+
+    fn push(&mut self, m: &mut [u8], parts: [&[u8]; 2]) -> Option<u32> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if !self.has_room(length) {
+            return None;
+        }
+        let needed = length.div_ceil(BLOCK) as u32;
+        let index = self.free_entry;
+        self.free_entry = self.entries.get(m, index, NEXT);
+        self.free_entries -= 1;
+        let first_block = self.fill_blocks(m, parts, needed);
+        self.entries.set(m, index, FIRST_BLOCK, first_block);
+        self.entries.set(m, index, NUMBER, 0_u64);
+        self.entries.set(m, index, PREVIOUS, self.tail);
+        self.entries.set(m, index, NEXT, NONE);
+        if self.tail == NONE {
+            self.head = index;
+        } else {
+            self.entries.set(m, self.tail, NEXT, index);
+        }
+        self.tail = index;
+        for pointer in [&mut self.cursor, &mut self.unacknowledged] {
+            if *pointer == NONE {
+                *pointer = index;
+            }
+        }
+        Some(index)
+    }
+
+    /// Writes `parts` one behind the other into `needed` free blocks, and returns the first of the chain.
+    fn fill_blocks(&mut self, m: &mut [u8], parts: [&[u8]; 2], needed: u32) -> u32 {
+        let first = if needed == 0 { NONE } else { self.free_block };
+        let (mut block, mut at) = (first, 0);
+        let mut last = NONE;
+        for mut part in parts {
+            while !part.is_empty() {
+                let room = self.blocks.bytes_mut(m, block, 4 + at);
+                let count = part.len().min(room.len());
+                let (now, later) = part.split_at(count);
+                if let Some(room) = room.get_mut(..count) {
+                    room.copy_from_slice(now);
+                }
+                part = later;
+                at += count;
+                last = block;
+                if at == BLOCK {
+                    block = self.blocks.get(m, block, NEXT_BLOCK);
+                    at = 0;
+                }
+            }
+        }
+        if last != NONE {
+            self.free_block = self.blocks.get(m, last, NEXT_BLOCK);
+            self.blocks.set(m, last, NEXT_BLOCK, NONE);
+            self.free_blocks -= needed;
+        }
+        first
+    }
+
+    /// The bytes of an entry from `skip` on, `length` of them, piece by piece.
+    pub(super) fn pieces<'m>(
+        &self,
+        m: &'m [u8],
+        index: u32,
+        skip: usize,
+        length: usize,
+    ) -> impl Iterator<Item = &'m [u8]> + use<'m> {
+        let mut ranges = self.ranges(m, index, skip, length);
+        core::iter::from_fn(move || ranges.next(m).map(|range| m.get(range).unwrap_or_default()))
+    }
+
+    /// Where these bytes lie.
+    fn ranges(&self, m: &[u8], index: u32, skip: usize, length: usize) -> Ranges {
+        let block = self.entries.get(m, index, FIRST_BLOCK);
+        Ranges { blocks: self.blocks, block, skip, left: length }
+    }
+
+    /// Copies the destination of an entry to another place in memory.
+    pub(super) fn copy_destination(&self, m: &mut [u8], entry: &Outbound, mut to: usize) {
+        let mut ranges = self.ranges(m, entry.index, 0, entry.destination);
+        while let Some(range) = ranges.next(m) {
+            let length = range.len();
+            copy(m, range, to);
+            to += length;
+        }
+    }
+
+    /// The next entry to be written in this session, if any.
+    pub(super) fn next_outbound(&mut self, m: &[u8]) -> Option<Outbound> {
+        while self.cursor != NONE && self.is_over(m, self.cursor) {
+            self.cursor = self.entries.get(m, self.cursor, NEXT);
+        }
+        (self.cursor != NONE).then(|| self.outbound(m, self.cursor))
+    }
+
+    /// True where an entry has ended before it was written in this session: there is nothing to write.
+    fn is_over(&self, m: &[u8], index: u32) -> bool {
+        self.flag(m, index, ENDED) && self.entries.get(m, index, NUMBER) == 0
+    }
+
+    /// An entry, to be written.
+    pub(super) fn outbound(&self, m: &[u8], index: u32) -> Outbound {
+        let flags = self.entries.get(m, index, FLAGS);
+        Outbound {
+            index,
+            is_set: flags & IS_SET != 0,
+            id: self.entries.get(m, index, ID),
+            deadline: Instant::from_micros(self.entries.get(m, index, DEADLINE)),
+            retry: (flags & RETRY != 0).then(|| self.past(m, index, flags)),
+            until_accepted: flags & UNTIL_ACCEPTED != 0,
+            destination: usize::from(self.entries.get(m, index, DESTINATION)),
+            payload: self.entries.get(m, index, PAYLOAD) as usize,
+        }
+    }
+
+    fn past(&self, m: &[u8], index: u32, flags: u16) -> Past {
+        if flags & TAKEN != 0 {
+            Past::Taken(Taken {
+                recipients: self.entries.get(m, index, RECIPIENTS),
+                epoch: self.entries.get(m, index, EPOCH),
+                session: self.entries.get(m, index, SESSION),
+                direct: flags & DIRECT != 0,
+            })
+        } else if flags & PARKED != 0 {
+            Past::Parked
+        } else {
+            Past::Sent
+        }
+    }
+
+    /// The number that the entry at the cursor was given, 0 for none yet.
+    pub(super) fn cursor_number(&self, m: &[u8]) -> u64 {
+        if self.cursor == NONE { 0 } else { self.entries.get(m, self.cursor, NUMBER) }
+    }
+
+    /// The entry at the cursor begins to be written, under that number.
+    pub(super) fn begin(&mut self, m: &mut [u8], number: u64) {
+        self.entries.set(m, self.cursor, NUMBER, number);
+        self.add_flags(m, self.cursor, WRITTEN);
+    }
+
+    /// The entry at the cursor was written.
+    pub(super) fn advance(&mut self, m: &[u8]) {
+        if self.cursor != NONE {
+            self.cursor = self.entries.get(m, self.cursor, NEXT);
+        }
+    }
+
+    /// True where something waits to be written in this session.
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.cursor != NONE
+    }
+
+    /// The session goes on, on a new link: what has a number above `received` is written again. `released` is told
+    /// the payload bytes of each message whose acknowledgement is news.
+    pub(super) fn resume(
+        &mut self,
+        m: &mut [u8],
+        received: u64,
+        acknowledged: u64,
+        released: impl FnMut(usize),
+    ) {
+        self.acknowledge(m, acknowledged, released);
+        self.cursor = self.head;
+        while self.cursor != NONE && (1..=received).contains(&self.cursor_number(m)) {
+            self.advance(m);
+        }
+    }
+
+    /// A new session: everything is to be sent again, what was ever written with the retry mark. Changes of
+    /// attributes up to `covered` were in the hello; messages past their deadline end here.
+    pub(super) fn restart(&mut self, m: &mut [u8], now: Instant, covered: u64) {
+        self.acknowledged = 0;
+        let mut index = self.head;
+        while index != NONE {
+            let next = self.entries.get(m, index, NEXT);
+            self.entries.set(m, index, NUMBER, 0_u64);
+            let flags: u16 = self.entries.get(m, index, FLAGS);
+            if flags & IS_SET != 0 {
+                if self.entries.get(m, index, DEADLINE) <= covered {
+                    self.unlink(m, index);
+                }
+            } else if flags & ENDED != 0 {
+                self.free_if_done(m, index);
+            } else {
+                if flags & WRITTEN != 0 {
+                    self.add_flags(m, index, RETRY);
+                }
+                if now.as_micros() >= self.entries.get(m, index, DEADLINE) {
+                    self.end_here(m, index, Reason::Expired);
+                }
+            }
+            index = next;
+        }
+        self.cursor = self.head;
+        self.unacknowledged = self.head;
+    }
+
+    /// The broker has acknowledged up to that number; `released` is told the payload bytes of each message.
+    pub(super) fn acknowledge(&mut self, m: &mut [u8], up_to: u64, mut released: impl FnMut(usize)) {
+        self.acknowledged = up_to;
+        while self.unacknowledged != NONE {
+            let index = self.unacknowledged;
+            let number = self.entries.get(m, index, NUMBER);
+            let next = self.entries.get(m, index, NEXT);
+            if number > up_to || (number == 0 && !self.is_over(m, index)) {
+                break;
+            }
+            self.unacknowledged = next;
+            if self.flag(m, index, IS_SET) {
+                self.unlink(m, index);
+                continue;
+            }
+            if number != 0 {
+                released(self.entries.get(m, index, PAYLOAD) as usize);
+            }
+            self.free_if_done(m, index);
+        }
+    }
+
+    /// *Accepted* for a run of messages.
+    pub(super) fn accepted(&mut self, m: &mut [u8], run: &Accepted) {
+        self.for_run(m, run.first, run.count, |outbox, m, index| {
+            let flags: u16 = outbox.entries.get(m, index, FLAGS);
+            if run.recipients == 0 {
+                // Nobody matched the first sending. About a repetition that says nothing.
+                if flags & (RETRY | TAKEN) == 0 {
+                    outbox.add_flags(m, index, PARKED);
+                }
+            } else if flags & TAKEN == 0 {
+                outbox.entries.set(m, index, RECIPIENTS, run.recipients);
+                outbox.entries.set(m, index, EPOCH, run.epoch);
+                outbox.entries.set(m, index, SESSION, run.session);
+                let answers_first = flags & (RETRY | PARKED) == 0;
+                outbox.add_flags(m, index, if answers_first { TAKEN | DIRECT } else { TAKEN });
+            }
+            outbox.entries.set(m, index, FINAL_RECIPIENTS, run.recipients);
+            if flags & UNTIL_ACCEPTED != 0 {
+                outbox.add_flags(m, index, ENDED | ENDED_ACCEPTED);
+            }
+            outbox.queue_event(m, index);
+        });
+    }
+
+    /// The final receipt for a run of messages.
+    pub(super) fn ended(&mut self, m: &mut [u8], run: &Final) {
+        self.for_run(m, run.first, run.count, |outbox, m, index| {
+            outbox.end(m, index, run.delivered, run.recipients, run.reason);
+        });
+    }
+
+    fn end(&mut self, m: &mut [u8], index: u32, delivered: u32, recipients: u32, reason: Option<Reason>) {
+        self.entries.set(m, index, FINAL_DELIVERED, delivered);
+        self.entries.set(m, index, FINAL_RECIPIENTS, recipients);
+        self.entries.set(m, index, REASON, reason.map_or(0, |reason| reason as u8));
+        self.add_flags(m, index, ENDED);
+        self.queue_event(m, index);
+    }
+
+    /// Does something to each message of a run that is still unanswered.
+    fn for_run(
+        &mut self,
+        m: &mut [u8],
+        first: u64,
+        count: u32,
+        mut each: impl FnMut(&mut Self, &mut [u8], u32),
+    ) {
+        let id = |outbox: &Self, m: &[u8], index: u32| outbox.entries.get(m, index, ID);
+        let mut index = self.finger;
+        if index == NONE || id(self, m, index) > first {
+            index = self.head;
+        }
+        while index != NONE && id(self, m, index) < first {
+            index = self.entries.get(m, index, NEXT);
+        }
+        while index != NONE && id(self, m, index) - first < u64::from(count) {
+            if !self.flag(m, index, IS_SET) && !self.flag(m, index, ENDED) {
+                each(self, m, index);
+            }
+            self.finger = index;
+            index = self.entries.get(m, index, NEXT);
+        }
+    }
+
+    /// The next receipt to be told to the application, if any.
+    pub(super) fn poll_receipt(&mut self, m: &mut [u8]) -> Option<Receipt> {
+        if self.first_event == NONE {
+            return None;
+        }
+        let index = self.first_event;
+        self.first_event = self.entries.get(m, index, NEXT_EVENT);
+        if self.first_event == NONE {
+            self.last_event = NONE;
+        }
+        let flags: u16 = self.entries.get(m, index, FLAGS);
+        self.entries.set(m, index, FLAGS, flags & !IN_EVENTS);
+        let id = MessageId(self.entries.get(m, index, ID));
+        let recipients = self.entries.get(m, index, FINAL_RECIPIENTS);
+        let receipt = if flags & ENDED == 0 || flags & ENDED_ACCEPTED != 0 {
+            Receipt::Accepted { id, recipients, last: flags & ENDED_ACCEPTED != 0 }
+        } else {
+            let delivered = self.entries.get(m, index, FINAL_DELIVERED);
+            let reason = Reason::from_code(self.entries.get(m, index, REASON));
+            Receipt::Final { id, delivered, recipients, reason }
+        };
+        if flags & ENDED != 0 {
+            self.free_if_done(m, index);
+        }
+        Some(receipt)
+    }
+
+    /// True where a receipt waits to be polled.
+    pub(super) fn has_receipt(&self) -> bool {
+        self.first_event != NONE
+    }
+
+    /// True, once, where what was refused for lack of room has room now.
+    pub(super) fn poll_capacity(&mut self) -> bool {
+        let has = self.has_capacity();
+        if has {
+            self.refused_blocks = 0;
+        }
+        has
+    }
+
+    /// True where something was refused for lack of room that has room now.
+    pub(super) fn has_capacity(&self) -> bool {
+        self.refused_blocks > 0 && self.free_entries > 0 && self.free_blocks >= self.refused_blocks
+    }
+
+    /// When [`Outbox::expire`] may have something to do.
+    pub(super) fn earliest_deadline(&self) -> Option<Instant> {
+        self.earliest
+    }
+
+    /// Ends messages whose deadline is over and that are not under way to the broker. Where the session is gone
+    /// (`all`), none is.
+    pub(super) fn expire(&mut self, m: &mut [u8], now: Instant, all: bool) {
+        self.earliest = None;
+        let mut index = self.head;
+        while index != NONE {
+            let next = self.entries.get(m, index, NEXT);
+            let flags: u16 = self.entries.get(m, index, FLAGS);
+            let ends_here = all || self.entries.get(m, index, NUMBER) == 0;
+            if flags & (IS_SET | ENDED) == 0 && ends_here {
+                let deadline = Instant::from_micros(self.entries.get(m, index, DEADLINE));
+                if now >= deadline {
+                    self.end_here(m, index, Reason::Expired);
+                } else {
+                    self.watch_deadline(deadline);
+                }
+            }
+            index = next;
+        }
+    }
+
+    /// Deadlines are to be looked at again: which messages can end here has changed.
+    pub(super) fn recheck_deadlines(&mut self, now: Instant) {
+        if self.head != NONE {
+            self.watch_deadline(now);
+        }
+    }
+
+    fn watch_deadline(&mut self, deadline: Instant) {
+        self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+    }
+
+    /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.
+    pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: Reason) {
+        let taken = self.flag(m, index, TAKEN);
+        let recipients = if taken { self.entries.get(m, index, RECIPIENTS) } else { 0 };
+        self.end(m, index, 0, recipients, Some(reason));
+    }
+
+    /// Ids of the messages that are not answered, in the order of sending.
+    pub(super) fn unanswered(&self, m: &[u8]) -> impl Iterator<Item = MessageId> {
+        let mut index = self.head;
+        core::iter::from_fn(move || {
+            while index != NONE {
+                let this = index;
+                index = self.entries.get(m, this, NEXT);
+                if !self.flag(m, this, IS_SET) && !self.flag(m, this, ENDED) {
+                    return Some(MessageId(self.entries.get(m, this, ID)));
+                }
+            }
+            None
+        })
+    }
+
+    fn queue_event(&mut self, m: &mut [u8], index: u32) {
+        if self.flag(m, index, IN_EVENTS) {
+            return;
+        }
+        self.add_flags(m, index, IN_EVENTS);
+        self.entries.set(m, index, NEXT_EVENT, NONE);
+        if self.last_event == NONE {
+            self.first_event = index;
+        } else {
+            self.entries.set(m, self.last_event, NEXT_EVENT, index);
+        }
+        self.last_event = index;
+    }
+
+    /// Frees an entry that was answered, told, and needs not be written again.
+    fn free_if_done(&mut self, m: &mut [u8], index: u32) {
+        let flags: u16 = self.entries.get(m, index, FLAGS);
+        let number = self.entries.get(m, index, NUMBER);
+        if flags & (ENDED | IN_EVENTS) == ENDED && number <= self.acknowledged {
+            self.unlink(m, index);
+        }
+    }
+
+    fn unlink(&mut self, m: &mut [u8], index: u32) {
+        let next = self.entries.get(m, index, NEXT);
+        let previous = self.entries.get(m, index, PREVIOUS);
+        for pointer in [&mut self.cursor, &mut self.unacknowledged, &mut self.finger] {
+            if *pointer == index {
+                *pointer = next;
+            }
+        }
+        if previous == NONE {
+            self.head = next;
+        } else {
+            self.entries.set(m, previous, NEXT, next);
+        }
+        if next == NONE {
+            self.tail = previous;
+        } else {
+            self.entries.set(m, next, PREVIOUS, previous);
+        }
+        self.free_chain(m, self.entries.get(m, index, FIRST_BLOCK));
+        self.entries.set(m, index, NEXT, self.free_entry);
+        self.free_entry = index;
+        self.free_entries += 1;
+    }
+
+    fn free_chain(&mut self, m: &mut [u8], first: u32) {
+        let mut block = first;
+        while block != NONE {
+            let next = self.blocks.get(m, block, NEXT_BLOCK);
+            self.blocks.set(m, block, NEXT_BLOCK, self.free_block);
+            self.free_block = block;
+            self.free_blocks += 1;
+            block = next;
+        }
+    }
+
+    fn flag(&self, m: &[u8], index: u32, flag: u16) -> bool {
+        let flags: u16 = self.entries.get(m, index, FLAGS);
+        flags & flag != 0
+    }
+
+    fn add_flags(&self, m: &mut [u8], index: u32, more: u16) {
+        let flags: u16 = self.entries.get(m, index, FLAGS);
+        self.entries.set(m, index, FLAGS, flags | more);
+    }
+}
+
+/// Goes along a chain of blocks.
+struct Ranges {
+    blocks: Table,
+    block: u32,
+    skip: usize,
+    left: usize,
+}
+
+impl Ranges {
+    fn next(&mut self, m: &[u8]) -> Option<Range<usize>> {
+        while self.left > 0 && self.block != NONE {
+            let range = self.blocks.range(self.block, 4);
+            self.block = self.blocks.get(m, self.block, NEXT_BLOCK);
+            if self.skip >= range.len() {
+                self.skip -= range.len();
+                continue;
+            }
+            let start = range.start + core::mem::take(&mut self.skip);
+            let end = range.end.min(start + self.left);
+            self.left -= end - start;
+            return Some(start..end);
+        }
+        None
+    }
+}
+
+/// Whole milliseconds from `now` until `deadline`, rounded up.
+pub(super) fn milliseconds_left(now: Instant, deadline: Instant) -> u32 {
+    let left = micros(deadline.saturating_duration_since(now)).div_ceil(1_000);
+    u32::try_from(left).unwrap_or(u32::MAX)
+}

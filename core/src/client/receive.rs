@@ -1,0 +1,112 @@
+//! What a client does with each frame that comes in.
+
+use super::inbox::Entry;
+use super::seen::{Repetition, Verdict};
+use super::session::{Phase, State};
+use crate::codec::Reader;
+use crate::error::Code;
+use crate::time::Instant;
+use crate::wire::control::Control;
+use crate::wire::item::{Deliver, DeliveryPast, DownItem, Refused};
+use crate::wire::kind;
+
+impl State {
+    /// Takes a frame; one that is not allowed ends the link.
+    pub(super) fn frame(&mut self, m: &mut [u8], now: Instant, body: &[u8]) {
+        if let Err(code) = self.try_frame(m, now, body) {
+            self.fail(now, code);
+        }
+    }
+
+    fn try_frame(&mut self, m: &mut [u8], now: Instant, body: &[u8]) -> Result<(), Code> {
+        let mut reader = Reader::new(body);
+        let frame_kind = reader.u8().map_err(|_| Code::Malformed)?;
+        if frame_kind >= kind::MESSAGE {
+            let item = DownItem::read(frame_kind, &mut reader).map_err(|_| Code::Malformed)?;
+            if !matches!(self.phase, Phase::Up(_)) {
+                return Err(Code::UnexpectedFrame);
+            }
+            return self.item(m, item);
+        }
+        let control = Control::read(frame_kind, &mut reader).map_err(|_| Code::Malformed)?;
+        match (control, self.phase) {
+            (Control::Abort(abort), _) => {
+                self.aborted(now, abort);
+                Ok(())
+            }
+            (Control::Welcome(welcome), Phase::Opening { .. }) => self.welcome(m, now, &welcome),
+            (Control::Ack(more), Phase::Up(_)) => self.acknowledged(m, more),
+            (Control::Window(window), Phase::Up(_)) => {
+                let session = self.session.as_mut().ok_or(Code::UnexpectedFrame)?;
+                session.sending.set_window(window);
+                Ok(())
+            }
+            (Control::Ping, Phase::Up(_)) => Ok(()),
+            (Control::Farewell, Phase::Up(_)) => self.farewell(),
+            _ => Err(Code::UnexpectedFrame),
+        }
+    }
+
+    fn acknowledged(&mut self, m: &mut [u8], more: u64) -> Result<(), Code> {
+        let sending = &mut self.session.as_mut().ok_or(Code::UnexpectedFrame)?.sending;
+        let up_to = sending.acknowledge(more)?;
+        self.outbox.acknowledge(m, up_to, |bytes| sending.release(bytes));
+        self.inbox.acknowledge_declines(m, up_to);
+        Ok(())
+    }
+
+    fn item(&mut self, m: &mut [u8], item: DownItem<'_>) -> Result<(), Code> {
+        let session = self.session.as_mut().ok_or(Code::UnexpectedFrame)?;
+        let number = session.receiving.receive();
+        match item {
+            DownItem::Deliver(deliver) => self.deliver(m, number, &deliver),
+            DownItem::Accepted(accepted) => {
+                self.outbox.accepted(m, &accepted);
+                Ok(())
+            }
+            DownItem::Final(ended) => {
+                self.outbox.ended(m, &ended);
+                Ok(())
+            }
+            DownItem::Refusal(Refused::Attributes, _, reason) => {
+                self.lifecycle.attributes_refused = Some(reason);
+                Ok(())
+            }
+            // Nothing is watched, so nothing of it is expected.
+            DownItem::Refusal(Refused::Watch, ..)
+            | DownItem::Presence(..)
+            | DownItem::PresenceReset(_)
+            | DownItem::PresenceSynced(_) => Err(Code::UnexpectedFrame),
+        }
+    }
+
+    fn deliver(&mut self, m: &mut [u8], number: u64, deliver: &Deliver<'_>) -> Result<(), Code> {
+        if deliver.payload.len() > self.max_payload as usize {
+            return Err(Code::FrameTooLarge);
+        }
+        if let Some(origin) = &deliver.define
+            && !self.seen.define(m, deliver.alias, origin)
+        {
+            return Err(Code::BadAlias);
+        }
+        let (sender, id) = self.seen.resolve(m, deliver.alias, deliver.id_step).ok_or(Code::BadAlias)?;
+        let repetition = deliver.retry.map(|past| Repetition {
+            past,
+            direct: deliver.direct,
+            here: match past {
+                DeliveryPast::Taken { epoch, session, .. } => self.was_here(epoch, session),
+                DeliveryPast::Sent | DeliveryPast::Parked => false,
+            },
+        });
+        let fits = match self.seen.judge(m, sender, id, deliver.late, repetition) {
+            Verdict::HandOn => {
+                let origin = self.seen.origin(m, sender);
+                let entry = Entry { origin, id, repeated: repetition.is_some(), direct: deliver.direct };
+                self.inbox.push(m, number, &entry, deliver.payload)
+            }
+            Verdict::HadIt => true,
+            Verdict::Decline => self.inbox.decline(m, number),
+        };
+        if fits { Ok(()) } else { Err(Code::WindowExceeded) }
+    }
+}

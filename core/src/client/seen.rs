@@ -1,0 +1,356 @@
+//! What has been had from whom: per sender the highest id and a window of ids below it, and the ids that came late.
+//!
+//! This decides whether a delivery with the retry mark is new, had before, or not for us. (PROTOCOL.md, "Recipient")
+
+use super::memory::{Cutter, Field, NONE, Table};
+use crate::wire::item::{DeliveryPast, Origin};
+
+const UUID: Field<[u8; 16]> = Field::at(0);
+const BOOT: Field<u64> = Field::at(16);
+const HIGHEST: Field<u64> = Field::at(24);
+/// When it was last heard, in deliveries; 0: the record is empty.
+const HEARD: Field<u64> = Field::at(32);
+/// How many aliases of this link mean it.
+const ALIASES: Field<u8> = Field::at(40);
+/// A ring of bits: whether the id was had whose remainder by the window's size is the place of the bit.
+const HAD: usize = 41;
+
+const LATE_UUID: Field<[u8; 16]> = Field::at(0);
+const LATE_BOOT: Field<u64> = Field::at(16);
+const LATE_ID: Field<u64> = Field::at(24);
+
+/// The record of an alias, and the id of its last delivery.
+const ALIAS_SENDER: Field<u32> = Field::at(0);
+const ALIAS_LAST: Field<u64> = Field::at(4);
+
+/// What to do with a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is new: into the inbox.
+    HandOn,
+    /// It was had: acknowledge it, nothing else.
+    HadIt,
+    /// It is not for us, or too late for the order: decline it.
+    Decline,
+}
+
+/// A delivery with the retry mark.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repetition {
+    pub(super) past: DeliveryPast,
+    /// For this UUID, not for a filter.
+    pub(super) direct: bool,
+    /// Its past is *taken*, and this client had a session then.
+    pub(super) here: bool,
+}
+
+/// The table of senders, the aliases of this link, the late list.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    senders: Table,
+    aliases: Table,
+    late: Table,
+    /// How many ids the window of a sender has.
+    window: u64,
+    next_late: u32,
+    /// True where an entry of the late list had to make room: what is not in it may have been had all the same.
+    late_overflowed: bool,
+    clock: u64,
+}
+
+impl Seen {
+    pub(super) fn new(
+        cutter: &mut Cutter,
+        senders: u16,
+        seen_window: u16,
+        aliases: u16,
+        late_ids: u16,
+    ) -> Self {
+        Self {
+            senders: cutter.table(HAD + usize::from(seen_window) / 8, u32::from(senders)),
+            window: u64::from(seen_window),
+            aliases: cutter.table(12, u32::from(aliases)),
+            late: cutter.table(32, u32::from(late_ids)),
+            next_late: 0,
+            late_overflowed: false,
+            clock: 0,
+        }
+    }
+
+    /// Empties all tables.
+    pub(super) fn format(&mut self, m: &mut [u8]) {
+        for index in 0..self.senders.count() {
+            self.senders.set(m, index, HEARD, 0);
+        }
+        for index in 0..self.late.count() {
+            self.late.set(m, index, LATE_ID, 0);
+        }
+        self.start_link(m);
+    }
+
+    /// A new link: no alias means anything.
+    pub(super) fn start_link(&mut self, m: &mut [u8]) {
+        for alias in 0..self.aliases.count() {
+            self.aliases.set(m, alias, ALIAS_SENDER, NONE);
+        }
+        for index in 0..self.senders.count() {
+            self.senders.set(m, index, ALIASES, 0);
+        }
+    }
+
+    /// An alias gets its meaning; false where there is no such alias.
+    pub(super) fn define(&mut self, m: &mut [u8], alias: u8, origin: &Origin) -> bool {
+        let alias = u32::from(alias);
+        if alias >= self.aliases.count() {
+            return false;
+        }
+        let old = self.aliases.get(m, alias, ALIAS_SENDER);
+        if old != NONE {
+            let count = self.senders.get(m, old, ALIASES);
+            self.senders.set(m, old, ALIASES, count.saturating_sub(1));
+        }
+        let sender = self.find_or_make(m, origin);
+        let count = self.senders.get(m, sender, ALIASES);
+        self.senders.set(m, sender, ALIASES, count.saturating_add(1));
+        self.aliases.set(m, alias, ALIAS_SENDER, sender);
+        self.aliases.set(m, alias, ALIAS_LAST, 0);
+        true
+    }
+
+    /// The record of a sender, in place of the one heard longest ago where it is new. A record that an alias means
+    /// stays: there are no more aliases than records, and one of them has just given up its meaning.
+    fn find_or_make(&mut self, m: &mut [u8], origin: &Origin) -> u32 {
+        let (mut oldest, mut oldest_heard) = (0, u64::MAX);
+        for index in 0..self.senders.count() {
+            let heard = self.senders.get(m, index, HEARD);
+            let same = self.senders.get(m, index, UUID) == origin.uuid
+                && self.senders.get(m, index, BOOT) == origin.boot;
+            if heard != 0 && same {
+                return index;
+            }
+            if heard < oldest_heard && self.senders.get(m, index, ALIASES) == 0 {
+                (oldest, oldest_heard) = (index, heard);
+            }
+        }
+        self.clock += 1;
+        self.senders.set(m, oldest, UUID, origin.uuid);
+        self.senders.set(m, oldest, BOOT, origin.boot);
+        self.senders.set(m, oldest, HIGHEST, 0);
+        self.senders.bytes_mut(m, oldest, HAD).fill(0);
+        self.senders.set(m, oldest, HEARD, self.clock);
+        oldest
+    }
+
+    /// The record that an alias means, and the id of a delivery under it.
+    #[inline]
+    pub(super) fn resolve(&mut self, m: &mut [u8], alias: u8, id_step: i64) -> Option<(u32, u64)> {
+        let alias = u32::from(alias);
+        if alias >= self.aliases.count() {
+            return None;
+        }
+        let sender = self.aliases.get(m, alias, ALIAS_SENDER);
+        let id = self.aliases.get(m, alias, ALIAS_LAST).wrapping_add_signed(id_step);
+        self.aliases.set(m, alias, ALIAS_LAST, id);
+        (sender != NONE && id != 0).then_some((sender, id))
+    }
+
+    /// Who a record is about.
+    #[inline]
+    pub(super) fn origin(&self, m: &[u8], sender: u32) -> Origin {
+        Origin { uuid: self.senders.get(m, sender, UUID), boot: self.senders.get(m, sender, BOOT) }
+    }
+
+    /// Decides about a delivery and marks what is handed on.
+    #[inline]
+    pub(super) fn judge(
+        &mut self,
+        m: &mut [u8],
+        sender: u32,
+        id: u64,
+        late: bool,
+        repetition: Option<Repetition>,
+    ) -> Verdict {
+        self.clock += 1;
+        self.senders.set(m, sender, HEARD, self.clock);
+        let verdict = match repetition {
+            None => Verdict::HandOn,
+            Some(repetition) => self.judge_repetition(m, sender, id, repetition),
+        };
+        if verdict == Verdict::HandOn {
+            self.mark(m, sender, id);
+            if late || repetition.is_some_and(|r| r.past == DeliveryPast::Parked && !r.direct) {
+                self.mark_late(m, sender, id);
+            }
+        }
+        verdict
+    }
+
+    /// The rule for a delivery that may be a repetition, case by case in the order of PROTOCOL.md.
+    fn judge_repetition(&self, m: &[u8], sender: u32, id: u64, repetition: Repetition) -> Verdict {
+        let Repetition { past, direct, here } = repetition;
+        let taken = matches!(past, DeliveryPast::Taken { .. });
+        let highest = self.senders.get(m, sender, HIGHEST);
+        if id > highest {
+            return if taken && !direct && !here { Verdict::Decline } else { Verdict::HandOn };
+        }
+        let below = highest - id;
+        if below < self.window && self.has_had(m, sender, id) {
+            return if taken && !here { Verdict::Decline } else { Verdict::HadIt };
+        }
+        if past == DeliveryPast::Parked && !direct {
+            if self.is_late(m, sender, id) {
+                return Verdict::HadIt;
+            }
+            // Within the window a clear bit proves that it was not had; below, only a late list that has forgotten
+            // nothing does.
+            return if below < self.window || !self.late_overflowed {
+                Verdict::HandOn
+            } else {
+                Verdict::Decline
+            };
+        }
+        if below < self.window {
+            return Verdict::Decline;
+        }
+        let DeliveryPast::Taken { direct: answered_first, .. } = past else { return Verdict::Decline };
+        if answered_first && here { Verdict::HadIt } else { Verdict::Decline }
+    }
+
+    #[inline]
+    fn mark(&self, m: &mut [u8], sender: u32, id: u64) {
+        let highest = self.senders.get(m, sender, HIGHEST);
+        if id > highest {
+            if id - highest >= self.window {
+                self.senders.bytes_mut(m, sender, HAD).fill(0);
+            } else {
+                // The places of the ids in between were those of ids that have left the window.
+                (highest + 1..id).for_each(|skipped| self.set_had(m, sender, skipped, false));
+            }
+            self.senders.set(m, sender, HIGHEST, id);
+        } else if highest - id >= self.window {
+            return;
+        }
+        self.set_had(m, sender, id, true);
+    }
+
+    #[inline]
+    fn set_had(&self, m: &mut [u8], sender: u32, id: u64, had: bool) {
+        let place = id % self.window;
+        if let Some(byte) = self.senders.bytes_mut(m, sender, HAD).get_mut((place / 8) as usize) {
+            let bit = 1 << (place % 8);
+            *byte = if had { *byte | bit } else { *byte & !bit };
+        }
+    }
+
+    fn has_had(&self, m: &[u8], sender: u32, id: u64) -> bool {
+        let place = id % self.window;
+        let byte = self.senders.bytes(m, sender, HAD).get((place / 8) as usize).copied();
+        byte.unwrap_or(0) >> (place % 8) & 1 == 1
+    }
+
+    fn mark_late(&mut self, m: &mut [u8], sender: u32, id: u64) {
+        let origin = self.origin(m, sender);
+        self.late_overflowed |= self.late.get(m, self.next_late, LATE_ID) != 0;
+        self.late.set(m, self.next_late, LATE_UUID, origin.uuid);
+        self.late.set(m, self.next_late, LATE_BOOT, origin.boot);
+        self.late.set(m, self.next_late, LATE_ID, id);
+        self.next_late = (self.next_late + 1) % self.late.count();
+    }
+
+    fn is_late(&self, m: &[u8], sender: u32, id: u64) -> bool {
+        let origin = self.origin(m, sender);
+        (0..self.late.count()).any(|index| {
+            self.late.get(m, index, LATE_ID) == id
+                && self.late.get(m, index, LATE_BOOT) == origin.boot
+                && self.late.get(m, index, LATE_UUID) == origin.uuid
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: Origin = Origin { uuid: [1; 16], boot: 1 };
+
+    fn seen() -> (Seen, std::vec::Vec<u8>) {
+        let mut cutter = Cutter::default();
+        let mut seen = Seen::new(&mut cutter, 2, 64, 2, 2);
+        let mut memory = std::vec![0; cutter.used()];
+        seen.format(&mut memory);
+        assert!(seen.define(&mut memory, 0, &ORIGIN));
+        (seen, memory)
+    }
+
+    fn taken(here: bool, direct_answer: bool) -> Option<Repetition> {
+        let past = DeliveryPast::Taken { epoch: 1, session: 1, direct: direct_answer };
+        Some(Repetition { past, direct: false, here })
+    }
+
+    #[test]
+    fn a_repetition_is_judged_by_what_was_had() {
+        let (mut seen, mut m) = seen();
+        let m = m.as_mut_slice();
+        let sent = Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false });
+        let parked = Some(Repetition { past: DeliveryPast::Parked, direct: false, here: false });
+        assert_eq!(seen.judge(m, 0, 100, false, taken(false, true)), Verdict::Decline, "not here");
+        assert_eq!(seen.judge(m, 0, 100, false, taken(true, true)), Verdict::HandOn);
+        assert_eq!(seen.judge(m, 0, 100, false, taken(true, true)), Verdict::HadIt);
+        assert_eq!(
+            seen.judge(m, 0, 100, false, taken(false, true)),
+            Verdict::Decline,
+            "had, cannot be counted"
+        );
+        assert_eq!(seen.judge(m, 0, 100, false, sent), Verdict::HadIt);
+        assert_eq!(seen.judge(m, 0, 99, false, sent), Verdict::Decline, "too late for the order");
+        assert_eq!(seen.judge(m, 0, 99, false, parked), Verdict::HandOn);
+        assert_eq!(seen.judge(m, 0, 99, false, parked), Verdict::HadIt);
+        assert_eq!(seen.judge(m, 0, 36, false, sent), Verdict::Decline, "below the window");
+        assert_eq!(seen.judge(m, 0, 36, false, taken(true, true)), Verdict::HadIt);
+        assert_eq!(seen.judge(m, 0, 36, false, taken(true, false)), Verdict::Decline);
+        assert_eq!(seen.judge(m, 0, 36, false, parked), Verdict::HandOn);
+        assert_eq!(seen.judge(m, 0, 36, false, parked), Verdict::HadIt, "remembered as late");
+        assert_eq!(
+            seen.judge(m, 0, 35, false, parked),
+            Verdict::HandOn,
+            "takes the place of 99 in the late list"
+        );
+        assert_eq!(seen.judge(m, 0, 34, false, parked), Verdict::Decline, "may have been had and forgotten");
+    }
+
+    #[test]
+    fn the_window_slides_and_forgets_what_falls_out_of_it() {
+        let (mut seen, mut m) = seen();
+        let m = m.as_mut_slice();
+        let sent = Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false });
+        let mut had = std::collections::BTreeSet::new();
+        for id in [1, 2, 3, 40, 63, 64, 65, 70, 127, 190, 191, 400, 401, 463] {
+            seen.judge(m, 0, id, false, None);
+            had.insert(id);
+            for other in 1..=id {
+                let expected =
+                    if id - other < 64 && had.contains(&other) { Verdict::HadIt } else { Verdict::Decline };
+                assert_eq!(seen.judge(m, 0, other, false, sent), expected, "{other} after {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_sender_heard_longest_ago_is_forgotten_but_never_one_that_an_alias_means() {
+        let (mut seen, mut m) = seen();
+        let m = m.as_mut_slice();
+        let origin = |n: u8| Origin { uuid: [n; 16], boot: 1 };
+        assert_eq!(seen.judge(m, 0, 5, false, None), Verdict::HandOn);
+        assert!(seen.define(m, 1, &origin(2)));
+        assert!(seen.define(m, 1, &origin(3)), "takes the record of the second");
+        assert_eq!(seen.resolve(m, 0, 7), Some((0, 7)));
+        assert_eq!(seen.origin(m, 0), ORIGIN);
+        assert!(!seen.define(m, 2, &origin(4)));
+        seen.start_link(m);
+        assert_eq!(seen.resolve(m, 0, 7), None);
+        assert!(seen.define(m, 0, &origin(5)));
+        let sent = Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false });
+        assert!(seen.define(m, 1, &origin(3)));
+        assert_eq!(seen.judge(m, 1, 5, false, sent), Verdict::HandOn, "the first sender is forgotten");
+    }
+}

@@ -1,0 +1,474 @@
+//! The state of a client: link, session, handshake, and what time does to them.
+
+use super::Lifecycle;
+use super::backoff::Backoff;
+use super::event::{Close, CloseReason, DisconnectReason, Established, Event, Received, Token};
+use super::inbox::Inbox;
+use super::memory::{Cutter, Region, copy};
+use super::outbox::Outbox;
+use super::seen::Seen;
+use super::transmit::{Current, Slots};
+use crate::attributes::AttributesRef;
+use crate::config::{ClientConfig, Secret};
+use crate::error::Code;
+use crate::handshake::Epochs;
+use crate::link::{KeepAlive, Receiving, Sending};
+use crate::message::MessageId;
+use crate::time::Instant;
+use crate::wire::MAX_ALIASES;
+use crate::wire::control::{Abort, Hello, Known, Welcome, Window};
+use core::time::Duration;
+use uuid::Uuid;
+
+/// Where the link is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    /// There is none; one is wanted from that moment on.
+    Down { retry_at: Instant },
+    /// Hello goes out, welcome is awaited until then.
+    Opening { until: Instant },
+    /// Welcomed.
+    Up(KeepAlive),
+    /// The client has ended.
+    Closed,
+}
+
+/// The session at the broker, as far as it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) epoch: u64,
+    pub(super) number: u64,
+    pub(super) sending: Sending,
+    pub(super) receiving: Receiving,
+    /// How long the broker keeps it without a link.
+    time_to_live: Duration,
+    /// The largest payload that the broker takes.
+    pub(super) max_payload: u32,
+}
+
+/// Everything that a client is, but for its memory.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) uuid: Uuid,
+    secret: Secret,
+    boot: u64,
+    receives: bool,
+    pub(super) max_payload: u32,
+    pub(super) max_destination: u16,
+    aliases: u16,
+    handshake_timeout: Duration,
+
+    pub(super) now: Instant,
+    pub(super) phase: Phase,
+    /// True where the embedder has a transport.
+    transport: bool,
+    link: u64,
+    lost_at: Option<Instant>,
+    pub(super) session: Option<Session>,
+    /// True where there ever was a session.
+    had_session: bool,
+    epochs: Epochs,
+    /// The hello of this link, from when it begins to be written.
+    pub(super) hello: Option<Hello>,
+    /// What the attributes were then; the application may go on changing them.
+    hello_attributes: Region,
+    hello_attributes_len: u16,
+    pub(super) attributes: Region,
+    pub(super) attributes_len: u16,
+    /// Changes of attributes that were made so far, and how many of them the hello contains.
+    pub(super) sets: u64,
+    covered_sets: u64,
+    closing: Option<Close>,
+    pub(super) goodbye_written: bool,
+
+    pub(super) outbox: Outbox,
+    pub(super) inbox: Inbox,
+    pub(super) seen: Seen,
+    pub(super) slots: Slots,
+    backoff: Backoff,
+    pub(super) lifecycle: Lifecycle,
+
+    /// The frame that is being written.
+    pub(super) current: Option<Current>,
+    pub(super) last_words: Option<Abort>,
+    pub(super) ping_due: bool,
+    /// The window that the broker was told where it is smaller than it could be.
+    pub(super) small_window: bool,
+    /// The id of the last message that was written on this link.
+    pub(super) last_id: u64,
+
+    /// How many bytes of a frame that is not whole are kept, behind everything else in memory.
+    pub(super) partial: usize,
+    pub(super) partial_at: usize,
+    pub(super) frame_limit: usize,
+}
+
+impl State {
+    /// Cuts the memory, and starts without a link.
+    pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter) -> Self {
+        let aliases = config.senders.min(MAX_ALIASES);
+        let attribute_bytes = usize::from(config.attribute_bytes);
+        let frame_limit = Self::frame_limit(config.max_payload);
+        let mut state = Self {
+            uuid: config.uuid,
+            secret: config.secret,
+            boot: config.boot,
+            receives: config.receives,
+            max_payload: config.max_payload,
+            max_destination: config.destination_bytes,
+            aliases,
+            handshake_timeout: config.handshake_timeout,
+            now: Instant::default(),
+            phase: Phase::Down { retry_at: Instant::default() },
+            transport: false,
+            link: 0,
+            lost_at: None,
+            session: None,
+            had_session: false,
+            epochs: Epochs::default(),
+            hello: None,
+            hello_attributes: cutter.region(attribute_bytes),
+            hello_attributes_len: 1,
+            attributes: cutter.region(attribute_bytes),
+            attributes_len: 1,
+            sets: 0,
+            covered_sets: 0,
+            closing: None,
+            goodbye_written: false,
+            outbox: Outbox::new(cutter, config.outbox_messages, config.outbox_bytes),
+            inbox: Inbox::new(cutter, config.inbox_messages, config.inbox_bytes, config.max_payload),
+            seen: Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids),
+            slots: Slots::new(cutter, config.destination_slots, config.destination_bytes),
+            backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
+            lifecycle: Lifecycle::default(),
+            current: None,
+            last_words: None,
+            ping_due: false,
+            small_window: false,
+            last_id: 0,
+            partial: 0,
+            partial_at: 0,
+            frame_limit,
+        };
+        state.partial_at = cutter.used();
+        cutter.region(Self::partial_size(frame_limit));
+        state
+    }
+
+    /// Gives the memory its first content.
+    pub(super) fn format(&mut self, m: &mut [u8]) {
+        self.outbox.format(m);
+        self.seen.format(m);
+        if let Some(count) = self.attributes.bytes_mut(m).first_mut() {
+            *count = 0;
+        }
+    }
+
+    /// The time, which never runs back.
+    pub(super) fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    pub(super) fn takes_commands(&self) -> bool {
+        self.closing.is_none() && !self.is_closed()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    pub(super) fn is_established(&self) -> bool {
+        matches!(self.phase, Phase::Up(_))
+    }
+
+    pub(super) fn is_linked(&self) -> bool {
+        matches!(self.phase, Phase::Opening { .. } | Phase::Up(_))
+    }
+
+    pub(super) fn wants_connection(&self) -> bool {
+        !self.transport && matches!(self.phase, Phase::Down { retry_at } if self.now >= retry_at)
+    }
+
+    pub(super) fn wants_disconnect(&self) -> bool {
+        self.transport && !self.is_linked()
+    }
+
+    pub(super) fn heard(&mut self, now: Instant) {
+        if let Phase::Up(keep_alive) = &mut self.phase {
+            keep_alive.hear(now);
+        }
+    }
+
+    pub(super) fn connected(&mut self, m: &mut [u8], now: Instant) {
+        let now = self.advance(now);
+        if self.is_linked() {
+            self.link_lost(now, DisconnectReason::TransportLost);
+        }
+        self.transport = true;
+        if self.is_closed() {
+            return;
+        }
+        self.link += 1;
+        self.seen.start_link(m);
+        self.slots.start_link();
+        self.last_id = 0;
+        self.goodbye_written = false;
+        self.last_words = None;
+        self.phase = Phase::Opening { until: now + self.handshake_timeout };
+        self.lifecycle.connect();
+    }
+
+    pub(super) fn disconnected(&mut self, now: Instant) {
+        let now = self.advance(now);
+        let had = core::mem::take(&mut self.transport);
+        match self.phase {
+            Phase::Opening { .. } | Phase::Up(_) => self.link_lost(now, DisconnectReason::TransportLost),
+            // An attempt to connect has failed.
+            Phase::Down { retry_at } if !had && now >= retry_at => {
+                self.retry(now, DisconnectReason::TransportLost)
+            }
+            Phase::Down { .. } | Phase::Closed => {}
+        }
+    }
+
+    /// The peer broke the protocol: tell it, and give up the link.
+    pub(super) fn fail(&mut self, now: Instant, code: Code) {
+        self.give_up(now, DisconnectReason::Protocol(code), Some(code));
+    }
+
+    /// Gives up the link though the transport is there; `last_words` are for the peer.
+    fn give_up(&mut self, now: Instant, reason: DisconnectReason, last_words: Option<Code>) {
+        let between_frames = self.current.is_none();
+        self.link_lost(now, reason);
+        // In the middle of a frame nothing can be said.
+        self.last_words = last_words.filter(|_| between_frames).map(|code| Abort { code, detail: 0 });
+    }
+
+    fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
+        if self.is_established() {
+            self.lost_at = Some(now);
+        }
+        self.partial = 0;
+        self.current = None;
+        self.hello = None;
+        self.ping_due = false;
+        self.retry(now, reason);
+    }
+
+    fn retry(&mut self, now: Instant, reason: DisconnectReason) {
+        let retry_at = now + self.backoff.next_delay();
+        self.phase = Phase::Down { retry_at };
+        self.lifecycle.disconnect(reason, Some(retry_at));
+        self.outbox.recheck_deadlines(now);
+    }
+
+    /// The broker ends the link, and says why.
+    pub(super) fn aborted(&mut self, now: Instant, abort: Abort) {
+        self.give_up(now, DisconnectReason::Aborted(abort.code, abort.detail), None);
+        if abort.code.is_terminal() {
+            self.lifecycle.disconnect(DisconnectReason::Aborted(abort.code, abort.detail), None);
+            self.end(match abort.code {
+                Code::TakenOver => CloseReason::TakenOver,
+                code => CloseReason::Refused(code, abort.detail),
+            });
+        }
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        self.phase = Phase::Closed;
+        self.hello = None;
+        self.current = None;
+        self.lifecycle.close(reason);
+    }
+
+    pub(super) fn close(&mut self, how: Close) {
+        if self.is_closed() || self.closing.is_some() {
+            return;
+        }
+        self.closing = Some(how);
+        // Where the broker never heard of this client and nothing is to be said, there is nobody to ask.
+        let unknown = !self.had_session && matches!(self.phase, Phase::Down { .. });
+        if unknown && !self.outbox.has_unwritten() {
+            self.end(CloseReason::Requested);
+        }
+    }
+
+    /// The goodbye that is to be written now, if any: when everything else was.
+    pub(super) fn goodbye(&self) -> Option<Close> {
+        self.closing.filter(|_| !self.goodbye_written && !self.outbox.has_unwritten())
+    }
+
+    /// The broker has confirmed the goodbye.
+    pub(super) fn farewell(&mut self) -> Result<(), Code> {
+        if !self.goodbye_written {
+            return Err(Code::UnexpectedFrame);
+        }
+        self.end(CloseReason::Requested);
+        Ok(())
+    }
+
+    /// The hello of this link; its fields stay as they are from here on.
+    pub(super) fn begin_hello(&mut self, m: &mut [u8]) -> Hello {
+        let known = self.session.as_mut().map(|session| {
+            let received = session.receiving.received();
+            let acknowledged = self.inbox.acknowledged(m, received).max(session.receiving.told());
+            session.receiving.tell_in_handshake(acknowledged);
+            let (epoch, window) = (session.epoch.to_le_bytes(), self.inbox.window(m));
+            Known { epoch, session: session.number, received, acknowledged, window }
+        });
+        let hello = Hello {
+            uuid: *self.uuid.as_bytes(),
+            secret: self.secret.0,
+            boot: self.boot.to_le_bytes(),
+            link: self.link,
+            known,
+            window: self.inbox.fresh_window(m),
+            max_payload: self.max_payload,
+            aliases: self.aliases,
+            receives: self.receives,
+        };
+        let length = usize::from(self.attributes_len);
+        let from = self.attributes.range().start;
+        copy(m, from..from + length, self.hello_attributes.range().start);
+        self.hello_attributes_len = self.attributes_len;
+        self.covered_sets = self.sets;
+        self.hello = Some(hello);
+        hello
+    }
+
+    /// The attributes of the hello.
+    pub(super) fn hello_attributes<'m>(&self, m: &'m [u8]) -> AttributesRef<'m> {
+        let bytes = self.hello_attributes.bytes(m).get(..usize::from(self.hello_attributes_len));
+        AttributesRef::trusted(bytes.unwrap_or(&[0]))
+    }
+
+    /// The broker has given this client a session.
+    pub(super) fn welcome(&mut self, m: &mut [u8], now: Instant, welcome: &Welcome) -> Result<(), Code> {
+        let hello = self.hello.take().ok_or(Code::UnexpectedFrame)?;
+        let epoch = u64::from_le_bytes(welcome.epoch);
+        let time_to_live = Duration::from_millis(welcome.session_ttl_ms);
+        let max_payload = welcome.max_payload;
+        let established = if let Some(resumed) = welcome.resumed {
+            let session = self.session.as_mut().ok_or(Code::UnexpectedFrame)?;
+            if (session.epoch, session.number) != (epoch, welcome.session) {
+                return Err(Code::UnexpectedFrame);
+            }
+            let sending = &mut session.sending;
+            sending.resume(resumed.received, resumed.acknowledged, welcome.window)?;
+            self.outbox.resume(m, resumed.received, resumed.acknowledged, |bytes| sending.release(bytes));
+            self.inbox.acknowledge_declines(m, resumed.acknowledged);
+            self.inbox.resume(m, resumed.received);
+            (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
+            self.small_window = self.inbox.has_old();
+            Established::Resumed
+        } else {
+            let sending = Sending::fresh(welcome.window);
+            let receiving = Receiving::default();
+            let number = welcome.session;
+            self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
+            self.outbox.restart(m, now, self.covered_sets);
+            self.inbox.start_session();
+            self.small_window = self.inbox.has_old();
+            self.epochs.remember(epoch, number);
+            if self.had_session { Established::Lost } else { Established::Fresh }
+        };
+        debug_assert!(hello.known.is_some() || established != Established::Resumed);
+        self.had_session = true;
+        self.slots.limit(welcome.slots);
+        self.phase = Phase::Up(KeepAlive::new(now, Duration::from_millis(u64::from(welcome.keep_alive_ms))));
+        self.backoff.reset();
+        self.lost_at = None;
+        self.outbox.recheck_deadlines(now);
+        self.lifecycle.establish(established);
+        Ok(())
+    }
+
+    /// True where this client was there in that life of the broker, when the newest session had that number.
+    pub(super) fn was_here(&self, epoch: u64, newest: u64) -> bool {
+        self.epochs.was_here(epoch, newest)
+    }
+
+    /// The window that the broker is to be told, once no message of an earlier session is left.
+    pub(super) fn due_window(&self, m: &[u8]) -> Option<Window> {
+        (self.small_window && !self.inbox.has_old()).then(|| self.inbox.window(m))
+    }
+
+    pub(super) fn timeout(&mut self, m: &mut [u8], now: Instant) {
+        let now = self.advance(now);
+        match self.phase {
+            Phase::Opening { until } if now >= until => {
+                self.give_up(now, DisconnectReason::HandshakeTimeout, Some(Code::HandshakeTimeout));
+            }
+            Phase::Up(keep_alive) if keep_alive.is_dead(now) => {
+                self.give_up(now, DisconnectReason::Silent, Some(Code::Silent));
+            }
+            Phase::Up(keep_alive) => self.ping_due |= keep_alive.is_ping_due(now),
+            _ => {}
+        }
+        if self.forget_at().is_some_and(|at| now >= at) {
+            if let Some(session) = self.session.take() {
+                self.epochs.forget(session.epoch);
+            }
+            self.outbox.recheck_deadlines(now);
+        }
+        if self.outbox.earliest_deadline().is_some_and(|at| now >= at) {
+            self.outbox.expire(m, now, self.session.is_none());
+        }
+    }
+
+    /// When a session that has no link is over at the broker.
+    fn forget_at(&self) -> Option<Instant> {
+        let session = self.session.as_ref()?;
+        // A hello that names it may be under way.
+        if self.is_linked() { None } else { self.lost_at.map(|lost| lost + session.time_to_live) }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let link = match self.phase {
+            Phase::Down { retry_at } => Some(retry_at).filter(|&at| !self.transport && at > self.now),
+            Phase::Opening { until } => Some(until),
+            Phase::Up(keep_alive) if self.ping_due => Some(keep_alive.dead_at()),
+            Phase::Up(keep_alive) => Some(keep_alive.dead_at().min(keep_alive.ping_at())),
+            Phase::Closed => return None,
+        };
+        [link, self.forget_at(), self.outbox.earliest_deadline()].into_iter().flatten().min()
+    }
+
+    pub(super) fn has_event(&self) -> bool {
+        self.lifecycle.has_news(self.is_established())
+            || self.outbox.has_receipt()
+            || self.lifecycle.attributes_refused.is_some()
+            || (self.takes_commands() && (self.outbox.has_capacity() || self.inbox.has_unlent()))
+            || self.lifecycle.has_closed()
+    }
+
+    pub(super) fn poll_event<'m>(&mut self, m: &'m mut [u8]) -> Option<Event<'m>> {
+        if let Some(event) = self.lifecycle.poll(self.is_established()) {
+            return Some(event);
+        }
+        if let Some(receipt) = self.outbox.poll_receipt(m) {
+            return Some(Event::Receipt(receipt));
+        }
+        if let Some(reason) = self.lifecycle.attributes_refused.take() {
+            return Some(Event::AttributesRefused(reason));
+        }
+        if self.takes_commands() {
+            if self.outbox.poll_capacity() {
+                return Some(Event::CapacityAvailable);
+            }
+            if let Some((entry, payload, position)) = self.inbox.lend(m) {
+                return Some(Event::Message(Received {
+                    from: Uuid::from_bytes(entry.origin.uuid),
+                    boot: entry.origin.boot,
+                    id: MessageId(entry.id),
+                    payload,
+                    maybe_repeated: entry.repeated,
+                    direct: entry.direct,
+                    token: Token(position),
+                }));
+            }
+        }
+        self.lifecycle.poll_closed()
+    }
+}

@@ -1,0 +1,300 @@
+//! What a client writes next, and how a frame goes out in pieces.
+
+use super::event::Close;
+use super::memory::{Cutter, Field, Table};
+use super::outbox::{Outbound, Outbox, milliseconds_left};
+use super::session::{Phase, State};
+use crate::codec::Writer;
+use crate::framing::{header_len, write_header};
+use crate::message::Reason;
+use crate::time::Instant;
+use crate::wire::control::{Control, Hello, Window};
+use crate::wire::item::{Message, UpItem};
+use crate::wire::kind;
+
+/// A frame, described so that it can be written again from its beginning.
+#[derive(Clone, Copy, Debug)]
+enum Frame {
+    Hello(Hello),
+    Ack(u64),
+    Window(Window),
+    Decline(u64),
+    Message { entry: Outbound, slot: u8, defines: bool, id_step: u64, time_to_live_ms: u32 },
+    Set(Outbound),
+    Goodbye(Close),
+    Ping,
+}
+
+/// The frame that is being written, how long its body is, and how much of the whole is out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Current {
+    frame: Frame,
+    body: usize,
+    offset: usize,
+}
+
+impl State {
+    pub(super) fn transmit(&mut self, m: &mut [u8], now: Instant, out: &mut [u8]) -> usize {
+        let now = self.advance(now);
+        let mut written = 0;
+        while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
+            let current = match self.current {
+                Some(current) => current,
+                None => match self.begin_frame(m, now) {
+                    Some(frame) => {
+                        let mut counter = Writer::counting();
+                        self.write_body(m, &frame, &mut counter);
+                        Current { frame, body: counter.total(), offset: 0 }
+                    }
+                    None => break,
+                },
+            };
+            let mut writer = Writer::new(rest, current.offset);
+            write_header(&mut writer, current.body);
+            self.write_body(m, &current.frame, &mut writer);
+            written += writer.written();
+            let offset = current.offset + writer.written();
+            let is_whole = offset == header_len(current.body) + current.body;
+            self.current = (!is_whole).then_some(Current { offset, ..current });
+        }
+        if let Some(rest) = out.get_mut(written..) {
+            written += self.write_last_words(rest);
+        }
+        if written > 0 {
+            self.ping_due = false;
+            if let Phase::Up(keep_alive) = &mut self.phase {
+                keep_alive.speak(now);
+            }
+        }
+        written
+    }
+
+    /// Chooses the next frame and takes it up: from here on it is under way.
+    fn begin_frame(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+        match self.phase {
+            Phase::Opening { .. } if self.hello.is_none() => return Some(Frame::Hello(self.begin_hello(m))),
+            Phase::Up(_) => {}
+            _ => return None,
+        }
+        let due = self.due_acknowledgement(m);
+        let window = self.due_window(m);
+        let session = self.session.as_mut()?;
+        if let Some(more) = due {
+            session.receiving.tell(more);
+            return Some(Frame::Ack(more));
+        }
+        if let Some(window) = window {
+            self.small_window = false;
+            return Some(Frame::Window(window));
+        }
+        if let Some(frame) = self.begin_item(m, now) {
+            return Some(frame);
+        }
+        if let Some(how) = self.goodbye() {
+            self.goodbye_written = true;
+            return Some(Frame::Goodbye(how));
+        }
+        core::mem::take(&mut self.ping_due).then_some(Frame::Ping)
+    }
+
+    fn due_acknowledgement(&self, m: &[u8]) -> Option<u64> {
+        let receiving = &self.session.as_ref()?.receiving;
+        receiving.due(self.inbox.acknowledged(m, receiving.received()))
+    }
+
+    /// The next item: first what has a number already, in the order of numbers, then declines, then the outbox.
+    fn begin_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+        let session = self.session.as_mut()?;
+        let decline = self.inbox.next_decline(m);
+        if session.sending.repeats() {
+            let number = session.sending.next();
+            session.sending.repeated();
+            if let Some((declined, _)) = decline.filter(|&(_, own)| own == number) {
+                self.inbox.advance_decline();
+                return Some(Frame::Decline(declined));
+            }
+            let entry = self.outbox.next_outbound(m)?;
+            self.outbox.advance(m);
+            return Some(self.describe(m, now, entry));
+        }
+        if let Some((declined, _)) = decline {
+            let number = session.sending.assign(None);
+            self.inbox.begin_decline(m, number);
+            self.inbox.advance_decline();
+            return Some(Frame::Decline(declined));
+        }
+        loop {
+            let session = self.session.as_mut()?;
+            let entry = self.outbox.next_outbound(m)?;
+            if !entry.is_set && entry.payload > session.max_payload as usize {
+                // This broker will never take it.
+                self.outbox.end_here(m, entry.index, Reason::TooLarge);
+                continue;
+            }
+            let allowed =
+                if entry.is_set { !session.sending.is_shut() } else { session.sending.allows(entry.payload) };
+            if !allowed {
+                return None;
+            }
+            let number = session.sending.assign((!entry.is_set).then_some(entry.payload));
+            self.outbox.begin(m, number);
+            self.outbox.advance(m);
+            return Some(self.describe(m, now, entry));
+        }
+    }
+
+    fn describe(&mut self, m: &mut [u8], now: Instant, entry: Outbound) -> Frame {
+        if entry.is_set {
+            return Frame::Set(entry);
+        }
+        let (slot, defines) = self.slots.choose(m, &self.outbox, &entry);
+        let id_step = entry.id - self.last_id;
+        self.last_id = entry.id;
+        Frame::Message {
+            entry,
+            slot,
+            defines,
+            id_step,
+            time_to_live_ms: milliseconds_left(now, entry.deadline),
+        }
+    }
+
+    fn write_body(&self, m: &[u8], frame: &Frame, writer: &mut Writer<'_>) {
+        match *frame {
+            Frame::Hello(hello) => Control::Hello(hello, self.hello_attributes(m)).write(writer),
+            Frame::Ack(more) => Control::Ack(more).write(writer),
+            Frame::Window(window) => Control::Window(window).write(writer),
+            Frame::Decline(number) => UpItem::Decline(number).write(writer),
+            Frame::Message { entry, slot, defines, id_step, time_to_live_ms } => {
+                let (retry, until_accepted) = (entry.retry, entry.until_accepted);
+                let head = Message {
+                    slot,
+                    define: None,
+                    id_step,
+                    time_to_live_ms,
+                    retry,
+                    until_accepted,
+                    payload: &[],
+                };
+                let destination = || self.outbox.pieces(m, entry.index, 0, entry.destination);
+                head.write_head_with(writer, defines.then(destination));
+                for piece in self.outbox.pieces(m, entry.index, entry.destination, entry.payload) {
+                    writer.raw(piece);
+                }
+            }
+            Frame::Set(entry) => {
+                writer.u8(kind::SET);
+                for piece in self.outbox.pieces(m, entry.index, 0, entry.payload) {
+                    writer.raw(piece);
+                }
+            }
+            Frame::Goodbye(how) => Control::Goodbye(how == Close::End).write(writer),
+            Frame::Ping => Control::Ping.write(writer),
+        }
+    }
+
+    /// Tells the peer why the link ends, where there is room to say it in one go.
+    fn write_last_words(&mut self, out: &mut [u8]) -> usize {
+        let Some(abort) = self.last_words else { return 0 };
+        let control = Control::Abort(abort);
+        let mut counter = Writer::counting();
+        control.write(&mut counter);
+        let body = counter.total();
+        if header_len(body) + body > out.len() {
+            return 0;
+        }
+        self.last_words = None;
+        let mut writer = Writer::new(out, 0);
+        write_header(&mut writer, body);
+        control.write(&mut writer);
+        writer.written()
+    }
+
+    pub(super) fn wants_transmit(&self, m: &[u8]) -> bool {
+        if self.current.is_some() || self.last_words.is_some() {
+            return true;
+        }
+        match self.phase {
+            Phase::Opening { .. } => self.hello.is_none(),
+            Phase::Up(_) => {
+                self.ping_due
+                    || self.due_acknowledgement(m).is_some()
+                    || self.due_window(m).is_some()
+                    || self.inbox.has_decline()
+                    || self.goodbye().is_some()
+                    || self.may_write_outbox(m)
+            }
+            _ => false,
+        }
+    }
+
+    fn may_write_outbox(&self, m: &[u8]) -> bool {
+        let Some(sending) = self.session.as_ref().map(|session| &session.sending) else { return false };
+        if sending.repeats() {
+            return true;
+        }
+        let mut outbox = self.outbox.clone();
+        outbox.next_outbound(m).is_some_and(|entry| {
+            if entry.is_set { !sending.is_shut() } else { sending.allows(entry.payload) }
+        })
+    }
+}
+
+const LENGTH: Field<u16> = Field::at(0);
+
+/// The destinations that the broker knows by alias on this link.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    table: Table,
+    limit: u32,
+    used: u32,
+    next: u32,
+    last: u32,
+}
+
+impl Slots {
+    pub(super) fn new(cutter: &mut Cutter, slots: u8, destination_bytes: u16) -> Self {
+        let table = cutter.table(2 + usize::from(destination_bytes), u32::from(slots));
+        Self { table, limit: 0, used: 0, next: 0, last: 0 }
+    }
+
+    /// A new link: no alias means anything.
+    pub(super) fn start_link(&mut self) {
+        (self.used, self.next, self.last) = (0, 0, 0);
+    }
+
+    /// The broker knows so many.
+    pub(super) fn limit(&mut self, slots: u8) {
+        self.limit = u32::from(slots).clamp(1, self.table.count());
+    }
+
+    /// The alias of an entry's destination, and whether it has to be defined.
+    fn choose(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
+        let known = |slots: &Self, slot: u32| {
+            usize::from(slots.table.get(m, slot, LENGTH)) == entry.destination && {
+                let mut bytes = slots.table.bytes(m, slot, 2);
+                outbox.pieces(m, entry.index, 0, entry.destination).all(|piece| {
+                    let (front, rest) = bytes.split_at(piece.len().min(bytes.len()));
+                    bytes = rest;
+                    front == piece
+                })
+            }
+        };
+        if self.last < self.used && known(self, self.last) {
+            return (self.last as u8, false);
+        }
+        if let Some(slot) = (0..self.used).find(|&slot| known(self, slot)) {
+            self.last = slot;
+            return (slot as u8, false);
+        }
+        let slot = self.next;
+        self.next = (slot + 1) % self.limit.max(1);
+        self.used = self.used.max(slot + 1);
+        self.last = slot;
+        // A destination is at most as long as a slot; the client has checked that.
+        self.table.set(m, slot, LENGTH, entry.destination as u16);
+        let to = self.table.range(slot, 2).start;
+        outbox.copy_destination(m, entry, to);
+        (slot as u8, true)
+    }
+}

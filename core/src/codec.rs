@@ -1,0 +1,321 @@
+//! Canonical integers and byte strings: the alphabet that every frame is written in.
+//!
+//! The format is that of postcard: integers are varints (7 bits a byte, least significant first) in their one
+//! shortest encoding, signed integers are zigzag. Numbers that are drawn at random (UUIDs, boots, epochs) are raw
+//! bytes. [`Reader`] refuses everything that [`Writer`] would not have written. (PROTOCOL.md, "Notation")
+
+/// The bytes are not what the protocol allows here: too short, too long, or not the one canonical encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// Takes canonical values from the front of a byte slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from the front of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The next byte.
+    #[inline]
+    pub fn u8(&mut self) -> Result<u8, Malformed> {
+        let (&first, rest) = self.bytes.split_first().ok_or(Malformed)?;
+        self.bytes = rest;
+        Ok(first)
+    }
+
+    /// The next byte, which must be 0 or 1.
+    pub fn bool(&mut self) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// A varint of up to 64 bits.
+    #[inline]
+    pub fn u64(&mut self) -> Result<u64, Malformed> {
+        let first = self.u8()?;
+        if first < 0x80 {
+            return Ok(u64::from(first));
+        }
+        self.u64_from(first)
+    }
+
+    /// The rest of a varint that has more than one byte.
+    fn u64_from(&mut self, first: u8) -> Result<u64, Malformed> {
+        let mut value = u64::from(first & 0x7f);
+        let mut shift = 7;
+        loop {
+            let byte = self.u8()?;
+            // A last byte of zero would have a shorter encoding; the tenth byte has room for one bit.
+            if byte == 0 || (shift == 63 && byte > 1) {
+                return Err(Malformed);
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+            shift += 7;
+        }
+    }
+
+    /// A varint that must fit 32 bits.
+    #[inline]
+    pub fn u32(&mut self) -> Result<u32, Malformed> {
+        u32::try_from(self.u64()?).map_err(|_| Malformed)
+    }
+
+    /// A zigzag varint.
+    #[inline]
+    pub fn i64(&mut self) -> Result<i64, Malformed> {
+        self.u64().map(unzigzag)
+    }
+
+    /// The next `length` bytes.
+    #[inline]
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(Malformed)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    /// The next `N` bytes.
+    #[inline]
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (taken, rest) = self.bytes.split_first_chunk::<N>().ok_or(Malformed)?;
+        self.bytes = rest;
+        Ok(*taken)
+    }
+
+    /// Eight raw bytes, least significant first: a number that was drawn at random.
+    pub fn raw_u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A byte string of at most `max` bytes, after its length.
+    pub fn bytes(&mut self, max: usize) -> Result<&'a [u8], Malformed> {
+        let length = usize::try_from(self.u64()?).map_err(|_| Malformed)?;
+        if length > max {
+            return Err(Malformed);
+        }
+        self.take(length)
+    }
+
+    /// Everything that is left.
+    #[inline]
+    pub fn rest(&mut self) -> &'a [u8] {
+        core::mem::take(&mut self.bytes)
+    }
+
+    /// How many bytes are left.
+    pub fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Nothing may be left.
+    #[inline]
+    pub fn finish(self) -> Result<(), Malformed> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(Malformed) }
+    }
+}
+
+/// Writes a sequence of bytes of which only a part may fit.
+///
+/// A frame is written again from its beginning as often as it takes; `skip` bytes of it went out before, and what
+/// does not fit is counted but not written. This is how output is resumable at any size of the buffer without a
+/// copy of the frame anywhere.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut [u8],
+    written: usize,
+    skip: usize,
+    total: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes to `out`, leaving out the first `skip` bytes.
+    #[inline]
+    pub fn new(out: &'a mut [u8], skip: usize) -> Self {
+        Self { out, written: 0, skip, total: 0 }
+    }
+
+    /// Only counts.
+    pub fn counting() -> Writer<'static> {
+        Writer { out: &mut [], written: 0, skip: 0, total: 0 }
+    }
+
+    /// Bytes that went into `out`.
+    #[inline]
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Bytes of the whole, whether they were skipped, written or did not fit.
+    #[inline]
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Appends raw bytes.
+    #[inline]
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.total += bytes.len();
+        let Some(bytes) = bytes.get(self.skip..) else {
+            self.skip -= bytes.len();
+            return;
+        };
+        self.skip = 0;
+        let room = self.out.get_mut(self.written..).unwrap_or_default();
+        let count = bytes.len().min(room.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..count), bytes.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.written += count;
+    }
+
+    /// Appends one byte.
+    #[inline]
+    pub fn u8(&mut self, value: u8) {
+        self.total += 1;
+        if self.skip > 0 {
+            self.skip -= 1;
+        } else if let Some(slot) = self.out.get_mut(self.written) {
+            *slot = value;
+            self.written += 1;
+        }
+    }
+
+    /// Appends a varint.
+    #[inline]
+    pub fn u64(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.u8((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.u8((value & 0x7f) as u8);
+    }
+
+    /// Appends a varint.
+    #[inline]
+    pub fn u32(&mut self, value: u32) {
+        self.u64(u64::from(value));
+    }
+
+    /// Appends a zigzag varint.
+    #[inline]
+    pub fn i64(&mut self, value: i64) {
+        self.u64(zigzag(value));
+    }
+
+    /// Appends eight raw bytes, least significant first.
+    pub fn raw_u64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    /// Appends a byte string after its length.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.u64(bytes.len() as u64);
+        self.raw(bytes);
+    }
+}
+
+/// How many bytes the varint of `value` has.
+#[inline]
+pub fn varint_len(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// Folds the sign into the lowest bit, so that small negative numbers stay short.
+#[inline]
+#[allow(clippy::cast_sign_loss)]
+pub fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// Undoes [`zigzag`].
+#[inline]
+#[allow(clippy::cast_possible_wrap)]
+pub fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(value: u64) -> ([u8; 10], usize) {
+        let mut out = [0; 10];
+        let mut writer = Writer::new(&mut out, 0);
+        writer.u64(value);
+        let written = writer.written();
+        (out, written)
+    }
+
+    #[test]
+    fn varints_are_those_of_postcard_and_come_back() {
+        for value in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), 1 << 62, u64::MAX - 1, u64::MAX] {
+            let (out, written) = encode(value);
+            assert_eq!(written, varint_len(value), "{value}");
+            let mut reference = [0; 10];
+            assert_eq!(
+                postcard::to_slice(&value, &mut reference).map(|r| r.to_vec()).ok(),
+                Some(out[..written].to_vec())
+            );
+            let mut reader = Reader::new(&out[..written]);
+            assert_eq!(reader.u64(), Ok(value));
+            assert_eq!(reader.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_longer_encoding_of_the_same_integer_is_refused() {
+        assert_eq!(Reader::new(&[0x80, 0x00]).u64(), Err(Malformed));
+        assert_eq!(Reader::new(&[0xff, 0x80, 0x00]).u64(), Err(Malformed));
+        assert_eq!(Reader::new(&[0xff; 11]).u64(), Err(Malformed));
+        assert_eq!(
+            Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).u64(),
+            Err(Malformed)
+        );
+        assert_eq!(Reader::new(&[0x80]).u64(), Err(Malformed));
+    }
+
+    #[test]
+    fn zigzag_is_its_own_inverse() {
+        for value in [0, -1, 1, i64::MIN, i64::MAX, -64, 64] {
+            assert_eq!(unzigzag(zigzag(value)), value);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_written_piece_by_piece_is_the_same_frame() {
+        let write = |writer: &mut Writer<'_>| {
+            writer.u8(7);
+            writer.u64(300);
+            writer.bytes(b"pigeon");
+            writer.raw_u64(9);
+        };
+        let mut whole = [0; 32];
+        let mut writer = Writer::new(&mut whole, 0);
+        write(&mut writer);
+        let total = writer.total();
+        for size in 1..=total {
+            let mut pieces = std::vec::Vec::new();
+            while pieces.len() < total {
+                let mut piece = [0; 32];
+                let mut writer = Writer::new(&mut piece[..size], pieces.len());
+                write(&mut writer);
+                assert_eq!(writer.total(), total);
+                let written = writer.written();
+                pieces.extend_from_slice(&piece[..written]);
+            }
+            assert_eq!(pieces, whole[..total]);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Every limit with its unit, its default and the reason for it. Validated once, when a machine is made.
+
+use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
+use crate::error::ConfigError;
+use crate::filter::MAX_DESTINATION_BYTES;
+use crate::wire::MAX_PAYLOAD;
+use core::fmt;
+use core::time::Duration;
+use uuid::Uuid;
+
+/// What proves that a client owns its UUID. It crosses a plain connection in clear.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret(pub [u8; 16]);
+
+/// Keeps the secret out of logs.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Identity and limits of a client. All memory that the client ever uses follows from it.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Who this client is.
+    pub uuid: Uuid,
+    /// What proves it.
+    pub secret: Secret,
+    /// One life of the client: a number drawn at random at each start, never used twice with this UUID.
+    pub boot: u64,
+    /// Any number; the jitter of the back-off is drawn from it.
+    pub seed: u64,
+    /// Whether destinations match this client at all. Default true.
+    pub receives: bool,
+    /// The largest payload that is sent or received, in bytes. Default 65,536.
+    pub max_payload: u32,
+    /// How many messages may be unanswered at a time. Default 4,096.
+    pub outbox_messages: u32,
+    /// How many bytes of payloads and destinations may be unanswered at a time. Default 4 MiB, in blocks of 96 bytes.
+    pub outbox_bytes: u32,
+    /// How many messages may wait for the application. Default 4,096.
+    pub inbox_messages: u32,
+    /// How many bytes of payload may wait for the application. Default 4 MiB.
+    pub inbox_bytes: u32,
+    /// How many senders are remembered, to know repetitions from new messages. Default 64, which is also the most
+    /// that are known by alias on a link; the one heard longest ago is forgotten.
+    pub senders: u16,
+    /// How many ids of each sender are remembered one by one, from the highest that was had downwards. A multiple of
+    /// 64; default 4,096: as many as a sender's outbox holds, so that after a broker's death a recipient can prove
+    /// what it had of all that a sender has to send again.
+    pub seen_window: u16,
+    /// How many messages that were parked before they came are remembered besides. Default 32.
+    pub late_ids: u16,
+    /// How many destinations are known by alias on a link. Default 4, at most 16.
+    pub destination_slots: u8,
+    /// The longest destination, in encoded bytes: 17 for a UUID. Default and maximum 794.
+    pub destination_bytes: u16,
+    /// Room for this client's own attributes, in encoded bytes. Default and maximum 1,585.
+    pub attribute_bytes: u16,
+    /// The first delay before connecting again, without jitter. Default 50 ms, at most 100 ms.
+    pub reconnect_min: Duration,
+    /// The longest delay before connecting again, without jitter. Default 5 s.
+    pub reconnect_max: Duration,
+    /// How long the broker may take to answer a hello. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// True where the application acknowledges messages itself. Default false: the next `poll_event` does.
+    pub manual_acknowledgement: bool,
+}
+
+impl ClientConfig {
+    /// The defaults for this identity.
+    pub fn new(uuid: Uuid, secret: Secret, boot: u64, seed: u64) -> Self {
+        Self {
+            uuid,
+            secret,
+            boot,
+            seed,
+            receives: true,
+            max_payload: 64 * 1024,
+            outbox_messages: 4_096,
+            outbox_bytes: 4 << 20,
+            inbox_messages: 4_096,
+            inbox_bytes: 4 << 20,
+            senders: 64,
+            seen_window: 4_096,
+            late_ids: 32,
+            destination_slots: 4,
+            destination_bytes: MAX_DESTINATION_BYTES as u16,
+            attribute_bytes: MAX_ATTRIBUTE_BYTES as u16,
+            reconnect_min: Duration::from_millis(50),
+            reconnect_max: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            manual_acknowledgement: false,
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let small = |is: bool, name| if is { Err(ConfigError::TooSmall(name)) } else { Ok(()) };
+        let large = |is: bool, name| if is { Err(ConfigError::TooLarge(name)) } else { Ok(()) };
+        large(self.max_payload > MAX_PAYLOAD, "max_payload")?;
+        small(self.outbox_messages == 0, "outbox_messages")?;
+        large(self.outbox_messages > 1 << 24, "outbox_messages")?;
+        let one_message = u64::from(self.max_payload) + u64::from(self.destination_bytes);
+        small(u64::from(self.outbox_bytes) < one_message, "outbox_bytes")?;
+        small(self.inbox_messages == 0, "inbox_messages")?;
+        large(self.inbox_messages > 1 << 24, "inbox_messages")?;
+        small(self.inbox_bytes < self.max_payload, "inbox_bytes")?;
+        small(self.senders == 0, "senders")?;
+        small(self.seen_window < 64, "seen_window")?;
+        if !self.seen_window.is_multiple_of(64) {
+            return Err(ConfigError::NoMultiple("seen_window"));
+        }
+        small(self.late_ids == 0, "late_ids")?;
+        small(self.destination_slots == 0, "destination_slots")?;
+        large(self.destination_slots > 16, "destination_slots")?;
+        small(self.destination_bytes < 17, "destination_bytes")?;
+        large(usize::from(self.destination_bytes) > MAX_DESTINATION_BYTES, "destination_bytes")?;
+        small(self.attribute_bytes == 0, "attribute_bytes")?;
+        large(usize::from(self.attribute_bytes) > MAX_ATTRIBUTE_BYTES, "attribute_bytes")?;
+        small(self.reconnect_min.is_zero(), "reconnect_min")?;
+        large(self.reconnect_min > Duration::from_millis(100), "reconnect_min")?;
+        small(self.reconnect_max < self.reconnect_min, "reconnect_max")?;
+        small(self.handshake_timeout.is_zero(), "handshake_timeout")
+    }
+}
+
+/// Limits of a broker. Every table and queue has one; what reaches it is refused and told so.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// How many links may be open at a time. Default 16,384.
+    pub max_links: u32,
+    /// How many sessions may exist, connected or away. Default 100,000.
+    pub max_sessions: u32,
+    /// How many attributes a session may have. Default and maximum 16.
+    pub max_attributes: u8,
+    /// The largest payload, in bytes. Default 65,536, at most 16 MiB.
+    pub max_payload: u32,
+    /// How many messages may be in flight in the whole broker. Default 1,000,000.
+    pub max_messages: u32,
+    /// How many bytes their payloads may take. Default 1 GiB.
+    pub max_message_bytes: u64,
+    /// How many messages may wait, parked, for somebody who matches, or held, after a broker's death. Default 100,000.
+    pub max_held: u32,
+    /// How many messages a session's queue may have. Default 16,384: more than a client's outbox, so that one fast
+    /// sender alone never has a message refused.
+    pub queue_messages: u32,
+    /// How many bytes of payload a session's queue may have. Default 16 MiB.
+    pub queue_bytes: u64,
+    /// How many messages a client may have sent that the broker has not acknowledged. Default 4,096.
+    pub window_messages: u32,
+    /// How many bytes of payload these may have. Default 4 MiB.
+    pub window_bytes: u32,
+    /// How many receipts may wait for a sender before its window stays shut. Default 4,096 (runs, not messages).
+    pub receipt_backlog: u32,
+    /// The longest time to live of a message; longer ones are cut to it. Default 7 days.
+    pub max_time_to_live: Duration,
+    /// After how much silence an end says that it is there; three times that is death. Default 10 s.
+    pub keep_alive: Duration,
+    /// How long a session without a link stays. Default 10 minutes.
+    pub session_ttl: Duration,
+    /// How long a new broker waits for clients of its predecessor before it takes their items. Default 2 s.
+    pub settle: Duration,
+    /// How long a new link may take to say hello. Default 5 s.
+    pub handshake_timeout: Duration,
+    /// How long *accepted* may wait for the final receipt to overtake it. Default 10 ms.
+    pub accept_delay: Duration,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            max_links: 16_384,
+            max_sessions: 100_000,
+            max_attributes: MAX_ATTRIBUTES as u8,
+            max_payload: 64 * 1024,
+            max_messages: 1_000_000,
+            max_message_bytes: 1 << 30,
+            max_held: 100_000,
+            queue_messages: 16_384,
+            queue_bytes: 16 << 20,
+            window_messages: 4_096,
+            window_bytes: 4 << 20,
+            receipt_backlog: 4_096,
+            max_time_to_live: Duration::from_secs(7 * 24 * 3600),
+            keep_alive: Duration::from_secs(10),
+            session_ttl: Duration::from_secs(600),
+            settle: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(5),
+            accept_delay: Duration::from_millis(10),
+        }
+    }
+}
+
+impl BrokerConfig {
+    #[cfg(feature = "alloc")]
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let small = |is: bool, name| if is { Err(ConfigError::TooSmall(name)) } else { Ok(()) };
+        let large = |is: bool, name| if is { Err(ConfigError::TooLarge(name)) } else { Ok(()) };
+        small(self.max_links == 0, "max_links")?;
+        small(self.max_sessions == 0, "max_sessions")?;
+        large(usize::from(self.max_attributes) > MAX_ATTRIBUTES, "max_attributes")?;
+        large(self.max_payload > MAX_PAYLOAD, "max_payload")?;
+        small(self.max_messages == 0, "max_messages")?;
+        // The highest bit marks an empty place in some tables.
+        large(self.max_messages > 1 << 30, "max_messages")?;
+        large(self.max_sessions > 1 << 30, "max_sessions")?;
+        large(self.max_links > 1 << 30, "max_links")?;
+        small(self.max_message_bytes < u64::from(self.max_payload), "max_message_bytes")?;
+        small(self.queue_messages == 0, "queue_messages")?;
+        small(self.queue_bytes < u64::from(self.max_payload), "queue_bytes")?;
+        small(self.window_messages == 0, "window_messages")?;
+        small(self.window_bytes < self.max_payload, "window_bytes")?;
+        small(self.receipt_backlog == 0, "receipt_backlog")?;
+        small(self.keep_alive < Duration::from_millis(1), "keep_alive")?;
+        large(self.keep_alive > Duration::from_secs(24 * 3600), "keep_alive")?;
+        small(self.session_ttl < Duration::from_millis(1), "session_ttl")?;
+        large(self.session_ttl > Duration::from_secs(365 * 24 * 3600), "session_ttl")?;
+        small(self.max_time_to_live < Duration::from_millis(1), "max_time_to_live")?;
+        small(self.handshake_timeout.is_zero(), "handshake_timeout")
+    }
+}

@@ -1,0 +1,183 @@
+//! Errors, sorted by whose fault they are, and the one table of codes that a peer is told.
+
+use core::fmt;
+
+/// Why a link ends, as one end tells the other. (PROTOCOL.md, "Codes")
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Code {
+    /// The peer sent bytes that are no canonical frame.
+    Malformed = 1,
+    /// The peer sent a frame that is not allowed at this point.
+    UnexpectedFrame = 2,
+    /// The peer announced a frame above the limit.
+    FrameTooLarge = 3,
+    /// The peer sent more messages than the window allows.
+    WindowExceeded = 4,
+    /// The peer acknowledged or declined what it was never sent.
+    BadAcknowledgement = 5,
+    /// The peer gave a message an id that is not above the one before.
+    BadId = 6,
+    /// The peer used an alias that it has not defined, or defined one that does not exist.
+    BadAlias = 7,
+    /// The hello did not come in time.
+    HandshakeTimeout = 8,
+    /// Nothing was heard for three keep-alive intervals.
+    Silent = 9,
+    /// Another program with this identity has connected.
+    TakenOver = 10,
+    /// The same client has connected again.
+    Superseded = 11,
+    /// The UUID belongs to somebody with another secret.
+    WrongSecret = 12,
+    /// The broker does not speak this version of the protocol; it speaks the one in the detail.
+    Version = 13,
+    /// The broker has as many links or sessions as it may.
+    Full = 14,
+    /// The broker allows fewer attributes; as many as in the detail.
+    TooManyAttributes = 15,
+    /// The broker is going down.
+    ShuttingDown = 16,
+}
+
+impl Code {
+    const ALL: [Self; 16] = [
+        Self::Malformed,
+        Self::UnexpectedFrame,
+        Self::FrameTooLarge,
+        Self::WindowExceeded,
+        Self::BadAcknowledgement,
+        Self::BadId,
+        Self::BadAlias,
+        Self::HandshakeTimeout,
+        Self::Silent,
+        Self::TakenOver,
+        Self::Superseded,
+        Self::WrongSecret,
+        Self::Version,
+        Self::Full,
+        Self::TooManyAttributes,
+        Self::ShuttingDown,
+    ];
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u8 == code)
+    }
+
+    /// True where connecting again with the same identity and configuration cannot help.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::TakenOver | Self::WrongSecret | Self::Version | Self::TooManyAttributes)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "malformed frame",
+            Self::UnexpectedFrame => "frame not allowed here",
+            Self::FrameTooLarge => "frame too large",
+            Self::WindowExceeded => "window exceeded",
+            Self::BadAcknowledgement => "acknowledged what was not sent",
+            Self::BadId => "message id not ascending",
+            Self::BadAlias => "unknown alias",
+            Self::HandshakeTimeout => "no handshake in time",
+            Self::Silent => "no sign of life",
+            Self::TakenOver => "this identity is in use by another program",
+            Self::Superseded => "replaced by a newer connection",
+            Self::WrongSecret => "this UUID belongs to somebody with another secret",
+            Self::Version => "protocol version not supported",
+            Self::Full => "the broker is full",
+            Self::TooManyAttributes => "more attributes than the broker allows",
+            Self::ShuttingDown => "the broker is shutting down",
+        })
+    }
+}
+
+/// A configuration that cannot work. The fault is the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The named limit is zero or below what one message needs.
+    TooSmall(&'static str),
+    /// The named limit is above what the protocol allows.
+    TooLarge(&'static str),
+    /// The named limit is no multiple of 64.
+    NoMultiple(&'static str),
+    /// The memory that was handed over is smaller than `memory_needed`.
+    Memory {
+        /// Bytes that this configuration needs.
+        needed: usize,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooSmall(name) => write!(f, "{name} is too small"),
+            Self::TooLarge(name) => write!(f, "{name} is too large"),
+            Self::NoMultiple(name) => write!(f, "{name} is no multiple of 64"),
+            Self::Memory { needed } => write!(f, "the memory is too small: {needed} bytes are needed"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// Why a message was not taken. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The outbox has no room for it now. An event `CapacityAvailable` comes as soon as it has.
+    Full,
+    /// The payload can never be sent: it has more bytes than `max`.
+    TooLarge {
+        /// The most bytes that a payload may have here.
+        max: u32,
+    },
+    /// The destination can never be used: it is encoded in more bytes than `max`.
+    DestinationTooLong {
+        /// The most bytes that a destination may have here.
+        max: u16,
+    },
+    /// The client was closed.
+    Closed,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the outbox is full: wait for receipts"),
+            Self::TooLarge { max } => write!(f, "the payload is too large: at most {max} bytes"),
+            Self::DestinationTooLong { max } => write!(f, "the destination is too long: at most {max} bytes"),
+            Self::Closed => f.write_str("the client is closed"),
+        }
+    }
+}
+
+impl core::error::Error for SendError {}
+
+/// Why attributes were not changed. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetError {
+    /// The key or the value breaks a limit, or there are too many. The fault is the caller's.
+    Attribute(crate::AttributeError),
+    /// The outbox has no room for the change now: it goes in order with the messages. An event `CapacityAvailable`
+    /// comes as soon as it has.
+    Full,
+    /// The client was closed.
+    Closed,
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attribute(error) => error.fmt(f),
+            Self::Full => f.write_str("the outbox is full: wait for receipts"),
+            Self::Closed => f.write_str("the client is closed"),
+        }
+    }
+}
+
+impl core::error::Error for SetError {}

@@ -1,0 +1,158 @@
+//! Hello and welcome: which session a client gets. Every transition is in one table.
+//!
+//! (PROTOCOL.md, "Handshake")
+
+#[cfg(feature = "alloc")]
+use crate::error::Code;
+#[cfg(feature = "alloc")]
+use crate::wire::control::Hello;
+
+/// How many lives of the broker a client remembers its session numbers of.
+const MAX_EPOCHS: usize = 4;
+
+/// The session numbers that a client had in the last lives of the broker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Epochs {
+    /// Epoch and session number, the oldest first.
+    known: heapless::Vec<(u64, u64), MAX_EPOCHS>,
+}
+
+impl Epochs {
+    /// A welcome gave the client this session. The newest of an epoch replaces the one before.
+    pub(crate) fn remember(&mut self, epoch: u64, session: u64) {
+        self.forget(epoch);
+        if self.known.is_full() {
+            self.known.remove(0);
+        }
+        // There is room: one was removed where it was full.
+        let _ = self.known.push((epoch, session));
+    }
+
+    /// The session of that epoch is over.
+    pub(crate) fn forget(&mut self, epoch: u64) {
+        self.known.retain(|&(other, _)| other != epoch);
+    }
+
+    /// True where the client was there in that epoch when the newest session had that number.
+    pub(crate) fn was_here(&self, epoch: u64, newest: u64) -> bool {
+        self.known.iter().any(|&(known, session)| known == epoch && session <= newest)
+    }
+}
+
+/// What the broker knows about the session of the UUID in a hello.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) secret: [u8; 16],
+    pub(crate) boot: u64,
+    /// The boot that had the session before this one took it over.
+    pub(crate) previous_boot: Option<u64>,
+    pub(crate) link: u64,
+    pub(crate) epoch: u64,
+    pub(crate) session: u64,
+}
+
+/// What the broker does with a hello.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Tell it why not, and close the link; nothing else changes.
+    Refuse(Code),
+    /// A session for a UUID that has none.
+    Create,
+    /// The session goes on where it was.
+    Resume,
+    /// The queue goes on under a new session number; receipts only where the boot is the same.
+    Renew {
+        /// True where another life of the client takes over.
+        new_boot: bool,
+    },
+}
+
+/// The table of the handshake: from a hello and what is known about its UUID to what is done.
+#[cfg(feature = "alloc")]
+pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
+    let Some(facts) = facts else { return Verdict::Create };
+    let boot = u64::from_le_bytes(hello.boot);
+    let named = |epoch, session| {
+        hello.known.is_some_and(|k| (u64::from_le_bytes(k.epoch), k.session) == (epoch, session))
+    };
+    if !same_secret(&hello.secret, &facts.secret) {
+        return Verdict::Refuse(Code::WrongSecret);
+    }
+    if facts.previous_boot == Some(boot) {
+        return Verdict::Refuse(Code::TakenOver);
+    }
+    if boot != facts.boot {
+        return Verdict::Renew { new_boot: true };
+    }
+    if hello.link <= facts.link {
+        // It was stuck on a half-open link while a newer one was welcomed.
+        return Verdict::Refuse(Code::Superseded);
+    }
+    if named(facts.epoch, facts.session) { Verdict::Resume } else { Verdict::Renew { new_boot: false } }
+}
+
+/// Compares in a time that does not tell how many bytes were right.
+#[cfg(feature = "alloc")]
+fn same_secret(a: &[u8; 16], b: &[u8; 16]) -> bool {
+    core::hint::black_box(a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b))) == 0
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use crate::wire::control::{Known, Window};
+
+    const WINDOW: Window = Window { messages: 1, bytes: 1 };
+    const FACTS: Facts =
+        Facts { secret: [7; 16], boot: 5, previous_boot: Some(4), link: 3, epoch: 9, session: 11 };
+
+    fn hello(boot: u64, link: u64, known: Option<(u64, u64)>) -> Hello {
+        let known = known.map(|(epoch, session)| Known {
+            epoch: epoch.to_le_bytes(),
+            session,
+            received: 0,
+            acknowledged: 0,
+            window: WINDOW,
+        });
+        Hello {
+            uuid: [1; 16],
+            secret: [7; 16],
+            boot: boot.to_le_bytes(),
+            link,
+            known,
+            window: WINDOW,
+            max_payload: 1,
+            aliases: 1,
+            receives: true,
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table() {
+        let judge = |hello: Hello| super::judge(&hello, Some(&FACTS));
+        assert_eq!(super::judge(&hello(5, 4, None), None), Verdict::Create);
+        assert_eq!(judge(Hello { secret: [8; 16], ..hello(5, 4, None) }), Verdict::Refuse(Code::WrongSecret));
+        assert_eq!(judge(hello(4, 9, None)), Verdict::Refuse(Code::TakenOver));
+        assert_eq!(judge(hello(6, 1, Some((9, 11)))), Verdict::Renew { new_boot: true });
+        assert_eq!(judge(hello(5, 3, Some((9, 11)))), Verdict::Refuse(Code::Superseded));
+        assert_eq!(judge(hello(5, 4, Some((9, 11)))), Verdict::Resume);
+        assert_eq!(judge(hello(5, 4, Some((9, 10)))), Verdict::Renew { new_boot: false });
+        assert_eq!(judge(hello(5, 4, Some((8, 11)))), Verdict::Renew { new_boot: false });
+        assert_eq!(judge(hello(5, 4, None)), Verdict::Renew { new_boot: false });
+    }
+
+    #[test]
+    fn the_newest_session_of_the_last_four_epochs_is_remembered() {
+        let mut epochs = Epochs::default();
+        for epoch in 1..=5 {
+            epochs.remember(epoch, 10);
+        }
+        assert!(!epochs.was_here(1, 99) && epochs.was_here(2, 10) && !epochs.was_here(2, 9));
+        epochs.remember(2, 20);
+        assert!(!epochs.was_here(2, 10) && epochs.was_here(2, 20) && epochs.was_here(3, 10));
+        epochs.forget(3);
+        assert!(!epochs.was_here(3, 10));
+    }
+}

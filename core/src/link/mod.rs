@@ -1,0 +1,244 @@
+//! One direction of items across links: numbers, acknowledgements, windows; and the keep-alive of a link.
+//!
+//! Numbers only, no payload: the machine is the same at both ends. Items have numbers 1, 2, 3 … within a session;
+//! on a stream a number is never written, it is that of the item before plus one. (PROTOCOL.md, "Items")
+
+use crate::error::Code;
+use crate::time::Instant;
+use crate::wire::control::Window;
+use core::time::Duration;
+
+/// The sending end of a session's items.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    /// The last number that was given to an item.
+    assigned: u64,
+    /// The last number that was written to this link.
+    sent: u64,
+    /// The last number that the peer has acknowledged.
+    acknowledged: u64,
+    window: Window,
+    /// Messages that have a number and are not acknowledged.
+    messages: u32,
+    bytes: u64,
+}
+
+impl Sending {
+    /// A new session: nothing was sent.
+    pub(crate) fn fresh(window: Window) -> Self {
+        Self { assigned: 0, sent: 0, acknowledged: 0, window, messages: 0, bytes: 0 }
+    }
+
+    /// The same session on a new link: what was not received is sent again, under the same numbers.
+    pub(crate) fn resume(&mut self, received: u64, acknowledged: u64, window: Window) -> Result<(), Code> {
+        if received > self.assigned || acknowledged > received || acknowledged < self.acknowledged {
+            return Err(Code::BadAcknowledgement);
+        }
+        self.sent = received;
+        self.acknowledged = acknowledged;
+        self.window = window;
+        Ok(())
+    }
+
+    /// True where items that have a number wait to be written to this link.
+    pub(crate) fn repeats(&self) -> bool {
+        self.sent < self.assigned
+    }
+
+    /// The number of the next item to be written.
+    pub(crate) fn next(&self) -> u64 {
+        self.sent + 1
+    }
+
+    /// True where the window allows a message of that many bytes.
+    pub(crate) fn allows(&self, bytes: usize) -> bool {
+        self.messages < self.window.messages && self.bytes + bytes as u64 <= u64::from(self.window.bytes)
+    }
+
+    /// True where the window allows no message at all, however long it waits.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.window.messages == 0
+    }
+
+    /// Gives the next number to an item that is written now; a message counts against the window.
+    pub(crate) fn assign(&mut self, message_bytes: Option<usize>) -> u64 {
+        self.assigned += 1;
+        self.sent = self.assigned;
+        if let Some(bytes) = message_bytes {
+            self.messages += 1;
+            self.bytes += bytes as u64;
+        }
+        self.assigned
+    }
+
+    /// Notes that an item with a number was written again.
+    pub(crate) fn repeated(&mut self) {
+        self.sent += 1;
+    }
+
+    /// The peer has acknowledged `more` items; returns the last of them.
+    pub(crate) fn acknowledge(&mut self, more: u64) -> Result<u64, Code> {
+        let up_to = self.acknowledged.checked_add(more).filter(|&up_to| up_to <= self.sent);
+        self.acknowledged = up_to.ok_or(Code::BadAcknowledgement)?;
+        Ok(self.acknowledged)
+    }
+
+    /// An acknowledged message no longer counts against the window.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes as u64);
+    }
+
+    /// The peer has changed its window.
+    pub(crate) fn set_window(&mut self, window: Window) {
+        self.window = window;
+    }
+
+    /// The last number that was acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// The last number that was given to an item.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn assigned(&self) -> u64 {
+        self.assigned
+    }
+}
+
+/// The receiving end of a session's items.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Receiving {
+    received: u64,
+    /// The last number that the peer was told to be acknowledged, on this link or in its handshake.
+    told: u64,
+}
+
+impl Receiving {
+    /// The number of the item that comes next; it is received with that.
+    pub(crate) fn receive(&mut self) -> u64 {
+        self.received += 1;
+        self.received
+    }
+
+    /// The last number that was received.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The last number that the peer was told.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// How many more can be acknowledged where all up to `acknowledged` may be; `None` for none.
+    pub(crate) fn due(&self, acknowledged: u64) -> Option<u64> {
+        acknowledged.checked_sub(self.told).filter(|&more| more > 0)
+    }
+
+    /// The peer was told.
+    pub(crate) fn tell(&mut self, more: u64) {
+        self.told += more;
+    }
+
+    /// What the handshake of a new link tells the peer.
+    pub(crate) fn tell_in_handshake(&mut self, acknowledged: u64) {
+        self.told = acknowledged;
+    }
+}
+
+/// Signs of life: each end says something after `interval` of silence, and gives up after three of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepAlive {
+    interval: Duration,
+    heard: Instant,
+    spoke: Instant,
+}
+
+impl KeepAlive {
+    /// Starts with both ends just heard.
+    pub(crate) fn new(now: Instant, interval: Duration) -> Self {
+        Self { interval, heard: now, spoke: now }
+    }
+
+    /// Something came in.
+    pub(crate) fn hear(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Something went out.
+    pub(crate) fn speak(&mut self, now: Instant) {
+        self.spoke = now;
+    }
+
+    /// True where it is time to say something.
+    pub(crate) fn is_ping_due(&self, now: Instant) -> bool {
+        now >= self.ping_at()
+    }
+
+    /// True where the peer was silent for too long.
+    pub(crate) fn is_dead(&self, now: Instant) -> bool {
+        now >= self.dead_at()
+    }
+
+    /// When to say something.
+    pub(crate) fn ping_at(&self) -> Instant {
+        self.spoke + self.interval
+    }
+
+    /// When to give up.
+    pub(crate) fn dead_at(&self) -> Instant {
+        self.heard + self.interval.saturating_mul(3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Window = Window { messages: 2, bytes: 100 };
+
+    #[test]
+    fn the_window_counts_messages_and_bytes() {
+        let mut sending = Sending::fresh(WINDOW);
+        assert!(sending.allows(100) && !sending.allows(101));
+        sending.assign(Some(60));
+        assert!(sending.allows(40) && !sending.allows(41));
+        sending.assign(None);
+        sending.assign(Some(40));
+        assert!(!sending.allows(0), "two messages are under way");
+        assert_eq!(sending.acknowledge(1), Ok(1));
+        sending.release(60);
+        assert!(sending.allows(60));
+        assert_eq!(sending.acknowledge(3), Err(Code::BadAcknowledgement));
+        sending.set_window(Window { messages: 0, bytes: 0 });
+        assert!(sending.is_shut() && !sending.allows(0));
+    }
+
+    #[test]
+    fn a_resumed_session_repeats_what_was_not_received() {
+        let mut sending = Sending::fresh(WINDOW);
+        for _ in 0..5 {
+            sending.assign(None);
+        }
+        assert_eq!(sending.resume(6, 0, WINDOW), Err(Code::BadAcknowledgement));
+        assert_eq!(sending.resume(2, 3, WINDOW), Err(Code::BadAcknowledgement));
+        sending.resume(3, 1, WINDOW).unwrap();
+        assert!(sending.repeats());
+        assert_eq!(sending.next(), 4);
+        sending.repeated();
+        sending.repeated();
+        assert!(!sending.repeats());
+    }
+
+    #[test]
+    fn the_receiving_end_tells_each_number_once() {
+        let mut receiving = Receiving::default();
+        assert_eq!((receiving.receive(), receiving.receive(), receiving.receive()), (1, 2, 3));
+        assert_eq!(receiving.due(2), Some(2));
+        receiving.tell(2);
+        assert_eq!((receiving.due(2), receiving.due(3)), (None, Some(1)));
+        receiving.tell_in_handshake(1);
+        assert_eq!(receiving.due(3), Some(2));
+    }
+}

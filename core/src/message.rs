@@ -1,0 +1,201 @@
+//! Messages and receipts: what goes to the broker, and what comes back about it.
+
+use crate::codec::{Malformed, Reader, Writer};
+use crate::filter::Destination;
+use core::fmt;
+use core::time::Duration;
+
+/// The number of a message among those of one boot of its sender. Counts from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub u64);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How long the sender keeps a message, to send it again should the broker die.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Until {
+    /// Until its recipients have confirmed it. Survives everything.
+    #[default]
+    Delivered,
+    /// Until the broker has it. Frees the outbox sooner, and survives everything but the broker's death.
+    Accepted,
+}
+
+/// A message to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Whom it is for.
+    pub to: &'a Destination,
+    /// The content, opaque to the protocol.
+    pub payload: &'a [u8],
+    /// How long it may wait for its recipients, counted from the call of `send`, in whole milliseconds (rounded up,
+    /// 49 days at most).
+    pub time_to_live: Duration,
+    /// How long the sender keeps it.
+    pub until: Until,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message that may wait for an hour and is kept until it is delivered.
+    pub fn new(to: &'a Destination, payload: &'a [u8]) -> Self {
+        Self { to, payload, time_to_live: Duration::from_secs(3600), until: Until::Delivered }
+    }
+}
+
+/// What became of a message. Each message ends in exactly one receipt for which [`Receipt::is_final`] is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// The broker has the message.
+    Accepted {
+        /// Which message.
+        id: MessageId,
+        /// For how many it is; 0: nobody matches yet, and the broker keeps it until somebody does.
+        recipients: u32,
+        /// True where it was sent with [`Until::Accepted`]: nothing more follows.
+        last: bool,
+    },
+    /// The message has ended.
+    Final {
+        /// Which message.
+        id: MessageId,
+        /// How many have confirmed it. It never says that the others have not had it.
+        delivered: u32,
+        /// How many it was for.
+        recipients: u32,
+        /// Why not all, or why nobody; `None` where all have confirmed it.
+        reason: Option<Reason>,
+    },
+}
+
+impl Receipt {
+    /// Which message it is about.
+    pub fn id(&self) -> MessageId {
+        match *self {
+            Self::Accepted { id, .. } | Self::Final { id, .. } => id,
+        }
+    }
+
+    /// True where nothing more follows for this message.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Final { .. } | Self::Accepted { last: true, .. })
+    }
+}
+
+/// Why a message was not confirmed by all that it was for. Where several apply, the first that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Reason {
+    /// Its time to live was over.
+    Expired = 1,
+    /// The queue of a recipient is full.
+    QueueFull = 2,
+    /// The payload is larger than a recipient or the broker takes.
+    TooLarge = 3,
+    /// The broker holds as much as it may.
+    BrokerFull = 4,
+    /// A policy of the broker does not allow it.
+    NotAllowed = 5,
+    /// The session of a recipient ended before it confirmed.
+    Gone = 6,
+    /// It was for those connected, and nobody was.
+    Nobody = 7,
+    /// A recipient declined it: it came too late for the order, or it was meant for others.
+    Declined = 8,
+}
+
+impl Reason {
+    /// All of them, in the order of their codes.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Expired,
+        Self::QueueFull,
+        Self::TooLarge,
+        Self::BrokerFull,
+        Self::NotAllowed,
+        Self::Gone,
+        Self::Nobody,
+        Self::Declined,
+    ];
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == code)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "expired",
+            Self::QueueFull => "queue full",
+            Self::TooLarge => "too large",
+            Self::BrokerFull => "broker full",
+            Self::NotAllowed => "not allowed",
+            Self::Gone => "recipient gone",
+            Self::Nobody => "nobody connected",
+            Self::Declined => "declined",
+        })
+    }
+}
+
+/// What the sender knows about an earlier sending of a message that it sends again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// It was written to a link; nothing came back.
+    Sent,
+    /// Nobody matched when it was first sent.
+    Parked,
+    /// It was accepted for somebody.
+    Taken(Taken),
+}
+
+/// The first *accepted* with recipients that reached the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// For how many it was accepted.
+    pub recipients: u32,
+    /// The life of the broker that accepted it.
+    pub epoch: u64,
+    /// The newest session number of that life at that moment.
+    pub session: u64,
+    /// True where it answered the first sending, so that recipients had it in the order of sending.
+    pub direct: bool,
+}
+
+impl Past {
+    const SENT: u8 = 0;
+    const PARKED: u8 = 1;
+    const TAKEN: u8 = 2;
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match reader.u8()? {
+            Self::SENT => Self::Sent,
+            Self::PARKED => Self::Parked,
+            Self::TAKEN => Self::Taken(Taken {
+                // Nobody was promised anything where it was accepted for nobody.
+                recipients: reader.u32().and_then(|n| if n == 0 { Err(Malformed) } else { Ok(n) })?,
+                epoch: reader.raw_u64()?,
+                session: reader.u64()?,
+                direct: reader.bool()?,
+            }),
+            _ => return Err(Malformed),
+        })
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Sent => writer.u8(Self::SENT),
+            Self::Parked => writer.u8(Self::PARKED),
+            Self::Taken(taken) => {
+                writer.u8(Self::TAKEN);
+                writer.u32(taken.recipients);
+                writer.raw_u64(taken.epoch);
+                writer.u64(taken.session);
+                writer.u8(u8::from(taken.direct));
+            }
+        }
+    }
+}

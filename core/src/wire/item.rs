@@ -1,0 +1,462 @@
+//! Items: what a link numbers. A message is read and written here some million times a second, so it is done by
+//! hand, in the same format as everything else.
+
+use super::{MAX_ALIASES, MAX_SLOTS, kind};
+use crate::attributes::{AttributesRef, PatchRef};
+use crate::codec::{Malformed, Reader, Writer};
+use crate::filter::{DestinationRef, FilterRef};
+use crate::message::{Past, Reason, Taken};
+
+/// A message on its way to the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// The alias of the destination on this link.
+    pub slot: u8,
+    /// The destination, where the alias is new or gets another meaning.
+    pub define: Option<DestinationRef<'a>>,
+    /// The id, less that of the message before on this link (0 before the first).
+    pub id_step: u64,
+    /// How much longer it may wait, in milliseconds.
+    pub time_to_live_ms: u32,
+    /// Where it is sent again on another session: what is known about before.
+    pub retry: Option<Past>,
+    /// True where *accepted* is the final receipt.
+    pub until_accepted: bool,
+    /// The content: the rest of the frame.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Writes everything but the payload.
+    pub fn write_head(&self, writer: &mut Writer<'_>) {
+        let pieces = self.define.map(|destination| core::iter::once(destination.as_bytes()));
+        self.write_head_with(writer, pieces);
+    }
+
+    /// The same where the destination lies in pieces; `define` is not looked at.
+    pub fn write_head_with<'p>(
+        &self,
+        writer: &mut Writer<'_>,
+        define: Option<impl Iterator<Item = &'p [u8]>>,
+    ) {
+        let mut first = kind::MESSAGE;
+        if define.is_some() {
+            first |= kind::MESSAGE_DEFINES;
+        }
+        if self.retry.is_some() {
+            first |= kind::MESSAGE_RETRY;
+        }
+        if self.until_accepted {
+            first |= kind::MESSAGE_UNTIL_ACCEPTED;
+        }
+        writer.u8(first);
+        writer.u8(self.slot);
+        for piece in define.into_iter().flatten() {
+            writer.raw(piece);
+        }
+        writer.u64(self.id_step);
+        writer.u32(self.time_to_live_ms);
+        if let Some(past) = self.retry {
+            past.write(writer);
+        }
+    }
+}
+
+/// The sender of a delivery: one life of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The client.
+    pub uuid: [u8; 16],
+    /// Its life.
+    pub boot: u64,
+}
+
+/// What a recipient must know of the past of a delivery that may be a repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryPast {
+    /// It was written to a link, no more is known.
+    Sent,
+    /// Nobody matched at first.
+    Parked,
+    /// It was accepted for somebody, in that life of the broker, when the newest session had that number.
+    Taken {
+        /// The life of the broker.
+        epoch: u64,
+        /// The newest session number.
+        session: u64,
+        /// True where *accepted* answered the first sending.
+        direct: bool,
+    },
+}
+
+impl From<Past> for DeliveryPast {
+    fn from(past: Past) -> Self {
+        match past {
+            Past::Sent => Self::Sent,
+            Past::Parked => Self::Parked,
+            Past::Taken(Taken { epoch, session, direct, .. }) => Self::Taken { epoch, session, direct },
+        }
+    }
+}
+
+impl DeliveryPast {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match reader.u8()? {
+            0 => Self::Sent,
+            1 => Self::Parked,
+            2 => Self::Taken { epoch: reader.raw_u64()?, session: reader.u64()?, direct: reader.bool()? },
+            _ => return Err(Malformed),
+        })
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        match *self {
+            Self::Sent => writer.u8(0),
+            Self::Parked => writer.u8(1),
+            Self::Taken { epoch, session, direct } => {
+                writer.u8(2);
+                writer.raw_u64(epoch);
+                writer.u64(session);
+                writer.u8(u8::from(direct));
+            }
+        }
+    }
+}
+
+/// A message on its way to a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deliver<'a> {
+    /// The alias of the sender on this link.
+    pub alias: u8,
+    /// The sender, where the alias is new or gets another meaning.
+    pub define: Option<Origin>,
+    /// The id, less that of the delivery before under this alias (0 before the first); wraps round.
+    pub id_step: i64,
+    /// Where it may be a repetition: what the sender knew about before.
+    pub retry: Option<DeliveryPast>,
+    /// True where it was parked before, so it may come out of order.
+    pub late: bool,
+    /// True where it is for this UUID, not for a filter.
+    pub direct: bool,
+    /// The content: the rest of the frame.
+    pub payload: &'a [u8],
+}
+
+impl Deliver<'_> {
+    /// Writes everything but the payload.
+    #[inline]
+    pub fn write_head(&self, writer: &mut Writer<'_>) {
+        let mut first = kind::DELIVER;
+        if self.define.is_some() {
+            first |= kind::DELIVER_DEFINES;
+        }
+        if self.retry.is_some() {
+            first |= kind::DELIVER_RETRY;
+        }
+        if self.late {
+            first |= kind::DELIVER_LATE;
+        }
+        if self.direct {
+            first |= kind::DELIVER_DIRECT;
+        }
+        writer.u8(first);
+        writer.u8(self.alias);
+        if let Some(origin) = self.define {
+            writer.raw(&origin.uuid);
+            writer.raw_u64(origin.boot);
+        }
+        writer.i64(self.id_step);
+        if let Some(past) = self.retry {
+            past.write(writer);
+        }
+    }
+}
+
+/// A run of messages that were accepted alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The id of the first.
+    pub first: u64,
+    /// How many ids; at least one.
+    pub count: u32,
+    /// For how many recipients each.
+    pub recipients: u32,
+    /// The life of the broker that answered first.
+    pub epoch: u64,
+    /// The newest session number of that life at that moment.
+    pub session: u64,
+}
+
+/// A run of messages that ended alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Final {
+    /// The id of the first.
+    pub first: u64,
+    /// How many ids; at least one.
+    pub count: u32,
+    /// How many have confirmed each.
+    pub delivered: u32,
+    /// For how many each was.
+    pub recipients: u32,
+    /// Why not all, or why nobody.
+    pub reason: Option<Reason>,
+}
+
+/// What a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Refused {
+    /// A change of attributes: the session keeps those that it has.
+    Attributes = 0,
+    /// A watch, of this number.
+    Watch = 1,
+}
+
+/// Whether somebody is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PresenceState {
+    /// The session has ended, or no longer matches.
+    Gone = 0,
+    /// The session has a link.
+    Connected = 1,
+    /// The session has none.
+    Away = 2,
+}
+
+/// An item from a client to the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpItem<'a> {
+    /// A message.
+    Message(Message<'a>),
+    /// A change of attributes.
+    Set(PatchRef<'a>),
+    /// The delivery of that number is declined.
+    Decline(u64),
+    /// Presence of those who match is wanted, under a number of the client's choice.
+    Watch(u32, FilterRef<'a>),
+    /// It is no longer wanted.
+    Unwatch(u32),
+}
+
+/// An item from the broker to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownItem<'a> {
+    /// A message.
+    Deliver(Deliver<'a>),
+    /// An interim receipt.
+    Accepted(Accepted),
+    /// A final receipt.
+    Final(Final),
+    /// Something was refused; the number of the watch, or 0.
+    Refusal(Refused, u32, Reason),
+    /// Somebody under this watch: state, and attributes where not gone.
+    Presence(u32, [u8; 16], PresenceState, AttributesRef<'a>),
+    /// A snapshot for this watch begins.
+    PresenceReset(u32),
+    /// The snapshot for this watch is complete.
+    PresenceSynced(u32),
+}
+
+impl<'a> UpItem<'a> {
+    /// Reads what follows the byte of kind of an item for the broker.
+    #[inline]
+    pub fn read(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        if frame_kind & 0xf8 == kind::MESSAGE {
+            return read_message(frame_kind, reader).map(Self::Message);
+        }
+        let item = match frame_kind {
+            kind::SET => Self::Set(PatchRef::read(reader)?),
+            kind::DECLINE => Self::Decline(reader.u64()?),
+            kind::WATCH => Self::Watch(reader.u32()?, FilterRef::read(reader)?),
+            kind::UNWATCH => Self::Unwatch(reader.u32()?),
+            _ => return Err(Malformed),
+        };
+        reader.finish()?;
+        Ok(item)
+    }
+
+    /// Writes the body of the frame.
+    pub fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Message(message) => {
+                message.write_head(writer);
+                writer.raw(message.payload);
+            }
+            Self::Set(patch) => {
+                writer.u8(kind::SET);
+                writer.raw(patch.as_bytes());
+            }
+            Self::Decline(number) => {
+                writer.u8(kind::DECLINE);
+                writer.u64(*number);
+            }
+            Self::Watch(watch, filter) => {
+                writer.u8(kind::WATCH);
+                writer.u32(*watch);
+                writer.raw(filter.as_bytes());
+            }
+            Self::Unwatch(watch) => {
+                writer.u8(kind::UNWATCH);
+                writer.u32(*watch);
+            }
+        }
+    }
+}
+
+#[inline]
+fn read_message<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Message<'a>, Malformed> {
+    let flag = |flag: u8| frame_kind & flag != 0;
+    let slot = reader.u8()?;
+    if slot >= MAX_SLOTS {
+        return Err(Malformed);
+    }
+    let define = if flag(kind::MESSAGE_DEFINES) { Some(DestinationRef::read(reader)?) } else { None };
+    let id_step = reader.u64()?;
+    if id_step == 0 {
+        return Err(Malformed);
+    }
+    let time_to_live_ms = reader.u32()?;
+    let retry = if flag(kind::MESSAGE_RETRY) { Some(Past::read(reader)?) } else { None };
+    let until_accepted = flag(kind::MESSAGE_UNTIL_ACCEPTED);
+    Ok(Message { slot, define, id_step, time_to_live_ms, retry, until_accepted, payload: reader.rest() })
+}
+
+impl<'a> DownItem<'a> {
+    /// Reads what follows the byte of kind of an item for a client.
+    #[inline]
+    pub fn read(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        if frame_kind & 0xf0 == kind::DELIVER {
+            return read_deliver(frame_kind, reader).map(Self::Deliver);
+        }
+        let item = match frame_kind {
+            kind::ACCEPTED => {
+                let (first, count) = read_run(reader)?;
+                let recipients = reader.u32()?;
+                Self::Accepted(Accepted {
+                    first,
+                    count,
+                    recipients,
+                    epoch: reader.raw_u64()?,
+                    session: reader.u64()?,
+                })
+            }
+            kind::FINAL => Self::Final(read_final(reader)?),
+            kind::REFUSAL => {
+                let what = if reader.bool()? { Refused::Watch } else { Refused::Attributes };
+                let watch = reader.u32()?;
+                if what == Refused::Attributes && watch != 0 {
+                    return Err(Malformed);
+                }
+                Self::Refusal(what, watch, Reason::from_code(reader.u8()?).ok_or(Malformed)?)
+            }
+            kind::PRESENCE => {
+                let (watch, uuid) = (reader.u32()?, reader.array()?);
+                match reader.u8()? {
+                    0 => Self::Presence(watch, uuid, PresenceState::Gone, AttributesRef::EMPTY),
+                    1 => Self::Presence(watch, uuid, PresenceState::Connected, AttributesRef::read(reader)?),
+                    2 => Self::Presence(watch, uuid, PresenceState::Away, AttributesRef::read(reader)?),
+                    _ => return Err(Malformed),
+                }
+            }
+            kind::PRESENCE_RESET => Self::PresenceReset(reader.u32()?),
+            kind::PRESENCE_SYNCED => Self::PresenceSynced(reader.u32()?),
+            _ => return Err(Malformed),
+        };
+        reader.finish()?;
+        Ok(item)
+    }
+
+    /// Writes the body of the frame.
+    pub fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Deliver(deliver) => {
+                deliver.write_head(writer);
+                writer.raw(deliver.payload);
+            }
+            Self::Accepted(accepted) => {
+                writer.u8(kind::ACCEPTED);
+                writer.u64(accepted.first);
+                writer.u32(accepted.count);
+                writer.u32(accepted.recipients);
+                writer.raw_u64(accepted.epoch);
+                writer.u64(accepted.session);
+            }
+            Self::Final(ended) => {
+                writer.u8(kind::FINAL);
+                writer.u64(ended.first);
+                writer.u32(ended.count);
+                writer.u32(ended.delivered);
+                writer.u32(ended.recipients);
+                if let Some(reason) = ended.reason {
+                    writer.u8(reason as u8);
+                }
+            }
+            Self::Refusal(what, watch, reason) => {
+                writer.u8(kind::REFUSAL);
+                writer.u8(*what as u8);
+                writer.u32(*watch);
+                writer.u8(*reason as u8);
+            }
+            Self::Presence(watch, uuid, state, attributes) => {
+                writer.u8(kind::PRESENCE);
+                writer.u32(*watch);
+                writer.raw(uuid);
+                writer.u8(*state as u8);
+                if *state != PresenceState::Gone {
+                    writer.raw(attributes.as_bytes());
+                }
+            }
+            Self::PresenceReset(watch) => {
+                writer.u8(kind::PRESENCE_RESET);
+                writer.u32(*watch);
+            }
+            Self::PresenceSynced(watch) => {
+                writer.u8(kind::PRESENCE_SYNCED);
+                writer.u32(*watch);
+            }
+        }
+    }
+}
+
+#[inline]
+fn read_deliver<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Deliver<'a>, Malformed> {
+    let flag = |flag: u8| frame_kind & flag != 0;
+    let alias = reader.u8()?;
+    if u16::from(alias) >= MAX_ALIASES {
+        return Err(Malformed);
+    }
+    let define = if flag(kind::DELIVER_DEFINES) {
+        Some(Origin { uuid: reader.array()?, boot: reader.raw_u64()? })
+    } else {
+        None
+    };
+    let id_step = reader.i64()?;
+    let retry = if flag(kind::DELIVER_RETRY) { Some(DeliveryPast::read(reader)?) } else { None };
+    let (late, direct) = (flag(kind::DELIVER_LATE), flag(kind::DELIVER_DIRECT));
+    Ok(Deliver { alias, define, id_step, retry, late, direct, payload: reader.rest() })
+}
+
+/// The first id of a run and how many there are; ids do not wrap round.
+fn read_run(reader: &mut Reader<'_>) -> Result<(u64, u32), Malformed> {
+    let (first, count) = (reader.u64()?, reader.u32()?);
+    if first == 0 || count == 0 || first.checked_add(u64::from(count)).is_none() {
+        return Err(Malformed);
+    }
+    Ok((first, count))
+}
+
+fn read_final(reader: &mut Reader<'_>) -> Result<Final, Malformed> {
+    let (first, count) = read_run(reader)?;
+    let (delivered, recipients) = (reader.u32()?, reader.u32()?);
+    if delivered > recipients {
+        return Err(Malformed);
+    }
+    // A reason is there exactly where it is needed: not all, or nobody.
+    let reason = if delivered < recipients || recipients == 0 {
+        Some(Reason::from_code(reader.u8()?).ok_or(Malformed)?)
+    } else {
+        None
+    };
+    Ok(Final { first, count, delivered, recipients, reason })
+}

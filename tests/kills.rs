@@ -1,0 +1,288 @@
+//! The broker dies and comes back without any memory: what living senders hold is not lost, doubled or given to others.
+
+mod support;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ChildStdin;
+use std::thread;
+use std::time::Duration;
+
+use support::broker::Broker;
+use support::deadline::Deadline;
+use support::feed;
+use support::program::{Input, Program};
+use support::proxy::{Plan, Proxy};
+use support::receipts::{self, Receipt};
+use support::stage::Stage;
+use support::text::{Text, assert_same};
+
+const LINES: usize = 50_000;
+const KILLS: usize = 5;
+
+#[test]
+fn a_stream_to_three_listeners_survives_five_kills_of_the_broker() {
+    let by = Deadline::within(150);
+    let stage = Stage::new();
+    let text = Text::uneven(2, LINES);
+    let mut broker = Broker::start(&stage, &by, &["--settle", "5s", "--keep-alive", "500ms"]);
+    let plan = Plan { seed: 0xdead, mean_bytes: 512 * 1024, half_opens: 0 };
+    let proxy = Proxy::start(broker.address(), plan);
+
+    let count = LINES.to_string();
+    let mut listeners = Vec::new();
+    for name in ["anna", "bert", "cleo"] {
+        let arguments = ["--set", "room=lobby", "--count", &count];
+        listeners.push(Program::listen(&stage, &by, name, proxy.address(), &arguments));
+    }
+    let mut sender =
+        Program::send(&stage, "send", proxy.address(), &["--to", "room=lobby", "--json"], Input::Piped);
+    // Slow enough for each life of the broker to be ended in mid-stream.
+    feed::throttled(sender.take_stdin(), text.bytes().to_vec(), 32 * 1024, Duration::from_millis(10));
+
+    for kill in 1..=KILLS {
+        let goal = text.len_of(kill * LINES / (KILLS + 1));
+        for listener in &mut listeners {
+            listener.wait_stdout_len(&by, goal);
+        }
+        broker.kill();
+        for listener in &listeners {
+            assert!(listener.stdout_len() < text.len(), "kill {kill} came too late to be in mid-stream");
+        }
+        assert_eq!(sender.ended(), None, "kill {kill} came too late. {}", sender.describe());
+        broker.restart(&by);
+    }
+
+    for listener in &mut listeners {
+        listener.expect_exit(&by, 0);
+        assert_same("a listener's output", &listener.stdout(), text.bytes());
+    }
+    let code = sender.wait_exit(&by);
+    let counts = proxy.counts();
+    println!("{:?} for {} bytes: {counts:?}", by.elapsed(), text.len());
+    receipts::assert_all_delivered(&receipts::of(&sender), LINES, 3);
+    assert_eq!(code, 0, "exit code of the sender. {}", sender.describe());
+    assert!(counts.cuts() >= 20, "too few cuts for this test: {counts:?}");
+    broker.stop(&by);
+}
+
+#[test]
+fn a_member_cut_off_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not() {
+    member_away_while_the_broker_dies(Absence::CutOff);
+}
+
+#[test]
+fn a_member_stopped_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not() {
+    member_away_while_the_broker_dies(Absence::Stopped);
+}
+
+/// How a member is away: the same process all along, so it lives.
+#[derive(Clone, Copy, PartialEq)]
+enum Absence {
+    /// Its connection is cut, and no new one comes through.
+    CutOff,
+    /// It is stopped by SIGSTOP.
+    Stopped,
+}
+
+/// The group and the sender of the tests with a late member.
+struct Group {
+    present: Vec<Program>,
+    late: Program,
+    late_way: Proxy,
+    newcomer: Option<Program>,
+    sender: Program,
+    pipe: ChildStdin,
+    fed: Vec<String>,
+}
+
+impl Group {
+    /// Two members that stay, one whose way leads through a proxy, and a sender.
+    fn start(stage: &Stage, by: &Deadline, broker: SocketAddr) -> Self {
+        let member = |name, address| Program::listen(stage, by, name, address, &["--set", "room=lobby"]);
+        let late_way = Proxy::start_clean(broker);
+        let present = vec![member("anna", broker), member("bert", broker)];
+        let late = member("late", late_way.address());
+        let mut sender =
+            Program::send(stage, "send", broker, &["--to", "room=lobby", "--json"], Input::Piped);
+        let pipe = sender.take_stdin();
+        Self { present, late, late_way, newcomer: None, sender, pipe, fed: Vec::new() }
+    }
+
+    /// Gives the sender one line. What the tests feed in all fits into the pipe, so this does not block.
+    fn feed(&mut self, batch: &str, number: usize) {
+        let line = format!("{batch} {number:04}");
+        writeln!(self.pipe, "{line}").expect("the sender reads");
+        self.fed.push(line);
+    }
+
+    fn feed_all(&mut self, batch: &str, count: usize) {
+        for number in 0..count {
+            self.feed(batch, number);
+        }
+    }
+
+    /// Waits until the members that stay have printed everything that was fed.
+    fn wait_present(&mut self, by: &Deadline) {
+        let len = self.fed.iter().map(|line| line.len() + 1).sum::<usize>();
+        for member in &mut self.present {
+            member.wait_stdout_len(by, u64::try_from(len).expect("a short text"));
+        }
+    }
+
+    fn leave(&mut self, absence: Absence) {
+        match absence {
+            Absence::CutOff => self.late_way.refuse(),
+            Absence::Stopped => self.late.signal("STOP"),
+        }
+    }
+
+    fn come_back(&mut self, absence: Absence) {
+        match absence {
+            Absence::CutOff => self.late_way.be_clean(),
+            Absence::Stopped => self.late.signal("CONT"),
+        }
+    }
+
+    /// Ends the sender's input, and all programs; returns what they have to show.
+    fn finish(mut self, by: &Deadline) -> Outcome {
+        drop(self.pipe);
+        let code = self.sender.wait_exit(by);
+        let mut outputs = Vec::new();
+        let members = self.present.iter_mut().chain([&mut self.late]).chain(self.newcomer.as_mut());
+        for member in members {
+            member.expect_exit_on(by, "TERM", 0);
+            outputs.push(member.stdout_text().lines().map(str::to_owned).collect());
+        }
+        Outcome { fed: self.fed, outputs, receipts: receipts::of(&self.sender), code }
+    }
+}
+
+/// What is left when all programs have ended.
+struct Outcome {
+    fed: Vec<String>,
+    /// Of the two that stayed, of the late one, of the newcomer.
+    outputs: Vec<Vec<String>>,
+    receipts: Vec<Receipt>,
+    code: i32,
+}
+
+impl Outcome {
+    /// What holds in any case: nothing twice, nothing out of order, no receipt that counts more than have the message.
+    fn check(&self) {
+        let position: HashMap<&str, usize> =
+            self.fed.iter().enumerate().map(|(at, line)| (line.as_str(), at)).collect();
+        let mut holders = vec![0_i64; self.fed.len()];
+        for (who, output) in self.outputs.iter().enumerate() {
+            let mut next = 0;
+            for line in output {
+                let at = *position.get(line.as_str()).unwrap_or_else(|| panic!("nobody sent {line:?}"));
+                assert!(at >= next, "output {who} has {line:?} twice or out of order");
+                next = at + 1;
+                holders[at] += 1;
+            }
+        }
+        assert_eq!(self.receipts.len(), self.fed.len(), "one final receipt per line");
+        for ((receipt, line), holders) in self.receipts.iter().zip(&self.fed).zip(holders) {
+            assert!(receipt.delivered <= holders, "{line:?} came to {holders}, but {receipt:?}");
+            assert!(receipt.delivered <= receipt.recipients, "{line:?}: {receipt:?}");
+        }
+        let all = self.receipts.iter().all(|receipt| receipt.status == "delivered");
+        assert_eq!(self.code, i32::from(!all), "the sender's exit code says whether all was delivered");
+    }
+
+    /// Fails unless all lines of this batch are in this output.
+    fn assert_has(&self, who: usize, batch: &str) {
+        let missing: Vec<_> =
+            self.batch(batch).filter(|(_, line)| !self.outputs[who].contains(line)).take(5).collect();
+        assert!(missing.is_empty(), "output {who} lacks, among others, {missing:?}");
+    }
+
+    /// Fails if any line of this batch is in this output.
+    fn assert_has_none(&self, who: usize, batch: &str) {
+        let extra: Vec<_> =
+            self.batch(batch).filter(|(_, line)| self.outputs[who].contains(line)).take(5).collect();
+        assert!(extra.is_empty(), "output {who} has, among others, {extra:?}");
+    }
+
+    /// Fails unless the receipts of this batch say `delivered`, to so many.
+    fn assert_delivered_to(&self, batch: &str, recipients: i64) {
+        let receipts: Vec<Receipt> = self.batch(batch).map(|(receipt, _)| receipt.clone()).collect();
+        receipts::assert_all_delivered(&receipts, receipts.len(), recipients);
+        assert!(!receipts.is_empty(), "nothing was sent as {batch:?}");
+    }
+
+    fn batch(&self, batch: &str) -> impl Iterator<Item = (&Receipt, &String)> {
+        let prefix = format!("{batch} ");
+        self.receipts.iter().zip(&self.fed).filter(move |(_, line)| line.starts_with(&prefix))
+    }
+}
+
+/// How many lines the sender gets while the broker dies.
+const MID: usize = 600;
+
+const FIRST: usize = 0;
+const SECOND: usize = 1;
+const LATE: usize = 2;
+const NEWCOMER: usize = 3;
+
+/// The broker dies in mid-stream while one member is away; a newcomer joins the group before that member returns, long after settling.
+fn member_away_while_the_broker_dies(absence: Absence) {
+    let by = Deadline::within(60);
+    let stage = Stage::new();
+    let mut broker = Broker::start(&stage, &by, &["--settle", "1s", "--keep-alive", "500ms"]);
+    let mut group = Group::start(&stage, &by, broker.address());
+
+    group.feed_all("together", 100);
+    group.wait_present(&by);
+    group.late.wait_stdout_line(&by, "together 0099");
+
+    group.leave(absence);
+    group.feed_all("before", 100);
+    group.wait_present(&by);
+    // Nothing shows when the interim receipts have reached the sender; this is long for two processes on one machine.
+    thread::sleep(Duration::from_secs(1));
+
+    // In mid-stream: bursts well below what a recipient remembers per sender, and more of them after the broker is dead.
+    for number in 0..MID {
+        if number == MID / 2 {
+            let last = format!("mid {:04}", number / 2);
+            group.present[FIRST].wait_stdout_line(&by, &last);
+            broker.kill();
+        }
+        group.feed("mid", number);
+        if number % 10 == 9 {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    broker.restart(&by);
+    let newcomer = Program::listen(&stage, &by, "newcomer", broker.address(), &["--set", "room=lobby"]);
+    group.newcomer = Some(newcomer);
+
+    // Everybody else is through; much more than settling has passed; only then the late one is let back.
+    group.wait_present(&by);
+    thread::sleep(Duration::from_secs(2));
+    assert!(!group.late.stdout_text().contains("mid 0599"), "the late one is not away");
+    group.come_back(absence);
+    group.late.wait_stdout_line(&by, "before 0099");
+
+    group.feed_all("after", 100);
+    group.wait_present(&by);
+    let outcome = group.finish(&by);
+    outcome.check();
+
+    for who in [FIRST, SECOND] {
+        assert_eq!(outcome.outputs[who], outcome.fed, "who was there all along has everything");
+    }
+    for batch in ["together", "before", "after"] {
+        outcome.assert_has(LATE, batch);
+    }
+    outcome.assert_delivered_to("together", 3);
+    outcome.assert_delivered_to("before", 3);
+    outcome.assert_delivered_to("after", 4);
+    outcome.assert_has_none(NEWCOMER, "together");
+    outcome.assert_has_none(NEWCOMER, "before");
+    outcome.assert_has(NEWCOMER, "after");
+    broker.stop(&by);
+}

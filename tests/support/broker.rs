@@ -1,0 +1,62 @@
+//! `e-pigeon serve` as a child process that can be killed and started again on its port.
+
+use std::net::SocketAddr;
+
+use super::deadline::Deadline;
+use super::program::{Input, Program};
+use super::stage::{Stage, free_address};
+
+/// A broker, through all its lives.
+pub(crate) struct Broker<'a> {
+    stage: &'a Stage,
+    address: SocketAddr,
+    options: Vec<String>,
+    program: Program,
+}
+
+impl<'a> Broker<'a> {
+    /// Starts it on a free port with these options, and waits until it accepts.
+    pub(crate) fn start(stage: &'a Stage, by: &Deadline, options: &[&str]) -> Self {
+        let address = free_address();
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let program = serve(stage, by, address, &options);
+        Self { stage, address, options, program }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process of this life.
+    pub(crate) fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// SIGKILL: it has no chance to save or to say anything.
+    pub(crate) fn kill(&mut self) {
+        assert_eq!(self.program.ended(), None, "the broker died by itself. {}", self.program.describe());
+        self.program.kill();
+    }
+
+    /// Starts it again on the same port, after [`Self::kill`].
+    pub(crate) fn restart(&mut self, by: &Deadline) {
+        self.program = serve(self.stage, by, self.address, &self.options);
+    }
+
+    /// It must still be running; SIGTERM must end it with 0.
+    pub(crate) fn stop(mut self, by: &Deadline) {
+        assert_eq!(self.program.ended(), None, "the broker died by itself. {}", self.program.describe());
+        self.program.expect_exit_on(by, "TERM", 0);
+    }
+}
+
+/// Starts one life.
+fn serve(stage: &Stage, by: &Deadline, address: SocketAddr, options: &[String]) -> Program {
+    let address = address.to_string();
+    let mut arguments = vec!["serve", "--listen", &address];
+    arguments.extend(options.iter().map(String::as_str));
+    let mut program = Program::start(stage, "serve", &arguments, Input::Nothing);
+    program.wait_stdout_line(by, &format!("listening on {address}"));
+    program
+}

@@ -1,0 +1,138 @@
+//! A TCP proxy between the clients and the broker whose network is bad: it cuts at random byte positions, stalls, splits into single
+//! bytes, and goes half-open. Which faults come after how many bytes follows from a seed and the number of the connection.
+
+mod counters;
+mod faults;
+mod pump;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use counters::Counters;
+pub(crate) use counters::Counts;
+pub(crate) use faults::Plan;
+use pump::Link;
+
+use super::deadline::Deadline;
+
+/// How long the proxy waits for the broker to accept.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+const FAULTY: u8 = 0;
+const CLEAN: u8 = 1;
+const REFUSING: u8 = 2;
+
+/// A running proxy. It ends with the test.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What the proxy's threads share.
+struct Shared {
+    broker: SocketAddr,
+    plan: Plan,
+    mode: AtomicU8,
+    stopping: AtomicBool,
+    connections: AtomicU64,
+    counters: Counters,
+}
+
+impl Shared {
+    fn is_faulty(&self) -> bool {
+        self.mode.load(Ordering::SeqCst) == FAULTY
+    }
+
+    /// Whether connections must go: the test ends, or nothing may come through.
+    fn is_closed(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst) || self.mode.load(Ordering::SeqCst) == REFUSING
+    }
+}
+
+impl Proxy {
+    /// A proxy to the broker with these faults.
+    pub(crate) fn start(broker: SocketAddr, plan: Plan) -> Self {
+        Self::start_in(broker, plan, FAULTY)
+    }
+
+    /// A proxy without faults.
+    pub(crate) fn start_clean(broker: SocketAddr) -> Self {
+        Self::start_in(broker, Plan::default(), CLEAN)
+    }
+
+    fn start_in(broker: SocketAddr, plan: Plan, mode: u8) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind the proxy");
+        let address = listener.local_addr().expect("the proxy's address");
+        let shared = Arc::new(Shared {
+            broker,
+            plan,
+            mode: AtomicU8::new(mode),
+            stopping: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+            counters: Counters::default(),
+        });
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || accept(&listener, &accepting));
+        Self { address, shared }
+    }
+
+    /// Where the clients connect to.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// No more faults from now on; connections that are half-open stay so until their time is over.
+    pub(crate) fn be_clean(&self) {
+        self.shared.mode.store(CLEAN, Ordering::SeqCst);
+    }
+
+    /// Drops all connections and lets nobody through, until [`Self::be_clean`].
+    pub(crate) fn refuse(&self) {
+        self.shared.mode.store(REFUSING, Ordering::SeqCst);
+    }
+
+    /// Which faults there have been.
+    pub(crate) fn counts(&self) -> Counts {
+        self.shared.counters.read()
+    }
+
+    /// Waits until no connection is half-open any more, and returns all counts.
+    pub(crate) fn wait_half_open_over(&self, by: &Deadline) -> Counts {
+        by.wait("the half-open connections to be over", || {
+            let counts = self.counts();
+            if counts.half_opens_over == counts.half_opens { Ok(counts) } else { Err(format!("{counts:?}")) }
+        })
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        // Wakes the accepting thread.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Accepts until the proxy stops.
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for client in listener.incoming() {
+        if shared.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(client) = client else { continue };
+        if shared.is_closed() {
+            continue;
+        }
+        let shared = Arc::clone(shared);
+        thread::spawn(move || {
+            // While the broker is down, the client's connection is closed.
+            if let Ok(broker) = TcpStream::connect_timeout(&shared.broker, CONNECT_LIMIT) {
+                let number = shared.connections.fetch_add(1, Ordering::SeqCst);
+                Link::new(client, broker, number, shared).run();
+            }
+        });
+    }
+}

@@ -1,0 +1,332 @@
+//! A client over TCP inside somebody's event loop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use e_pigeon_core::{Client, ClientConfig, ConfigError, Instant};
+use mio::event::Event;
+use mio::{Registry, Token};
+
+use crate::clock::Clock;
+use crate::closing::Closing;
+use crate::connecting::{Attempt, Progress};
+use crate::connection::{Connection, Input};
+use crate::resolver::Resolver;
+
+/// One read takes as much as this, and everything that it brought is handled before the next.
+const INPUT: usize = 256 * 1024;
+/// One write gives as much as this.
+const OUTPUT: usize = 64 * 1024;
+/// So many writes, then the loop gets its turn.
+const WRITES: usize = 16;
+
+/// A [`Client`] with its socket, its clock and its buffers.
+///
+/// It lives in a [`mio::Poll`] of the caller's on one token, starts no thread, and connects again by itself for
+/// as long as the client wants to be connected. The loop has five steps, see the [crate's page](crate):
+/// wait, [`handle_ready`](Self::handle_ready) for each event that it [`owns`](Self::owns),
+/// [`handle_deadline`](Self::handle_deadline), what the application does with [`client`](Self::client), and
+/// [`flush`](Self::flush).
+///
+/// A missed or a needless call costs time and nothing else, with one exception: whoever gives commands and
+/// then never calls `flush` waits for the next deadline.
+#[derive(Debug)]
+pub struct ClientDriver {
+    client: Client<Box<[u8]>>,
+    clock: Clock,
+    resolver: Resolver,
+    registry: Registry,
+    token: Token,
+    connect_timeout: Duration,
+    transport: Transport,
+    /// The connection before this one, until its last words have arrived.
+    closing: Option<(Connection, Closing)>,
+    input: Box<[u8]>,
+    output: Box<[u8]>,
+    /// Writing stopped for the sake of the others in the loop.
+    more_output: bool,
+    last_error: Option<io::Error>,
+}
+
+#[derive(Debug)]
+enum Transport {
+    None,
+    Connecting(Attempt),
+    Open(Connection, SocketAddr),
+}
+
+impl ClientDriver {
+    /// Makes a driver that will connect at the first [`flush`](Self::flush).
+    ///
+    /// `registry` is a [`Registry::try_clone`] of the loop's; `token` must be the driver's alone. The memory of
+    /// the client ([`ClientConfig::memory_needed`]) and about 320 KiB of buffers are allocated here and
+    /// never again. Each attempt to connect may take 10 seconds, see
+    /// [`set_connect_timeout`](Self::set_connect_timeout).
+    ///
+    /// # Errors
+    ///
+    /// The config contradicts itself: the caller's fault.
+    pub fn new(
+        config: ClientConfig,
+        resolver: impl Into<Resolver>,
+        registry: Registry,
+        token: Token,
+    ) -> Result<Self, ConfigError> {
+        let memory = vec![0; config.memory_needed()].into_boxed_slice();
+        Ok(Self {
+            client: Client::new(config, memory)?,
+            clock: Clock::start(),
+            resolver: resolver.into(),
+            registry,
+            token,
+            connect_timeout: Duration::from_secs(10),
+            transport: Transport::None,
+            closing: None,
+            input: vec![0; INPUT].into_boxed_slice(),
+            output: vec![0; OUTPUT].into_boxed_slice(),
+            more_output: false,
+            last_error: None,
+        })
+    }
+
+    /// Sets how long one address may take to answer, from the next attempt on.
+    pub fn set_connect_timeout(&mut self, timeout: Duration) {
+        self.connect_timeout = timeout;
+    }
+
+    /// Says whether events with this token are the driver's.
+    #[must_use]
+    pub fn owns(&self, token: Token) -> bool {
+        token == self.token
+    }
+
+    /// Handles an event of the loop: connects on, reads once, and writes what waited for the socket.
+    ///
+    /// There may be events for [`Client::poll_event`] afterwards. Events that the driver does not own are left alone.
+    pub fn handle_ready(&mut self, event: &Event) {
+        if !self.owns(event.token()) {
+            return;
+        }
+        // Which of the two sockets it was is not known, and it does no harm to look at both.
+        if let Some((connection, _)) = &mut self.closing {
+            connection.note(event);
+            self.finish_closing();
+        }
+        match &mut self.transport {
+            Transport::None => {}
+            Transport::Connecting(attempt) => {
+                let progress = attempt.check(&self.registry, self.token, self.clock.now());
+                self.connect_on(progress);
+            }
+            Transport::Open(connection, _) => {
+                connection.note(event);
+                let waited = connection.has_unsent() || self.more_output;
+                self.take_input();
+                if waited {
+                    self.write_output();
+                }
+            }
+        }
+    }
+
+    /// Does what is due by now: deadlines, and input that was left from the turn before.
+    ///
+    /// There may be events for [`Client::poll_event`] afterwards. Cheap where nothing is due.
+    pub fn handle_deadline(&mut self) {
+        let now = self.clock.now();
+        if let Transport::Connecting(attempt) = &mut self.transport
+            && attempt.deadline() <= now
+        {
+            let progress = attempt.check(&self.registry, self.token, now);
+            self.connect_on(progress);
+        }
+        if self.closing.as_ref().is_some_and(|(_, closing)| closing.deadline() <= now) {
+            self.closing = None;
+        }
+        let due = self.client.poll_timeout().is_some_and(|deadline| deadline <= now);
+        if due {
+            self.client.handle_timeout(now);
+        }
+        self.take_input();
+        if due || self.more_output || self.has_to_connect() {
+            self.flush();
+        }
+    }
+
+    /// Puts into effect what the application has done: connects where that is wanted, and writes.
+    ///
+    /// To be called once after a batch of commands and of polled events, not after each: everything that is
+    /// ready by then goes out in one write.
+    pub fn flush(&mut self) {
+        self.connect_where_wanted();
+        self.write_output();
+        self.disconnect_where_wanted();
+        if self.client.is_closed() && matches!(self.transport, Transport::Connecting(_)) {
+            self.transport = Transport::None;
+        }
+    }
+
+    /// Says how long the loop may sleep; `None` for as long as there is no event.
+    ///
+    /// Zero while [`Client::poll_event`] has something to give: whoever leaves events unread for a while, to slow the
+    /// broker down, uses a time-out of their own.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let (readable, attempt) = match &self.transport {
+            Transport::None => (false, None),
+            Transport::Connecting(attempt) => (false, Some(attempt.deadline())),
+            Transport::Open(connection, _) => (connection.is_readable(), None),
+        };
+        if readable || self.has_to_connect() || self.more_output || self.client.has_event() {
+            return Some(Duration::ZERO);
+        }
+        let closing = self.closing.as_ref().map(|(_, closing)| closing.deadline());
+        let next = [self.client.poll_timeout(), attempt, closing].into_iter().flatten().min()?;
+        Some(self.clock.until(next))
+    }
+
+    /// The client, for commands and for its events. [`flush`](Self::flush) afterwards.
+    pub fn client(&mut self) -> &mut Client<Box<[u8]>> {
+        &mut self.client
+    }
+
+    /// Says how late it is by the driver's clock, as the client's commands want to know.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Says whom the driver is connected to. A connection alone is no session yet.
+    #[must_use]
+    pub fn connected_to(&self) -> Option<SocketAddr> {
+        match &self.transport {
+            Transport::Open(_, address) => Some(*address),
+            Transport::None | Transport::Connecting(_) => None,
+        }
+    }
+
+    /// Says why the last attempt to connect failed, or what broke the last connection.
+    ///
+    /// `None` once there is a connection again, and after one that ended in order.
+    #[must_use]
+    pub fn last_error(&self) -> Option<&io::Error> {
+        self.last_error.as_ref()
+    }
+
+    fn has_to_connect(&self) -> bool {
+        matches!(self.transport, Transport::None) && self.client.wants_connection()
+    }
+
+    fn connect_where_wanted(&mut self) {
+        if self.has_to_connect() {
+            let now = self.clock.now();
+            let (attempt, progress) =
+                Attempt::begin(&mut self.resolver, &self.registry, self.token, self.connect_timeout, now);
+            self.transport = Transport::Connecting(attempt);
+            self.connect_on(progress);
+        }
+    }
+
+    fn connect_on(&mut self, progress: Progress) {
+        match progress {
+            Progress::Waiting => {}
+            Progress::Connected(stream, address) => {
+                tracing::debug!(%address, "connected");
+                self.last_error = None;
+                self.transport = Transport::Open(Connection::new(stream), address);
+                self.client.handle_connected(self.clock.now());
+                self.write_output();
+            }
+            Progress::Failed(error) => {
+                tracing::debug!(%error, "cannot connect");
+                self.lost(Some(error));
+            }
+        }
+    }
+
+    /// Reads once, and gives the client what that brings.
+    fn take_input(&mut self) {
+        let Transport::Open(connection, _) = &mut self.transport else { return };
+        match connection.read(&mut self.input) {
+            Input::Bytes(count) => {
+                // It takes all: what it has no room for is more than it allowed the broker to send.
+                self.client.handle_input(self.clock.now(), &self.input[..count]);
+                self.disconnect_where_wanted();
+            }
+            Input::Nothing => {}
+            Input::Over(error) => {
+                let error = error.unwrap_or_else(|| {
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed the connection")
+                });
+                tracing::debug!(%error, "connection lost");
+                self.lost(Some(error));
+            }
+        }
+    }
+
+    fn write_output(&mut self) {
+        self.more_output = false;
+        let Transport::Open(connection, _) = &mut self.transport else { return };
+        let now = self.clock.now();
+        for _ in 0..WRITES {
+            if !connection.flush() {
+                return;
+            }
+            let filled = fill(&mut self.client, now, &mut self.output);
+            connection.write(&self.output[..filled]);
+            if filled < self.output.len() {
+                return;
+            }
+        }
+        self.more_output = true;
+    }
+
+    fn disconnect_where_wanted(&mut self) {
+        if !self.client.wants_disconnect() {
+            return;
+        }
+        let now = self.clock.now();
+        if let Transport::Open(mut connection, _) = std::mem::replace(&mut self.transport, Transport::None) {
+            // The last words are kept where the socket does not take them: they end within one frame.
+            loop {
+                let filled = fill(&mut self.client, now, &mut self.output);
+                if filled == 0 {
+                    break;
+                }
+                connection.write(&self.output[..filled]);
+            }
+            self.closing = Some((connection, Closing::begin(now)));
+        }
+        self.lost(None);
+        self.finish_closing();
+    }
+
+    fn finish_closing(&mut self) {
+        if let Some((connection, closing)) = &mut self.closing
+            && closing.advance(connection, &mut self.input)
+        {
+            self.closing = None;
+        }
+    }
+
+    /// Tells the client that there is no transport any more.
+    fn lost(&mut self, error: Option<io::Error>) {
+        self.last_error = error;
+        self.transport = Transport::None;
+        self.more_output = false;
+        self.client.handle_disconnected(self.clock.now());
+    }
+}
+
+/// Fills `output` with what the client wants to send, and returns how much that is.
+fn fill(client: &mut Client<Box<[u8]>>, now: Instant, output: &mut [u8]) -> usize {
+    let mut filled = 0;
+    while filled < output.len() {
+        match client.poll_transmit(now, &mut output[filled..]) {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    filled
+}

@@ -1,0 +1,85 @@
+//! e-pigeon over TCP in a [mio](https://docs.rs/mio) event loop.
+//!
+//! The protocol is in [`e_pigeon_core`], which knows no sockets; this crate knows nothing else. It has a driver for a
+//! client and one for a broker. Both live in a [`mio::Poll`] that may hold other things too, and neither starts a thread.
+//! [`ClientLoop`] and [`BrokerLoop`] are for those who have no loop of their own.
+//!
+//! # The loop
+//!
+//! 1. **Wait** for events, at most for the driver's [`poll_timeout`](ClientDriver::poll_timeout).
+//! 2. Give each event that the driver owns to [`handle_ready`](ClientDriver::handle_ready).
+//! 3. Call [`handle_deadline`](ClientDriver::handle_deadline): time-outs, and what was left from the turn before.
+//! 4. Use the **client**: poll its events until there is none, give it commands.
+//! 5. Call [`flush`](ClientDriver::flush): all that is ready by now goes out in one write.
+//!
+//! ```no_run
+//! use e_pigeon_core::{ClientConfig, Close, Destination, Event, Filter, Outgoing, Secret, Uuid, Value};
+//! use e_pigeon_mio::ClientDriver;
+//! use mio::{Events, Poll, Token};
+//!
+//! # fn random() -> u64 { 4 }
+//! let mut poll = Poll::new()?;
+//! let mut events = Events::with_capacity(64);
+//!
+//! // In earnest these four are random numbers; whoever wants to be the same client tomorrow keeps the first two.
+//! let config = ClientConfig::new(Uuid::from_u128(7), Secret([7; 16]), random(), random());
+//! let address = std::net::SocketAddr::from(([127, 0, 0, 1], 9999));
+//! let registry = poll.registry().try_clone()?;
+//! let mut driver = ClientDriver::new(config, address, registry, Token(0))?;
+//!
+//! let now = driver.now();
+//! driver.client().set(now, "name", Value::Str("alice"))?;
+//! let lobby = Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?);
+//! driver.client().send(now, &Outgoing::new(&lobby, b"hello"))?;
+//! driver.flush();
+//!
+//! while !driver.client().is_closed() {
+//!     poll.poll(&mut events, driver.poll_timeout())?;
+//!     for event in &events {
+//!         if driver.owns(event.token()) {
+//!             driver.handle_ready(event);
+//!         }
+//!     }
+//!     driver.handle_deadline();
+//!
+//!     let now = driver.now();
+//!     let mut answered = false;
+//!     while let Some(event) = driver.client().poll_event() {
+//!         match event {
+//!             Event::Message(message) => println!("{:?} from {}", message.payload, message.from),
+//!             Event::Receipt(receipt) => answered = receipt.is_final(),
+//!             _ => {}
+//!         }
+//!     }
+//!     if answered {
+//!         driver.client().close(now, Close::End);
+//!     }
+//!     driver.flush();
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A broker has the same loop without the fourth step, see [`BrokerDriver`].
+//!
+//! # What it costs
+//!
+//! Bytes are read into one large buffer per driver and handled where they lie; a link is written once per turn. There is
+//! no system call and no allocation per message. A connection that is idle holds no buffer; one that does not read
+//! holds at most 64 KiB of output here, while the rest waits in the broker's queue under the broker's limits.
+
+mod broker;
+mod client;
+mod clock;
+mod closing;
+mod connecting;
+mod connection;
+mod links;
+mod listener;
+mod resolver;
+mod run;
+
+pub use broker::BrokerDriver;
+pub use client::ClientDriver;
+pub use clock::Clock;
+pub use resolver::Resolver;
+pub use run::{Application, BrokerLoop, ClientLoop, Stopper};

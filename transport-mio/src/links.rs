@@ -1,0 +1,272 @@
+//! The table of connections of a broker: which socket is which link, and what each still has to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use e_pigeon_core::{Broker, Instant, LinkId};
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+
+use crate::closing::Closing;
+use crate::connection::{Connection, Input};
+
+/// One read takes as much as this, and everything that it brought is handled before the next.
+const INPUT: usize = 256 * 1024;
+/// One write gives as much as this; a link that has more gets its next turn after the others. It is also the most that
+/// is kept for a socket that does not take it.
+const OUTPUT: usize = 64 * 1024;
+
+/// All connections, and the two buffers that they share.
+#[derive(Debug)]
+pub(crate) struct Links {
+    slots: Slab<Slot>,
+    capacity: usize,
+    base: usize,
+    /// From the index of a link to its slot.
+    by_link: Vec<Option<usize>>,
+    input: Box<[u8]>,
+    output: Box<[u8]>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    connection: Connection,
+    role: Role,
+}
+
+#[derive(Debug)]
+enum Role {
+    Link(Peer),
+    Leaving(Closing),
+}
+
+/// What a connection that is a link has to do.
+#[derive(Debug)]
+struct Peer {
+    link: LinkId,
+    /// What the broker has not taken yet. Nothing is read before that.
+    untaken: Vec<u8>,
+    /// The broker wants the untaken input now.
+    resumes: bool,
+    /// The broker has output for this link.
+    has_output: bool,
+    /// Waits for a turn of its own.
+    queued: bool,
+}
+
+impl Links {
+    /// Makes an empty table of at most `capacity` connections, with tokens from `base` on.
+    pub(crate) fn new(base: usize, capacity: usize) -> Self {
+        Self {
+            slots: Slab::new(),
+            capacity,
+            base,
+            by_link: Vec::new(),
+            input: vec![0; INPUT].into_boxed_slice(),
+            output: vec![0; OUTPUT].into_boxed_slice(),
+        }
+    }
+
+    pub(crate) fn tokens(&self) -> Range<usize> {
+        self.base..self.base.saturating_add(self.capacity)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(crate) fn key_of(&self, token: Token) -> Option<usize> {
+        token.0.checked_sub(self.base)
+    }
+
+    pub(crate) fn key_of_link(&self, link: LinkId) -> Option<usize> {
+        let key = self.by_link.get(link.index()).copied().flatten()?;
+        match &self.slots.get(key)?.role {
+            Role::Link(peer) if peer.link == link => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Takes a new connection, and returns its key and whether it has become a link; else it was refused.
+    pub(crate) fn adopt(
+        &mut self,
+        mut stream: TcpStream,
+        address: SocketAddr,
+        registry: &Registry,
+        broker: &mut Broker,
+        now: Instant,
+    ) -> io::Result<(usize, bool)> {
+        if self.slots.len() >= self.capacity {
+            return Err(io::Error::other("too many connections"));
+        }
+        let entry = self.slots.vacant_entry();
+        let key = entry.key();
+        registry.register(&mut stream, Token(self.base + key), Interest::READABLE | Interest::WRITABLE)?;
+        let mut connection = Connection::new(stream);
+        let Ok(link) = broker.handle_connected(now) else {
+            tracing::debug!(%address, "refused: all links are in use");
+            connection.write(Broker::FULL);
+            entry.insert(Slot { connection, role: Role::Leaving(Closing::begin(now)) });
+            return Ok((key, false));
+        };
+        tracing::trace!(%address, link = link.index(), "accepted");
+        let peer = Peer { link, untaken: Vec::new(), resumes: false, has_output: false, queued: false };
+        entry.insert(Slot { connection, role: Role::Link(peer) });
+        if self.by_link.len() <= link.index() {
+            self.by_link.resize(link.index() + 1, None);
+        }
+        self.by_link[link.index()] = Some(key);
+        Ok((key, true))
+    }
+
+    /// Remembers what an event said.
+    pub(crate) fn note(&mut self, key: usize, event: &Event) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.connection.note(event);
+        }
+    }
+
+    /// Writes what the socket did not take before, and reads once.
+    pub(crate) fn serve(&mut self, key: usize, broker: &mut Broker, now: Instant) {
+        let Some(Slot { connection, role }) = self.slots.get_mut(key) else { return };
+        match role {
+            Role::Leaving(closing) => {
+                if closing.advance(connection, &mut self.input) {
+                    self.slots.remove(key);
+                }
+            }
+            Role::Link(peer) => {
+                if peer.has_output || connection.has_unsent() {
+                    peer.write(connection, broker, now, &mut self.output);
+                }
+                if peer.resumes {
+                    peer.offer(broker, now);
+                } else if peer.untaken.is_empty() && !peer.read(connection, broker, now, &mut self.input) {
+                    self.by_link[peer.link.index()] = None;
+                    broker.handle_disconnected(now, peer.link);
+                    self.slots.remove(key);
+                }
+            }
+        }
+    }
+
+    /// Writes what the broker has for this link.
+    pub(crate) fn transmit(&mut self, key: usize, broker: &mut Broker, now: Instant) {
+        if let Some(Slot { connection, role: Role::Link(peer) }) = self.slots.get_mut(key) {
+            peer.has_output = true;
+            peer.write(connection, broker, now, &mut self.output);
+        }
+    }
+
+    /// Remembers that the broker wants the untaken input: at the link's next turn, so that the others get theirs.
+    pub(crate) fn resume(&mut self, key: usize) {
+        if let Some(Slot { role: Role::Link(peer), .. }) = self.slots.get_mut(key) {
+            peer.resumes = true;
+        }
+    }
+
+    /// Ends a link from this side: what the broker still says goes out first.
+    pub(crate) fn close(&mut self, key: usize, broker: &mut Broker, now: Instant) {
+        let Some(Slot { connection, role }) = self.slots.get_mut(key) else { return };
+        let Role::Link(peer) = role else { return };
+        // These are the last words, so this ends.
+        loop {
+            let filled = fill(broker, peer.link, now, &mut self.output);
+            if filled == 0 {
+                break;
+            }
+            connection.write(&self.output[..filled]);
+        }
+        self.by_link[peer.link.index()] = None;
+        broker.handle_disconnected(now, peer.link);
+        *role = Role::Leaving(Closing::begin(now));
+        self.serve(key, broker, now);
+    }
+
+    /// Drops a connection that has had its time to leave.
+    pub(crate) fn drop_overdue(&mut self, key: usize, now: Instant) {
+        // The place may be somebody else's by now.
+        let overdue = self
+            .slots
+            .get(key)
+            .is_some_and(|slot| matches!(&slot.role, Role::Leaving(closing) if closing.deadline() <= now));
+        if overdue {
+            self.slots.remove(key);
+        }
+    }
+
+    /// Says whether the connection stopped early and is not in the queue yet: then it belongs there.
+    pub(crate) fn ask_for_turn(&mut self, key: usize) -> bool {
+        let Some(Slot { connection, role: Role::Link(peer) }) = self.slots.get_mut(key) else { return false };
+        let readable = connection.is_readable() && peer.untaken.is_empty();
+        let more_output = peer.has_output && connection.is_writable();
+        let ask = !peer.queued && (readable || more_output || peer.resumes);
+        peer.queued |= ask;
+        ask
+    }
+
+    /// The connection has come to the head of the queue.
+    pub(crate) fn begin_turn(&mut self, key: usize) {
+        if let Some(Slot { role: Role::Link(peer), .. }) = self.slots.get_mut(key) {
+            peer.queued = false;
+        }
+    }
+}
+
+impl Peer {
+    /// Reads once; false where the connection is over.
+    fn read(
+        &mut self,
+        connection: &mut Connection,
+        broker: &mut Broker,
+        now: Instant,
+        input: &mut [u8],
+    ) -> bool {
+        match connection.read(input) {
+            Input::Nothing => true,
+            Input::Over(error) => {
+                tracing::trace!(link = self.link.index(), ?error, "connection over");
+                false
+            }
+            Input::Bytes(count) => {
+                let taken = broker.handle_input(now, self.link, &input[..count]).unwrap_or(count);
+                self.untaken.extend_from_slice(&input[taken.min(count)..count]);
+                true
+            }
+        }
+    }
+
+    /// Offers the broker what it has not taken before.
+    fn offer(&mut self, broker: &mut Broker, now: Instant) {
+        self.resumes = false;
+        let taken = broker.handle_input(now, self.link, &self.untaken).unwrap_or(self.untaken.len());
+        self.untaken.drain(..taken.min(self.untaken.len()));
+        if self.untaken.is_empty() {
+            self.untaken = Vec::new();
+        }
+    }
+
+    /// Writes once, unless the socket is full of what was before.
+    fn write(&mut self, connection: &mut Connection, broker: &mut Broker, now: Instant, output: &mut [u8]) {
+        if connection.flush() && self.has_output {
+            let filled = fill(broker, self.link, now, output);
+            connection.write(&output[..filled]);
+            self.has_output = filled == output.len();
+        }
+    }
+}
+
+/// Fills `output` with what the broker has for `link`, and returns how much that is.
+fn fill(broker: &mut Broker, link: LinkId, now: Instant, output: &mut [u8]) -> usize {
+    let mut filled = 0;
+    while filled < output.len() {
+        match broker.poll_transmit(now, link, &mut output[filled..]) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => filled += count,
+        }
+    }
+    filled
+}
