@@ -28,7 +28,12 @@ impl Broker {
         if frame_kind >= kind::MESSAGE {
             let item = UpItem::read(frame_kind, &mut reader).map_err(malformed)?;
             let Phase::Up { session, .. } = phase else { return Err(fault(Code::UnexpectedFrame)) };
-            return self.item(link, session, item).map_err(fault);
+            self.item(link, session, item).map_err(fault)?;
+            // Only now: what failed must come again.
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.receiving.receive();
+            }
+            return Ok(());
         }
         let control = Control::read(frame_kind, &mut reader).map_err(malformed)?;
         match (control, phase) {
@@ -87,8 +92,6 @@ impl Broker {
 
     fn item(&mut self, link: u32, session: u32, item: UpItem<'_>) -> Result<(), Code> {
         let shut = self.links.get(link).is_some_and(|link| link.shut);
-        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
-        state.receiving.receive();
         match item {
             UpItem::Message(message) => self.message(link, session, &message),
             UpItem::Set(_) if shut => Err(Code::WindowExceeded),

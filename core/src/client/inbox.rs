@@ -50,6 +50,8 @@ pub(super) struct Inbox {
     /// Where the payload of the head begins, and where that of the tail ends.
     first_byte: usize,
     end_byte: usize,
+    /// The last position whose payload was placed at the front again.
+    wrapped_at: u64,
     declines: Table,
     first_decline: u64,
     /// The next decline to be written on this link.
@@ -71,6 +73,7 @@ impl Inbox {
             session_start: 0,
             first_byte: 0,
             end_byte: 0,
+            wrapped_at: 0,
             declines: cutter.table(16, messages),
             first_decline: 0,
             unwritten_decline: 0,
@@ -112,14 +115,19 @@ impl Inbox {
         if self.head == self.tail {
             self.first_byte = 0;
             self.end_byte = 0;
+            self.wrapped_at = 0;
         }
-        let wraps =
-            self.end_byte < self.first_byte || (self.end_byte == self.first_byte && self.head != self.tail);
-        let limit = if wraps { self.first_byte } else { self.bytes.len() };
+        // Offsets alone cannot tell: empty payloads leave the end where the beginning is.
+        let is_wrapped = self.head < self.wrapped_at;
+        let limit = if is_wrapped { self.first_byte } else { self.bytes.len() };
         if length <= limit - self.end_byte {
             return Some(self.end_byte);
         }
-        (!wraps && length <= self.first_byte && self.head != self.tail).then_some(0)
+        if is_wrapped || length > self.first_byte {
+            return None;
+        }
+        self.wrapped_at = self.tail;
+        Some(0)
     }
 
     /// The next message to be lent, with its payload and its position.
@@ -265,5 +273,44 @@ impl Inbox {
             }
             self.unwritten_decline += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_window_allows_has_room() {
+        let (messages, bytes, max_payload) = (5, 20, 12);
+        let mut cutter = Cutter::default();
+        let mut inbox = Inbox::new(&mut cutter, messages, bytes, max_payload);
+        let mut memory = std::vec![0; cutter.used()];
+        let entry = Entry { origin: Origin { uuid: [1; 16], boot: 1 }, id: 1, repeated: false, direct: true };
+        let mut random = 1_u64;
+        let mut draw = |n: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % n
+        };
+        let mut here = std::collections::VecDeque::new();
+        let mut sent = 0_u64;
+        for _ in 0..100_000 {
+            let length = draw(14).saturating_sub(1).min(12) as usize * usize::from(draw(3) > 0);
+            let used: usize = here.iter().map(|payload: &std::vec::Vec<u8>| payload.len()).sum();
+            if here.len() < messages as usize && used + length <= bytes as usize && draw(2) == 0 {
+                sent += 1;
+                let payload = std::vec![sent as u8; length];
+                assert!(inbox.push(&mut memory, sent, &entry, &payload), "{length} beside {used}");
+                here.push_back(payload);
+            } else if draw(3) == 0 {
+                for _ in 0..=draw(3) {
+                    if let Some((_, payload, _)) = inbox.lend(&memory) {
+                        assert_eq!(here.pop_front().as_deref(), Some(payload));
+                    }
+                }
+                inbox.take_lent(&memory);
+            }
+        }
+        assert!(sent > 10_000);
     }
 }

@@ -56,8 +56,16 @@ impl State {
     }
 
     fn item(&mut self, m: &mut [u8], item: DownItem<'_>) -> Result<(), Code> {
-        let session = self.session.as_mut().ok_or(Code::UnexpectedFrame)?;
-        let number = session.receiving.receive();
+        let number = self.session.as_ref().ok_or(Code::UnexpectedFrame)?.receiving.received() + 1;
+        self.take_item(m, number, item)?;
+        // Only now: what failed must come again.
+        if let Some(session) = &mut self.session {
+            session.receiving.receive();
+        }
+        Ok(())
+    }
+
+    fn take_item(&mut self, m: &mut [u8], number: u64, item: DownItem<'_>) -> Result<(), Code> {
         match item {
             DownItem::Deliver(deliver) => self.deliver(m, number, &deliver),
             DownItem::Accepted(accepted) => {
