@@ -128,7 +128,8 @@ impl Link {
     pub(crate) fn from_event(event: &Event<'_>) -> Option<Self> {
         match event {
             Event::Established(_) => Some(Self::Up),
-            Event::Disconnected { reason, .. } => Some(Self::Down(reason.to_string())),
+            // Without a next attempt the client has ended, and that is told by itself.
+            Event::Disconnected { reason, retry_at: Some(_) } => Some(Self::Down(reason.to_string())),
             _ => None,
         }
     }

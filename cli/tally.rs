@@ -113,7 +113,7 @@ impl Tally {
         self.ends.keys().all(|(status, _)| matches!(status, Status::Delivered | Status::Accepted))
     }
 
-    /// The sum for people, such as `3 messages: 2 delivered, 1 expired in 0.20 s, 15 a second`.
+    /// The sum for people, such as `3 messages: 2 delivered, 1 expired in 0.200 s, 15 a second`.
     pub(crate) fn summary(&self) -> String {
         let ended = self.ended();
         let mut text = format!("{ended} {}", if ended == 1 { "message" } else { "messages" });

@@ -131,9 +131,12 @@ impl Group {
         }
     }
 
-    fn leave(&mut self, absence: Absence) {
+    fn leave(&mut self, absence: Absence, by: &Deadline) {
         match absence {
-            Absence::CutOff => self.late_way.refuse(),
+            Absence::CutOff => {
+                self.late_way.refuse();
+                self.late.wait_said(by, "waiting for ", 1);
+            }
             Absence::Stopped => self.late.signal("STOP"),
         }
     }
@@ -238,7 +241,7 @@ fn member_away_while_the_broker_dies(absence: Absence) {
     group.wait_present(&by);
     group.late.wait_stdout_line(&by, "together 0099");
 
-    group.leave(absence);
+    group.leave(absence, &by);
     group.feed_all("before", 100);
     group.wait_present(&by);
     // Nothing shows when the interim receipts have reached the sender; this is long for two processes on one machine.
@@ -265,6 +268,8 @@ fn member_away_while_the_broker_dies(absence: Absence) {
     thread::sleep(Duration::from_secs(2));
     assert!(!group.late.stdout_text().contains("mid 0599"), "the late one is not away");
     group.come_back(absence);
+    // Its session at the new broker is there from then on.
+    group.late.wait_said(&by, "connected to ", 2);
     group.late.wait_stdout_line(&by, "before 0099");
 
     group.feed_all("after", 100);

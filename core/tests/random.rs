@@ -1301,6 +1301,7 @@ fn run(seed: u64, trace: bool) -> Outcome<u64> {
             Ok(()) => Ok(world.handed),
             Err(reason) => {
                 let at = world.now.as_micros();
+                trace!(world, "{:#?}", world.broker);
                 let plan = format!("{:?}", world.plan);
                 let on = plan.split(", ").filter(|part| !part.ends_with("false"));
                 let on = on.map(|part| part.trim_end_matches(": true")).collect::<Vec<_>>().join(", ");

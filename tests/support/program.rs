@@ -197,6 +197,17 @@ impl Program {
         })
     }
 
+    /// How often it has said on stderr that it is connected, or that it waits.
+    pub(crate) fn said(&self, what: &str) -> usize {
+        self.stderr().lines().filter(|line| line.starts_with(what)).count()
+    }
+
+    /// Waits until it has said so on stderr so many times.
+    pub(crate) fn wait_said(&mut self, by: &Deadline, what: &str, times: usize) {
+        let title = format!("{what:?} on stderr of {} {times} times", self.name);
+        by.wait(&title, || if self.said(what) >= times { Ok(()) } else { Err(self.describe_running()) });
+    }
+
     /// Waits until at least so many bytes are on stdout.
     pub(crate) fn wait_stdout_len(&mut self, by: &Deadline, len: u64) {
         let what = format!("{len} bytes on stdout of {}", self.name);
