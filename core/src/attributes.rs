@@ -13,7 +13,7 @@ pub const MAX_KEY: usize = 32;
 /// The most bytes that a string or bytes value may have.
 pub const MAX_VALUE: usize = 64;
 /// The most bytes that one pair of key and value is encoded in.
-pub const MAX_PAIR: usize = 1 + MAX_KEY + 1 + 1 + MAX_VALUE;
+pub(crate) const MAX_PAIR: usize = 1 + MAX_KEY + 1 + 1 + MAX_VALUE;
 /// The most bytes that a whole set of attributes is encoded in.
 pub const MAX_ATTRIBUTE_BYTES: usize = 1 + MAX_ATTRIBUTES * MAX_PAIR;
 

@@ -7,7 +7,6 @@ use super::receipts::Receipts;
 use crate::message::Reason;
 use crate::wire::item::{DownItem, Refused};
 use alloc::collections::VecDeque;
-use core::ops::RangeInclusive;
 
 /// A message for this session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,17 +278,17 @@ impl Queue {
     /// Marks the message with a number as declined, where it is `place` numbers behind the last acknowledged one
     /// (1 is the next). `None` where that is no message, or was declined before.
     pub(super) fn decline(&mut self, place: u64) -> Option<Delivery> {
-        let mut numbers: RangeInclusive<u64> = 1..=0;
-        let mut deliveries = 0;
+        let (mut before, mut deliveries) = (0, 0);
         for run in &self.numbered {
-            numbers = numbers.end() + 1..=numbers.end() + u64::from(run.count);
+            let count = u64::from(run.count);
             let is_delivery = run.kind == Kind::Delivery;
-            if numbers.contains(&place) {
-                let index = deliveries + (place - numbers.start()) as usize;
+            if (before + 1..=before + count).contains(&place) {
+                let index = deliveries + (place - before - 1) as usize;
                 let delivery = self.deliveries.get_mut(index).filter(|d| is_delivery && !d.declined)?;
                 delivery.declined = true;
                 return Some(*delivery);
             }
+            before += count;
             deliveries += if is_delivery { run.count as usize } else { 0 };
         }
         None

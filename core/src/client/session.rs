@@ -226,7 +226,7 @@ impl State {
             Phase::Opening { .. } | Phase::Up(_) => self.link_lost(now, DisconnectReason::TransportLost),
             // An attempt to connect has failed.
             Phase::Down { retry_at } if !had && now >= retry_at => {
-                self.retry(now, DisconnectReason::TransportLost)
+                self.retry(now, DisconnectReason::TransportLost);
             }
             Phase::Down { .. } | Phase::Closed => {}
         }

@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table() {
-        let judge = |hello: Hello| super::judge(&hello, Some(&FACTS));
-        assert_eq!(super::judge(&hello(5, 4, None), None), Verdict::Create);
+        assert_eq!(judge(&hello(5, 4, None), None), Verdict::Create);
+        let judge = |hello: Hello| judge(&hello, Some(&FACTS));
         assert_eq!(judge(Hello { secret: [8; 16], ..hello(5, 4, None) }), Verdict::Refuse(Code::WrongSecret));
         assert_eq!(judge(hello(4, 9, None)), Verdict::Refuse(Code::TakenOver));
         assert_eq!(judge(hello(6, 1, Some((9, 11)))), Verdict::Renew { new_boot: true });

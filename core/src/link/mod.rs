@@ -95,14 +95,9 @@ impl Sending {
     }
 
     /// The last number that was acknowledged.
+    #[cfg(feature = "alloc")]
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged
-    }
-
-    /// The last number that was given to an item.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn assigned(&self) -> u64 {
-        self.assigned
     }
 }
 
