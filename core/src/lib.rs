@@ -19,12 +19,13 @@ pub mod framing;
 mod handshake;
 mod link;
 mod message;
+mod patch;
 mod time;
 pub mod wire;
 
 pub use attributes::{
     AttributeError, Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_KEY, MAX_VALUE, Pair,
-    Pairs, PatchRef, Value,
+    Pairs, Value,
 };
 #[cfg(feature = "alloc")]
 pub use broker::{Broker, BrokerEvent, Full, LinkId, Ready, Stats, UnknownLink};
@@ -36,5 +37,6 @@ pub use filter::{
     Target,
 };
 pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
+pub use patch::PatchRef;
 pub use time::Instant;
 pub use uuid::Uuid;

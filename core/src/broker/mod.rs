@@ -7,6 +7,7 @@ mod index;
 mod ledger;
 mod links;
 mod messages;
+mod outcome;
 mod pool;
 mod queue;
 mod receipts;

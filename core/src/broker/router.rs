@@ -9,7 +9,6 @@ use super::receipts::Word;
 use crate::error::Code;
 use crate::filter::{DestinationRef, Target};
 use crate::message::{Past, Reason, Taken};
-use crate::time::Instant;
 use crate::wire::item::Message;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -270,7 +269,7 @@ impl Broker {
     }
 
     /// Nobody matches: the message waits for the first who does.
-    fn park(&mut self, index: u32) {
+    pub(super) fn park(&mut self, index: u32) {
         if self.wait(index, Open::Parked)
             && let Some(message) = self.messages.get_mut(index)
         {
@@ -338,157 +337,6 @@ impl Broker {
             self.tell_accepted(index);
         }
         self.check_message(index);
-    }
-
-    /// A recipient has acknowledged a delivery.
-    pub(super) fn confirm(&mut self, session: u32, delivery: Delivery) {
-        self.release_window(session, delivery);
-        let Some(message) = self.messages.get_mut(delivery.message) else { return };
-        if !delivery.declined && !message.ended {
-            message.pending -= 1;
-            message.got += 1;
-            self.stats.delivered += 1;
-            self.stats.held -= 1;
-            if message.open == Open::Held && message.got >= message.wanted {
-                self.close_message(delivery.message);
-            }
-        }
-        self.unname(delivery, true);
-    }
-
-    /// A recipient has declined a delivery. It is acknowledged later, but counts no more.
-    pub(super) fn decline(&mut self, delivery: Delivery) {
-        let index = delivery.message;
-        let Some(message) = self.messages.get_mut(index) else { return };
-        if message.ended {
-            return;
-        }
-        message.pending -= 1;
-        self.stats.declined += 1;
-        self.stats.held -= 1;
-        let held = message.open == Open::Held || matches!(message.past, Some(Past::Taken(_)));
-        if !held {
-            message.wanted -= 1;
-            if message.wanted == 0 {
-                self.park(index);
-            }
-        }
-        self.check_message(index);
-    }
-
-    /// A delivery is left over from a session that has ended.
-    pub(super) fn delivery_gone(&mut self, delivery: Delivery, had_number: bool) {
-        if let Some(message) = self.messages.get_mut(delivery.message)
-            && !delivery.declined
-            && !message.ended
-        {
-            message.pending -= 1;
-            message.reason.get_or_insert(Reason::Gone);
-            self.stats.gone += 1;
-            self.stats.held -= 1;
-        }
-        self.unname(delivery, had_number);
-    }
-
-    /// A delivery lost its number, because its session was renewed; one that was declined leaves the queue.
-    pub(super) fn unnumber(&mut self, session: u32, delivery: Delivery) {
-        if delivery.declined {
-            if let (Some(session), Some(message)) =
-                (self.sessions.get_mut(session), self.messages.get(delivery.message))
-            {
-                session.queue_bytes -= u64::from(message.length);
-            }
-            self.unname(delivery, true);
-        } else if let Some(message) = self.messages.get_mut(delivery.message) {
-            message.numbered -= 1;
-            self.check_message(delivery.message);
-        }
-    }
-
-    fn release_window(&mut self, session: u32, delivery: Delivery) {
-        let Some(message) = self.messages.get(delivery.message) else { return };
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.queue_bytes -= u64::from(message.length);
-            session.sending.release(message.length as usize);
-        }
-    }
-
-    /// A queue no longer names a message.
-    pub(super) fn unname(&mut self, delivery: Delivery, had_number: bool) {
-        if let Some(message) = self.messages.get_mut(delivery.message) {
-            message.named -= 1;
-            message.numbered -= u32::from(had_number);
-        }
-        self.check_message(delivery.message);
-    }
-
-    /// A message is for nobody else any more.
-    pub(super) fn close_message(&mut self, index: u32) {
-        let Some(message) = self.messages.get_mut(index) else { return };
-        if core::mem::replace(&mut message.open, Open::Closed) == Open::Closed {
-            return;
-        }
-        let (order, destination) = (message.order, message.destination);
-        let destination = DestinationRef::trusted(self.messages.destination(destination));
-        self.holding.remove(destination, order);
-    }
-
-    /// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.
-    pub(super) fn check_message(&mut self, index: u32) {
-        let Some(message) = self.messages.get(index) else { return };
-        if !message.ended && message.open == Open::Closed && message.pending == 0 {
-            self.end_message(index);
-        }
-        let Some(message) = self.messages.get_mut(index) else { return };
-        if message.ended && message.numbered == 0 {
-            self.pool.release(&mut message.payload);
-            if message.named == 0 {
-                self.messages.remove(index);
-            }
-        }
-    }
-
-    /// The message has ended: its sender gets the final receipt.
-    fn end_message(&mut self, index: u32) {
-        let Some(message) = self.messages.get_mut(index) else { return };
-        let (delivered, recipients) = (message.got, message.wanted.max(message.got));
-        let complete = delivered == recipients && recipients > 0;
-        let reason = if complete { None } else { Some(message.reason.unwrap_or(Reason::Declined)) };
-        let (sender, id, until_accepted) = (message.sender, message.id, message.until_accepted);
-        let timer = core::mem::take(&mut message.timed).then_some(message.deadline);
-        if let Some(at) = timer {
-            self.untime(at, index);
-        }
-        self.messages.end(index);
-        self.stats.answer(reason);
-        if !until_accepted {
-            self.tell_sender(sender, id, Word::Final { delivered, recipients, reason });
-        }
-    }
-
-    fn untime(&mut self, at: Instant, index: u32) {
-        self.timers.disarm(at, super::expiry::Timer::Message(index));
-    }
-
-    /// The sender is told that its message was accepted, unless it was before.
-    pub(super) fn tell_accepted(&mut self, index: u32) {
-        let Some(message) = self.messages.get_mut(index) else { return };
-        if !core::mem::replace(&mut message.accepted_told, true) {
-            let (sender, id, word) = (message.sender, message.id, message.accepted);
-            self.tell_sender(sender, id, word);
-        }
-    }
-
-    /// Puts a receipt into the queue of a sender, where that has a session.
-    #[inline]
-    fn tell_sender(&mut self, sender: u32, id: u64, word: Word) {
-        let Some(session) = self.messages.sender(sender).and_then(|sender| sender.session) else { return };
-        if let Some(state) = self.sessions.get_mut(session) {
-            state.queue.receipts().push(id, word);
-            if let Some(link) = state.link {
-                self.list(link);
-            }
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The client: a state machine that an embedder feeds with bytes and time, and asks for bytes and events.
 
+mod answers;
 mod backoff;
+mod blocks;
 mod event;
 mod inbox;
 mod memory;
@@ -12,11 +14,12 @@ mod transmit;
 
 pub use event::{Close, CloseReason, DisconnectReason, Established, Event, Received, Token};
 
-use crate::attributes::{PatchRef, Value, change_in_place};
+use crate::attributes::{Value, change_in_place};
 use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError};
 use crate::framing::{Step, step};
 use crate::message::{MessageId, Outgoing};
+use crate::patch::PatchRef;
 use crate::time::Instant;
 use crate::wire::MAX_OVERHEAD;
 use event::Lifecycle;

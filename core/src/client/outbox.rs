@@ -6,64 +6,57 @@
 //! stays until its receipt was polled and its number is acknowledged, because the same number may have to be
 //! written again. (PROTOCOL.md, "Sender")
 
-use super::memory::{Cutter, Field, NONE, Table, copy};
+use super::blocks::Blocks;
+use super::memory::{Cutter, Field, NONE, Table};
 use crate::error::{SendError, SetError};
-use crate::message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
+use crate::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
 use crate::time::{Instant, micros, millis_rounded_up};
-use crate::wire::item::{Accepted, Final};
-use core::ops::Range;
 use core::time::Duration;
 
-/// Bytes of content in a block.
-const BLOCK: usize = 96;
 const STRIDE: usize = 80;
 
-const ID: Field<u64> = Field::at(0);
-const NUMBER: Field<u64> = Field::at(8);
+pub(super) const ID: Field<u64> = Field::at(0);
+pub(super) const NUMBER: Field<u64> = Field::at(8);
 /// When a message expires; for a change of attributes its place among them.
-const DEADLINE: Field<u64> = Field::at(16);
-const EPOCH: Field<u64> = Field::at(24);
-const SESSION: Field<u64> = Field::at(32);
-const RECIPIENTS: Field<u32> = Field::at(40);
+pub(super) const DEADLINE: Field<u64> = Field::at(16);
+pub(super) const EPOCH: Field<u64> = Field::at(24);
+pub(super) const SESSION: Field<u64> = Field::at(32);
+pub(super) const RECIPIENTS: Field<u32> = Field::at(40);
 const FIRST_BLOCK: Field<u32> = Field::at(44);
 const PREVIOUS: Field<u32> = Field::at(48);
-const NEXT: Field<u32> = Field::at(52);
-const NEXT_EVENT: Field<u32> = Field::at(56);
+pub(super) const NEXT: Field<u32> = Field::at(52);
+pub(super) const NEXT_EVENT: Field<u32> = Field::at(56);
 const PAYLOAD: Field<u32> = Field::at(60);
 const DESTINATION: Field<u16> = Field::at(64);
-const FLAGS: Field<u16> = Field::at(66);
-const FINAL_DELIVERED: Field<u32> = Field::at(68);
-const FINAL_RECIPIENTS: Field<u32> = Field::at(72);
-const REASON: Field<u8> = Field::at(76);
+pub(super) const FLAGS: Field<u16> = Field::at(66);
+pub(super) const FINAL_DELIVERED: Field<u32> = Field::at(68);
+pub(super) const FINAL_RECIPIENTS: Field<u32> = Field::at(72);
+pub(super) const REASON: Field<u8> = Field::at(76);
 
-const NEXT_BLOCK: Field<u32> = Field::at(0);
-
-const IS_SET: u16 = 1;
-const UNTIL_ACCEPTED: u16 = 1 << 1;
+pub(super) const IS_SET: u16 = 1;
+pub(super) const UNTIL_ACCEPTED: u16 = 1 << 1;
 /// Was written to some link, whether or not anything came back.
 const WRITTEN: u16 = 1 << 2;
 /// Goes out with the retry mark: it was written in an earlier session.
-const RETRY: u16 = 1 << 3;
-const PARKED: u16 = 1 << 4;
-const TAKEN: u16 = 1 << 5;
-const DIRECT: u16 = 1 << 6;
+pub(super) const RETRY: u16 = 1 << 3;
+pub(super) const PARKED: u16 = 1 << 4;
+pub(super) const TAKEN: u16 = 1 << 5;
+pub(super) const DIRECT: u16 = 1 << 6;
 /// Has ended; its receipt may still have to be polled.
-const ENDED: u16 = 1 << 7;
+pub(super) const ENDED: u16 = 1 << 7;
 /// *Accepted* was its final receipt.
-const ENDED_ACCEPTED: u16 = 1 << 8;
+pub(super) const ENDED_ACCEPTED: u16 = 1 << 8;
 /// Stands in the list of receipts to be polled.
-const IN_EVENTS: u16 = 1 << 9;
+pub(super) const IN_EVENTS: u16 = 1 << 9;
 
 /// What the outbox is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
-    entries: Table,
-    blocks: Table,
+    pub(super) entries: Table,
+    blocks: Blocks,
     free_entry: u32,
     free_entries: u32,
-    free_block: u32,
-    free_blocks: u32,
-    head: u32,
+    pub(super) head: u32,
     tail: u32,
     /// The first entry that was not written in this session; `NONE` where all were.
     cursor: u32,
@@ -71,14 +64,14 @@ pub(super) struct Outbox {
     unacknowledged: u32,
     acknowledged: u64,
     /// Where the last receipt was found: the next one is most likely right behind.
-    finger: u32,
-    first_event: u32,
-    last_event: u32,
+    pub(super) finger: u32,
+    pub(super) first_event: u32,
+    pub(super) last_event: u32,
     next_id: u64,
     /// How many blocks the largest refused entry needs; 0 where none was refused.
     refused_blocks: u32,
     /// No message that can end here has an earlier deadline.
-    earliest: Option<Instant>,
+    pub(super) earliest: Option<Instant>,
 }
 
 /// An entry that is to be written.
@@ -98,11 +91,9 @@ impl Outbox {
     pub(super) fn new(cutter: &mut Cutter, messages: u32, bytes: u32) -> Self {
         Self {
             entries: cutter.table(STRIDE, messages),
-            blocks: cutter.table(4 + BLOCK, bytes.div_ceil(BLOCK as u32)),
+            blocks: Blocks::new(cutter, bytes),
             free_entry: NONE,
             free_entries: 0,
-            free_block: NONE,
-            free_blocks: 0,
             head: NONE,
             tail: NONE,
             cursor: NONE,
@@ -124,11 +115,7 @@ impl Outbox {
             self.free_entry = index;
         }
         self.free_entries = self.entries.count();
-        for index in (0..self.blocks.count()).rev() {
-            self.blocks.set(m, index, NEXT_BLOCK, self.free_block);
-            self.free_block = index;
-        }
-        self.free_blocks = self.blocks.count();
+        self.blocks.format(m);
     }
 
     /// Takes a message.
@@ -169,9 +156,8 @@ impl Outbox {
 
     /// True where an entry of that many bytes has room; otherwise [`Outbox::poll_capacity`] tells when it has.
     pub(super) fn has_room(&mut self, length: usize) -> bool {
-        // Lengths were checked against limits that came from 32 bits.
-        let needed = length.div_ceil(BLOCK) as u32;
-        let has = self.free_entries > 0 && self.free_blocks >= needed;
+        let needed = Blocks::needed(length);
+        let has = self.free_entries > 0 && self.blocks.available() >= needed;
         if !has {
             self.refused_blocks = self.refused_blocks.max(needed).max(1);
         }
@@ -183,11 +169,10 @@ impl Outbox {
         if !self.has_room(length) {
             return None;
         }
-        let needed = length.div_ceil(BLOCK) as u32;
         let index = self.free_entry;
         self.free_entry = self.entries.get(m, index, NEXT);
         self.free_entries -= 1;
-        let first_block = self.fill_blocks(m, parts, needed);
+        let first_block = self.blocks.fill(m, parts);
         self.entries.set(m, index, FIRST_BLOCK, first_block);
         self.entries.set(m, index, NUMBER, 0_u64);
         self.entries.set(m, index, PREVIOUS, self.tail);
@@ -206,36 +191,6 @@ impl Outbox {
         Some(index)
     }
 
-    /// Writes `parts` one behind the other into `needed` free blocks, and returns the first of the chain.
-    fn fill_blocks(&mut self, m: &mut [u8], parts: [&[u8]; 2], needed: u32) -> u32 {
-        let first = if needed == 0 { NONE } else { self.free_block };
-        let (mut block, mut at) = (first, 0);
-        let mut last = NONE;
-        for mut part in parts {
-            while !part.is_empty() {
-                let room = self.blocks.bytes_mut(m, block, 4 + at);
-                let count = part.len().min(room.len());
-                let (now, later) = part.split_at(count);
-                if let Some(room) = room.get_mut(..count) {
-                    room.copy_from_slice(now);
-                }
-                part = later;
-                at += count;
-                last = block;
-                if at == BLOCK {
-                    block = self.blocks.get(m, block, NEXT_BLOCK);
-                    at = 0;
-                }
-            }
-        }
-        if last != NONE {
-            self.free_block = self.blocks.get(m, last, NEXT_BLOCK);
-            self.blocks.set(m, last, NEXT_BLOCK, NONE);
-            self.free_blocks -= needed;
-        }
-        first
-    }
-
     /// The bytes of an entry from `skip` on, `length` of them, piece by piece.
     pub(super) fn pieces<'m>(
         &self,
@@ -244,24 +199,12 @@ impl Outbox {
         skip: usize,
         length: usize,
     ) -> impl Iterator<Item = &'m [u8]> + use<'m> {
-        let mut ranges = self.ranges(m, index, skip, length);
-        core::iter::from_fn(move || ranges.next(m).map(|range| m.get(range).unwrap_or_default()))
-    }
-
-    /// Where these bytes lie.
-    fn ranges(&self, m: &[u8], index: u32, skip: usize, length: usize) -> Ranges {
-        let block = self.entries.get(m, index, FIRST_BLOCK);
-        Ranges { blocks: self.blocks, block, skip, left: length }
+        self.blocks.pieces(m, self.entries.get(m, index, FIRST_BLOCK), skip, length)
     }
 
     /// Copies the destination of an entry to another place in memory.
-    pub(super) fn copy_destination(&self, m: &mut [u8], entry: &Outbound, mut to: usize) {
-        let mut ranges = self.ranges(m, entry.index, 0, entry.destination);
-        while let Some(range) = ranges.next(m) {
-            let length = range.len();
-            copy(m, range, to);
-            to += length;
-        }
+    pub(super) fn copy_destination(&self, m: &mut [u8], entry: &Outbound, to: usize) {
+        self.blocks.copy(m, self.entries.get(m, entry.index, FIRST_BLOCK), entry.destination, to);
     }
 
     /// The next entry to be written in this session, if any.
@@ -397,102 +340,6 @@ impl Outbox {
         }
     }
 
-    /// *Accepted* for a run of messages.
-    pub(super) fn accepted(&mut self, m: &mut [u8], run: &Accepted) {
-        self.for_run(m, run.first, run.count, |outbox, m, index| {
-            let flags: u16 = outbox.entries.get(m, index, FLAGS);
-            if run.recipients == 0 {
-                // Nobody matched the first sending. About a repetition that says nothing.
-                if flags & (RETRY | TAKEN) == 0 {
-                    outbox.add_flags(m, index, PARKED);
-                }
-            } else if flags & TAKEN == 0 {
-                outbox.entries.set(m, index, RECIPIENTS, run.recipients);
-                outbox.entries.set(m, index, EPOCH, run.epoch);
-                outbox.entries.set(m, index, SESSION, run.session);
-                let answers_first = flags & (RETRY | PARKED) == 0;
-                outbox.add_flags(m, index, if answers_first { TAKEN | DIRECT } else { TAKEN });
-            }
-            outbox.entries.set(m, index, FINAL_RECIPIENTS, run.recipients);
-            if flags & UNTIL_ACCEPTED != 0 {
-                outbox.add_flags(m, index, ENDED | ENDED_ACCEPTED);
-            }
-            outbox.queue_event(m, index);
-        });
-    }
-
-    /// The final receipt for a run of messages.
-    pub(super) fn ended(&mut self, m: &mut [u8], run: &Final) {
-        self.for_run(m, run.first, run.count, |outbox, m, index| {
-            outbox.end(m, index, run.delivered, run.recipients, run.reason);
-        });
-    }
-
-    fn end(&mut self, m: &mut [u8], index: u32, delivered: u32, recipients: u32, reason: Option<Reason>) {
-        self.entries.set(m, index, FINAL_DELIVERED, delivered);
-        self.entries.set(m, index, FINAL_RECIPIENTS, recipients);
-        self.entries.set(m, index, REASON, reason.map_or(0, |reason| reason as u8));
-        self.add_flags(m, index, ENDED);
-        self.queue_event(m, index);
-    }
-
-    /// Does something to each message of a run that is still unanswered.
-    fn for_run(
-        &mut self,
-        m: &mut [u8],
-        first: u64,
-        count: u32,
-        mut each: impl FnMut(&mut Self, &mut [u8], u32),
-    ) {
-        let id = |outbox: &Self, m: &[u8], index: u32| outbox.entries.get(m, index, ID);
-        let mut index = self.finger;
-        if index == NONE || id(self, m, index) > first {
-            index = self.head;
-        }
-        while index != NONE && id(self, m, index) < first {
-            index = self.entries.get(m, index, NEXT);
-        }
-        while index != NONE && id(self, m, index) - first < u64::from(count) {
-            if !self.flag(m, index, IS_SET) && !self.flag(m, index, ENDED) {
-                each(self, m, index);
-            }
-            self.finger = index;
-            index = self.entries.get(m, index, NEXT);
-        }
-    }
-
-    /// The next receipt to be told to the application, if any.
-    pub(super) fn poll_receipt(&mut self, m: &mut [u8]) -> Option<Receipt> {
-        if self.first_event == NONE {
-            return None;
-        }
-        let index = self.first_event;
-        self.first_event = self.entries.get(m, index, NEXT_EVENT);
-        if self.first_event == NONE {
-            self.last_event = NONE;
-        }
-        let flags: u16 = self.entries.get(m, index, FLAGS);
-        self.entries.set(m, index, FLAGS, flags & !IN_EVENTS);
-        let id = MessageId(self.entries.get(m, index, ID));
-        let recipients = self.entries.get(m, index, FINAL_RECIPIENTS);
-        let receipt = if flags & ENDED == 0 || flags & ENDED_ACCEPTED != 0 {
-            Receipt::Accepted { id, recipients, last: flags & ENDED_ACCEPTED != 0 }
-        } else {
-            let delivered = self.entries.get(m, index, FINAL_DELIVERED);
-            let reason = Reason::from_code(self.entries.get(m, index, REASON));
-            Receipt::Final { id, delivered, recipients, reason }
-        };
-        if flags & ENDED != 0 {
-            self.free_if_done(m, index);
-        }
-        Some(receipt)
-    }
-
-    /// True where a receipt waits to be polled.
-    pub(super) fn has_receipt(&self) -> bool {
-        self.first_event != NONE
-    }
-
     /// True, once, where what was refused for lack of room has room now.
     pub(super) fn poll_capacity(&mut self) -> bool {
         let has = self.has_capacity();
@@ -504,84 +351,11 @@ impl Outbox {
 
     /// True where something was refused for lack of room that has room now.
     pub(super) fn has_capacity(&self) -> bool {
-        self.refused_blocks > 0 && self.free_entries > 0 && self.free_blocks >= self.refused_blocks
-    }
-
-    /// When [`Outbox::expire`] may have something to do.
-    pub(super) fn earliest_deadline(&self) -> Option<Instant> {
-        self.earliest
-    }
-
-    /// Ends messages whose deadline is over and that are not under way to the broker. Where the session is gone
-    /// (`all`), none is.
-    pub(super) fn expire(&mut self, m: &mut [u8], now: Instant, all: bool) {
-        self.earliest = None;
-        let mut index = self.head;
-        while index != NONE {
-            let next = self.entries.get(m, index, NEXT);
-            let flags: u16 = self.entries.get(m, index, FLAGS);
-            let ends_here = all || self.entries.get(m, index, NUMBER) == 0;
-            if flags & (IS_SET | ENDED) == 0 && ends_here {
-                let deadline = Instant::from_micros(self.entries.get(m, index, DEADLINE));
-                if now >= deadline {
-                    self.end_here(m, index, Reason::Expired);
-                } else {
-                    self.watch_deadline(deadline);
-                }
-            }
-            index = next;
-        }
-    }
-
-    /// Deadlines are to be looked at again: which messages can end here has changed.
-    pub(super) fn recheck_deadlines(&mut self, now: Instant) {
-        if self.head != NONE {
-            self.watch_deadline(now);
-        }
-    }
-
-    fn watch_deadline(&mut self, deadline: Instant) {
-        self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
-    }
-
-    /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.
-    pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: Reason) {
-        let taken = self.flag(m, index, TAKEN);
-        let recipients = if taken { self.entries.get(m, index, RECIPIENTS) } else { 0 };
-        self.end(m, index, 0, recipients, Some(reason));
-    }
-
-    /// Ids of the messages that are not answered, in the order of sending.
-    pub(super) fn unanswered(&self, m: &[u8]) -> impl Iterator<Item = MessageId> {
-        let mut index = self.head;
-        core::iter::from_fn(move || {
-            while index != NONE {
-                let this = index;
-                index = self.entries.get(m, this, NEXT);
-                if !self.flag(m, this, IS_SET) && !self.flag(m, this, ENDED) {
-                    return Some(MessageId(self.entries.get(m, this, ID)));
-                }
-            }
-            None
-        })
-    }
-
-    fn queue_event(&mut self, m: &mut [u8], index: u32) {
-        if self.flag(m, index, IN_EVENTS) {
-            return;
-        }
-        self.add_flags(m, index, IN_EVENTS);
-        self.entries.set(m, index, NEXT_EVENT, NONE);
-        if self.last_event == NONE {
-            self.first_event = index;
-        } else {
-            self.entries.set(m, self.last_event, NEXT_EVENT, index);
-        }
-        self.last_event = index;
+        self.refused_blocks > 0 && self.free_entries > 0 && self.blocks.available() >= self.refused_blocks
     }
 
     /// Frees an entry that was answered, told, and needs not be written again.
-    fn free_if_done(&mut self, m: &mut [u8], index: u32) {
+    pub(super) fn free_if_done(&mut self, m: &mut [u8], index: u32) {
         let flags: u16 = self.entries.get(m, index, FLAGS);
         let number = self.entries.get(m, index, NUMBER);
         if flags & (ENDED | IN_EVENTS) == ENDED && number <= self.acknowledged {
@@ -607,57 +381,20 @@ impl Outbox {
         } else {
             self.entries.set(m, next, PREVIOUS, previous);
         }
-        self.free_chain(m, self.entries.get(m, index, FIRST_BLOCK));
+        self.blocks.free(m, self.entries.get(m, index, FIRST_BLOCK));
         self.entries.set(m, index, NEXT, self.free_entry);
         self.free_entry = index;
         self.free_entries += 1;
     }
 
-    fn free_chain(&mut self, m: &mut [u8], first: u32) {
-        let mut block = first;
-        while block != NONE {
-            let next = self.blocks.get(m, block, NEXT_BLOCK);
-            self.blocks.set(m, block, NEXT_BLOCK, self.free_block);
-            self.free_block = block;
-            self.free_blocks += 1;
-            block = next;
-        }
-    }
-
-    fn flag(&self, m: &[u8], index: u32, flag: u16) -> bool {
+    pub(super) fn flag(&self, m: &[u8], index: u32, flag: u16) -> bool {
         let flags: u16 = self.entries.get(m, index, FLAGS);
         flags & flag != 0
     }
 
-    fn add_flags(&self, m: &mut [u8], index: u32, more: u16) {
+    pub(super) fn add_flags(&self, m: &mut [u8], index: u32, more: u16) {
         let flags: u16 = self.entries.get(m, index, FLAGS);
         self.entries.set(m, index, FLAGS, flags | more);
-    }
-}
-
-/// Goes along a chain of blocks.
-struct Ranges {
-    blocks: Table,
-    block: u32,
-    skip: usize,
-    left: usize,
-}
-
-impl Ranges {
-    fn next(&mut self, m: &[u8]) -> Option<Range<usize>> {
-        while self.left > 0 && self.block != NONE {
-            let range = self.blocks.range(self.block, 4);
-            self.block = self.blocks.get(m, self.block, NEXT_BLOCK);
-            if self.skip >= range.len() {
-                self.skip -= range.len();
-                continue;
-            }
-            let start = range.start + core::mem::take(&mut self.skip);
-            let end = range.end.min(start + self.left);
-            self.left -= end - start;
-            return Some(start..end);
-        }
-        None
     }
 }
 

@@ -2,10 +2,11 @@
 //! hand, in the same format as everything else.
 
 use super::{MAX_ALIASES, MAX_SLOTS, kind};
-use crate::attributes::{AttributesRef, PatchRef};
+use crate::attributes::AttributesRef;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::filter::{DestinationRef, FilterRef};
 use crate::message::{Past, Reason, Taken};
+use crate::patch::PatchRef;
 
 /// A message on its way to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,171 @@
+//! Bytes in chains of small blocks: any length fits wherever blocks are free, and nothing is ever moved.
+
+use super::memory::{Cutter, Field, NONE, Table, copy};
+use core::ops::Range;
+
+/// Bytes of content in a block.
+const BLOCK: usize = 96;
+const NEXT: Field<u32> = Field::at(0);
+/// Where the content of a block begins.
+const CONTENT: usize = 4;
+
+/// The blocks, those in use and those that are free.
+#[derive(Clone, Debug)]
+pub(super) struct Blocks {
+    table: Table,
+    first_free: u32,
+    available: u32,
+}
+
+impl Blocks {
+    /// Blocks for so many bytes in all.
+    pub(super) fn new(cutter: &mut Cutter, bytes: u32) -> Self {
+        let table = cutter.table(CONTENT + BLOCK, bytes.div_ceil(BLOCK as u32));
+        Self { table, first_free: NONE, available: 0 }
+    }
+
+    /// Makes all blocks free.
+    pub(super) fn format(&mut self, m: &mut [u8]) {
+        for block in (0..self.table.count()).rev() {
+            self.table.set(m, block, NEXT, self.first_free);
+            self.first_free = block;
+        }
+        self.available = self.table.count();
+    }
+
+    /// How many blocks hold so many bytes.
+    pub(super) fn needed(length: usize) -> u32 {
+        // Lengths were checked against limits that came from 32 bits.
+        length.div_ceil(BLOCK) as u32
+    }
+
+    /// How many blocks are free.
+    pub(super) fn available(&self) -> u32 {
+        self.available
+    }
+
+    /// Writes `parts` one behind the other into free blocks, which the caller has seen to, and returns the first.
+    pub(super) fn fill(&mut self, m: &mut [u8], parts: [&[u8]; 2]) -> u32 {
+        let first = self.first_free;
+        let (mut block, mut at, mut last) = (first, 0, NONE);
+        let mut used = 0;
+        for mut part in parts {
+            while !part.is_empty() {
+                if at == 0 {
+                    used += 1;
+                }
+                let room = self.table.bytes_mut(m, block, CONTENT + at);
+                let count = part.len().min(room.len());
+                let (now, later) = part.split_at(count);
+                if let Some(room) = room.get_mut(..count) {
+                    room.copy_from_slice(now);
+                }
+                part = later;
+                at += count;
+                last = block;
+                if at == BLOCK {
+                    block = self.table.get(m, block, NEXT);
+                    at = 0;
+                }
+            }
+        }
+        if last == NONE {
+            return NONE;
+        }
+        self.first_free = self.table.get(m, last, NEXT);
+        self.table.set(m, last, NEXT, NONE);
+        self.available -= used;
+        first
+    }
+
+    /// Frees a chain.
+    pub(super) fn free(&mut self, m: &mut [u8], first: u32) {
+        let mut block = first;
+        while block != NONE {
+            let next = self.table.get(m, block, NEXT);
+            self.table.set(m, block, NEXT, self.first_free);
+            self.first_free = block;
+            self.available += 1;
+            block = next;
+        }
+    }
+
+    /// The bytes of a chain from `skip` on, `length` of them, piece by piece.
+    pub(super) fn pieces<'m>(
+        &self,
+        m: &'m [u8],
+        first: u32,
+        skip: usize,
+        length: usize,
+    ) -> impl Iterator<Item = &'m [u8]> + use<'m> {
+        let mut ranges = Ranges { table: self.table, block: first, skip, left: length };
+        core::iter::from_fn(move || ranges.next(m).map(|range| m.get(range).unwrap_or_default()))
+    }
+
+    /// Copies the first `length` bytes of a chain to another place in memory.
+    pub(super) fn copy(&self, m: &mut [u8], first: u32, length: usize, mut to: usize) {
+        let mut ranges = Ranges { table: self.table, block: first, skip: 0, left: length };
+        while let Some(range) = ranges.next(m) {
+            let length = range.len();
+            copy(m, range, to);
+            to += length;
+        }
+    }
+}
+
+/// Goes along a chain.
+struct Ranges {
+    table: Table,
+    block: u32,
+    skip: usize,
+    left: usize,
+}
+
+impl Ranges {
+    fn next(&mut self, m: &[u8]) -> Option<Range<usize>> {
+        while self.left > 0 && self.block != NONE {
+            let range = self.table.range(self.block, CONTENT);
+            self.block = self.table.get(m, self.block, NEXT);
+            if self.skip >= range.len() {
+                self.skip -= range.len();
+                continue;
+            }
+            let start = range.start + core::mem::take(&mut self.skip);
+            let end = range.end.min(start + self.left);
+            self.left -= end - start;
+            return Some(start..end);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn what_is_filled_in_comes_out_whatever_was_freed_before() {
+        let mut cutter = Cutter::default();
+        let mut blocks = Blocks::new(&mut cutter, 10 * BLOCK as u32);
+        let mut m = std::vec![0; cutter.used()];
+        blocks.format(&mut m);
+        let content: Vec<u8> = (0..=255).cycle().take(4 * BLOCK).collect();
+        let mut chains = Vec::new();
+        for round in 0..200_usize {
+            let length = round * 37 % (3 * BLOCK + 1);
+            while blocks.available() < Blocks::needed(length) {
+                let (chain, length): (u32, usize) = chains.remove(round % chains.len());
+                let found: Vec<u8> = blocks.pieces(&m, chain, 0, length).flatten().copied().collect();
+                assert_eq!(found, content[..length]);
+                let tail: Vec<u8> = blocks.pieces(&m, chain, length / 2, length).flatten().copied().collect();
+                assert!(tail.starts_with(&content[length / 2..length]));
+                blocks.free(&mut m, chain);
+            }
+            let (a, b) = content[..length].split_at(length / 3);
+            chains.push((blocks.fill(&mut m, [a, b]), length));
+        }
+        chains.into_iter().for_each(|(chain, _)| blocks.free(&mut m, chain));
+        assert_eq!(blocks.available(), 10);
+    }
+}
