@@ -1,4 +1,105 @@
-//! The e-pigeon protocol as state machines.
+//! The e-pigeon protocol as state machines: a [`Client`] and a [`Broker`] that do no I/O.
+//!
+//! e-pigeon carries messages between programs through a broker. Each program is a client with a UUID and a *session*,
+//! a small map of [attributes](Attributes) such as `room = "lobby"`. A message goes to one UUID or to everyone whose
+//! session [matches](Filter); it arrives once, in order, and the sender is told when it has, whatever happens to the
+//! connections or to the broker.
+//!
+//! This crate is a function: no sockets, no clock, no threads, no randomness. Bytes, time and seeds come in as
+//! arguments; bytes and events come out. The client needs no allocator and lives in one block of memory that you hand
+//! it; the broker needs `alloc`. Neither needs `std`.
+//!
+//! # The run loop
+//!
+//! Both machines have four kinds of methods, named by kind:
+//!
+//! - **handlers** `handle_*`: what the transport or the clock did. You call them when it happens.
+//! - **commands** (`send`, `set`, `close` …): what the application wants.
+//! - **polls** `poll_*`: what comes out: events, bytes to write, when to call `handle_timeout`.
+//! - **getters**: questions that change nothing.
+//!
+//! A `Result` means that *your call* cannot be done. An [`Event`] means that the peer, the network or the clock did
+//! something. No order of calls is wrong: what you forget to poll costs latency, never correctness.
+//!
+//! So a run loop, whatever it is built on, goes round these steps:
+//!
+//! 1. Where [`wants_connection`](Client::wants_connection), connect, and say
+//!    [`handle_connected`](Client::handle_connected) or, where that failed,
+//!    [`handle_disconnected`](Client::handle_disconnected).
+//! 2. Give what was read to [`handle_input`](Client::handle_input).
+//! 3. Take events from [`poll_event`](Client::poll_event), and give commands.
+//! 4. Write what [`poll_transmit`](Client::poll_transmit) gives, until it gives nothing.
+//! 5. Where [`wants_disconnect`](Client::wants_disconnect), close the transport and say `handle_disconnected`.
+//! 6. Wait for input, room to write, or the time of [`poll_timeout`](Client::poll_timeout), then call
+//!    [`handle_timeout`](Client::handle_timeout).
+//!
+//! Here it is with a broker in the same process, and slices of bytes for a network:
+//!
+//! ```
+//! # #[cfg(feature = "alloc")] {
+//! use e_pigeon_core::{
+//!     Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, Outgoing, Ready, Receipt,
+//!     Secret, Uuid, Value,
+//! };
+//!
+//! // Identity, boot and seed come from you: a file, a random number generator, a serial number.
+//! let config = ClientConfig::new(Uuid::from_u128(1), Secret([7; 16]), 1, 1);
+//! let memory = vec![0; config.memory_needed()];
+//! let mut client = Client::new(config, memory)?;
+//! let mut broker = Broker::new(BrokerConfig::default(), 1)?;
+//!
+//! let mut now = Instant::from_micros(0);
+//! client.set(now, "room", Value::Str("lobby"))?;
+//! let lobby: Destination = Filter::all_of(&[("room", Value::Str("lobby"))])?.into();
+//! let id = client.send(now, &Outgoing::new(&lobby, b"hello"))?;
+//!
+//! let (mut link, mut heard, mut answered) = (None, false, false);
+//! while !(heard && answered) {
+//!     if client.wants_connection() {
+//!         link = Some(broker.handle_connected(now)?); // step 1
+//!         client.handle_connected(now);
+//!     }
+//!     let Some(link) = link else { break };
+//!     let mut buffer = [0; 512];
+//!     while let Some(ready) = broker.poll_ready() {
+//!         if let Ready::Transmit(link) = ready {
+//!             while let written @ 1.. = broker.poll_transmit(now, link, &mut buffer)? {
+//!                 client.handle_input(now, &buffer[..written]); // step 2
+//!             }
+//!         }
+//!     }
+//!     while let Some(event) = client.poll_event() {
+//!         match event {
+//!             // step 3
+//!             Event::Message(message) => heard = message.payload == b"hello",
+//!             Event::Receipt(Receipt::Final { id: of, delivered: 1, .. }) => answered = of == id,
+//!             _ => {}
+//!         }
+//!     }
+//!     while let written @ 1.. = client.poll_transmit(now, &mut buffer) {
+//!         broker.handle_input(now, link, &buffer[..written])?; // step 4
+//!     }
+//!     let due = [client.poll_timeout(), broker.poll_timeout()]; // step 6
+//!     if let Some(next) = due.into_iter().flatten().min() {
+//!         now = now.max(next);
+//!     }
+//!     client.handle_timeout(now);
+//!     broker.handle_timeout(now);
+//! }
+//! assert!(heard && answered);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `std` (default): implies `alloc`; nothing else changes.
+//! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
+//!
+//! # The protocol
+//!
+//! `docs/PROTOCOL.md` of the repository is normative; the documentation of each item here names its section. The
+//! wire format itself is in [`wire`], [`codec`] and [`framing`], for those who write tools and tests.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -162,7 +162,7 @@ pub struct Taken {
     /// The newest session number of that life at that moment.
     pub session: u64,
     /// True where it answered the first sending, so that recipients had it in the order of sending.
-    pub direct: bool,
+    pub answered_first: bool,
 }
 
 impl Past {
@@ -179,7 +179,7 @@ impl Past {
                 recipients: reader.u32().and_then(|n| if n == 0 { Err(Malformed) } else { Ok(n) })?,
                 epoch: reader.raw_u64()?,
                 session: reader.u64()?,
-                direct: reader.bool()?,
+                answered_first: reader.bool()?,
             }),
             _ => return Err(Malformed),
         })
@@ -194,7 +194,7 @@ impl Past {
                 writer.u32(taken.recipients);
                 writer.raw_u64(taken.epoch);
                 writer.u64(taken.session);
-                writer.u8(u8::from(taken.direct));
+                writer.u8(u8::from(taken.answered_first));
             }
         }
     }

@@ -72,7 +72,8 @@ impl Script {
 
 /// The conversation; returns how it ended and how many bytes were moved.
 fn conversation(cut_at: Option<(usize, Cut)>) -> (Ending, usize, usize) {
-    let mut world = World::with(0, e_pigeon_core::BrokerConfig { settle: Duration::from_secs(1), ..Default::default() });
+    let mut world =
+        World::with(0, e_pigeon_core::BrokerConfig { settle: Duration::from_secs(1), ..Default::default() });
     world.join(client_config(0), "a");
     world.join(client_config(1), "b");
     let mut script = Script { world, moved: 0, cut_at, cuts: 0 };

@@ -140,9 +140,9 @@ impl Broker {
 
     /// Binds link and session to each other.
     fn connect(&mut self, link: u32, session: u32, hello: &Hello, resumed: Option<Resumed>) {
-        let shut = resumed.is_none()
-            && self.settles_at.is_some()
-            && hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) != self.epoch);
+        let knew_another = hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) != self.epoch);
+        let was_shut = resumed.is_some() && self.sessions.get(session).is_some_and(|session| session.shut);
+        let shut = self.settles_at.is_some() && (knew_another || was_shut);
         let keep_alive = KeepAlive::new(self.now, self.config.keep_alive);
         let payload_frame = self.config.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
         if let Some(state) = self.links.get_mut(link) {
@@ -154,6 +154,7 @@ impl Broker {
             if let Some(at) = state.ends_at.take() {
                 self.timers.disarm(at, expiry::Timer::Session(session));
             }
+            state.shut = shut;
             state.link = Some(link);
             state.link_number = hello.link;
             state.max_payload = hello.max_payload;
@@ -189,7 +190,10 @@ impl Broker {
     pub(super) fn change_attributes(&mut self, session: u32, patch: PatchRef<'_>) {
         let Some(state) = self.sessions.get_mut(session) else { return };
         let mut attributes = Attributes::from(state.attributes());
-        let fits = patch.changes().all(|(key, value)| attributes.change(key, value).is_ok());
+        // What is removed makes room for what is set.
+        let (set, removed) =
+            (patch.changes().filter(|c| c.1.is_some()), patch.changes().filter(|c| c.1.is_none()));
+        let fits = removed.chain(set).all(|(key, value)| attributes.change(key, value).is_ok());
         if !fits || attributes.len() > usize::from(self.config.max_attributes) {
             state.queue.push_notice(Notice {
                 refused: Refused::Attributes,

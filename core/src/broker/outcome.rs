@@ -41,10 +41,21 @@ impl Broker {
         if !held {
             message.wanted -= 1;
             if message.wanted == 0 {
-                self.park(index);
+                self.nobody_left(index);
             }
         }
         self.check_message(index);
+    }
+
+    /// The last recipient of a message has declined it: it is for whoever comes, unless it was only for those who
+    /// were connected.
+    fn nobody_left(&mut self, index: u32) {
+        let Some(destination) = self.messages.get(index).map(|message| message.destination) else { return };
+        if DestinationRef::trusted(self.messages.destination(destination)).only_connected() {
+            self.give_up(index, Reason::Nobody);
+        } else {
+            self.park(index);
+        }
     }
 
     /// A delivery is left over from a session that has ended.
@@ -125,14 +136,15 @@ impl Broker {
         let (delivered, recipients) = (message.got, message.wanted.max(message.got));
         let complete = delivered == recipients && recipients > 0;
         let reason = if complete { None } else { Some(message.reason.unwrap_or(Reason::Declined)) };
-        let (sender, id, until_accepted) = (message.sender, message.id, message.until_accepted);
+        let (sender, id) = (message.sender, message.id);
+        let answered = message.until_accepted && message.accepted_told;
         let timer = core::mem::take(&mut message.timed).then_some(message.deadline);
         if let Some(at) = timer {
             self.timers.disarm(at, Timer::Message(index));
         }
         self.messages.end(index);
         self.stats.answer(reason);
-        if !until_accepted {
+        if !answered {
             self.tell_sender(sender, id, Word::Final { delivered, recipients, reason });
         }
     }

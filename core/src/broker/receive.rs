@@ -110,11 +110,11 @@ impl Broker {
 
     fn message(&mut self, link: u32, session: u32, message: &Message<'_>) -> Result<(), Code> {
         let (max_messages, max_bytes) = (self.config.window_messages, u64::from(self.config.window_bytes));
-        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        let length = message.payload.len() as u64;
         let at = self.links.get_mut(link).ok_or(Code::UnexpectedFrame)?;
-        state.unacknowledged += 1;
-        state.unacknowledged_bytes += message.payload.len() as u64;
-        if at.shut || state.unacknowledged > max_messages || state.unacknowledged_bytes > max_bytes {
+        let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
+        let fits = state.unacknowledged < max_messages && state.unacknowledged_bytes + length <= max_bytes;
+        if at.shut || !fits {
             return Err(Code::WindowExceeded);
         }
         let id = at.last_id.checked_add(message.id_step).ok_or(Code::BadId)?;
@@ -124,7 +124,12 @@ impl Broker {
             self.define_slot(link, slot, destination)?;
         }
         let destination = self.links.get(link).and_then(|link| link.slots.get(slot)).copied();
-        self.take(session, id, message, destination.ok_or(Code::BadAlias)?)
+        self.take(session, id, message, destination.ok_or(Code::BadAlias)?)?;
+        if let Some(state) = self.sessions.get_mut(session) {
+            state.unacknowledged += 1;
+            state.unacknowledged_bytes += length;
+        }
+        Ok(())
     }
 
     /// An alias of a destination gets its meaning. Aliases are used one after the other.

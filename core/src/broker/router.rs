@@ -71,7 +71,8 @@ impl Broker {
             Some(taken) => self.hold(index, session, taken),
             None => self.route(index, session),
         }
-        if message.until_accepted {
+        let somebody = |m: &super::messages::Message| m.open != Open::Closed || m.pending > 0;
+        if message.until_accepted && self.messages.get(index).is_some_and(somebody) {
             self.tell_accepted(index);
         }
         self.check_message(index);
@@ -279,7 +280,7 @@ impl Broker {
     }
 
     /// A message can have no recipient, or no place.
-    fn give_up(&mut self, index: u32, reason: Reason) {
+    pub(super) fn give_up(&mut self, index: u32, reason: Reason) {
         if let Some(message) = self.messages.get_mut(index) {
             message.reason.get_or_insert(reason);
         }

@@ -30,6 +30,8 @@ pub(super) struct Session {
     pub(super) receives: bool,
     pub(super) max_payload: u32,
     pub(super) aliases: u16,
+    /// Its client was welcomed while the broker settles, and knew another one before.
+    pub(super) shut: bool,
     /// The link that it is connected by.
     pub(super) link: Option<u32>,
     /// When it ends, where it is away.
@@ -162,6 +164,7 @@ impl Sessions {
             receives: false,
             max_payload: 0,
             aliases: 0,
+            shut: false,
             link: None,
             ends_at: None,
             queue: Queue::default(),

@@ -3,8 +3,8 @@
 
 use super::memory::NONE;
 use super::outbox::{
-    DEADLINE, DIRECT, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS, FLAGS, ID, IN_EVENTS,
-    IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, REASON, RECIPIENTS, RETRY, SESSION, TAKEN,
+    ANSWERED_FIRST, DEADLINE, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS, FLAGS, ID,
+    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, REASON, RECIPIENTS, RETRY, SESSION, TAKEN,
     UNTIL_ACCEPTED,
 };
 use crate::message::{MessageId, Reason, Receipt};
@@ -26,7 +26,7 @@ impl Outbox {
                 outbox.entries.set(m, index, EPOCH, run.epoch);
                 outbox.entries.set(m, index, SESSION, run.session);
                 let answers_first = flags & (RETRY | PARKED) == 0;
-                outbox.add_flags(m, index, if answers_first { TAKEN | DIRECT } else { TAKEN });
+                outbox.add_flags(m, index, if answers_first { TAKEN | ANSWERED_FIRST } else { TAKEN });
             }
             outbox.entries.set(m, index, FINAL_RECIPIENTS, run.recipients);
             if flags & UNTIL_ACCEPTED != 0 {

@@ -41,7 +41,7 @@ const WRITTEN: u16 = 1 << 2;
 pub(super) const RETRY: u16 = 1 << 3;
 pub(super) const PARKED: u16 = 1 << 4;
 pub(super) const TAKEN: u16 = 1 << 5;
-pub(super) const DIRECT: u16 = 1 << 6;
+pub(super) const ANSWERED_FIRST: u16 = 1 << 6;
 /// Has ended; its receipt may still have to be polled.
 pub(super) const ENDED: u16 = 1 << 7;
 /// *Accepted* was its final receipt.
@@ -241,7 +241,7 @@ impl Outbox {
                 recipients: self.entries.get(m, index, RECIPIENTS),
                 epoch: self.entries.get(m, index, EPOCH),
                 session: self.entries.get(m, index, SESSION),
-                direct: flags & DIRECT != 0,
+                answered_first: flags & ANSWERED_FIRST != 0,
             })
         } else if flags & PARKED != 0 {
             Past::Parked

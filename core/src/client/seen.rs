@@ -212,7 +212,7 @@ impl Seen {
         if below < self.window {
             return Verdict::Decline;
         }
-        let DeliveryPast::Taken { direct: answered_first, .. } = past else { return Verdict::Decline };
+        let DeliveryPast::Taken { answered_first, .. } = past else { return Verdict::Decline };
         if answered_first && here { Verdict::HadIt } else { Verdict::Decline }
     }
 
@@ -282,8 +282,8 @@ mod tests {
         (seen, memory)
     }
 
-    fn taken(here: bool, direct_answer: bool) -> Option<Repetition> {
-        let past = DeliveryPast::Taken { epoch: 1, session: 1, direct: direct_answer };
+    fn taken(here: bool, answered_first: bool) -> Option<Repetition> {
+        let past = DeliveryPast::Taken { epoch: 1, session: 1, answered_first };
         Some(Repetition { past, direct: false, here })
     }
 

@@ -92,8 +92,8 @@ pub(super) struct State {
     pub(super) current: Option<Current>,
     pub(super) last_words: Option<Abort>,
     pub(super) ping_due: bool,
-    /// The window that the broker was told where it is smaller than it could be.
-    pub(super) small_window: bool,
+    /// The window that the broker was told.
+    pub(super) told_window: Window,
     /// The id of the last message that was written on this link.
     pub(super) last_id: u64,
 
@@ -144,7 +144,7 @@ impl State {
             current: None,
             last_words: None,
             ping_due: false,
-            small_window: false,
+            told_window: Window { messages: 0, bytes: 0 },
             last_id: 0,
             partial: 0,
             partial_at: 0,
@@ -346,6 +346,9 @@ impl State {
     /// The broker has given this client a session.
     pub(super) fn welcome(&mut self, m: &mut [u8], now: Instant, welcome: &Welcome) -> Result<(), Code> {
         let hello = self.hello.take().ok_or(Code::UnexpectedFrame)?;
+        if welcome.keep_alive_ms == 0 {
+            return Err(Code::Malformed);
+        }
         let epoch = u64::from_le_bytes(welcome.epoch);
         let time_to_live = Duration::from_millis(welcome.session_ttl_ms);
         let max_payload = welcome.max_payload;
@@ -360,7 +363,7 @@ impl State {
             self.inbox.acknowledge_declines(m, resumed.acknowledged);
             self.inbox.resume(m, resumed.received);
             (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
-            self.small_window = self.inbox.has_old();
+            self.told_window = hello.known.ok_or(Code::UnexpectedFrame)?.window;
             Established::Resumed
         } else {
             let sending = Sending::fresh(welcome.window);
@@ -369,11 +372,10 @@ impl State {
             self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
             self.outbox.restart(m, now, self.covered_sets);
             self.inbox.start_session();
-            self.small_window = self.inbox.has_old();
+            self.told_window = hello.window;
             self.epochs.remember(epoch, number);
             if self.had_session { Established::Lost } else { Established::Fresh }
         };
-        debug_assert!(hello.known.is_some() || established != Established::Resumed);
         self.had_session = true;
         self.slots.limit(welcome.slots);
         self.phase = Phase::Up(KeepAlive::new(now, Duration::from_millis(u64::from(welcome.keep_alive_ms))));
@@ -391,7 +393,7 @@ impl State {
 
     /// The window that the broker is to be told, once no message of an earlier session is left.
     pub(super) fn due_window(&self, m: &[u8]) -> Option<Window> {
-        (self.small_window && !self.inbox.has_old()).then(|| self.inbox.window(m))
+        (!self.inbox.has_old()).then(|| self.inbox.window(m)).filter(|&window| window != self.told_window)
     }
 
     pub(super) fn timeout(&mut self, m: &mut [u8], now: Instant) {

@@ -84,7 +84,7 @@ impl State {
             return Some(Frame::Ack(more));
         }
         if let Some(window) = window {
-            self.small_window = false;
+            self.told_window = window;
             return Some(Frame::Window(window));
         }
         if let Some(frame) = self.begin_item(m, now) {

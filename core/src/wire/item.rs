@@ -86,7 +86,7 @@ pub enum DeliveryPast {
         /// The newest session number.
         session: u64,
         /// True where *accepted* answered the first sending.
-        direct: bool,
+        answered_first: bool,
     },
 }
 
@@ -95,7 +95,9 @@ impl From<Past> for DeliveryPast {
         match past {
             Past::Sent => Self::Sent,
             Past::Parked => Self::Parked,
-            Past::Taken(Taken { epoch, session, direct, .. }) => Self::Taken { epoch, session, direct },
+            Past::Taken(Taken { epoch, session, answered_first, .. }) => {
+                Self::Taken { epoch, session, answered_first }
+            }
         }
     }
 }
@@ -105,7 +107,11 @@ impl DeliveryPast {
         Ok(match reader.u8()? {
             0 => Self::Sent,
             1 => Self::Parked,
-            2 => Self::Taken { epoch: reader.raw_u64()?, session: reader.u64()?, direct: reader.bool()? },
+            2 => Self::Taken {
+                epoch: reader.raw_u64()?,
+                session: reader.u64()?,
+                answered_first: reader.bool()?,
+            },
             _ => return Err(Malformed),
         })
     }
@@ -114,11 +120,11 @@ impl DeliveryPast {
         match *self {
             Self::Sent => writer.u8(0),
             Self::Parked => writer.u8(1),
-            Self::Taken { epoch, session, direct } => {
+            Self::Taken { epoch, session, answered_first } => {
                 writer.u8(2);
                 writer.raw_u64(epoch);
                 writer.u64(session);
-                writer.u8(u8::from(direct));
+                writer.u8(u8::from(answered_first));
             }
         }
     }
