@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use e_pigeon_core::{Secret, Uuid};
 
@@ -114,7 +114,11 @@ fn from_hex(text: &str) -> Option<[u8; 16]> {
 
 /// Makes a file that is there with all of its content or not at all, and that only its owner can read.
 fn create(path: &Path, content: &str) -> io::Result<()> {
-    let draft = draft_beside(path)?;
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let mut draft = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    draft.push(format!(".{:016x}.tmp", u64::from_ne_bytes(random)));
+    let draft = path.with_file_name(draft);
     let result = write_private(&draft, content).and_then(|()| {
         // A link fails where there is such a file by now; a rename would put an end to somebody's identity.
         match fs::hard_link(&draft, path) {
@@ -127,12 +131,6 @@ fn create(path: &Path, content: &str) -> io::Result<()> {
     // After a rename there is nothing to remove.
     let _ = fs::remove_file(&draft);
     result
-}
-
-fn draft_beside(path: &Path) -> io::Result<PathBuf> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    Ok(path.with_file_name(name))
 }
 
 fn write_private(path: &Path, content: &str) -> io::Result<()> {

@@ -52,7 +52,10 @@ pub(crate) fn run(arguments: &args::Listen) -> Result<u8, Failure> {
             Ok(Some(token)) => session.driver.client().acknowledge(token),
             Ok(None) => {}
             // Nobody reads any more. What did not get out is not acknowledged, and its sender is told.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => printer.stop(),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                printer.stop();
+                deadline = deadline.or(Some(session.driver.now() + FAREWELL));
+            }
             Err(error) => {
                 end = Some(Err(Failure::failed(format_args!("cannot write to stdout: {}", plain(&error)))));
             }
@@ -97,6 +100,7 @@ impl<W: Write> Printer<W> {
     /// Prints no more.
     fn stop(&mut self) {
         self.left = Some(0);
+        self.printed = None;
     }
 
     /// Prints a message, unless all that were asked for are printed.

@@ -127,8 +127,10 @@ impl Tally {
         }
         if let Some(took) = self.took {
             let seconds = took.as_secs_f64();
-            let _ =
-                write!(text, " in {seconds:.2} s, {:.0} a second", self.answered as f64 / seconds.max(1e-6));
+            let _ = write!(text, " in {seconds:.3} s");
+            if self.answered > 1 {
+                let _ = write!(text, ", {:.0} a second", self.answered as f64 / seconds.max(1e-6));
+            }
         }
         text
     }

@@ -140,6 +140,7 @@ pub struct BrokerConfig {
     /// How many bytes their payloads may take. Default 1 GiB.
     pub max_message_bytes: u64,
     /// How many messages may wait, parked, for somebody who matches, or held, after a broker's death. Default 100,000.
+    /// For held messages, eight times as many offers to recipients are remembered.
     pub max_held: u32,
     /// How many messages a session's queue may have. Default 16,384: more than a client's outbox, so that one fast
     /// sender alone never has a message refused.
@@ -205,12 +206,15 @@ impl BrokerConfig {
         large(self.max_messages > 1 << 30, "max_messages")?;
         large(self.max_sessions > 1 << 30, "max_sessions")?;
         large(self.max_links > 1 << 30, "max_links")?;
-        small(self.max_message_bytes < u64::from(self.max_payload), "max_message_bytes")?;
+        // A payload takes the next power of two.
+        let buffer = u64::from(self.max_payload).next_power_of_two().max(32);
+        small(self.max_message_bytes < buffer, "max_message_bytes")?;
         small(self.queue_messages == 0, "queue_messages")?;
         small(self.queue_bytes < u64::from(self.max_payload), "queue_bytes")?;
         small(self.window_messages == 0, "window_messages")?;
         small(self.window_bytes < self.max_payload, "window_bytes")?;
         small(self.receipt_backlog == 0, "receipt_backlog")?;
+        large(self.accept_delay > Duration::from_secs(60), "accept_delay")?;
         small(self.keep_alive < Duration::from_millis(1), "keep_alive")?;
         large(self.keep_alive > Duration::from_secs(24 * 3600), "keep_alive")?;
         small(self.session_ttl < Duration::from_millis(1), "session_ttl")?;

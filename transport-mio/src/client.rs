@@ -113,19 +113,17 @@ impl ClientDriver {
             connection.note(event);
             self.finish_closing();
         }
-        match &mut self.transport {
-            Transport::None => {}
-            Transport::Connecting(attempt) => {
-                let progress = attempt.check(&self.registry, self.token, self.clock.now());
-                self.connect_on(progress);
-            }
-            Transport::Open(connection, _) => {
-                connection.note(event);
-                let waited = connection.has_unsent() || self.more_output;
-                self.take_input();
-                if waited {
-                    self.write_output();
-                }
+        if let Transport::Connecting(attempt) = &mut self.transport {
+            let progress = attempt.check(&self.registry, self.token, self.clock.now());
+            self.connect_on(progress);
+        }
+        // The event that tells of the connection may tell of input too, and it does so once.
+        if let Transport::Open(connection, _) = &mut self.transport {
+            connection.note(event);
+            let waited = connection.has_unsent() || self.more_output;
+            self.take_input();
+            if waited {
+                self.write_output();
             }
         }
     }

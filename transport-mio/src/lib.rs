@@ -77,6 +77,8 @@ mod links;
 mod listener;
 mod resolver;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use broker::BrokerDriver;
 pub use client::ClientDriver;

@@ -5,7 +5,7 @@ use super::links::Phase;
 use crate::error::Code;
 use crate::message::Reason;
 use crate::time::Instant;
-use crate::wire::control::{Abort, Window};
+use crate::wire::control::Abort;
 use alloc::collections::BTreeSet;
 
 /// Whose time has come.
@@ -87,10 +87,11 @@ impl Broker {
     /// Clients of the broker before have had their time to come back: all are served from now on.
     fn settle(&mut self) {
         self.settles_at = None;
-        let window = Window { messages: self.config.window_messages, bytes: self.config.window_bytes };
+        let window = self.open_window(false);
         for index in self.links.indices() {
             if let Some(link) = self.links.get_mut(index)
                 && core::mem::take(&mut link.shut)
+                && !link.narrow
             {
                 link.window = Some(window);
                 self.list(index);

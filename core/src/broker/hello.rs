@@ -12,7 +12,7 @@ use crate::link::{KeepAlive, Receiving, Sending};
 use crate::message::Reason;
 use crate::patch::PatchRef;
 use crate::time::{micros, millis_rounded_up};
-use crate::wire::control::{Abort, Hello, Resumed, Welcome, Window};
+use crate::wire::control::{Abort, Hello, Resumed, Welcome};
 use crate::wire::item::{Origin, Refused};
 use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_SLOTS};
 use uuid::Uuid;
@@ -30,14 +30,17 @@ impl Broker {
         hello: &Hello,
         attributes: AttributesRef<'_>,
     ) -> Result<(), Abort> {
-        let max_attributes = usize::from(self.config.max_attributes);
-        if attributes.len() > max_attributes {
-            return Err(Abort { code: Code::TooManyAttributes, detail: max_attributes as u64 });
-        }
         let uuid = Uuid::from_bytes(hello.uuid);
         let found = self.sessions.find(uuid);
         let facts = found.and_then(|index| self.sessions.get(index)).map(|session| session.facts(self.epoch));
         let verdict = judge(hello, facts.as_ref());
+        let max_attributes = usize::from(self.config.max_attributes);
+        if verdict != Verdict::Resume
+            && !matches!(verdict, Verdict::Refuse(_))
+            && attributes.len() > max_attributes
+        {
+            return Err(Abort { code: Code::TooManyAttributes, detail: max_attributes as u64 });
+        }
         let session = match (verdict, found) {
             (Verdict::Refuse(code), _) => return Err(refuse(code)),
             (Verdict::Resume | Verdict::Renew { .. }, Some(session)) => session,
@@ -102,16 +105,13 @@ impl Broker {
         let before = state.sending.acknowledged();
         state.sending.resume(known.received, known.acknowledged, known.window).map_err(refuse)?;
         self.take_acknowledged(session, known.acknowledged - before);
-        let backlogged = self.is_backlogged(session);
         let Some(state) = self.sessions.get_mut(session) else { return Err(refuse(Code::UnexpectedFrame)) };
         state.queue.rewind(known.received - known.acknowledged);
         let received = state.receiving.received();
-        let acknowledged = if backlogged { state.receiving.told() } else { received };
-        if acknowledged == received {
-            (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
-        }
-        state.receiving.tell_in_handshake(acknowledged);
-        Ok(Resumed { received, acknowledged })
+        (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
+        state.receiving.tell_in_handshake(received);
+        // What is received is taken at once.
+        Ok(Resumed { received, acknowledged: received })
     }
 
     /// The queue goes on under a new session.
@@ -165,13 +165,12 @@ impl Broker {
     }
 
     fn welcome(&mut self, link: u32, session: u32, resumed: Option<Resumed>) {
+        self.adjust_window(session);
         let Some(number) = self.sessions.get(session).map(|session| session.number) else { return };
+        let is_shut = self.links.get(link).is_some_and(|link| link.shut || link.narrow);
+        let window = self.open_window(is_shut);
         let Some(state) = self.links.get_mut(link) else { return };
-        let window = if state.shut {
-            Window { messages: 0, bytes: 0 }
-        } else {
-            Window { messages: self.config.window_messages, bytes: self.config.window_bytes }
-        };
+        state.window = None;
         state.welcome = Some(Welcome {
             epoch: self.epoch.to_le_bytes(),
             session: number,

@@ -19,16 +19,32 @@ pub(super) struct Holding {
     waiting: BTreeMap<(u64, u64), u32>,
     /// To whom a held message was offered: its place in the order, and the UUID.
     offered: BTreeSet<(u64, [u8; 16])>,
+    max_offers: usize,
     count: u32,
     hasher: FixedState,
+}
+
+/// How many offers are remembered for each message that may be held.
+const OFFERS_PER_MESSAGE: usize = 8;
+
+/// What comes of offering a held message to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// It was not offered before.
+    New,
+    /// It was.
+    Again,
+    /// No more can be remembered, and nothing may be offered twice.
+    Full,
 }
 
 const EVERYONE: u64 = 0;
 
 impl Holding {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, max_held: u32) -> Self {
+        let max_offers = (max_held as usize).saturating_mul(OFFERS_PER_MESSAGE);
         let hasher = FixedState::with_seed(seed.rotate_left(32));
-        Self { waiting: BTreeMap::new(), offered: BTreeSet::new(), count: 0, hasher }
+        Self { waiting: BTreeMap::new(), offered: BTreeSet::new(), max_offers, count: 0, hasher }
     }
 
     /// How many messages wait.
@@ -57,9 +73,16 @@ impl Holding {
         }
     }
 
-    /// Notes that a held message is offered to that UUID; false where it was before.
-    pub(super) fn offer(&mut self, order: u64, uuid: [u8; 16]) -> bool {
-        self.offered.insert((order, uuid))
+    /// Notes that a held message is offered to that UUID.
+    pub(super) fn offer(&mut self, order: u64, uuid: [u8; 16]) -> Offer {
+        if self.offered.contains(&(order, uuid)) {
+            Offer::Again
+        } else if self.offered.len() >= self.max_offers {
+            Offer::Full
+        } else {
+            self.offered.insert((order, uuid));
+            Offer::New
+        }
     }
 
     /// Messages that may be for a session, in the order in which they were taken.

@@ -96,6 +96,8 @@ pub(super) struct Link {
     pub(super) ping_due: bool,
     /// The client's items wait until the broker has settled.
     pub(super) shut: bool,
+    /// The client's window is shut because too many receipts wait for it.
+    pub(super) narrow: bool,
     /// Stands in the list of ready links.
     pub(super) listed: bool,
     pub(super) close_listed: bool,
@@ -159,6 +161,7 @@ impl Links {
             abort: None,
             ping_due: false,
             shut: false,
+            narrow: false,
             listed: false,
             close_listed: false,
             timer: None,

@@ -155,7 +155,7 @@ impl Broker {
             sessions: Sessions::new(epoch),
             messages: Messages::new(epoch),
             pool: Pool::new(config.max_message_bytes),
-            holding: Holding::new(epoch),
+            holding: Holding::new(epoch, config.max_held),
             timers: Timers::default(),
             stats: Stats::default(),
             ready: VecDeque::new(),

@@ -58,6 +58,19 @@ impl Broker {
         }
     }
 
+    /// A delivery that waited in a queue cannot be taken by its recipient after all.
+    pub(super) fn refuse_queued(&mut self, delivery: Delivery) {
+        if let Some(message) = self.messages.get_mut(delivery.message)
+            && !message.ended
+        {
+            message.pending -= 1;
+            message.reason.get_or_insert(Reason::TooLarge);
+            self.stats.refused += 1;
+            self.stats.held -= 1;
+        }
+        self.unname(delivery, false);
+    }
+
     /// A delivery is left over from a session that has ended.
     pub(super) fn delivery_gone(&mut self, delivery: Delivery, had_number: bool) {
         if let Some(message) = self.messages.get_mut(delivery.message)
@@ -167,6 +180,7 @@ impl Broker {
             if let Some(link) = state.link {
                 self.list(link);
             }
+            self.adjust_window(session);
         }
     }
 }

@@ -114,12 +114,10 @@ impl Queue {
     }
 
     /// Adds word of a refused change of attributes or watch. Where the same waits already, that will do; where
-    /// [`MAX_NOTICES`] wait, they say enough.
+    /// [`MAX_NOTICES`] are not acknowledged, they say enough.
     pub(super) fn push_notice(&mut self, notice: Notice) {
-        let waiting = self.notices.range(self.numbered_notices..);
-        if waiting.len() < MAX_NOTICES
-            && !self.notices.range(self.numbered_notices..).any(|other| *other == notice)
-        {
+        let waits = self.notices.range(self.numbered_notices..).any(|other| *other == notice);
+        if self.notices.len() < MAX_NOTICES && !waits {
             self.notices.push_back(notice);
         }
     }

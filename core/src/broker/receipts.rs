@@ -40,7 +40,7 @@ impl Receipts {
         if self.numbered < self.runs.len()
             && let Some(last) = self.runs.back_mut()
             && last.word == word
-            && last.first + u64::from(last.count) == id
+            && last.first.checked_add(u64::from(last.count)) == Some(id)
             && last.count < u32::MAX
         {
             last.count += 1;

@@ -7,7 +7,7 @@ use crate::codec::Reader;
 use crate::error::Code;
 use crate::filter::DestinationRef;
 use crate::message::Reason;
-use crate::wire::control::{Abort, Control};
+use crate::wire::control::{Abort, Control, Window};
 use crate::wire::item::{Message, Refused, UpItem};
 use crate::wire::{VERSION, kind};
 
@@ -69,10 +69,7 @@ impl Broker {
         let half_written = self.links.get(link).and_then(|link| link.current).is_some_and(|c| c.is_item());
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
         let before = state.sending.acknowledged();
-        let up_to = state.sending.acknowledge(more)?;
-        if half_written && up_to + 1 == state.sending.next() {
-            return Err(Code::BadAcknowledgement);
-        }
+        let up_to = state.sending.acknowledge(more, half_written)?;
         self.take_acknowledged(session, up_to - before);
         // The window may have opened.
         self.list(link);
@@ -88,6 +85,7 @@ impl Broker {
                 None => break,
             }
         }
+        self.adjust_window(session);
     }
 
     fn item(&mut self, link: u32, session: u32, item: UpItem<'_>) -> Result<(), Code> {
@@ -117,7 +115,8 @@ impl Broker {
         if at.shut || !fits {
             return Err(Code::WindowExceeded);
         }
-        let id = at.last_id.checked_add(message.id_step).ok_or(Code::BadId)?;
+        // The largest number cannot be the first of a run.
+        let id = at.last_id.checked_add(message.id_step).filter(|&id| id < u64::MAX).ok_or(Code::BadId)?;
         at.last_id = id;
         let slot = usize::from(message.slot);
         if let Some(destination) = message.define {
@@ -166,10 +165,30 @@ impl Broker {
         self.list_session(session);
     }
 
-    /// True where so many receipts wait for a sender that its window stays shut.
-    pub(super) fn is_backlogged(&self, session: u32) -> bool {
+    /// Shuts the window of a sender for which too many receipts wait, and opens it when half of them are gone. What is
+    /// under way then is taken all the same.
+    pub(super) fn adjust_window(&mut self, session: u32) {
         let max = self.config.receipt_backlog as usize;
-        self.sessions.get(session).is_some_and(|session| session.queue.receipt_backlog() > max)
+        let Some(state) = self.sessions.get(session) else { return };
+        let (backlog, link) = (state.queue.receipt_backlog(), state.link);
+        let (all, nothing) = (self.open_window(false), self.open_window(true));
+        let Some(link) = link.and_then(|link| self.links.get_mut(link)) else { return };
+        let narrow = if link.narrow { backlog > max / 2 } else { backlog > max };
+        if narrow == link.narrow {
+            return;
+        }
+        link.narrow = narrow;
+        if !link.shut {
+            link.window = Some(if narrow { nothing } else { all });
+            self.list_session(session);
+        }
+    }
+
+    /// The window that clients are given: all of it, or nothing.
+    pub(super) fn open_window(&self, shut: bool) -> Window {
+        let (messages, bytes) =
+            if shut { (0, 0) } else { (self.config.window_messages, self.config.window_bytes) };
+        Window { messages, bytes }
     }
 
     /// Puts a link into the list of ready ones where it has items to acknowledge.
@@ -184,7 +203,6 @@ impl Broker {
     /// How many more items of a session's client are to be acknowledged.
     pub(super) fn due_acknowledgement(&self, session: u32) -> Option<u64> {
         let receiving = &self.sessions.get(session)?.receiving;
-        let more = receiving.due(receiving.received())?;
-        if self.is_backlogged(session) { None } else { Some(more) }
+        receiving.due(receiving.received())
     }
 }

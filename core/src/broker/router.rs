@@ -3,6 +3,7 @@
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
 use super::Broker;
+use super::holding::Offer;
 use super::messages::{NewMessage, Open};
 use super::queue::Delivery;
 use super::receipts::Word;
@@ -290,9 +291,15 @@ impl Broker {
     /// Offers a held message to a recipient, once per UUID.
     fn offer(&mut self, index: u32, recipient: u32) {
         let Some(uuid) = self.sessions.get(recipient).map(|session| session.uuid) else { return };
-        let Some(order) = self.messages.get(index).map(|message| message.order) else { return };
-        if self.holding.offer(order, *uuid.as_bytes()) {
-            self.deliver(index, recipient, false);
+        let held = self.messages.get(index).filter(|message| message.open == Open::Held);
+        let Some(order) = held.map(|message| message.order) else { return };
+        match self.holding.offer(order, *uuid.as_bytes()) {
+            Offer::New => self.deliver(index, recipient, false),
+            Offer::Again => {}
+            Offer::Full => {
+                self.give_up(index, Reason::BrokerFull);
+                self.check_message(index);
+            }
         }
     }
 
@@ -311,8 +318,9 @@ impl Broker {
                 continue;
             };
             let destination = DestinationRef::trusted(self.messages.destination(message.destination));
-            let own = destination.without_sender() && message.sender == state.sender;
-            if own || !destination.matches(state.uuid, state.attributes()) {
+            let sender = self.messages.sender(message.sender).map(|sender| sender.origin.uuid);
+            let is_own = destination.without_sender() && sender == Some(*state.uuid.as_bytes());
+            if is_own || !destination.matches(state.uuid, state.attributes()) {
                 continue;
             }
             match message.open {

@@ -12,6 +12,7 @@ use crate::wire::item::{Deliver, DeliveryPast};
 
 impl Broker {
     pub(super) fn transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
+        let pinged = self.links.get(index).is_some_and(|link| link.ping_due);
         let mut written = 0;
         while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
             let pending = self.links.get_mut(index).and_then(|link| link.current.take());
@@ -36,6 +37,10 @@ impl Broker {
         }
         if link.is_done() {
             self.list_close(index);
+        }
+        if pinged && written > 0 {
+            // The next sign of life is due earlier than what was waited for since this one was.
+            self.arm_link(index);
         }
         written
     }
@@ -128,6 +133,13 @@ impl Broker {
                 state.queue.drop_first_unnumbered();
                 state.queue_bytes -= length as u64;
                 self.unname(delivery, false);
+                continue;
+            }
+            if length > state.max_payload as usize {
+                // It was queued for an earlier life of the client, which took larger ones.
+                state.queue.drop_first_unnumbered();
+                state.queue_bytes -= length as u64;
+                self.refuse_queued(delivery);
                 continue;
             }
             if !state.sending.allows(length) {

@@ -68,10 +68,13 @@ impl Outbox {
             index = self.entries.get(m, index, NEXT);
         }
         while index != NONE && id(self, m, index) - first < u64::from(count) {
-            if !self.flag(m, index, IS_SET) && !self.flag(m, index, ENDED) {
-                each(self, m, index);
+            // A change of attributes has the id of the message before it, which must still be found.
+            if !self.flag(m, index, IS_SET) {
+                self.finger = index;
+                if !self.flag(m, index, ENDED) {
+                    each(self, m, index);
+                }
             }
-            self.finger = index;
             index = self.entries.get(m, index, NEXT);
         }
     }

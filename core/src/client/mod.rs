@@ -204,7 +204,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         if !self.manual {
             self.state.inbox.take_lent(self.memory.as_ref());
         }
-        self.state.close(how);
+        self.state.close(self.memory.as_ref(), how);
     }
 
     // Polls: what comes out.

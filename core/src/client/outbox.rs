@@ -208,11 +208,23 @@ impl Outbox {
     }
 
     /// The next entry to be written in this session, if any.
-    pub(super) fn next_outbound(&mut self, m: &[u8]) -> Option<Outbound> {
-        while self.cursor != NONE && self.is_over(m, self.cursor) {
-            self.cursor = self.entries.get(m, self.cursor, NEXT);
+    pub(super) fn next_outbound(&self, m: &[u8]) -> Option<Outbound> {
+        let index = self.first_unwritten(m);
+        (index != NONE).then(|| self.outbound(m, index))
+    }
+
+    /// True where something waits to be written in this session.
+    pub(super) fn has_unwritten(&self, m: &[u8]) -> bool {
+        self.first_unwritten(m) != NONE
+    }
+
+    /// The first entry from the cursor on for which there is something to write.
+    fn first_unwritten(&self, m: &[u8]) -> u32 {
+        let mut index = self.cursor;
+        while index != NONE && self.is_over(m, index) {
+            index = self.entries.get(m, index, NEXT);
         }
-        (self.cursor != NONE).then(|| self.outbound(m, self.cursor))
+        index
     }
 
     /// True where an entry has ended before it was written in this session: there is nothing to write.
@@ -250,27 +262,20 @@ impl Outbox {
         }
     }
 
-    /// The number that the entry at the cursor was given, 0 for none yet.
-    pub(super) fn cursor_number(&self, m: &[u8]) -> u64 {
-        if self.cursor == NONE { 0 } else { self.entries.get(m, self.cursor, NUMBER) }
+    /// True where nothing of an entry is to be written again when the broker has received up to that number.
+    fn is_received(&self, m: &[u8], index: u32, received: u64) -> bool {
+        (1..=received).contains(&self.entries.get(m, index, NUMBER)) || self.is_over(m, index)
     }
 
-    /// The entry at the cursor begins to be written, under that number.
-    pub(super) fn begin(&mut self, m: &mut [u8], number: u64) {
-        self.entries.set(m, self.cursor, NUMBER, number);
-        self.add_flags(m, self.cursor, WRITTEN);
+    /// An entry begins to be written, under that number.
+    pub(super) fn begin(&mut self, m: &mut [u8], index: u32, number: u64) {
+        self.entries.set(m, index, NUMBER, number);
+        self.add_flags(m, index, WRITTEN);
     }
 
-    /// The entry at the cursor was written.
-    pub(super) fn advance(&mut self, m: &[u8]) {
-        if self.cursor != NONE {
-            self.cursor = self.entries.get(m, self.cursor, NEXT);
-        }
-    }
-
-    /// True where something waits to be written in this session.
-    pub(super) fn has_unwritten(&self) -> bool {
-        self.cursor != NONE
+    /// An entry was written; what comes behind it is next.
+    pub(super) fn advance(&mut self, m: &[u8], index: u32) {
+        self.cursor = self.entries.get(m, index, NEXT);
     }
 
     /// The session goes on, on a new link: what has a number above `received` is written again. `released` is told
@@ -284,8 +289,8 @@ impl Outbox {
     ) {
         self.acknowledge(m, acknowledged, released);
         self.cursor = self.head;
-        while self.cursor != NONE && (1..=received).contains(&self.cursor_number(m)) {
-            self.advance(m);
+        while self.cursor != NONE && self.is_received(m, self.cursor, received) {
+            self.cursor = self.entries.get(m, self.cursor, NEXT);
         }
     }
 

@@ -48,8 +48,9 @@ impl State {
     }
 
     fn acknowledged(&mut self, m: &mut [u8], more: u64) -> Result<(), Code> {
+        let half_written = self.current.is_some_and(|current| current.is_item());
         let sending = &mut self.session.as_mut().ok_or(Code::UnexpectedFrame)?.sending;
-        let up_to = sending.acknowledge(more)?;
+        let up_to = sending.acknowledge(more, half_written)?;
         self.outbox.acknowledge(m, up_to, |bytes| sending.release(bytes));
         self.inbox.acknowledge_declines(m, up_to);
         Ok(())

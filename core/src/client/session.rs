@@ -209,6 +209,7 @@ impl State {
         if self.is_closed() {
             return;
         }
+        self.forget_what_is_over(now);
         self.link += 1;
         self.seen.start_link(m);
         self.slots.start_link();
@@ -282,21 +283,23 @@ impl State {
         self.lifecycle.close(reason);
     }
 
-    pub(super) fn close(&mut self, how: Close) {
+    pub(super) fn close(&mut self, m: &[u8], how: Close) {
         if self.is_closed() || self.closing.is_some() {
             return;
         }
         self.closing = Some(how);
         // Where the broker never heard of this client and nothing is to be said, there is nobody to ask.
         let unknown = !self.had_session && matches!(self.phase, Phase::Down { .. });
-        if unknown && !self.outbox.has_unwritten() {
+        if unknown && !self.outbox.has_unwritten(m) {
             self.end(CloseReason::Requested);
         }
     }
 
-    /// The goodbye that is to be written now, if any: when everything else was.
-    pub(super) fn goodbye(&self) -> Option<Close> {
-        self.closing.filter(|_| !self.goodbye_written && !self.outbox.has_unwritten())
+    /// The goodbye that is to be written now, if any: when everything else was, or the broker takes nothing.
+    pub(super) fn goodbye(&self, m: &[u8]) -> Option<Close> {
+        let how = self.closing.filter(|_| !self.goodbye_written)?;
+        let is_shut = self.session.as_ref().is_some_and(|session| session.sending.is_shut());
+        (is_shut || !self.outbox.has_unwritten(m)).then_some(how)
     }
 
     /// The broker has confirmed the goodbye.
@@ -408,14 +411,18 @@ impl State {
             Phase::Up(keep_alive) => self.ping_due |= keep_alive.is_ping_due(now),
             _ => {}
         }
+        self.forget_what_is_over(now);
+        if self.outbox.earliest_deadline().is_some_and(|at| now >= at) {
+            self.outbox.expire(m, now, self.session.is_none());
+        }
+    }
+
+    fn forget_what_is_over(&mut self, now: Instant) {
         if self.forget_at().is_some_and(|at| now >= at) {
             if let Some(session) = self.session.take() {
                 self.epochs.forget(session.epoch);
             }
             self.outbox.recheck_deadlines(now);
-        }
-        if self.outbox.earliest_deadline().is_some_and(|at| now >= at) {
-            self.outbox.expire(m, now, self.session.is_none());
         }
     }
 

@@ -33,6 +33,13 @@ pub(super) struct Current {
     offset: usize,
 }
 
+impl Current {
+    /// True where the frame has a number.
+    pub(super) fn is_item(&self) -> bool {
+        matches!(self.frame, Frame::Decline(_) | Frame::Message { .. } | Frame::Set(_))
+    }
+}
+
 impl State {
     pub(super) fn transmit(&mut self, m: &mut [u8], now: Instant, out: &mut [u8]) -> usize {
         let now = self.advance(now);
@@ -90,7 +97,7 @@ impl State {
         if let Some(frame) = self.begin_item(m, now) {
             return Some(frame);
         }
-        if let Some(how) = self.goodbye() {
+        if let Some(how) = self.goodbye(m) {
             self.goodbye_written = true;
             return Some(Frame::Goodbye(how));
         }
@@ -114,7 +121,7 @@ impl State {
                 return Some(Frame::Decline(declined));
             }
             let entry = self.outbox.next_outbound(m)?;
-            self.outbox.advance(m);
+            self.outbox.advance(m, entry.index);
             return Some(self.describe(m, now, entry));
         }
         if let Some((declined, _)) = decline {
@@ -137,8 +144,8 @@ impl State {
                 return None;
             }
             let number = session.sending.assign((!entry.is_set).then_some(entry.payload));
-            self.outbox.begin(m, number);
-            self.outbox.advance(m);
+            self.outbox.begin(m, entry.index, number);
+            self.outbox.advance(m, entry.index);
             return Some(self.describe(m, now, entry));
         }
     }
@@ -221,7 +228,7 @@ impl State {
                     || self.due_acknowledgement(m).is_some()
                     || self.due_window(m).is_some()
                     || self.inbox.has_decline()
-                    || self.goodbye().is_some()
+                    || self.goodbye(m).is_some()
                     || self.may_write_outbox(m)
             }
             _ => false,
@@ -233,9 +240,11 @@ impl State {
         if sending.repeats() {
             return true;
         }
-        let mut outbox = self.outbox.clone();
-        outbox.next_outbound(m).is_some_and(|entry| {
-            if entry.is_set { !sending.is_shut() } else { sending.allows(entry.payload) }
+        let max = self.session.as_ref().map_or(0, |session| session.max_payload as usize);
+        self.outbox.next_outbound(m).is_some_and(|entry| match entry.is_set {
+            true => !sending.is_shut(),
+            // One that is too large for the broker makes way for the next.
+            false => entry.payload > max || sending.allows(entry.payload),
         })
     }
 }

@@ -76,9 +76,11 @@ impl Sending {
         self.sent += 1;
     }
 
-    /// The peer has acknowledged `more` items; returns the last of them.
-    pub(crate) fn acknowledge(&mut self, more: u64) -> Result<u64, Code> {
-        let up_to = self.acknowledged.checked_add(more).filter(|&up_to| up_to <= self.sent);
+    /// The peer has acknowledged `more` items; returns the last of them. Where the last item that was sent is only
+    /// `half_written`, the peer cannot have it.
+    pub(crate) fn acknowledge(&mut self, more: u64, half_written: bool) -> Result<u64, Code> {
+        let whole = self.sent - u64::from(half_written);
+        let up_to = self.acknowledged.checked_add(more).filter(|&up_to| up_to <= whole);
         self.acknowledged = up_to.ok_or(Code::BadAcknowledgement)?;
         Ok(self.acknowledged)
     }
@@ -201,10 +203,11 @@ mod tests {
         sending.assign(None);
         sending.assign(Some(40));
         assert!(!sending.allows(0), "two messages are under way");
-        assert_eq!(sending.acknowledge(1), Ok(1));
+        assert_eq!(sending.acknowledge(1, false), Ok(1));
         sending.release(60);
+        assert_eq!(sending.acknowledge(2, true), Err(Code::BadAcknowledgement), "the third is not whole");
         assert!(sending.allows(60));
-        assert_eq!(sending.acknowledge(3), Err(Code::BadAcknowledgement));
+        assert_eq!(sending.acknowledge(3, false), Err(Code::BadAcknowledgement));
         sending.set_window(Window { messages: 0, bytes: 0 });
         assert!(sending.is_shut() && !sending.allows(0));
     }
