@@ -63,7 +63,9 @@ pub struct ClientConfig {
     pub reconnect_max: Duration,
     /// How long the broker may take to answer a hello. Default 10 s.
     pub handshake_timeout: Duration,
-    /// True where the application acknowledges messages itself. Default false: the next `poll_event` does.
+    /// True where the application acknowledges messages itself. Default false: the next `poll_event` does. Receipts
+    /// are acknowledged in order with messages: whoever holds back an acknowledgement while thousands of receipts come
+    /// has to wait with sending, until it is given.
     pub manual_acknowledgement: bool,
 }
 
@@ -127,6 +129,9 @@ impl ClientConfig {
 /// Limits of a broker. Every table and queue has one; what reaches it is refused and told so.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
+    /// The key of the hash tables: any number that strangers do not know, so that they cannot choose what collides.
+    /// Default 0; draw it at random where strangers may connect.
+    pub hash_seed: u64,
     /// How many links may be open at a time. Default 16,384.
     pub max_links: u32,
     /// How many sessions may exist, connected or away. Default 100,000.
@@ -170,6 +175,7 @@ pub struct BrokerConfig {
 impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
+            hash_seed: 0,
             max_links: 16_384,
             max_sessions: 100_000,
             max_attributes: MAX_ATTRIBUTES as u8,

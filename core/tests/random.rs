@@ -23,7 +23,7 @@ use e_pigeon_core::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many seeds `cargo test` runs.
-const DEFAULT_SEEDS: u64 = 800;
+const DEFAULT_SEEDS: u64 = 1_500;
 const ROOMS: [&str; 3] = ["a", "b", "c"];
 /// The time to live of a message that is not meant to expire, in milliseconds.
 const LONG: u64 = 900_000;
@@ -197,6 +197,8 @@ struct Sent {
     deadline: Instant,
     until: Until,
     generation: u64,
+    /// Who was welcomed by this life of the broker before it was sent.
+    here: BTreeSet<usize>,
     accepted: Vec<u32>,
     last: Option<Receipt>,
     /// To whom it was handed, and in which boot.
@@ -308,7 +310,7 @@ fn draw_broker(random: &mut Random, plan: &Plan, max_payload: u32) -> BrokerConf
         config.queue_bytes = u64::from(max_payload) * random.pick(&[1, 4, 100]);
         config.max_messages = random.pick(&[1, 5, 50, 1_000_000]);
         config.max_held = random.pick(&[0, 1, 10, 100_000]);
-        config.max_message_bytes = u64::from(max_payload) * random.pick(&[1, 10, 1_000]);
+        config.max_message_bytes = u64::from(max_payload).max(1_024) * random.pick(&[1, 10, 1_000]);
     }
     if plan.short_sessions {
         config.session_ttl = ms(random.pick(&[1, 100, 1_000, 5_000]));
@@ -522,6 +524,9 @@ impl World {
         let until = if accepted { Until::Accepted } else { Until::Delivered };
         let outgoing = Outgoing { to: &destination, payload: &payload, time_to_live: ms(live), until };
         let (now, generation) = (self.now, self.generation);
+        let peers = self.peers.iter().enumerate();
+        let here =
+            peers.filter(|(_, peer)| peer.established_in == Some(generation)).map(|(n, _)| n).collect();
         let peer = &mut self.peers[from];
         match peer.client.send(now, &outgoing) {
             Ok(id) => {
@@ -538,6 +543,7 @@ impl World {
                     deadline: now + ms(live),
                     until,
                     generation,
+                    here,
                     accepted: vec![],
                     last: None,
                     handed: BTreeSet::new(),
@@ -718,8 +724,7 @@ impl World {
                 let unbroken = sent.generation == self.generation && !sent.only_connected;
                 if static_attributes && unbroken && recipients > 0 && !last {
                     let all = self.matching(n, sent);
-                    let here = |&n: &usize| self.peers[n].established_in == Some(self.generation);
-                    if all.len() == recipients as usize && all.iter().all(here) {
+                    if all.len() == recipients as usize && all.iter().all(|n| sent.here.contains(n)) {
                         promised = all;
                     }
                 }
@@ -1290,7 +1295,7 @@ impl World {
             && stats.held == 0
             && self.peers.iter().all(|peer| {
                 let done = peer.client.unanswered().next().is_none() && !peer.client.has_event();
-                done && peer.lent.is_empty() && peer.client.is_established()
+                done && peer.lent.is_empty() && !peer.refused && peer.client.is_established()
             })
     }
 
@@ -1306,13 +1311,15 @@ impl World {
     }
 
     fn finish(&mut self) -> Outcome {
+        let refused: Vec<usize> = (0..self.peers.len()).filter(|&n| self.peers[n].refused).collect();
+        ensure!(
+            refused.is_empty(),
+            "{refused:?} were refused for lack of room, and never told that there is room"
+        );
         ensure!(self.is_quiet(), "it does not come to an end: {}", self.open());
         for (key, sent) in &self.sent {
             let lives = self.peers[key.0].config.boot == key.1;
             ensure!(!lives || sent.last.is_some(), "{key:?} was never answered");
-            if let Some(Receipt::Final { reason: Some(Reason::Expired), .. }) = sent.last {
-                continue;
-            }
         }
         for (key, sent) in &self.sent {
             for &n in &sent.promised {
@@ -1323,7 +1330,6 @@ impl World {
             }
         }
         for (n, peer) in self.peers.iter().enumerate() {
-            ensure!(!peer.refused, "{n} was refused for lack of room, and never told that there is room");
             ensure!(peer.client.is_established(), "{n} is not connected in the end");
         }
         Ok(())

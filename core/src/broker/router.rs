@@ -313,6 +313,7 @@ impl Broker {
         {
             self.holding.candidates(state.uuid, state.attributes(), &mut candidates);
         }
+        self.budget = self.budget.saturating_sub(candidates.len() as u32);
         for &index in &candidates {
             let (Some(message), Some(state)) = (self.messages.get(index), self.sessions.get(session)) else {
                 continue;
@@ -338,13 +339,11 @@ impl Broker {
         let newest = self.sessions.newest_number();
         if let Some(message) = self.messages.get_mut(index) {
             message.accepted = Word::Accepted { recipients: 1, session: newest, earlier_epoch: None };
-            message.accepted_told = false;
+            // Until accepted, the sender has had its last word.
+            message.accepted_told = message.until_accepted;
         }
         self.deliver(index, session, true);
-        let until_accepted = self.messages.get(index).is_some_and(|message| message.until_accepted);
-        if !until_accepted {
-            self.tell_accepted(index);
-        }
+        self.tell_accepted(index);
         self.check_message(index);
     }
 }

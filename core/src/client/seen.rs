@@ -174,7 +174,7 @@ impl Seen {
         self.senders.set(m, sender, HEARD, self.clock);
         let verdict = match repetition {
             None => Verdict::HandOn,
-            Some(repetition) => self.judge_repetition(m, sender, id, late, repetition),
+            Some(repetition) => self.judge_repetition(m, sender, id, repetition),
         };
         if verdict == Verdict::HandOn {
             self.mark(m, sender, id);
@@ -186,14 +186,7 @@ impl Seen {
     }
 
     /// The rule for a delivery that may be a repetition, case by case in the order of PROTOCOL.md.
-    fn judge_repetition(
-        &self,
-        m: &[u8],
-        sender: u32,
-        id: u64,
-        late: bool,
-        repetition: Repetition,
-    ) -> Verdict {
+    fn judge_repetition(&self, m: &[u8], sender: u32, id: u64, repetition: Repetition) -> Verdict {
         let Repetition { past, direct, here } = repetition;
         let taken = matches!(past, DeliveryPast::Taken { .. });
         let highest = self.senders.get(m, sender, HIGHEST);
@@ -217,8 +210,8 @@ impl Seen {
             };
         }
         if below < self.window {
-            // Not had. What was parked in this life of the broker may come out of order, anything else may not.
-            return if late && past == DeliveryPast::Sent { Verdict::HandOn } else { Verdict::Decline };
+            // Not had, but now it would come out of order.
+            return Verdict::Decline;
         }
         // Of what was for this UUID and came in order, it had all. About a filter it cannot know whether it matched then.
         let DeliveryPast::Taken { answered_first, .. } = past else { return Verdict::Decline };
@@ -325,9 +318,17 @@ mod tests {
         assert_eq!(seen.judge(m, 0, 36, false, to_me(taken(true, false))), Verdict::Decline);
         assert_eq!(seen.judge(m, 0, 36, false, parked), Verdict::HandOn);
         assert_eq!(seen.judge(m, 0, 36, false, parked), Verdict::HadIt, "remembered as late");
-        assert_eq!(seen.judge(m, 0, 98, true, sent), Verdict::HandOn, "parked here, so order is no reason");
-        assert_eq!(seen.judge(m, 0, 98, true, sent), Verdict::HadIt);
-        assert_eq!(seen.judge(m, 0, 35, false, parked), Verdict::Decline, "99 made room in the late list");
+        assert_eq!(
+            seen.judge(m, 0, 98, true, sent),
+            Verdict::Decline,
+            "too late for the order, parked or not"
+        );
+        assert_eq!(
+            seen.judge(m, 0, 35, false, parked),
+            Verdict::HandOn,
+            "takes the place of 99 in the late list"
+        );
+        assert_eq!(seen.judge(m, 0, 34, false, parked), Verdict::Decline, "may have been had and forgotten");
     }
 
     #[test]

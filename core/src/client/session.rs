@@ -216,6 +216,7 @@ impl State {
         self.last_id = 0;
         self.goodbye_written = false;
         self.last_words = None;
+        self.current = None;
         self.phase = Phase::Opening { until: now + self.handshake_timeout };
         self.lifecycle.connect();
     }
@@ -223,6 +224,8 @@ impl State {
     pub(super) fn disconnected(&mut self, now: Instant) {
         let now = self.advance(now);
         let had = core::mem::take(&mut self.transport);
+        self.last_words = None;
+        self.current = None;
         match self.phase {
             Phase::Opening { .. } | Phase::Up(_) => self.link_lost(now, DisconnectReason::TransportLost),
             // An attempt to connect has failed.

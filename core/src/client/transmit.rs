@@ -8,7 +8,7 @@ use crate::codec::Writer;
 use crate::framing::{header_len, write_header};
 use crate::message::Reason;
 use crate::time::Instant;
-use crate::wire::control::{Control, Hello, Window};
+use crate::wire::control::{Abort, Control, Hello, Window};
 use crate::wire::item::{Message, UpItem};
 use crate::wire::kind;
 
@@ -23,6 +23,7 @@ enum Frame {
     Set(Outbound),
     Goodbye(Close),
     Ping,
+    Abort(Abort),
 }
 
 /// The frame that is being written, how long its body is, and how much of the whole is out.
@@ -64,9 +65,6 @@ impl State {
             let is_whole = offset == header_len(current.body) + current.body;
             self.current = (!is_whole).then_some(Current { offset, ..current });
         }
-        if let Some(rest) = out.get_mut(written..) {
-            written += self.write_last_words(rest);
-        }
         if written > 0 {
             self.ping_due = false;
             if let Phase::Up(keep_alive) = &mut self.phase {
@@ -81,7 +79,9 @@ impl State {
         match self.phase {
             Phase::Opening { .. } if self.hello.is_none() => return Some(Frame::Hello(self.begin_hello(m))),
             Phase::Up(_) => {}
-            _ => return None,
+            Phase::Opening { .. } => return None,
+            // Why the link has ended, while the transport is still there.
+            Phase::Down { .. } | Phase::Closed => return self.last_words.take().map(Frame::Abort),
         }
         let due = self.due_acknowledgement(m);
         let window = self.due_window(m);
@@ -197,24 +197,8 @@ impl State {
             }
             Frame::Goodbye(how) => Control::Goodbye(how == Close::End).write(writer),
             Frame::Ping => Control::Ping.write(writer),
+            Frame::Abort(abort) => Control::Abort(abort).write(writer),
         }
-    }
-
-    /// Tells the peer why the link ends, where there is room to say it in one go.
-    fn write_last_words(&mut self, out: &mut [u8]) -> usize {
-        let Some(abort) = self.last_words else { return 0 };
-        let control = Control::Abort(abort);
-        let mut counter = Writer::counting();
-        control.write(&mut counter);
-        let body = counter.total();
-        if header_len(body) + body > out.len() {
-            return 0;
-        }
-        self.last_words = None;
-        let mut writer = Writer::new(out, 0);
-        write_header(&mut writer, body);
-        control.write(&mut writer);
-        writer.written()
     }
 
     pub(super) fn wants_transmit(&self, m: &[u8]) -> bool {
