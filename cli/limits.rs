@@ -10,20 +10,18 @@ use crate::failure::Failure;
 
 /// Declares an option for each field, and how they get into the config.
 macro_rules! limits {
-    ($($(#[$about:meta])* $name:ident: $type:ty, $value:literal, $parse:expr;)*) => {
-        /// One option for each limit of [`BrokerConfig`]; what is not given keeps its default.
+    ($($(#[$about:meta])* $name:ident: $type:ty = $default:literal, $value:literal, $parse:expr;)*) => {
+        /// One option for each limit of [`BrokerConfig`].
         #[derive(Debug, Args)]
         #[command(next_help_heading = "Limits")]
         pub(crate) struct Limits {
-            $($(#[$about])* #[arg(long, value_name = $value, value_parser = $parse)] $name: Option<$type>,)*
+            $($(#[$about])* #[arg(long, value_name = $value, value_parser = $parse, default_value = $default)] $name: $type,)*
         }
 
         impl Limits {
             /// The config that these options make.
-            pub(crate) fn config(&self) -> BrokerConfig {
-                let mut config = BrokerConfig::default();
-                $(if let Some(value) = self.$name { config.$name = value; })*
-                config
+            pub(crate) fn config(&self, hash_seed: u64) -> BrokerConfig {
+                BrokerConfig { hash_seed, $($name: self.$name,)* }
             }
         }
     };
@@ -31,41 +29,41 @@ macro_rules! limits {
 
 limits! {
     /// Links open at a time
-    max_links: u32, "N", number::<u32>;
+    max_links: u32 = "16384", "N", number::<u32>;
     /// Sessions, connected or away
-    max_sessions: u32, "N", number::<u32>;
+    max_sessions: u32 = "100000", "N", number::<u32>;
     /// Attributes of a session
-    max_attributes: u8, "N", number::<u8>;
+    max_attributes: u8 = "16", "N", number::<u8>;
     /// The largest payload
-    max_payload: u32, "SIZE", size::<u32>;
+    max_payload: u32 = "64KiB", "SIZE", size::<u32>;
     /// Messages in flight in the whole broker
-    max_messages: u32, "N", number::<u32>;
+    max_messages: u32 = "1000000", "N", number::<u32>;
     /// Memory for the payloads of the whole broker
-    max_message_bytes: u64, "SIZE", size::<u64>;
+    max_message_bytes: u64 = "1GiB", "SIZE", size::<u64>;
     /// Messages that wait for somebody who matches, or for recipients to come back
-    max_held: u32, "N", number::<u32>;
+    max_held: u32 = "100000", "N", number::<u32>;
     /// Messages in the queue of a session
-    queue_messages: u32, "N", number::<u32>;
+    queue_messages: u32 = "16384", "N", number::<u32>;
     /// Payloads in the queue of a session
-    queue_bytes: u64, "SIZE", size::<u64>;
+    queue_bytes: u64 = "16MiB", "SIZE", size::<u64>;
     /// Messages that a client may send ahead of their acknowledgement
-    window_messages: u32, "N", number::<u32>;
+    window_messages: u32 = "4096", "N", number::<u32>;
     /// Payloads that a client may send ahead of their acknowledgement
-    window_bytes: u32, "SIZE", size::<u32>;
+    window_bytes: u32 = "4MiB", "SIZE", size::<u32>;
     /// Receipts that may wait for a sender before it has to pause
-    receipt_backlog: u32, "N", number::<u32>;
+    receipt_backlog: u32 = "4096", "N", number::<u32>;
     /// The longest time that a message may wait for its recipients
-    max_time_to_live: Duration, "TIME", parse_duration;
+    max_time_to_live: Duration = "7d", "TIME", parse_duration;
     /// How often a link gives a sign of life
-    keep_alive: Duration, "TIME", parse_duration;
+    keep_alive: Duration = "10s", "TIME", parse_duration;
     /// How long a session stays while its client is away
-    session_ttl: Duration, "TIME", parse_duration;
+    session_ttl: Duration = "10m", "TIME", parse_duration;
     /// How long a new broker waits for the clients of the one before
-    settle: Duration, "TIME", parse_duration;
+    settle: Duration = "2s", "TIME", parse_duration;
     /// How long a client may take to say hello
-    handshake_timeout: Duration, "TIME", parse_duration;
+    handshake_timeout: Duration = "5s", "TIME", parse_duration;
     /// How long the news that a message was accepted may wait for its receipt
-    accept_delay: Duration, "TIME", parse_duration;
+    accept_delay: Duration = "10ms", "TIME", parse_duration;
 }
 
 /// Says which option is to blame for a config that makes no sense.
@@ -103,6 +101,14 @@ fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::{Args, Command, FromArgMatches};
+
+    #[test]
+    fn the_defaults_are_those_of_the_config() {
+        let matches = Limits::augment_args(Command::new("x")).get_matches_from(["x"]);
+        let limits = Limits::from_arg_matches(&matches).expect("nothing was given");
+        assert_eq!(format!("{:?}", limits.config(0)), format!("{:?}", BrokerConfig::default()));
+    }
 
     #[test]
     fn sizes_and_numbers() {

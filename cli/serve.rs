@@ -27,8 +27,8 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     let mut signals = Signals::catch(poll.registry(), SIGNALS)?;
     let registry = poll.registry().try_clone().map_err(system)?;
     let epoch = u64::from_ne_bytes(random()?);
-    let mut driver =
-        BrokerDriver::new(arguments.limits.config(), epoch, registry, DRIVER).map_err(limits::explain)?;
+    let config = arguments.limits.config(u64::from_ne_bytes(random()?));
+    let mut driver = BrokerDriver::new(config, epoch, registry, DRIVER).map_err(limits::explain)?;
     for address in &arguments.listen {
         bind(&mut driver, address)?;
     }
