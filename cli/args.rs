@@ -46,8 +46,8 @@ pub(crate) struct Serve {
 /// What every client can be told.
 #[derive(Debug, Args)]
 pub(crate) struct Client {
-    /// The broker: [tcp:]HOST:PORT
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
+    /// The address of the broker.
+    #[arg(help = "The broker: [tcp:]HOST:PORT", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
     pub(crate) connect: Address,
     /// Be the client whose UUID and secret are in this file, which is made where it is missing. Its session stays
     /// when the program ends

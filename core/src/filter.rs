@@ -279,6 +279,7 @@ impl<'a> DestinationRef<'a> {
     }
 
     /// Bytes that [`DestinationRef::read`] accepted before.
+    #[cfg(feature = "alloc")]
     pub(crate) fn trusted(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
