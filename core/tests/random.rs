@@ -96,8 +96,6 @@ struct Plan {
     manual: bool,
     until_accepted: bool,
     only_connected: bool,
-    /// Cases that the rules are known to have no answer for are not left out.
-    strict: bool,
     /// How many times more often there is traffic than a fault.
     calm: u64,
 }
@@ -127,7 +125,6 @@ impl Plan {
             manual: on(20),
             until_accepted: on(40),
             only_connected: on(40),
-            strict: number("E_PIGEON_STRICT").is_some(),
             calm: 1,
         };
         let kills = on(55);
@@ -335,12 +332,6 @@ fn draw_client(random: &mut Random, plan: &Plan, n: usize, max_payload: u32) -> 
     config.inbox_bytes = max_payload * random.pick(&[1, 2, 256]);
     config.senders = if plan.small_senders { random.pick(&[1, 2]) } else { 64 };
     config.seen_window = random.pick(&[64, 128, 256, 1_024, 4_096]);
-    let renews = plan.kills > 0 || plan.short_sessions;
-    if renews && (plan.attributes || plan.only_connected || plan.small_queues) && !plan.strict {
-        // Who was there, was no recipient, and matches when it is sent again, takes what is below its window for had: a
-        // hole in rule 17.
-        config.seen_window = 4_096;
-    }
     config.late_ids = random.pick(&[1, 4, 32]);
     config.destination_slots = random.between(1, 4) as u8;
     config.reconnect_min = ms(random.pick(&[1, 50, 100]));
@@ -496,9 +487,7 @@ impl World {
     }
 
     fn send_one(&mut self, from: usize, to: To) -> Outcome {
-        // What waits is kept from its sender, but not from the next life of its sender.
-        let may_be_without =
-            (self.plan.nobody || matches!(to, To::Everyone)) && (!self.plan.restarts || self.plan.strict);
+        let may_be_without = self.plan.nobody || matches!(to, To::Everyone);
         let without_sender = self.random.percent(30) && may_be_without;
         let only_connected = self.plan.only_connected && self.random.percent(15);
         let mut destination = to.destination();

@@ -54,6 +54,10 @@ impl Broker {
         if DestinationRef::trusted(self.messages.destination(destination)).only_connected() {
             self.give_up(index, Reason::Nobody);
         } else {
+            // Whoever declined it may have had it, and may be the next to match.
+            if let Some(message) = self.messages.get_mut(index) {
+                message.past.get_or_insert(Past::Sent);
+            }
             self.park(index);
         }
     }

@@ -209,13 +209,9 @@ impl Seen {
                 Verdict::Decline
             };
         }
-        if below < self.window {
-            // Not had, but now it would come out of order.
-            return Verdict::Decline;
-        }
-        // Of what was for this UUID and came in order, it had all. About a filter it cannot know whether it matched then.
-        let DeliveryPast::Taken { answered_first, .. } = past else { return Verdict::Decline };
-        if direct && answered_first && here { Verdict::HadIt } else { Verdict::Decline }
+        // In the window it was not had, but now it would come out of order. Below nothing is known: that this client was
+        // there when it was accepted does not prove that it was meant, nor that it got it.
+        Verdict::Decline
     }
 
     #[inline]
@@ -313,9 +309,6 @@ mod tests {
             Verdict::Decline,
             "it may not have matched then"
         );
-        let to_me = |taken: Option<Repetition>| taken.map(|taken| Repetition { direct: true, ..taken });
-        assert_eq!(seen.judge(m, 0, 36, false, to_me(taken(true, true))), Verdict::HadIt);
-        assert_eq!(seen.judge(m, 0, 36, false, to_me(taken(true, false))), Verdict::Decline);
         assert_eq!(seen.judge(m, 0, 36, false, parked), Verdict::HandOn);
         assert_eq!(seen.judge(m, 0, 36, false, parked), Verdict::HadIt, "remembered as late");
         assert_eq!(
