@@ -683,8 +683,11 @@ impl World {
         let fresh = sent.handed.insert((n, peer.config.boot));
         ensure!(fresh || (small_senders && repeated), "{n} got {key:?} twice");
         let highest = peer.highest.entry((key.0, key.1)).or_insert(0);
-        // What was parked may come late, and only that.
-        let may_be_late = late && !direct && sent.accepted.first().is_none_or(|&first| first <= 1);
+        // What was parked may come late, and only that. An application that sleeps does not see that it was: the event
+        // is overtaken by the next *accepted*.
+        let overtaken = repeated && self.plan.sleeps;
+        let was_parked = sent.accepted.first().is_none_or(|&first| first <= 1) || overtaken;
+        let may_be_late = late && !direct && was_parked;
         let forgotten = small_senders && repeated;
         ensure!(
             key.2 > *highest || may_be_late || forgotten,
