@@ -725,3 +725,30 @@ fn empty_messages_between_others_do_not_fill_the_inbox() {
     assert_eq!(world.messages(1).len(), 4_000);
     assert!(world.peers[1].log.notes.iter().all(|note| !note.contains("Disconnected")));
 }
+
+/// A client that goes on sending though its window was shut, and acknowledges nothing.
+#[test]
+fn receipts_do_not_pile_up_for_who_ignores_the_window() {
+    let config = BrokerConfig { receipt_backlog: 8, window_messages: 8, ..BrokerConfig::default() };
+    let mut raw = Raw::new(config);
+    let link = raw.link();
+    raw.put(link, &hello(1, 1, None, AttributesRef::EMPTY));
+    raw.swallow(link);
+    // The same message again and again: each is answered, and none of the answers joins the one before.
+    let to = Destination::from(uuid(9));
+    raw.put(link, &message(Some(&to), 1, None, b"parked"));
+    raw.put(link, &message(None, 2, None, b"parked too"));
+    let mut taken = 0;
+    while taken < 1_000 {
+        let (first, second) = (message(None, 1, Some(Past::Sent), b""), message(None, 1, None, b""));
+        let again = if taken % 2 == 0 { first } else { second };
+        if raw.broker.handle_input(raw.now, link, &again).is_err() || raw.broker.stats().connected == 0 {
+            break;
+        }
+        raw.swallow(link);
+        raw.now = raw.now + Duration::from_millis(20);
+        raw.broker.handle_timeout(raw.now);
+        taken += 1;
+    }
+    assert!(taken <= 40, "{taken} messages were taken from it");
+}

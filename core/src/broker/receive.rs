@@ -112,9 +112,11 @@ impl Broker {
         let at = self.links.get_mut(link).ok_or(Code::UnexpectedFrame)?;
         let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
         let fits = state.unacknowledged < max_messages && state.unacknowledged_bytes + length <= max_bytes;
-        if at.shut || !fits {
+        // What was under way when the window was shut is one window at the most.
+        if at.shut || !fits || at.since_narrow >= max_messages {
             return Err(Code::WindowExceeded);
         }
+        at.since_narrow += u32::from(at.narrow);
         // The largest number cannot be the first of a run.
         let id = at.last_id.checked_add(message.id_step).filter(|&id| id < u64::MAX).ok_or(Code::BadId)?;
         at.last_id = id;
@@ -177,7 +179,7 @@ impl Broker {
         if narrow == link.narrow {
             return;
         }
-        link.narrow = narrow;
+        (link.narrow, link.since_narrow) = (narrow, 0);
         if !link.shut {
             link.window = Some(if narrow { nothing } else { all });
             self.list_session(session);
