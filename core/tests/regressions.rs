@@ -11,29 +11,11 @@ use e_pigeon_core::{
     AttributesRef, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, LinkId, MessageId,
     Outgoing, Past, Ready, Reason, Receipt, Taken, Until, Value,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use support::counting::{Counting, live};
 use support::{MAX, World, client_config, group, make, uuid};
 
-// Counts what this thread has allocated and not freed.
-struct Counting;
-thread_local! { static LIVE: Cell<isize> = const { Cell::new(0) }; }
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = LIVE.try_with(|live| live.set(live.get() + layout.size() as isize));
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        let _ = LIVE.try_with(|live| live.set(live.get() - layout.size() as isize));
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-fn live() -> isize {
-    LIVE.with(Cell::get)
-}
 
 fn frame(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
     let mut counter = Writer::counting();

@@ -5,39 +5,8 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::{Broker, BrokerConfig, Client, Destination, Event, Instant, LinkId, Outgoing, Value};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use support::counting::{Counting, allocations};
 use support::{client_config, group, make, uuid};
-
-/// Counts what this thread allocates.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // Where the thread is about to end there is nothing to count.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: all calls go on to the system's allocator as they are.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -115,14 +84,14 @@ fn nothing_is_allocated(recipients: usize, to: &Destination) {
     for _ in 0..200 {
         line.run(to, 64);
     }
-    let before = ALLOCATIONS.with(Cell::get);
+    let before = allocations();
     for _ in 0..500 {
         line.run(to, 64);
     }
-    let allocations = ALLOCATIONS.with(Cell::get) - before;
+    let allocated = allocations() - before;
     assert_eq!(line.answered, 700 * 64, "all were answered");
     assert_eq!(line.delivered, 700 * 64 * recipients as u64, "all came");
-    assert_eq!(allocations, 0, "allocations for {} messages", 500 * 64);
+    assert_eq!(allocated, 0, "allocations for {} messages", 500 * 64);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) struct Holding {
 }
 
 /// How many offers are remembered for each message that may be held.
-const OFFERS_PER_MESSAGE: usize = 8;
+pub(super) const OFFERS_PER_MESSAGE: usize = 8;
 
 /// What comes of offering a held message to somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,7 +59,7 @@ impl Current {
 
 /// A sender that the client knows by alias.
 #[derive(Clone, Copy, Debug)]
-struct Alias {
+pub(super) struct Alias {
     serial: u64,
     last_id: u64,
     used: u64,

@@ -1,5 +1,6 @@
 //! The broker: a state machine that an embedder feeds with bytes and time, and asks for bytes and links to serve.
 
+mod bounds;
 mod expiry;
 mod hello;
 mod holding;
@@ -38,8 +39,12 @@ use uuid::Uuid;
 
 /// After so many deliveries one call of `handle_input` stops and lets others have their turn.
 const DELIVERIES_PER_CALL: u32 = 16_384;
-/// The most events that wait to be polled; of more, only their number is kept.
+/// The most events that wait to be polled, where there are enough sessions; of more, only their number is kept.
 const MAX_EVENTS: usize = 1_024;
+
+fn max_events(config: &BrokerConfig) -> usize {
+    MAX_EVENTS.min(2 * config.max_sessions as usize)
+}
 
 /// A broker, without I/O: whoever embeds it moves bytes and tells the time.
 ///
@@ -336,7 +341,7 @@ impl Broker {
     }
 
     fn tell(&mut self, event: BrokerEvent) {
-        if self.events.len() < MAX_EVENTS {
+        if self.events.len() < max_events(&self.config) {
             self.events.push_back(event);
         } else {
             self.events_dropped += 1;

@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Buffers of free classes above this many bytes in all go back to the allocator.
-const MAX_SPARE: usize = 4 << 20;
+/// Free buffers above this many bytes in all, or above a quarter of what may be in use, go back to the allocator.
+const MAX_SPARE: u64 = 4 << 20;
 const MIN_CLASS: usize = 32;
 /// From 32 bytes to 16 MiB, doubling.
 const CLASSES: usize = 20;
@@ -36,14 +36,26 @@ impl Payload {
 pub(super) struct Pool {
     spare: [Vec<Box<[u8]>>; CLASSES],
     spare_bytes: usize,
+    max_spare: usize,
     used_bytes: u64,
     max_bytes: u64,
+}
+
+/// How many bytes of free buffers a pool keeps that lends out at most so many.
+pub(super) fn max_spare(max_bytes: u64) -> usize {
+    (max_bytes / 4).min(MAX_SPARE) as usize
 }
 
 impl Pool {
     /// A pool that lends out at most so many bytes.
     pub(super) fn new(max_bytes: u64) -> Self {
-        Self { spare: Default::default(), spare_bytes: 0, used_bytes: 0, max_bytes }
+        Self {
+            spare: Default::default(),
+            spare_bytes: 0,
+            max_spare: max_spare(max_bytes),
+            used_bytes: 0,
+            max_bytes,
+        }
     }
 
     /// Bytes that are lent out, as large as their buffers are.
@@ -86,7 +98,7 @@ impl Pool {
             return;
         }
         self.used_bytes -= size as u64;
-        if self.spare_bytes + size <= MAX_SPARE
+        if self.spare_bytes + size <= self.max_spare
             && let Some(spare) = self.spare.get_mut(class_of(size))
         {
             self.spare_bytes += size;
@@ -107,6 +119,8 @@ mod tests {
     #[test]
     fn buffers_are_used_again_and_the_limit_holds() {
         let mut pool = Pool::new(128);
+        // A quarter of that would keep none of these.
+        pool.max_spare = 128;
         let mut a = pool.store(&[7; 33]).unwrap();
         assert_eq!((a.bytes(), a.len(), pool.used_bytes()), (&[7; 33][..], 33, 64));
         let place = a.bytes().as_ptr();

@@ -31,7 +31,7 @@ enum Kind {
 
 /// Items of one kind with numbers one after the other.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+pub(super) struct Run {
     kind: Kind,
     count: u32,
 }
@@ -76,7 +76,7 @@ impl Notice {
 }
 
 /// How many refusals wait for a client at the most.
-const MAX_NOTICES: usize = 16;
+pub(super) const MAX_NOTICES: usize = 16;
 
 /// The queue of a session.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ pub(super) enum Word {
 
 /// The same word about messages with ids one after the other.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+pub(super) struct Run {
     first: u64,
     count: u32,
     word: Word,

@@ -1,6 +1,8 @@
 //! A broker and clients in memory, under virtual time: bytes go from one to the other when the test says so.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod counting;
+
 use core::time::Duration;
 use e_pigeon_core::{
     Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Instant, LinkId,
