@@ -7,6 +7,7 @@ use crate::message::Reason;
 use crate::time::Instant;
 use crate::wire::control::Abort;
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 /// Whose time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,10 +90,9 @@ impl Broker {
         self.settles_at = None;
         let window = self.open_window(false);
         for index in self.links.indices() {
-            if let Some(link) = self.links.get_mut(index)
-                && core::mem::take(&mut link.shut)
-                && !link.narrow
-            {
+            let Some(link) = self.links.get_mut(index) else { continue };
+            let session = link.session().and_then(|session| self.sessions.get(session));
+            if core::mem::take(&mut link.shut) && session.is_some_and(|session| !session.narrow) {
                 link.window = Some(window);
                 self.list(index);
             }
@@ -121,6 +121,10 @@ impl Broker {
                 self.abort(index, Abort { code: Code::Silent, detail: 0 });
             }
             Phase::Up { keep_alive, .. } => {
+                if link.partial.is_empty() {
+                    // A link that is idle holds no buffer; a busy one gets it back with the next frame that is cut.
+                    link.partial = Vec::new();
+                }
                 if keep_alive.is_ping_due(now) {
                     link.ping_due = true;
                     self.list(index);

@@ -166,8 +166,8 @@ impl Broker {
 
     fn welcome(&mut self, link: u32, session: u32, resumed: Option<Resumed>) {
         self.adjust_window(session);
-        let Some(number) = self.sessions.get(session).map(|session| session.number) else { return };
-        let is_shut = self.links.get(link).is_some_and(|link| link.shut || link.narrow);
+        let Some((number, narrow)) = self.sessions.get(session).map(|s| (s.number, s.narrow)) else { return };
+        let is_shut = narrow || self.links.get(link).is_some_and(|link| link.shut);
         let window = self.open_window(is_shut);
         let Some(state) = self.links.get_mut(link) else { return };
         state.window = None;

@@ -96,9 +96,6 @@ pub(super) struct Link {
     pub(super) ping_due: bool,
     /// The client's items wait until the broker has settled.
     pub(super) shut: bool,
-    /// The client's window is shut because too many receipts wait for it; so many messages have come since.
-    pub(super) narrow: bool,
-    pub(super) since_narrow: u32,
     /// Stands in the list of ready links.
     pub(super) listed: bool,
     pub(super) close_listed: bool,
@@ -162,8 +159,6 @@ impl Links {
             abort: None,
             ping_due: false,
             shut: false,
-            narrow: false,
-            since_narrow: 0,
             listed: false,
             close_listed: false,
             timer: None,

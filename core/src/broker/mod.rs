@@ -67,8 +67,10 @@ pub struct Broker {
     ready: VecDeque<Ready>,
     events: VecDeque<BrokerEvent>,
     events_dropped: u64,
-    /// Deliveries that this call may still make.
+    /// Deliveries that this call may still make, sessions that it may still look at.
     budget: u32,
+    /// When all queues were last searched for messages that have ended.
+    compacted_at: Option<Instant>,
     /// Lists that are built and used up within one call, kept for their memory.
     recipients: Vec<u32>,
     dropped: Vec<queue::Delivery>,
@@ -167,6 +169,7 @@ impl Broker {
             events: VecDeque::new(),
             events_dropped: 0,
             budget: 0,
+            compacted_at: None,
             recipients: Vec::new(),
             dropped: Vec::new(),
             config,
@@ -234,8 +237,7 @@ impl Broker {
             }
         }
         if let Some(state) = self.links.get_mut(index) {
-            // A large buffer is not kept for the next large frame.
-            state.partial = if kept.is_empty() && kept.capacity() > 64 * 1024 { Vec::new() } else { kept };
+            state.partial = kept;
         }
         self.list_if_acknowledgement_due(index);
         Ok(bytes.len() - input.len())
@@ -245,7 +247,12 @@ impl Broker {
     pub fn handle_disconnected(&mut self, now: Instant, link: LinkId) {
         self.advance(now);
         if let Some(index) = self.links.find(link) {
+            let leaving =
+                self.links.get(index).and_then(|link| link.session().filter(|_| link.goodbye == Some(true)));
             self.detach(index);
+            if let Some(session) = leaving {
+                self.end_session(session);
+            }
             self.drop_link(index);
         }
     }

@@ -112,11 +112,10 @@ impl Broker {
         let at = self.links.get_mut(link).ok_or(Code::UnexpectedFrame)?;
         let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
         let fits = state.unacknowledged < max_messages && state.unacknowledged_bytes + length <= max_bytes;
-        // What was under way when the window was shut is one window at the most.
-        if at.shut || !fits || at.since_narrow >= max_messages {
+        // What was under way when the window was shut is one window at the most, over how many links it may come.
+        if at.shut || !fits || state.since_narrow >= max_messages {
             return Err(Code::WindowExceeded);
         }
-        at.since_narrow += u32::from(at.narrow);
         // The largest number cannot be the first of a run.
         let id = at.last_id.checked_add(message.id_step).filter(|&id| id < u64::MAX).ok_or(Code::BadId)?;
         at.last_id = id;
@@ -129,6 +128,7 @@ impl Broker {
         if let Some(state) = self.sessions.get_mut(session) {
             state.unacknowledged += 1;
             state.unacknowledged_bytes += length;
+            state.since_narrow += u32::from(state.narrow);
         }
         Ok(())
     }
@@ -171,16 +171,17 @@ impl Broker {
     /// under way then is taken all the same.
     pub(super) fn adjust_window(&mut self, session: u32) {
         let max = self.config.receipt_backlog as usize;
-        let Some(state) = self.sessions.get(session) else { return };
-        let (backlog, link) = (state.queue.receipt_backlog(), state.link);
         let (all, nothing) = (self.open_window(false), self.open_window(true));
-        let Some(link) = link.and_then(|link| self.links.get_mut(link)) else { return };
-        let narrow = if link.narrow { backlog > max / 2 } else { backlog > max };
-        if narrow == link.narrow {
+        let Some(state) = self.sessions.get_mut(session) else { return };
+        let backlog = state.queue.receipt_backlog();
+        let narrow = if state.narrow { backlog > max / 2 } else { backlog > max };
+        if narrow == state.narrow {
             return;
         }
-        (link.narrow, link.since_narrow) = (narrow, 0);
-        if !link.shut {
+        (state.narrow, state.since_narrow) = (narrow, 0);
+        if let Some(link) = state.link.and_then(|link| self.links.get_mut(link))
+            && !link.shut
+        {
             link.window = Some(if narrow { nothing } else { all });
             self.list_session(session);
         }

@@ -14,7 +14,7 @@ use crate::wire::item::Message;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// A queue that is full is searched for ended messages no more often than that.
+/// A full queue, or all of them, are searched for ended messages no more often than that.
 const COMPACT_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Broker {
@@ -83,8 +83,10 @@ impl Broker {
     /// Makes sure that one more message has a place.
     fn make_room(&mut self) -> Result<(), Reason> {
         let max = self.config.max_messages as usize;
-        if self.messages.len() >= max && self.messages.open() <= max / 2 {
+        let is_due = self.compacted_at.is_none_or(|at| self.now >= at + COMPACT_INTERVAL);
+        if self.messages.len() >= max && self.messages.open() <= max / 2 && is_due {
             // Most places belong to messages that have ended and that only queues of absent clients still name.
+            self.compacted_at = Some(self.now);
             self.compact_all();
         }
         if self.messages.len() >= max { Err(Reason::BrokerFull) } else { Ok(()) }
@@ -99,13 +101,15 @@ impl Broker {
             session.queue.receipts().push(id, word);
         }
         self.list_session(session);
+        self.adjust_window(session);
     }
 
     /// A message is for those who match now; where there are none, for the first who does.
     fn route(&mut self, index: u32, from: u32) {
         let mut recipients = core::mem::take(&mut self.recipients);
         recipients.clear();
-        let only_connected = self.resolve(index, from, &mut recipients);
+        let (only_connected, looked_at) = self.resolve(index, from, &mut recipients);
+        self.budget = self.budget.saturating_sub(looked_at);
         let session = self.sessions.newest_number();
         if let Some(message) = self.messages.get_mut(index) {
             // At most 2^30 sessions.
@@ -137,18 +141,22 @@ impl Broker {
         }
         let mut recipients = core::mem::take(&mut self.recipients);
         recipients.clear();
-        self.resolve(index, from, &mut recipients);
+        let (_, looked_at) = self.resolve(index, from, &mut recipients);
+        self.budget = self.budget.saturating_sub(looked_at);
         for &recipient in &recipients {
             self.offer(index, recipient);
         }
         self.recipients = recipients;
     }
 
-    /// Finds the sessions that a message is for; true where it is only for those connected.
-    fn resolve(&self, index: u32, from: u32, into: &mut Vec<u32>) -> bool {
-        let Some(message) = self.messages.get(index) else { return false };
+    /// Finds the sessions that a message is for. Returns whether it is only for those connected, and how many sessions
+    /// were looked at, which is work also where none of them is meant.
+    fn resolve(&self, index: u32, from: u32, into: &mut Vec<u32>) -> (bool, u32) {
+        let Some(message) = self.messages.get(index) else { return (false, 0) };
         let destination = DestinationRef::trusted(self.messages.destination(message.destination));
         let lists = self.sessions.index();
+        // Whoever has the rarest of several pairs may lack another.
+        let mut several = false;
         match destination.target() {
             Target::Uuid(uuid) => {
                 let found = self.sessions.find(uuid);
@@ -156,14 +164,8 @@ impl Broker {
             }
             Target::Everyone => into.extend_from_slice(lists.everyone()),
             Target::AllOf(pairs) => {
-                let several = pairs.clone().nth(1).is_some();
+                several = pairs.clone().nth(1).is_some();
                 into.extend_from_slice(lists.rarest(pairs));
-                if several {
-                    into.retain(|&found| {
-                        let session = self.sessions.get(found);
-                        session.is_some_and(|s| destination.matches(s.uuid, s.attributes()))
-                    });
-                }
             }
             Target::AnyOf(pairs) => {
                 for pair in pairs {
@@ -173,13 +175,21 @@ impl Broker {
                 into.dedup();
             }
         }
+        // At most 2^30 sessions.
+        let looked_at = into.len() as u32;
+        if several {
+            into.retain(|&found| {
+                let session = self.sessions.get(found);
+                session.is_some_and(|s| destination.matches(s.uuid, s.attributes()))
+            });
+        }
         if destination.without_sender() {
             into.retain(|&found| found != from);
         }
         if destination.only_connected() {
             into.retain(|&found| self.sessions.get(found).is_some_and(|session| session.link.is_some()));
         }
-        destination.only_connected()
+        (destination.only_connected(), looked_at)
     }
 
     /// Puts a message into the queue of a recipient; where it does not fit, the receipt will say so.

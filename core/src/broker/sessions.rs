@@ -32,6 +32,9 @@ pub(super) struct Session {
     pub(super) aliases: u16,
     /// Its client was welcomed while the broker settles, and knew another one before.
     pub(super) shut: bool,
+    /// The client's window is shut because too many receipts wait for it; so many messages have come since.
+    pub(super) narrow: bool,
+    pub(super) since_narrow: u32,
     /// The link that it is connected by.
     pub(super) link: Option<u32>,
     /// When it ends, where it is away.
@@ -165,6 +168,8 @@ impl Sessions {
             max_payload: 0,
             aliases: 0,
             shut: false,
+            narrow: false,
+            since_narrow: 0,
             link: None,
             ends_at: None,
             queue: Queue::default(),

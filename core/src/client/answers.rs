@@ -116,15 +116,14 @@ impl Outbox {
         self.earliest
     }
 
-    /// Ends messages whose deadline is over and that are not under way to the broker. Where the session is gone
-    /// (`all`), none is.
-    pub(super) fn expire(&mut self, m: &mut [u8], now: Instant, all: bool) {
+    /// Ends messages whose deadline is over and that are not under way to the broker.
+    pub(super) fn expire(&mut self, m: &mut [u8], now: Instant) {
         self.earliest = None;
         let mut index = self.head;
         while index != NONE {
             let next = self.entries.get(m, index, NEXT);
             let flags: u16 = self.entries.get(m, index, FLAGS);
-            let ends_here = all || self.entries.get(m, index, NUMBER) == 0;
+            let ends_here = self.entries.get(m, index, NUMBER) == 0;
             if flags & (IS_SET | ENDED) == 0 && ends_here {
                 let deadline = Instant::from_micros(self.entries.get(m, index, DEADLINE));
                 if now >= deadline {

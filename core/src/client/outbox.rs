@@ -207,20 +207,31 @@ impl Outbox {
         self.blocks.copy(m, self.entries.get(m, entry.index, FIRST_BLOCK), entry.destination, to);
     }
 
+    /// The entries to be written in this session, in order.
+    pub(super) fn outbounds(&self, m: &[u8]) -> impl Iterator<Item = Outbound> {
+        let mut index = self.first_unwritten(m, self.cursor);
+        core::iter::from_fn(move || {
+            let this = index;
+            (this != NONE).then(|| {
+                index = self.first_unwritten(m, self.entries.get(m, this, NEXT));
+                self.outbound(m, this)
+            })
+        })
+    }
+
     /// The next entry to be written in this session, if any.
     pub(super) fn next_outbound(&self, m: &[u8]) -> Option<Outbound> {
-        let index = self.first_unwritten(m);
-        (index != NONE).then(|| self.outbound(m, index))
+        self.outbounds(m).next()
     }
 
     /// True where something waits to be written in this session.
     pub(super) fn has_unwritten(&self, m: &[u8]) -> bool {
-        self.first_unwritten(m) != NONE
+        self.first_unwritten(m, self.cursor) != NONE
     }
 
-    /// The first entry from the cursor on for which there is something to write.
-    fn first_unwritten(&self, m: &[u8]) -> u32 {
-        let mut index = self.cursor;
+    /// The first entry from there on for which there is something to write.
+    fn first_unwritten(&self, m: &[u8], from: u32) -> u32 {
+        let mut index = from;
         while index != NONE && self.is_over(m, index) {
             index = self.entries.get(m, index, NEXT);
         }

@@ -209,7 +209,7 @@ impl State {
         if self.is_closed() {
             return;
         }
-        self.forget_what_is_over(now);
+        self.forget_what_is_over(m, now);
         self.link += 1;
         self.seen.start_link(m);
         self.slots.start_link();
@@ -414,17 +414,19 @@ impl State {
             Phase::Up(keep_alive) => self.ping_due |= keep_alive.is_ping_due(now),
             _ => {}
         }
-        self.forget_what_is_over(now);
+        self.forget_what_is_over(m, now);
         if self.outbox.earliest_deadline().is_some_and(|at| now >= at) {
-            self.outbox.expire(m, now, self.session.is_none());
+            self.outbox.expire(m, now);
         }
     }
 
-    fn forget_what_is_over(&mut self, now: Instant) {
+    fn forget_what_is_over(&mut self, m: &mut [u8], now: Instant) {
         if self.forget_at().is_some_and(|at| now >= at) {
             if let Some(session) = self.session.take() {
                 self.epochs.forget(session.epoch);
             }
+            // Nothing is under way any more, and the next hello says all attributes.
+            self.outbox.restart(m, now, self.sets);
             self.outbox.recheck_deadlines(now);
         }
     }

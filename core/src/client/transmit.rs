@@ -111,6 +111,9 @@ impl State {
 
     /// The next item: first what has a number already, in the order of numbers, then declines, then the outbox.
     fn begin_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+        if self.goodbye_written {
+            return None;
+        }
         let session = self.session.as_mut()?;
         let decline = self.inbox.next_decline(m);
         if session.sending.repeats() {
@@ -211,9 +214,8 @@ impl State {
                 self.ping_due
                     || self.due_acknowledgement(m).is_some()
                     || self.due_window(m).is_some()
-                    || self.inbox.has_decline()
                     || self.goodbye(m).is_some()
-                    || self.may_write_outbox(m)
+                    || (!self.goodbye_written && (self.inbox.has_decline() || self.may_write_outbox(m)))
             }
             _ => false,
         }
@@ -225,11 +227,11 @@ impl State {
             return true;
         }
         let max = self.session.as_ref().map_or(0, |session| session.max_payload as usize);
-        self.outbox.next_outbound(m).is_some_and(|entry| match entry.is_set {
-            true => !sending.is_shut(),
-            // One that is too large for the broker makes way for the next.
-            false => entry.payload > max || sending.allows(entry.payload),
-        })
+        // Those that are too large for the broker make way for the next.
+        let next = self.outbox.outbounds(m).find(|entry| entry.is_set || entry.payload <= max);
+        next.is_some_and(
+            |entry| if entry.is_set { !sending.is_shut() } else { sending.allows(entry.payload) },
+        )
     }
 }
 
