@@ -1,37 +1,65 @@
-//! Where a broker is, or is to be: `[tcp:]HOST:PORT`.
+//! Where a broker is, or is to be: `[tcp:]HOST:PORT` or `unix:PATH`.
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 
-/// The schemes that an address may name; all but the first are for later.
-const OTHERS: [&str; 3] = ["unix:", "cobs:", "serial:"];
+use e_pigeon_mio::Endpoint;
+
+use crate::failure::plain;
+
+/// The schemes that are for later.
+const OTHERS: [&str; 2] = ["cobs:", "serial:"];
 
 /// An address, not resolved yet: a name may mean something else tomorrow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    /// A name or an IP address, without brackets.
-    host: String,
-    port: u16,
+pub(crate) enum Address {
+    Tcp {
+        /// A name or an IP address, without brackets.
+        host: String,
+        port: u16,
+    },
+    /// A path stays what it is.
+    Unix(Endpoint),
 }
 
 impl Address {
     /// Reads an address to connect to.
     pub(crate) fn parse_connect(text: &str) -> Result<Self, String> {
-        let address = Self::parse_listen(text)?;
-        if address.port == 0 {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Self::from_path(path.into());
+        }
+        let address = Self::parse_tcp(text)?;
+        if matches!(address, Self::Tcp { port: 0, .. }) {
             return Err("port 0 is nowhere to connect to, for example 127.0.0.1:9999".into());
         }
         Ok(address)
     }
 
-    /// Reads an address to listen on, where port 0 means any.
+    /// Reads a TCP address to listen on, where port 0 means any.
     pub(crate) fn parse_listen(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Err(format!(
+                "not for --listen, give --unix {path}; HOST:PORT is 127.0.0.1:9999, for example"
+            ));
+        }
+        Self::parse_tcp(text)
+    }
+
+    /// Takes the path of a Unix socket.
+    pub(crate) fn from_path(path: PathBuf) -> Result<Self, String> {
+        let explain =
+            |error: io::Error| format!("{}; choose another, for example /run/e-pigeon.sock", plain(&error));
+        Endpoint::unix(path).map(Self::Unix).map_err(explain)
+    }
+
+    fn parse_tcp(text: &str) -> Result<Self, String> {
         if OTHERS.iter().any(|scheme| text.starts_with(scheme)) {
-            return Err("this build carries tcp: addresses only, for example tcp:127.0.0.1:9999".into());
+            return Err("this build carries tcp: and unix: only, for example tcp:127.0.0.1:9999".into());
         }
         let wrong =
-            || "not an address, for example 127.0.0.1:9999, [::1]:9999 or tcp:localhost:9999".to_owned();
+            || "not an address, for example 127.0.0.1:9999, [::1]:9999 or unix:/run/e-pigeon.sock".to_owned();
         let (host, port) = text.strip_prefix("tcp:").unwrap_or(text).rsplit_once(':').ok_or_else(wrong)?;
         let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match in_brackets {
@@ -46,21 +74,26 @@ impl Address {
         {
             return Err(wrong());
         }
-        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| wrong())? })
+        Ok(Self::Tcp { host: host.to_owned(), port: port.parse().map_err(|_| wrong())? })
     }
 
     /// Asks the system what the name means now.
-    pub(crate) fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect())
+    pub(crate) fn resolve(&self) -> io::Result<Vec<Endpoint>> {
+        match self {
+            Self::Tcp { host, port } => {
+                Ok((host.as_str(), *port).to_socket_addrs()?.map(Endpoint::from).collect())
+            }
+            Self::Unix(endpoint) => Ok(vec![endpoint.clone()]),
+        }
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(endpoint) => endpoint.fmt(f),
         }
     }
 }
@@ -76,6 +109,8 @@ mod tests {
             ("tcp:localhost:1", "localhost:1"),
             ("[::1]:9999", "[::1]:9999"),
             ("tcp:[::1]:65535", "[::1]:65535"),
+            ("unix:/run/x", "unix:/run/x"),
+            ("unix:here:9999", "unix:here:9999"),
         ] {
             assert_eq!(Address::parse_connect(text).expect(text).to_string(), told);
         }
@@ -99,13 +134,23 @@ mod tests {
             "tcp:",
             "a b:1",
             "localhost:0",
-            "unix:/run/x",
             "serial:/dev/tty@9600",
             "cobs:x:1",
         ] {
             let error = Address::parse_connect(text).expect_err(text);
             assert!(error.contains("127.0.0.1:9999"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_an_error_that_says_so() {
+        assert!(Address::parse_connect("unix:").expect_err("empty").contains("for example /"));
+        let longest = format!("unix:{}", "x".repeat(103));
+        assert!(Address::parse_connect(&longest).is_ok());
+        let error = Address::parse_connect(&format!("unix:{}", "x".repeat(108))).expect_err("too long");
+        assert!(error.contains("has 108 bytes, a socket has room for 10"), "{error}");
+        let error = Address::parse_listen("unix:/run/x").expect_err("the other option");
+        assert!(error.contains("--unix /run/x") && error.contains("127.0.0.1:9999"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::Styles;
+use clap::builder::{ArgPredicate, PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use e_pigeon_core::Destination;
 
@@ -33,9 +34,12 @@ pub(crate) enum Command {
 /// Run a broker
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 picks one. May be given several times
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999", value_parser = Address::parse_listen)]
+    /// Where to listen on TCP; port 0 picks one. May be given several times. The default does not hold with --unix
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999", default_value_if("unix", ArgPredicate::IsPresent, None), value_parser = Address::parse_listen)]
     pub(crate) listen: Vec<Address>,
+    /// Listen on a Unix socket, whose file is made here and removed at the end. May be given several times
+    #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(Address::from_path))]
+    pub(crate) unix: Vec<Address>,
     /// Print the addresses as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -47,7 +51,7 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 pub(crate) struct Client {
     /// The address of the broker.
-    #[arg(help = "The broker: [tcp:]HOST:PORT", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
+    #[arg(help = "The broker: [tcp:]HOST:PORT or unix:PATH", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
     pub(crate) connect: Address,
     /// Be the client whose UUID and secret are in this file, which is made where it is missing. Its session stays
     /// when the program ends
@@ -164,7 +168,8 @@ mod tests {
             &["e-pigeon", "send"][..],
             &["e-pigeon", "send", "--to", "bob", "x"],
             &["e-pigeon", "send", "--to", "everyone", "--expire", "soon", "x"],
-            &["e-pigeon", "listen", "--connect", "unix:/tmp/x"],
+            &["e-pigeon", "listen", "--connect", "serial:/dev/tty@9600"],
+            &["e-pigeon", "serve", "--listen", "unix:/tmp/x"],
             &["e-pigeon", "listen", "--set", "Name=x"],
             &["e-pigeon", "listen", "--count", "0"],
             &["e-pigeon", "serve", "--keep-alive", "1"],
@@ -176,7 +181,24 @@ mod tests {
         }
         assert!(wrong(&["e-pigeon", "send", "x"]).contains("--to"));
         assert!(wrong(&["e-pigeon", "send", "--to", "bob", "x"]).contains("name=alice"));
-        assert!(wrong(&["e-pigeon", "listen", "--connect", "unix:/x"]).contains("tcp: addresses only"));
+        assert!(wrong(&["e-pigeon", "listen", "--connect", "cobs:x"]).contains("tcp: and unix: only"));
+        assert!(wrong(&["e-pigeon", "serve", "--unix", &"x".repeat(108)]).contains("has 108 bytes"));
+    }
+
+    #[test]
+    fn a_broker_listens_on_tcp_where_nothing_else_is_said() {
+        for (more, listeners) in [
+            (&[][..], &["127.0.0.1:9999"][..]),
+            (&["--listen", "localhost:1"], &["localhost:1"]),
+            (&["--unix", "/run/x", "--unix", "y"], &["unix:/run/x", "unix:y"]),
+            (&["--unix", "y", "--listen", "localhost:1"], &["localhost:1", "unix:y"]),
+        ] {
+            let arguments =
+                Arguments::try_parse_from(["e-pigeon", "serve"].iter().chain(more)).expect("right");
+            let Command::Serve(serve) = arguments.command else { panic!("not serve") };
+            let told: Vec<String> = serve.listen.iter().chain(&serve.unix).map(Address::to_string).collect();
+            assert_eq!(told, listeners, "{more:?}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     let epoch = u64::from_ne_bytes(random()?);
     let config = arguments.limits.config(u64::from_ne_bytes(random()?));
     let mut driver = BrokerDriver::new(config, epoch, registry, DRIVER).map_err(limits::explain)?;
-    for address in &arguments.listen {
+    for address in arguments.listen.iter().chain(&arguments.unix) {
         bind(&mut driver, address)?;
     }
     announce(&driver, arguments.json);
@@ -66,11 +66,7 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
 /// Listens on the first of the addresses that a name stands for and that can be had.
 fn bind(driver: &mut BrokerDriver, address: &Address) -> Result<(), Failure> {
     let refused = |error: io::Error| {
-        let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "stop the program that has it, or choose another port with --listen",
-            io::ErrorKind::PermissionDenied => "choose a port above 1023 with --listen",
-            _ => "choose an address of this machine with --listen",
-        };
+        let hint = hint(address, error.kind());
         Failure::failed(format_args!("cannot listen on {address}: {}; {hint}", plain(&error)))
     };
     let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
@@ -83,12 +79,37 @@ fn bind(driver: &mut BrokerDriver, address: &Address) -> Result<(), Failure> {
     outcome.map(|_| ()).map_err(refused)
 }
 
+/// What to do about an address that cannot be had.
+fn hint(address: &Address, kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind;
+    match (address, kind) {
+        (Address::Tcp { .. }, ErrorKind::AddrInUse) => {
+            "stop the program that has it, or choose another port with --listen"
+        }
+        (Address::Tcp { .. }, ErrorKind::PermissionDenied) => "choose a port above 1023 with --listen",
+        (Address::Tcp { .. }, _) => "choose an address of this machine with --listen",
+        (Address::Unix(_), ErrorKind::AddrInUse) => {
+            "stop the program that listens there, or choose another path with --unix"
+        }
+        (Address::Unix(_), ErrorKind::AlreadyExists) => "move it away, or choose another path with --unix",
+        (Address::Unix(_), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            "make its directory, or choose a path in one that is there with --unix"
+        }
+        (Address::Unix(_), ErrorKind::PermissionDenied) => {
+            "choose a path in a directory that you may write to with --unix"
+        }
+        (Address::Unix(_), _) => "choose another path with --unix",
+    }
+}
+
 /// Says where the broker listens. Where nobody reads that, it listens all the same.
 fn announce(driver: &BrokerDriver, json: bool) {
     let mut text = String::new();
-    for address in driver.local_addrs() {
+    for endpoint in driver.endpoints() {
+        let address = endpoint.to_string();
         if json {
-            text.push_str(&format!("{{\"event\":\"listening\",\"address\":\"{address}\"}}\n"));
+            let address = serde_json::Value::from(address);
+            text.push_str(&format!("{{\"event\":\"listening\",\"address\":{address}}}\n"));
         } else {
             text.push_str(&format!("listening on {address}\n"));
         }

@@ -1,8 +1,8 @@
 //! One run of `e-pigeon` as a child process: its output goes to files, and it never outlives the test.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -48,7 +48,7 @@ impl Program {
         stage: &Stage,
         name: &str,
         command: &str,
-        address: SocketAddr,
+        address: impl Display,
         arguments: &[&str],
         input: Input,
     ) -> Self {
@@ -63,7 +63,7 @@ impl Program {
         stage: &Stage,
         by: &Deadline,
         name: &str,
-        address: SocketAddr,
+        address: impl Display,
         arguments: &[&str],
     ) -> Self {
         let mut program = Self::client(stage, name, "listen", address, arguments, Input::Nothing);
@@ -75,7 +75,7 @@ impl Program {
     pub(crate) fn send(
         stage: &Stage,
         name: &str,
-        address: SocketAddr,
+        address: impl Display,
         arguments: &[&str],
         input: Input,
     ) -> Self {

@@ -1,8 +1,7 @@
-//! A broker over TCP inside somebody's event loop.
+//! A broker inside somebody's event loop.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use mio::{Registry, Token};
 
 use crate::clock::Clock;
 use crate::closing::LINGER;
+use crate::endpoint::Endpoint;
 use crate::links::Links;
 use crate::listener::Listener;
 
@@ -74,27 +74,33 @@ impl BrokerDriver {
         })
     }
 
-    /// Listens on one more address, and returns it with its real port.
+    /// Listens on one more endpoint, and returns it with its real port.
     ///
     /// Connections are accepted from the next turn of the loop on; those that come before that wait.
     ///
+    /// The file of a Unix socket that nobody accepts on any more is replaced. The driver removes its own in
+    /// [`stop`](Self::stop) or when it is dropped, unless somebody else has put another there. Brokers that start in one
+    /// directory take turns, so this may block for a second where a program keeps that directory locked.
+    ///
     /// # Errors
     ///
-    /// What the system says where the address cannot be had, or that there are 16 listeners already.
-    pub fn bind(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+    /// What the system says where the endpoint cannot be had (`AddrInUse` where somebody listens there), that what stands
+    /// at the path is no socket (`AlreadyExists`), that no socket can have this path (`InvalidInput`), or that there are
+    /// 16 listeners already.
+    pub fn bind(&mut self, endpoint: impl Into<Endpoint>) -> io::Result<Endpoint> {
         if self.listeners.len() == LISTENERS {
             return Err(io::Error::other("there are 16 listeners already"));
         }
         let token = Token(self.base + self.listeners.len());
-        let listener = Listener::bind(address, &self.registry, token)?;
-        let address = listener.address()?;
+        let listener = Listener::bind(endpoint.into(), &self.registry, token)?;
+        let endpoint = listener.endpoint().clone();
         self.listeners.push(listener);
-        Ok(address)
+        Ok(endpoint)
     }
 
-    /// The addresses that the broker listens on, in the order of binding; none after [`stop`](Self::stop).
-    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.listeners.iter().filter_map(|listener| listener.address().ok())
+    /// The endpoints that the broker listens on, in the order of binding; none after [`stop`](Self::stop).
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.listeners.iter().map(Listener::endpoint)
     }
 
     /// The tokens that are the driver's: as many as the config has links, and 1,040 more.
@@ -230,12 +236,12 @@ impl BrokerDriver {
     fn accept(&mut self, now: Instant) {
         for listener in &mut self.listeners {
             for _ in 0..ACCEPTS {
-                let Some((stream, address)) = listener.accept(now) else { break };
-                match self.links.adopt(stream, address, &self.registry, &mut self.broker, now) {
+                let Some((stream, peer)) = listener.accept(now) else { break };
+                match self.links.adopt(stream, &peer, &self.registry, &mut self.broker, now) {
                     // A refused one is on its way out from the beginning.
                     Ok((key, false)) => self.leaving.push_back((now + LINGER, key)),
                     Ok((_, true)) => {}
-                    Err(error) => tracing::debug!(%address, %error, "dropped at once"),
+                    Err(error) => tracing::debug!(%peer, %error, "dropped at once"),
                 }
             }
         }

@@ -1,7 +1,6 @@
-//! A client over TCP inside somebody's event loop.
+//! A client inside somebody's event loop.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use e_pigeon_core::{Client, ClientConfig, ConfigError, Instant};
@@ -12,6 +11,7 @@ use crate::clock::Clock;
 use crate::closing::Closing;
 use crate::connecting::{Attempt, Progress};
 use crate::connection::{Connection, Input};
+use crate::endpoint::Endpoint;
 use crate::resolver::Resolver;
 
 /// One read takes as much as this, and everything that it brought is handled before the next.
@@ -53,7 +53,7 @@ pub struct ClientDriver {
 enum Transport {
     None,
     Connecting(Attempt),
-    Open(Connection, SocketAddr),
+    Open(Connection, Endpoint),
 }
 
 impl ClientDriver {
@@ -90,7 +90,7 @@ impl ClientDriver {
         })
     }
 
-    /// Sets how long one address may take to answer, from the next attempt on.
+    /// Sets how long one endpoint may take to answer, from the next attempt on.
     pub fn set_connect_timeout(&mut self, timeout: Duration) {
         self.connect_timeout = timeout;
     }
@@ -197,9 +197,9 @@ impl ClientDriver {
 
     /// Says whom the driver is connected to. A connection alone is no session yet.
     #[must_use]
-    pub fn connected_to(&self) -> Option<SocketAddr> {
+    pub fn connected_to(&self) -> Option<&Endpoint> {
         match &self.transport {
-            Transport::Open(_, address) => Some(*address),
+            Transport::Open(_, endpoint) => Some(endpoint),
             Transport::None | Transport::Connecting(_) => None,
         }
     }
@@ -229,10 +229,10 @@ impl ClientDriver {
     fn connect_on(&mut self, progress: Progress) {
         match progress {
             Progress::Waiting => {}
-            Progress::Connected(stream, address) => {
-                tracing::debug!(%address, "connected");
+            Progress::Connected(stream, endpoint) => {
+                tracing::debug!(%endpoint, "connected");
                 self.last_error = None;
-                self.transport = Transport::Open(Connection::new(stream), address);
+                self.transport = Transport::Open(Connection::new(stream), endpoint);
                 self.client.handle_connected(self.clock.now());
                 self.write_output();
             }

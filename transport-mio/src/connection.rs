@@ -1,10 +1,10 @@
 //! One socket in an edge-triggered loop: what it is ready for, and what it has not taken yet.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 
 use mio::event::Event;
-use mio::net::TcpStream;
+
+use crate::stream::Stream;
 
 /// What a read brought.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) enum Input {
 /// The loop tells of a change once, so the latches remember it until a call to the socket would block.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     readable: bool,
     writable: bool,
     /// The peer has said that nothing follows: read on to the end, for there is no further event.
@@ -35,10 +35,8 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Takes a connected and registered stream.
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        // A message waits for no other: batches are made here, not in the kernel. A socket that cannot do it
-        // is slower and right.
-        let _ = stream.set_nodelay(true);
+    pub(crate) fn new(stream: Stream) -> Self {
+        stream.do_not_delay();
         Self {
             stream,
             readable: false,
@@ -83,7 +81,8 @@ impl Connection {
                 Ok(0) => return Input::Over(self.broken.take()),
                 Ok(taken) => {
                     // With epoll a read that came short has emptied the socket, and whatever comes later is
-                    // an event of its own; elsewhere only "would block" arms the next event.
+                    // an event of its own; elsewhere only "would block" arms the next event. (Descriptors that a
+                    // peer passes along shorten the read of a Unix socket too: it delays itself, nobody else.)
                     if taken < buffer.len()
                         && cfg!(target_os = "linux")
                         && !self.ending
@@ -134,7 +133,7 @@ impl Connection {
     /// Tells the peer that nothing follows.
     pub(crate) fn finish(&mut self) {
         // Where the connection is gone there is nobody to tell.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream.finish();
     }
 
     fn push(&mut self, bytes: &[u8]) -> usize {

@@ -1,4 +1,4 @@
-//! e-pigeon over TCP in a [mio](https://docs.rs/mio) event loop.
+//! e-pigeon over TCP and Unix sockets in a [mio](https://docs.rs/mio) event loop.
 //!
 //! The protocol is in [`e_pigeon_core`], which knows no sockets; this crate knows nothing else. It has a driver for a
 //! client and one for a broker. Both live in a [`mio::Poll`] that may hold other things too, and neither starts a thread.
@@ -61,6 +61,14 @@
 //!
 //! A broker has the same loop without the fourth step, see [`BrokerDriver`].
 //!
+//! # Unix sockets
+//!
+//! An [`Endpoint`] is an IP address with a port or the path of a Unix stream socket; [`BrokerDriver::bind`] and the
+//! [`Resolver`] of a client take both, and everything else is the same for both. The file of a listening socket is made
+//! with the permissions that the umask leaves, and whoever may write to it may connect. It is removed when the broker stops;
+//! what a killed one leaves behind is replaced by the next that binds there. Where there are no Unix sockets
+//! (`cfg(not(unix))`) only TCP is left.
+//!
 //! # What it costs
 //!
 //! Bytes are read into one large buffer per driver and handled where they lie; a link is written once per turn. There is
@@ -73,15 +81,20 @@ mod clock;
 mod closing;
 mod connecting;
 mod connection;
+mod endpoint;
 mod links;
 mod listener;
 mod resolver;
 mod run;
+mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(unix)]
+mod unix;
 
 pub use broker::BrokerDriver;
 pub use client::ClientDriver;
 pub use clock::Clock;
+pub use endpoint::Endpoint;
 pub use resolver::Resolver;
 pub use run::{Application, BrokerLoop, ClientLoop, Stopper};

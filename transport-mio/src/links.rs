@@ -1,17 +1,17 @@
 //! The table of connections of a broker: which socket is which link, and what each still has to do.
 
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use e_pigeon_core::{Broker, Instant, LinkId};
 use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use slab::Slab;
 
 use crate::closing::Closing;
 use crate::connection::{Connection, Input};
+use crate::endpoint::Endpoint;
+use crate::stream::Stream;
 
 /// One read takes as much as this, and everything that it brought is handled before the next.
 const INPUT: usize = 256 * 1024;
@@ -93,8 +93,8 @@ impl Links {
     /// Takes a new connection, and returns its key and whether it has become a link; else it was refused.
     pub(crate) fn adopt(
         &mut self,
-        mut stream: TcpStream,
-        address: SocketAddr,
+        mut stream: Stream,
+        peer: &Endpoint,
         registry: &Registry,
         broker: &mut Broker,
         now: Instant,
@@ -104,15 +104,15 @@ impl Links {
         }
         let entry = self.slots.vacant_entry();
         let key = entry.key();
-        registry.register(&mut stream, Token(self.base + key), Interest::READABLE | Interest::WRITABLE)?;
+        stream.register(registry, Token(self.base + key))?;
         let mut connection = Connection::new(stream);
         let Ok(link) = broker.handle_connected(now) else {
-            tracing::debug!(%address, "refused: all links are in use");
+            tracing::debug!(%peer, "refused: all links are in use");
             connection.write(Broker::FULL);
             entry.insert(Slot { connection, role: Role::Leaving(Closing::begin(now)) });
             return Ok((key, false));
         };
-        tracing::trace!(%address, link = link.index(), "accepted");
+        tracing::trace!(%peer, link = link.index(), "accepted");
         let peer = Peer { link, untaken: Vec::new(), resumes: false, has_output: false, queued: false };
         entry.insert(Slot { connection, role: Role::Link(peer) });
         if self.by_link.len() <= link.index() {

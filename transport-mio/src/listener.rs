@@ -5,9 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use e_pigeon_core::Instant;
-use mio::net::{TcpListener, TcpStream};
+use mio::event::Source;
+use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Type};
+
+use crate::endpoint::Endpoint;
+use crate::stream::Stream;
+#[cfg(unix)]
+use crate::unix::UnixSocket;
 
 /// How many connections the kernel may keep until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -19,41 +25,53 @@ const RETRY: Duration = Duration::from_millis(100);
 /// A listening socket with its latch.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: TcpListener,
+    socket: Socket,
+    endpoint: Endpoint,
     /// Connections may be waiting.
     pub(crate) ready: bool,
     /// When to try again after accepting failed.
     retry_at: Option<Instant>,
 }
 
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixSocket),
+}
+
 impl Listener {
-    /// Listens on `address`.
-    pub(crate) fn bind(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A broker that is started again must not wait for the connections of the one before. On Windows the
-        // option means something else, and it is not needed.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let mut socket = TcpListener::from_std(socket.into());
-        registry.register(&mut socket, token, Interest::READABLE)?;
-        Ok(Self { socket, ready: false, retry_at: None })
+    /// Listens on `endpoint`.
+    pub(crate) fn bind(endpoint: Endpoint, registry: &Registry, token: Token) -> io::Result<Self> {
+        let (socket, endpoint) = match endpoint {
+            Endpoint::Tcp(address) => {
+                let mut socket = bind_tcp(address)?;
+                socket.register(registry, token, Interest::READABLE)?;
+                let address = socket.local_addr()?;
+                (Socket::Tcp(socket), Endpoint::Tcp(address))
+            }
+            #[cfg(unix)]
+            Endpoint::Unix(path) => {
+                let mut socket = UnixSocket::bind(&path, BACKLOG)?;
+                socket.register(registry, token)?;
+                (Socket::Unix(socket), Endpoint::Unix(path))
+            }
+        };
+        Ok(Self { socket, endpoint, ready: false, retry_at: None })
     }
 
-    /// The address, with the port that was given where it was asked for any.
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    /// Where it listens, with the port that was given where it was asked for any.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    /// Takes one waiting connection; `None` where there is none, or where it has to wait.
-    pub(crate) fn accept(&mut self, now: Instant) -> Option<(TcpStream, SocketAddr)> {
+    /// Takes one waiting connection, and whom it is from; `None` where there is none, or where it has to wait.
+    pub(crate) fn accept(&mut self, now: Instant) -> Option<(Stream, Endpoint)> {
         if !self.ready || self.retry_at.is_some_and(|at| now < at) {
             return None;
         }
         loop {
-            match self.socket.accept() {
+            match self.take() {
                 Ok(accepted) => {
                     self.retry_at = None;
                     return Some(accepted);
@@ -84,4 +102,29 @@ impl Listener {
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         self.ready.then(|| self.retry_at.unwrap_or(now))
     }
+
+    fn take(&self) -> io::Result<(Stream, Endpoint)> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                socket.accept().map(|(stream, peer)| (Stream::Tcp(stream), Endpoint::Tcp(peer)))
+            }
+            // Its peers have no names, so they are told by where they came.
+            #[cfg(unix)]
+            Socket::Unix(socket) => {
+                socket.accept().map(|stream| (Stream::Unix(stream), self.endpoint.clone()))
+            }
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A broker that is started again must not wait for the connections of the one before. On Windows the
+    // option means something else, and it is not needed.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
 }

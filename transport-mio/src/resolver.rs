@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-/// Yields the addresses of the broker, each time that the client is about to connect.
+use crate::endpoint::Endpoint;
+
+/// Yields the endpoints of the broker, each time that the client is about to connect.
 ///
-/// Made from one [`SocketAddr`], from several, or with [`Resolver::new`] from a function, for brokers that
-/// move while the client lives:
+/// Made from one [`Endpoint`] or [`SocketAddr`], from several, or with [`Resolver::new`] from a function, for
+/// brokers that move while the client lives:
 ///
 /// ```
 /// use std::net::ToSocketAddrs;
@@ -19,24 +21,24 @@ use std::net::SocketAddr;
 ///
 /// The function runs inside the event loop: as long as it looks a name up, nothing else happens there.
 pub struct Resolver {
-    look_up: Box<dyn FnMut() -> io::Result<Vec<SocketAddr>> + Send>,
+    look_up: Box<dyn FnMut() -> io::Result<Vec<Endpoint>> + Send>,
 }
 
 impl Resolver {
-    /// Makes a resolver from a function that yields the addresses in the order in which to try them.
+    /// Makes a resolver from a function that yields the endpoints in the order in which to try them.
     ///
-    /// An error, or no address at all, counts as a failed attempt: the client waits and asks again.
-    pub fn new(look_up: impl FnMut() -> io::Result<Vec<SocketAddr>> + Send + 'static) -> Self {
-        Self { look_up: Box::new(look_up) }
+    /// An error, or no endpoint at all, counts as a failed attempt: the client waits and asks again.
+    pub fn new<E: Into<Endpoint>>(mut look_up: impl FnMut() -> io::Result<Vec<E>> + Send + 'static) -> Self {
+        Self { look_up: Box::new(move || Ok(look_up()?.into_iter().map(Into::into).collect())) }
     }
 
-    /// Asks for the addresses, which are at least one.
-    pub(crate) fn addresses(&mut self) -> io::Result<Vec<SocketAddr>> {
-        let addresses = (self.look_up)()?;
-        if addresses.is_empty() {
+    /// Asks for the endpoints, which are at least one.
+    pub(crate) fn endpoints(&mut self) -> io::Result<Vec<Endpoint>> {
+        let endpoints = (self.look_up)()?;
+        if endpoints.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         }
-        Ok(addresses)
+        Ok(endpoints)
     }
 }
 
@@ -46,9 +48,16 @@ impl From<SocketAddr> for Resolver {
     }
 }
 
-impl From<Vec<SocketAddr>> for Resolver {
-    fn from(addresses: Vec<SocketAddr>) -> Self {
-        Self::new(move || Ok(addresses.clone()))
+impl From<Endpoint> for Resolver {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::new(move || Ok(vec![endpoint.clone()]))
+    }
+}
+
+impl<E: Into<Endpoint>> From<Vec<E>> for Resolver {
+    fn from(endpoints: Vec<E>) -> Self {
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().map(Into::into).collect();
+        Self::new(move || Ok(endpoints.clone()))
     }
 }
 
@@ -64,8 +73,8 @@ mod tests {
 
     #[test]
     fn no_address_is_an_error() {
-        let mut resolver = Resolver::from(Vec::new());
-        assert_eq!(resolver.addresses().expect_err("none").kind(), io::ErrorKind::NotFound);
+        let mut resolver = Resolver::from(Vec::<Endpoint>::new());
+        assert_eq!(resolver.endpoints().expect_err("none").kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
@@ -75,7 +84,7 @@ mod tests {
             port += 1;
             Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
         });
-        assert_eq!(resolver.addresses().expect("one")[0].port(), 2);
-        assert_eq!(resolver.addresses().expect("one")[0].port(), 3);
+        assert_eq!(resolver.endpoints().expect("one")[0].as_tcp().expect("TCP").port(), 2);
+        assert_eq!(resolver.endpoints().expect("one")[0].as_tcp().expect("TCP").port(), 3);
     }
 }

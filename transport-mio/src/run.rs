@@ -1,7 +1,6 @@
 //! A client or a broker for those who have no event loop of their own.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use crate::broker::BrokerDriver;
 use crate::client::ClientDriver;
+use crate::endpoint::Endpoint;
 use crate::resolver::Resolver;
 
 const WAKE: Token = Token(0);
@@ -177,7 +177,7 @@ impl ClientLoop {
 ///
 /// let epoch = 42; // in earnest a random number
 /// let mut broker = BrokerLoop::new(BrokerConfig::default(), epoch)?;
-/// let address = broker.bind(([127, 0, 0, 1], 0).into())?;
+/// let address = broker.bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))?;
 /// let stopper = broker.stopper();
 /// let thread = std::thread::spawn(move || broker.run());
 /// println!("listening on {address}");
@@ -206,13 +206,13 @@ impl BrokerLoop {
         Ok(Self { poll, driver, stopper })
     }
 
-    /// Listens on one more address, and returns it with its real port.
+    /// Listens on one more endpoint, and returns it with its real port.
     ///
     /// # Errors
     ///
     /// As [`BrokerDriver::bind`].
-    pub fn bind(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.driver.bind(address)
+    pub fn bind(&mut self, endpoint: impl Into<Endpoint>) -> io::Result<Endpoint> {
+        self.driver.bind(endpoint)
     }
 
     /// A handle that ends the loop from elsewhere.
@@ -221,7 +221,7 @@ impl BrokerLoop {
         self.stopper.clone()
     }
 
-    /// The driver, for its addresses and its figures.
+    /// The driver, for its endpoints and its figures.
     pub fn driver(&mut self) -> &mut BrokerDriver {
         &mut self.driver
     }

@@ -1,135 +1,18 @@
-//! Clients and a broker over loopback, all in one `Poll`: what sockets do to them.
+//! Clients and a broker in one machine, all in one `Poll`: what sockets do to them.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+#[cfg(unix)]
+mod unix;
+mod world;
+
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use e_pigeon_core::{
-    Broker, BrokerConfig, ClientConfig, Close, Destination, Event, Filter, Outgoing, Receipt, Secret, Uuid,
+    Broker, BrokerConfig, ClientConfig, Close, Destination, Event, Filter, Outgoing, Secret, Uuid,
 };
-use mio::{Events, Poll, Token};
 
-use crate::{BrokerDriver, BrokerLoop, ClientDriver, ClientLoop, Resolver};
-
-const BROKER: Token = Token(100);
-
-/// One loop with a broker and some clients, and what the clients were told.
-struct World {
-    poll: Poll,
-    events: Events,
-    broker: Option<BrokerDriver>,
-    address: SocketAddr,
-    clients: Vec<ClientDriver>,
-    /// Clients whose program is busy with something else.
-    asleep: Vec<usize>,
-    told: Vec<Vec<String>>,
-}
-
-impl World {
-    fn new(config: BrokerConfig) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let poll = Poll::new().expect("a poll");
-        let events = Events::with_capacity(8);
-        let mut world =
-            Self { poll, events, broker: None, address, clients: vec![], asleep: vec![], told: vec![] };
-        world.start_broker(config, 1);
-        world
-    }
-
-    fn start_broker(&mut self, config: BrokerConfig, epoch: u64) {
-        let registry = self.poll.registry().try_clone().expect("a registry");
-        let mut broker = BrokerDriver::new(config, epoch, registry, BROKER).expect("a config that works");
-        self.address = broker.bind(self.address).expect("a free address");
-        assert_eq!(broker.local_addrs().collect::<Vec<_>>(), [self.address]);
-        self.broker = Some(broker);
-    }
-
-    fn add_client(&mut self, resolver: impl Into<Resolver>) -> usize {
-        let index = self.clients.len();
-        let uuid = Uuid::from_u128(index as u128 + 1);
-        let config = ClientConfig::new(uuid, Secret([7; 16]), 1, index as u64);
-        let registry = self.poll.registry().try_clone().expect("a registry");
-        let mut driver =
-            ClientDriver::new(config, resolver, registry, Token(index)).expect("a config that works");
-        driver.flush();
-        self.clients.push(driver);
-        self.told.push(Vec::new());
-        index
-    }
-
-    fn send(&mut self, client: usize, to: &Destination, payload: &[u8]) {
-        let driver = &mut self.clients[client];
-        let now = driver.now();
-        driver.client().send(now, &Outgoing::new(to, payload)).expect("room");
-        driver.flush();
-    }
-
-    /// Goes round once, and sleeps for `longest` at most.
-    fn turn(&mut self, longest: Duration) {
-        let mut timeout = Some(longest);
-        let clients = self.clients.iter().enumerate().filter(|(index, _)| !self.asleep.contains(index));
-        timeout = clients.filter_map(|(_, client)| client.poll_timeout()).chain(timeout).min();
-        timeout = self.broker.iter().filter_map(BrokerDriver::poll_timeout).chain(timeout).min();
-        self.poll.poll(&mut self.events, timeout).expect("polled");
-        for event in &self.events {
-            if let Some(broker) = self.broker.as_mut().filter(|broker| broker.owns(event.token())) {
-                broker.handle_ready(event);
-            }
-            // A driver leaves alone what it does not own.
-            self.clients.iter_mut().for_each(|client| client.handle_ready(event));
-        }
-        if let Some(broker) = &mut self.broker {
-            broker.handle_deadline();
-            broker.flush();
-        }
-        for (index, client) in self.clients.iter_mut().enumerate() {
-            if self.asleep.contains(&index) {
-                continue;
-            }
-            client.handle_deadline();
-            while let Some(event) = client.client().poll_event() {
-                self.told[index].push(match event {
-                    Event::Message(message) if message.payload.len() > 100 => {
-                        format!("{} bytes of {}", message.payload.len(), message.payload[0])
-                    }
-                    Event::Message(message) => String::from_utf8_lossy(message.payload).into_owned(),
-                    Event::Receipt(Receipt::Final { id, delivered, recipients, .. }) => {
-                        format!("{id}: {delivered} of {recipients}")
-                    }
-                    Event::Receipt(_) => continue,
-                    Event::Established(_) => "established".into(),
-                    Event::Disconnected { .. } => "disconnected".into(),
-                    Event::Closed(reason) => format!("ended: {reason}"),
-                    _ => continue,
-                });
-            }
-            client.flush();
-        }
-    }
-
-    /// Goes round until something is so.
-    fn until(&mut self, what: &str, is_so: impl FnMut(&mut Self) -> bool) {
-        self.until_looking_each(Duration::from_secs(1), what, is_so);
-    }
-
-    /// The same for what the loop does not wake up for.
-    fn until_looking_each(&mut self, time: Duration, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
-        let start = Instant::now();
-        while !is_so(self) {
-            // Less than the keep-alive, which would bring to light what was forgotten.
-            assert!(
-                start.elapsed() < Duration::from_secs(8),
-                "not within 8 s: {what}; told: {:?}",
-                self.told
-            );
-            self.turn(time);
-        }
-    }
-
-    fn until_told(&mut self, client: usize, what: &str) {
-        self.until(what, |world| world.told[client].iter().any(|told| told == what));
-    }
-}
+use self::world::{Raw, World, any_port, over_each};
+use crate::{BrokerDriver, BrokerLoop, ClientLoop, Endpoint, Resolver};
 
 fn everyone_else() -> Destination {
     Destination::from(Filter::everyone()).without_sender()
@@ -137,111 +20,116 @@ fn everyone_else() -> Destination {
 
 #[test]
 fn messages_arrive_in_order_and_are_answered() {
-    let mut world = World::new(BrokerConfig::default());
-    let (alice, bob) = (world.add_client(world.address), world.add_client(world.address));
-    world.until_told(bob, "established");
-    for payload in ["one", "two", "three"] {
-        world.send(alice, &everyone_else(), payload.as_bytes());
-    }
-    world.until_told(alice, "3: 1 of 1");
-    assert_eq!(world.told[bob], ["established", "one", "two", "three"]);
-    assert_eq!(world.clients[bob].connected_to(), Some(world.address));
+    over_each(&BrokerConfig::default(), |mut world| {
+        let (alice, bob) = (world.join(), world.join());
+        world.until_told(bob, "established");
+        for payload in ["one", "two", "three"] {
+            world.send(alice, &everyone_else(), payload.as_bytes());
+        }
+        world.until_told(alice, "3: 1 of 1");
+        assert_eq!(world.told[bob], ["established", "one", "two", "three"]);
+        assert_eq!(world.clients[bob].connected_to(), Some(&world.endpoint));
 
-    let now = world.clients[alice].now();
-    world.clients[alice].client().close(now, Close::End);
-    world.clients[alice].flush();
-    world.until_told(alice, "ended: closed");
-    world.until("the broker has one link", |world| {
-        world.broker.as_ref().expect("a broker").stats().links == 1
+        let now = world.clients[alice].now();
+        world.clients[alice].client().close(now, Close::End);
+        world.clients[alice].flush();
+        world.until_told(alice, "ended: closed");
+        world.until("the broker has one link", |world| {
+            world.broker.as_ref().expect("a broker").stats().links == 1
+        });
+        assert!(world.clients[alice].client().is_closed());
     });
-    assert!(world.clients[alice].client().is_closed());
 }
 
 #[test]
 fn a_broker_that_dies_is_found_again() {
-    let mut world = World::new(BrokerConfig::default());
-    let (alice, bob) = (world.add_client(world.address), world.add_client(world.address));
-    world.until_told(alice, "established");
-    world.until_told(bob, "established");
-    world.broker = None;
-    world.until_told(alice, "disconnected");
-    world.send(alice, &everyone_else(), b"kept");
-    world.until("bob cannot connect", |world| world.clients[bob].last_error().is_some());
-    let config = BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::default() };
-    world.start_broker(config, 2);
-    world.until_told(bob, "kept");
-    world.until_told(alice, "1: 1 of 1");
-    assert!(world.clients[alice].last_error().is_none());
+    over_each(&BrokerConfig::default(), |mut world| {
+        let (alice, bob) = (world.join(), world.join());
+        world.until_told(alice, "established");
+        world.until_told(bob, "established");
+        world.broker = None;
+        world.until_told(alice, "disconnected");
+        world.send(alice, &everyone_else(), b"kept");
+        world.until("bob cannot connect", |world| world.clients[bob].last_error().is_some());
+        let config = BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::default() };
+        world.start_broker(config, 2);
+        world.until_told(bob, "kept");
+        world.until_told(alice, "1: 1 of 1");
+        assert!(world.clients[alice].last_error().is_none());
+    });
 }
 
 #[test]
 fn a_reader_that_stalls_gets_everything_later() {
-    let mut world = World::new(BrokerConfig::default());
-    let (alice, bob) = (world.add_client(world.address), world.add_client(world.address));
-    world.until_told(bob, "established");
-    // Far more than the kernel takes, so that the broker has to keep some and wait.
-    world.asleep.push(bob);
-    for number in 0..60 {
-        world.send(alice, &everyone_else(), &[number; 65_536]);
-    }
-    for _ in 0..100 {
-        world.turn(Duration::from_millis(1));
-    }
-    assert_eq!(world.told[alice], ["established"], "nobody has confirmed anything");
-    world.asleep.clear();
-    world.until_told(alice, "60: 1 of 1");
-    let expected: Vec<String> = (0..60).map(|number| format!("65536 bytes of {number}")).collect();
-    assert_eq!(world.told[bob][1..], expected);
+    over_each(&BrokerConfig::default(), |mut world| {
+        let (alice, bob) = (world.join(), world.join());
+        world.until_told(bob, "established");
+        // Far more than the kernel takes, so that the broker has to keep some and wait.
+        world.asleep.push(bob);
+        for number in 0..60 {
+            world.send(alice, &everyone_else(), &[number; 65_536]);
+        }
+        for _ in 0..100 {
+            world.turn(Duration::from_millis(1));
+        }
+        assert_eq!(world.told[alice], ["established"], "nobody has confirmed anything");
+        world.asleep.clear();
+        world.until_told(alice, "60: 1 of 1");
+        let expected: Vec<String> = (0..60).map(|number| format!("65536 bytes of {number}")).collect();
+        assert_eq!(world.told[bob][1..], expected);
+    });
 }
 
 #[test]
 fn a_message_larger_than_one_write_goes_out_whole() {
-    let mut world = World::new(BrokerConfig { max_payload: 1 << 20, ..BrokerConfig::default() });
-    let (alice, bob) = (world.add_client(world.address), world.add_client(world.address));
-    world.until_told(bob, "established");
-    world.send(alice, &everyone_else(), &[9; 65_536]);
-    world.until_told(bob, "65536 bytes of 9");
-    world.until_told(alice, "1: 1 of 1");
+    over_each(&BrokerConfig { max_payload: 1 << 20, ..BrokerConfig::default() }, |mut world| {
+        let (alice, bob) = (world.join(), world.join());
+        world.until_told(bob, "established");
+        world.send(alice, &everyone_else(), &[9; 65_536]);
+        world.until_told(bob, "65536 bytes of 9");
+        world.until_told(alice, "1: 1 of 1");
+    });
 }
 
 #[test]
 fn work_for_more_than_one_turn_is_gone_on_with() {
-    let mut world = World::new(BrokerConfig::default());
-    let alice = world.add_client(world.address);
-    let others: Vec<usize> = (0..8).map(|_| world.add_client(world.address)).collect();
-    for other in &others {
-        world.until_told(*other, "established");
-    }
-    // They are written and read as one, and make more deliveries than the broker makes in one go.
-    let driver = &mut world.clients[alice];
-    let now = driver.now();
-    for _ in 0..4000 {
-        driver.client().send(now, &Outgoing::new(&everyone_else(), b"")).expect("room");
-    }
-    driver.flush();
-    world.until_told(alice, "4000: 8 of 8");
-    assert!(others.iter().all(|other| world.told[*other].len() == 4001));
+    over_each(&BrokerConfig::default(), |mut world| {
+        let alice = world.join();
+        let others: Vec<usize> = (0..8).map(|_| world.join()).collect();
+        for other in &others {
+            world.until_told(*other, "established");
+        }
+        // They are written and read as one, and make more deliveries than the broker makes in one go.
+        let driver = &mut world.clients[alice];
+        let now = driver.now();
+        for _ in 0..4000 {
+            driver.client().send(now, &Outgoing::new(&everyone_else(), b"")).expect("room");
+        }
+        driver.flush();
+        world.until_told(alice, "4000: 8 of 8");
+        assert!(others.iter().all(|other| world.told[*other].len() == 4001));
+    });
 }
 
 #[test]
 fn the_next_address_is_tried_at_once() {
-    let mut world = World::new(BrokerConfig::default());
+    let mut world = World::new(BrokerConfig::default(), any_port());
     let closed =
         std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("its address");
-    let alice = world.add_client(vec![closed, closed, world.address]);
+    let alice = world.add_client(vec![closed.into(), closed.into(), world.endpoint.clone()]);
     world.until_told(alice, "established");
-    assert_eq!(world.clients[alice].connected_to(), Some(world.address));
+    assert_eq!(world.clients[alice].connected_to(), Some(&world.endpoint));
     assert_eq!(world.told[alice], ["established"], "that was one attempt");
 }
 
 #[test]
 fn a_name_without_address_is_asked_for_again() {
-    let mut world = World::new(BrokerConfig::default());
-    let address = world.address;
+    let mut world = World::new(BrokerConfig::default(), any_port());
+    let endpoint = world.endpoint.clone();
     let mut asked = 0;
     let alice = world.add_client(Resolver::new(move || {
         asked += 1;
-        Ok(if asked < 3 { vec![] } else { vec![address] })
+        Ok(if asked < 3 { vec![] } else { vec![endpoint.clone()] })
     }));
     assert_eq!(world.clients[alice].last_error().expect("no address").to_string(), "the name has no address");
     world.until_told(alice, "established");
@@ -249,8 +137,8 @@ fn a_name_without_address_is_asked_for_again() {
 
 #[test]
 fn a_client_that_never_met_its_broker_ends_at_once() {
-    let mut world = World::new(BrokerConfig::default());
-    let alice = world.add_client(Vec::new());
+    let mut world = World::new(BrokerConfig::default(), any_port());
+    let alice = world.add_client(Vec::<Endpoint>::new());
     let now = world.clients[alice].now();
     world.clients[alice].client().close(now, Close::End);
     world.clients[alice].flush();
@@ -260,8 +148,8 @@ fn a_client_that_never_met_its_broker_ends_at_once() {
 }
 
 /// Reads to the end, while the world goes round. A reset fails the test.
-fn read_to_end(world: &mut World, mut stream: TcpStream) -> Vec<u8> {
-    stream.set_nonblocking(true).expect("non-blocking");
+fn read_to_end(world: &mut World, mut stream: Box<dyn Raw>) -> Vec<u8> {
+    stream.do_not_block();
     let mut read = Vec::new();
     let each = Duration::from_millis(1);
     world.until_looking_each(each, "the connection is closed", |_| match stream.read_to_end(&mut read) {
@@ -274,78 +162,86 @@ fn read_to_end(world: &mut World, mut stream: TcpStream) -> Vec<u8> {
 
 #[test]
 fn one_too_many_is_told_so() {
-    let mut world = World::new(BrokerConfig { max_links: 1, ..BrokerConfig::default() });
-    let alice = world.add_client(world.address);
-    world.until_told(alice, "established");
-    let mut stream = TcpStream::connect(world.address).expect("the kernel accepts");
-    stream.write_all(b"may I come in").expect("written");
-    assert_eq!(read_to_end(&mut world, stream), Broker::FULL);
-    world.send(alice, &Uuid::from_u128(1).into(), b"still here");
-    world.until_told(alice, "still here");
+    over_each(&BrokerConfig { max_links: 1, ..BrokerConfig::default() }, |mut world| {
+        let alice = world.join();
+        world.until_told(alice, "established");
+        let mut stream = world.dial();
+        stream.write_all(b"may I come in").expect("written");
+        assert_eq!(read_to_end(&mut world, stream), Broker::FULL);
+        world.send(alice, &Uuid::from_u128(1).into(), b"still here");
+        world.until_told(alice, "still here");
+    });
 }
 
 #[test]
 fn whoever_talks_nonsense_hears_the_last_words() {
-    let mut world = World::new(BrokerConfig::default());
-    for size in [4, 1000, 300_000] {
-        let mut stream = TcpStream::connect(world.address).expect("accepted");
-        // More than the broker reads before it gives up: closing at once would destroy what it says.
-        stream.write_all(&vec![0xff; size]).expect("the kernel takes that much");
-        assert!(!read_to_end(&mut world, stream).is_empty(), "{size} bytes");
-    }
-    world.until("the links are gone", |world| world.broker.as_ref().expect("a broker").stats().links == 0);
+    over_each(&BrokerConfig::default(), |mut world| {
+        for size in [4, 1000, 300_000] {
+            let mut stream = world.dial();
+            // As much as the kernel takes, and over TCP more than the broker reads before it gives up: closing at
+            // once would destroy what it says.
+            stream.do_not_block();
+            let _ = stream.write_all(&vec![0xff; size]);
+            assert!(!read_to_end(&mut world, stream).is_empty(), "{size} bytes");
+        }
+        world
+            .until("the links are gone", |world| world.broker.as_ref().expect("a broker").stats().links == 0);
+    });
 }
 
 #[test]
 fn connections_that_come_and_go_leave_nothing() {
-    let mut world = World::new(BrokerConfig::default());
-    for round in 0..300 {
-        let stream = TcpStream::connect(world.address).expect("accepted");
-        if round % 3 == 0 {
-            world.turn(Duration::ZERO);
+    over_each(&BrokerConfig::default(), |mut world| {
+        for round in 0..300 {
+            let stream = world.dial();
+            if round % 3 == 0 {
+                world.turn(Duration::ZERO);
+            }
+            drop(stream);
         }
-        drop(stream);
-    }
-    world.until("all are gone", |world| {
-        let broker = world.broker.as_ref().expect("a broker");
-        broker.stats().links == 0 && broker.poll_timeout() != Some(Duration::ZERO)
+        world.until("all are gone", |world| {
+            let broker = world.broker.as_ref().expect("a broker");
+            broker.stats().links == 0 && broker.poll_timeout() != Some(Duration::ZERO)
+        });
     });
 }
 
 #[test]
 fn more_connections_than_one_turn_accepts() {
-    let mut world = World::new(BrokerConfig::default());
-    let streams: Vec<_> = (0..200).map(|_| TcpStream::connect(world.address).expect("accepted")).collect();
-    world.until("all are links", |world| world.broker.as_ref().expect("a broker").stats().links == 200);
-    drop(streams);
+    over_each(&BrokerConfig::default(), |mut world| {
+        let streams: Vec<_> = (0..200).map(|_| world.dial()).collect();
+        world.until("all are links", |world| world.broker.as_ref().expect("a broker").stats().links == 200);
+        drop(streams);
+    });
 }
 
 #[test]
 fn a_broker_that_stops_tells_its_clients() {
-    let mut world = World::new(BrokerConfig::default());
-    let alice = world.add_client(world.address);
-    world.until_told(alice, "established");
-    // Somebody who never reads cannot hold it up for long.
-    let silent = TcpStream::connect(world.address).expect("accepted");
-    world.turn(Duration::ZERO);
-    world.broker.as_mut().expect("a broker").stop();
-    let start = Instant::now();
-    world.until("stopped", |world| world.broker.as_ref().is_none_or(BrokerDriver::is_stopped));
-    assert!(start.elapsed() < Duration::from_secs(3));
-    drop(silent);
-    world.until_told(alice, "disconnected");
-    assert_eq!(world.broker.as_ref().expect("a broker").local_addrs().count(), 0);
+    over_each(&BrokerConfig::default(), |mut world| {
+        let alice = world.join();
+        world.until_told(alice, "established");
+        // Somebody who never reads cannot hold it up for long.
+        let silent = world.dial();
+        world.turn(Duration::ZERO);
+        world.broker.as_mut().expect("a broker").stop();
+        let start = Instant::now();
+        world.until("stopped", |world| world.broker.as_ref().is_none_or(BrokerDriver::is_stopped));
+        assert!(start.elapsed() < Duration::from_secs(3));
+        drop(silent);
+        world.until_told(alice, "disconnected");
+        assert_eq!(world.broker.as_ref().expect("a broker").endpoints().count(), 0);
+    });
 }
 
 #[test]
 fn loops_run_by_themselves_until_they_are_stopped() {
     let mut broker = BrokerLoop::new(BrokerConfig::default(), 1).expect("a broker");
-    let address = broker.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let address = broker.bind(any_port()).expect("a port");
     let stop_broker = broker.stopper();
     let broker = std::thread::spawn(move || broker.run());
 
     let config = ClientConfig::new(Uuid::from_u128(1), Secret([7; 16]), 1, 1);
-    let mut client = ClientLoop::new(config, address).expect("a client");
+    let mut client = ClientLoop::new(config, address.clone()).expect("a client");
     let stop_client = client.stopper();
     let now = client.driver().now();
     let me = Destination::from(Uuid::from_u128(1));
@@ -362,5 +258,5 @@ fn loops_run_by_themselves_until_they_are_stopped() {
 
     stop_broker.stop().expect("woken");
     broker.join().expect("no panic").expect("ran to its end");
-    assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address.as_tcp().expect("TCP")).is_err(), "nobody listens any more");
 }
