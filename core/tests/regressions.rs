@@ -4,90 +4,18 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::codec::Writer;
-use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome, Window};
-use e_pigeon_core::wire::item::{DownItem, Final, Message, UpItem};
+use e_pigeon_core::wire::control::{Control, Welcome};
+use e_pigeon_core::wire::item::{DownItem, Final, UpItem};
 use e_pigeon_core::{
-    AttributesRef, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, LinkId, MessageId,
+    AttributesRef, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, MessageId,
     Outgoing, Past, Ready, Reason, Receipt, Taken, Until, Value,
 };
 use support::counting::{Counting, live};
+use support::raw::{Raw, WIDE, frame, hello, message};
 use support::{MAX, World, client_config, group, make, uuid};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn frame(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut counter = Writer::counting();
-    write(&mut counter);
-    let body = counter.total();
-    let mut out = vec![0; body + 8];
-    let mut writer = Writer::new(&mut out, 0);
-    writer.u64(body as u64);
-    write(&mut writer);
-    let length = writer.written();
-    out.truncate(length);
-    out
-}
-
-const WIDE: Window = Window { messages: 1 << 20, bytes: u32::MAX };
-
-fn hello(n: usize, link: u64, known: Option<Known>, attributes: AttributesRef<'_>) -> Vec<u8> {
-    let hello = Hello {
-        uuid: *uuid(n).as_bytes(),
-        secret: [n as u8; 16],
-        boot: 5_u64.to_le_bytes(),
-        link,
-        known,
-        window: WIDE,
-        max_payload: 1 << 12,
-        aliases: 64,
-        receives: true,
-    };
-    frame(|w| Control::Hello(hello, attributes).write(w))
-}
-
-fn message(define: Option<&Destination>, id_step: u64, retry: Option<Past>, payload: &[u8]) -> Vec<u8> {
-    let define = define.map(Destination::as_ref);
-    let message = Message {
-        slot: 0,
-        define,
-        id_step,
-        time_to_live_ms: 3_600_000,
-        retry,
-        until_accepted: false,
-        payload,
-    };
-    frame(|w| UpItem::Message(message).write(w))
-}
-
-/// A broker and bytes.
-struct Raw {
-    broker: Broker,
-    now: Instant,
-}
-
-impl Raw {
-    fn new(config: BrokerConfig) -> Self {
-        Self { broker: Broker::new(config, 1).unwrap(), now: Instant::from_micros(1) }
-    }
-    fn link(&mut self) -> LinkId {
-        self.broker.handle_connected(self.now).unwrap()
-    }
-    fn put(&mut self, link: LinkId, bytes: &[u8]) {
-        assert_eq!(self.broker.handle_input(self.now, link, bytes), Ok(bytes.len()));
-        while self.broker.poll_ready().is_some() {}
-        while self.broker.poll_event().is_some() {}
-    }
-    /// Reads and throws away.
-    fn swallow(&mut self, link: LinkId) -> usize {
-        let (mut all, mut out) = (0, [0; 4096]);
-        while let Ok(n @ 1..) = self.broker.poll_transmit(self.now, link, &mut out) {
-            all += n;
-        }
-        all
-    }
-}
 
 #[test]
 fn a_receipt_finds_its_message_though_a_change_of_attributes_follows_it() {

@@ -1,0 +1,105 @@
+//! A broker alone, and frames that no client of ours would write.
+
+use super::uuid;
+use e_pigeon_core::codec::Writer;
+use e_pigeon_core::wire::control::{Control, Hello, Known, Window};
+use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::{AttributesRef, Broker, BrokerConfig, Destination, Instant, LinkId, Past};
+
+pub fn frame(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    let mut counter = Writer::counting();
+    write(&mut counter);
+    let body = counter.total();
+    let mut out = vec![0; body + 8];
+    let mut writer = Writer::new(&mut out, 0);
+    writer.u64(body as u64);
+    write(&mut writer);
+    let length = writer.written();
+    out.truncate(length);
+    out
+}
+
+pub const WIDE: Window = Window { messages: 1 << 20, bytes: u32::MAX };
+
+pub fn hello(n: usize, link: u64, known: Option<Known>, attributes: AttributesRef<'_>) -> Vec<u8> {
+    let hello = Hello {
+        uuid: *uuid(n).as_bytes(),
+        secret: [n as u8; 16],
+        boot: 5_u64.to_le_bytes(),
+        link,
+        known,
+        window: WIDE,
+        max_payload: 1 << 12,
+        aliases: 64,
+        receives: true,
+    };
+    frame(|w| Control::Hello(hello, attributes).write(w))
+}
+
+pub fn message_for(
+    define: Option<&Destination>,
+    id_step: u64,
+    retry: Option<Past>,
+    ms: u32,
+    payload: &[u8],
+) -> Vec<u8> {
+    let define = define.map(Destination::as_ref);
+    let message =
+        Message { slot: 0, define, id_step, time_to_live_ms: ms, retry, until_accepted: false, payload };
+    frame(|w| UpItem::Message(message).write(w))
+}
+
+pub fn message(define: Option<&Destination>, id_step: u64, retry: Option<Past>, payload: &[u8]) -> Vec<u8> {
+    message_for(define, id_step, retry, 3_600_000, payload)
+}
+
+/// A broker and bytes.
+pub struct Raw {
+    pub broker: Broker,
+    pub now: Instant,
+}
+
+impl Raw {
+    pub fn new(config: BrokerConfig) -> Self {
+        Self { broker: Broker::new(config, 1).unwrap(), now: Instant::from_micros(1) }
+    }
+    pub fn link(&mut self) -> LinkId {
+        self.broker.handle_connected(self.now).unwrap()
+    }
+    pub fn drain(&mut self) {
+        while self.broker.poll_ready().is_some() {}
+        while self.broker.poll_event().is_some() {}
+    }
+    pub fn put(&mut self, link: LinkId, bytes: &[u8]) {
+        assert_eq!(self.broker.handle_input(self.now, link, bytes), Ok(bytes.len()));
+        self.drain();
+    }
+    pub fn put_all(&mut self, link: LinkId, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = self.broker.handle_input(self.now, link, bytes).unwrap();
+            bytes = &bytes[taken..];
+            self.drain();
+        }
+    }
+    pub fn swallow(&mut self, link: LinkId) -> Vec<u8> {
+        let (mut all, mut out) = (vec![], [0; 4096]);
+        while let Ok(n @ 1..) = self.broker.poll_transmit(self.now, link, &mut out) {
+            all.extend_from_slice(&out[..n]);
+        }
+        self.drain();
+        all
+    }
+    /// A session that is away.
+    pub fn away(&mut self, n: usize, attributes: AttributesRef<'_>) {
+        let link = self.link();
+        self.put(link, &hello(n, 1, None, attributes));
+        self.broker.handle_disconnected(self.now, link);
+        self.drain();
+    }
+    pub fn up(&mut self, n: usize, link_number: u64) -> LinkId {
+        let link = self.link();
+        self.put(link, &hello(n, link_number, None, AttributesRef::EMPTY));
+        self.swallow(link);
+        link
+    }
+}
