@@ -107,6 +107,8 @@ impl ClientConfig {
         small(self.inbox_messages == 0, "inbox_messages")?;
         large(self.inbox_messages > 1 << 24, "inbox_messages")?;
         small(self.inbox_bytes < self.max_payload, "inbox_bytes")?;
+        // One payload more lies behind it, where the ring wraps.
+        large(self.inbox_bytes > u32::MAX - self.max_payload, "inbox_bytes")?;
         small(self.senders == 0, "senders")?;
         small(self.seen_window < 64, "seen_window")?;
         if !self.seen_window.is_multiple_of(64) {

@@ -281,17 +281,31 @@ fn what_expired_without_a_session_gives_its_place_back() {
     );
 }
 
-/// "True where `poll_transmit` would write something."
 #[test]
-fn wants_transmit_is_false_where_only_too_large_messages_wait() {
+fn what_the_broker_never_takes_is_answered_as_soon_as_that_is_known() {
     let config = BrokerConfig { max_payload: 100, window_bytes: 100, ..BrokerConfig::default() };
     let mut world = World::with(2, config);
     let now = world.now;
-    let client = &mut world.peers[0].client;
-    client.send(now, &Outgoing::new(&uuid(1).into(), &[b'x'; 200])).unwrap();
-    let wants = client.wants_transmit();
-    let written = client.poll_transmit(now, &mut [0; 100]);
-    assert_eq!(wants, written > 0);
+    let to: Destination = uuid(1).into();
+    let large = Outgoing::new(&to, &[b'x'; 200]);
+    assert_eq!(world.peers[0].client.send(now, &large), Err(SendError::TooLarge { max: 100 }));
+    let n = world.join(support::client_config(2), "a");
+    let id = world.peers[n].client.send(now, &large).unwrap();
+    world.close(n, Close::Leave);
+    world.settle();
+    assert_eq!(world.outcome(n, id), Some((0, 0)));
+    assert!(world.peers[n].client.is_closed(), "nothing is left to be said");
+}
+
+/// The session ends as its client said, whatever becomes of the link.
+#[test]
+fn a_goodbye_counts_though_rubbish_follows_it() {
+    let mut raw = Raw::new(BrokerConfig::default());
+    let link = raw.up(0, 1);
+    let mut bytes = frame(|w| Control::Goodbye(true).write(w));
+    bytes.extend_from_slice(&[1, 0xff]);
+    raw.put(link, &bytes);
+    assert_eq!(raw.broker.stats().sessions, 0);
 }
 
 /// "After GOODBYE it writes no more items."
@@ -404,4 +418,30 @@ fn odd_orders_of_calls_harm_nobody() {
     }
     world.pass(Duration::from_secs(60));
     assert!(world.peers[0].client.is_closed());
+}
+
+/// Forgetting a session: what was written is sent again with the mark, attributes are all in the hello, nothing twice.
+#[test]
+fn a_forgotten_session_loses_nothing() {
+    let mut world = World::new(2);
+    world.cut(1);
+    world.peers[1].reachable = false;
+    let written = world.send_for(0, &uuid(1).into(), "written", Duration::from_secs(100_000));
+    world.settle();
+    let now = world.now;
+    world.half_open(0);
+    world.peers[0].reachable = false;
+    world.peers[0].client.set(now, "mood", Value::Int(1)).unwrap();
+    let new = world.send_for(0, &uuid(1).into(), "new", Duration::from_secs(100_000));
+    world.pass(world.config.session_ttl + Duration::from_secs(60));
+    let now = world.now;
+    world.peers[0].client.remove(now, "mood").unwrap();
+    world.peers[0].client.set(now, "room", Value::Str("b")).unwrap();
+    assert_eq!(world.peers[0].client.unanswered().count(), 2);
+    world.peers[0].reachable = true;
+    world.pass(Duration::from_secs(30));
+    world.peers[1].reachable = true;
+    world.pass(Duration::from_secs(30));
+    assert_eq!(world.messages(1), ["written", "new"]);
+    assert_eq!((world.outcome(0, written), world.outcome(0, new)), (Some((1, 1)), Some((1, 1))));
 }

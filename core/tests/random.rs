@@ -558,6 +558,8 @@ impl World {
             }
             Err(SendError::Full) => peer.refused = true,
             Err(SendError::DestinationTooLong { .. }) => {}
+            // Larger than the broker takes, and the client knows that by now.
+            Err(SendError::TooLarge { max }) if length > u64::from(max) && peer.established_in.is_some() => {}
             Err(error) => return Err(format!("{from} may not send: {error}")),
         }
         Ok(())

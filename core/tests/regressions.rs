@@ -47,26 +47,27 @@ fn a_resumed_session_does_not_send_again_behind_an_entry_that_ended_here() {
     let mut world = World::with(2, BrokerConfig { max_payload: 100, ..BrokerConfig::default() });
     world.cut(1);
     world.peers[1].reachable = false;
-    world.peers[0].sleeps = true;
-    let large = world.send(0, &uuid(1).into(), &"x".repeat(200));
-    let one = world.send(0, &uuid(1).into(), "one");
-    let two = world.send(0, &uuid(1).into(), "two");
+    let n = world.join(client_config(2), "a");
+    world.peers[n].sleeps = true;
+    let large = world.send(n, &uuid(1).into(), &"x".repeat(200));
+    let one = world.send(n, &uuid(1).into(), "one");
+    let two = world.send(n, &uuid(1).into(), "two");
     world.settle();
     assert_eq!(world.broker.stats().taken, 2);
-    world.cut(0);
+    world.cut(n);
     world.settle();
     world.settle();
     assert_eq!(world.broker.stats().taken, 2);
-    assert!(world.peers[0].client.is_established(), "the link stays up");
-    world.peers[0].sleeps = false;
-    world.poll(0);
-    let aborted = world.peers[0].log.notes.iter().filter(|note| note.contains("Aborted")).count();
-    assert_eq!(aborted, 0, "{:?}", world.peers[0].log.notes);
+    assert!(world.peers[n].client.is_established(), "the link stays up");
+    world.peers[n].sleeps = false;
+    world.poll(n);
+    let aborted = world.peers[n].log.notes.iter().filter(|note| note.contains("Aborted")).count();
+    assert_eq!(aborted, 0, "{:?}", world.peers[n].log.notes);
     world.peers[1].reachable = true;
     world.pass(Duration::from_secs(10));
     assert_eq!(world.messages(1), ["one", "two"]);
-    assert_eq!(world.outcome(0, large), Some((0, 0)));
-    assert_eq!((world.outcome(0, one), world.outcome(0, two)), (Some((1, 1)), Some((1, 1))));
+    assert_eq!(world.outcome(n, large), Some((0, 0)));
+    assert_eq!((world.outcome(n, one), world.outcome(n, two)), (Some((1, 1)), Some((1, 1))));
 }
 
 /// The same without any limit: a receipt that was not polled over a broker's death, then a cut.
@@ -436,19 +437,6 @@ fn without_sender_means_the_client_and_not_one_life_of_it() {
     world.peers[0].client.set(now, "room", Value::Str("b")).unwrap();
     world.pass(Duration::from_secs(5));
     assert_eq!(world.messages(0), [""; 0]);
-}
-
-#[test]
-fn wants_transmit_agrees_with_poll_transmit() {
-    let config = BrokerConfig { max_payload: 100, window_bytes: 100, ..BrokerConfig::default() };
-    let mut world = World::with(2, config);
-    let now = world.now;
-    let client = &mut world.peers[0].client;
-    client.send(now, &Outgoing::new(&uuid(1).into(), &[b'x'; 200])).unwrap();
-    client.send(now, &Outgoing::new(&uuid(1).into(), b"small")).unwrap();
-    let wants = client.wants_transmit();
-    let written = client.poll_transmit(now, &mut [0; 100]);
-    assert_eq!(wants, written > 0);
 }
 
 #[test]

@@ -220,7 +220,8 @@ impl BrokerDriver {
     /// Stops listening and tells every client that the broker goes away.
     ///
     /// The loop has to go on until [`is_stopped`](Self::is_stopped): that takes as long as the last words need to
-    /// arrive, and about a second where somebody does not read them.
+    /// arrive, a second more where somebody does not close, and the handshake time-out more where somebody's socket is
+    /// full and stays so.
     pub fn stop(&mut self) {
         self.listeners.clear();
         self.broker.close(self.clock.now());

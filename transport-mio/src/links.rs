@@ -144,7 +144,9 @@ impl Links {
                 }
                 if peer.resumes {
                     peer.offer(broker, now);
-                } else if peer.untaken.is_empty() && !peer.read(connection, broker, now, &mut self.input) {
+                } else if peer.untaken.is_empty()
+                    && !peer.read(connection, broker, now, &mut self.input, &mut self.output)
+                {
                     self.by_link[peer.link.index()] = None;
                     broker.handle_disconnected(now, peer.link);
                     self.slots.remove(key);
@@ -224,11 +226,17 @@ impl Peer {
         broker: &mut Broker,
         now: Instant,
         input: &mut [u8],
+        output: &mut [u8],
     ) -> bool {
         match connection.read(input) {
             Input::Nothing => true,
             Input::Over(error) => {
                 tracing::trace!(link = self.link.index(), ?error, "connection over");
+                if error.is_none() {
+                    // The peer has only stopped writing: it may still read why, or a farewell. One write of it.
+                    self.has_output = true;
+                    self.write(connection, broker, now, output);
+                }
                 false
             }
             Input::Bytes(count) => {

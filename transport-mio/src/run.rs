@@ -85,7 +85,7 @@ impl<F: FnMut(Event<'_>)> Application for F {
 /// ```no_run
 /// use e_pigeon_core::{Close, Event};
 /// use e_pigeon_mio::ClientLoop;
-/// # fn config() -> e_pigeon_core::ClientConfig { unimplemented!() }
+/// # fn config() -> e_pigeon_core::ClientConfig { panic!("this example is only compiled") }
 ///
 /// let address = std::net::SocketAddr::from(([127, 0, 0, 1], 9999));
 /// let mut client = ClientLoop::new(config(), address)?;

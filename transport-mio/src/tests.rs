@@ -190,6 +190,19 @@ fn whoever_talks_nonsense_hears_the_last_words() {
 }
 
 #[test]
+fn whoever_stops_writing_behind_nonsense_hears_the_last_words_too() {
+    over_each(&BrokerConfig::default(), |mut world| {
+        let mut stream = world.dial();
+        world.until("the link is there", |world| world.broker.as_ref().expect("a broker").stats().links == 1);
+        // Both are there when the broker looks: what was said, and that it was all.
+        stream.write_all(&[0xff; 16]).expect("written");
+        stream.end_writing();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(read_to_end(&mut world, stream), [3, 3, 3, 0], "the frame is too large");
+    });
+}
+
+#[test]
 fn connections_that_come_and_go_leave_nothing() {
     over_each(&BrokerConfig::default(), |mut world| {
         for round in 0..300 {

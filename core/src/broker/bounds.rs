@@ -66,7 +66,7 @@ impl BrokerConfig {
             total(self.max_messages, message),
             total(self.max_held, held),
             // The lists of recipients and of what is dropped, within one call.
-            total(self.max_sessions, grown::<u32>()),
+            total(self.max_sessions, MAX_FILTER_PAIRS * grown::<u32>()),
             total(self.queue_messages, grown::<Delivery>()),
             self.max_message_bytes,
         ]

@@ -93,6 +93,10 @@ impl Broker {
     /// Nothing that is still read from the link before counts.
     fn take_from_old_link(&mut self, session: u32, code: Code) {
         if let Some(old) = self.sessions.get(session).and_then(|session| session.link) {
+            if let Some(link) = self.links.get_mut(old) {
+                // Whoever is back has changed its mind.
+                link.goodbye = None;
+            }
             self.abort(old, Abort { code, detail: 0 });
         }
     }

@@ -247,12 +247,7 @@ impl Broker {
     pub fn handle_disconnected(&mut self, now: Instant, link: LinkId) {
         self.advance(now);
         if let Some(index) = self.links.find(link) {
-            let leaving =
-                self.links.get(index).and_then(|link| link.session().filter(|_| link.goodbye == Some(true)));
-            self.detach(index);
-            if let Some(session) = leaving {
-                self.end_session(session);
-            }
+            self.leave(index);
             self.drop_link(index);
         }
     }
@@ -376,7 +371,7 @@ impl Broker {
 
     /// Ends a link, and tells the peer why where that is possible.
     fn abort(&mut self, index: u32, abort: Abort) {
-        self.detach(index);
+        self.leave(index);
         let until = self.now + self.config.handshake_timeout;
         let Some(id) = self.links.id(index) else { return };
         let Some(link) = self.links.get_mut(index) else { return };
@@ -389,6 +384,17 @@ impl Broker {
         self.list(index);
         self.arm_link(index);
         self.tell(BrokerEvent::LinkAborted(id, abort.code));
+    }
+
+    /// Parts a link from its session, which ends where the client has said so, also if nothing can be written any more.
+    fn leave(&mut self, index: u32) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let ends = link.goodbye.take() == Some(true);
+        let session = link.session();
+        self.detach(index);
+        if let Some(session) = session.filter(|_| ends) {
+            self.end_session(session);
+        }
     }
 
     /// Parts a link from its session, which is away from now on.

@@ -74,8 +74,8 @@ impl Broker {
         if let Some(welcome) = link.welcome.take() {
             return Some(Frame::Control(Control::Welcome(welcome)));
         }
-        if let Some(end) = link.goodbye.take() {
-            self.say_farewell(index, session, end);
+        if link.goodbye.is_some() {
+            self.say_farewell(index);
             return self.choose_frame(index);
         }
         if let Some(window) = link.window.take() {
@@ -95,11 +95,8 @@ impl Broker {
     }
 
     /// The client leaves, between two frames.
-    fn say_farewell(&mut self, index: u32, session: u32, end: bool) {
-        self.detach(index);
-        if end {
-            self.end_session(session);
-        }
+    fn say_farewell(&mut self, index: u32) {
+        self.leave(index);
         let until = self.now + self.config.handshake_timeout;
         if let Some(link) = self.links.get_mut(index) {
             link.phase = Phase::Closing { until };

@@ -4,8 +4,8 @@
 use super::memory::NONE;
 use super::outbox::{
     ANSWERED_FIRST, DEADLINE, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS, FLAGS, ID,
-    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, REASON, RECIPIENTS, RETRY, SESSION, TAKEN,
-    UNTIL_ACCEPTED,
+    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, PAYLOAD, REASON, RECIPIENTS, RETRY, SESSION,
+    TAKEN, UNTIL_ACCEPTED,
 };
 use crate::message::{MessageId, Reason, Receipt};
 use crate::time::Instant;
@@ -131,6 +131,20 @@ impl Outbox {
                 } else {
                     self.watch_deadline(deadline);
                 }
+            }
+            index = next;
+        }
+    }
+
+    /// Ends messages that this broker never takes.
+    pub(super) fn refuse_larger_than(&mut self, m: &mut [u8], max: u32) {
+        let mut index = self.head;
+        while index != NONE {
+            let next = self.entries.get(m, index, NEXT);
+            let is_over = self.flag(m, index, IS_SET) || self.flag(m, index, ENDED);
+            let is_unwritten = self.entries.get(m, index, NUMBER) == 0;
+            if !is_over && is_unwritten && self.entries.get(m, index, PAYLOAD) > max {
+                self.end_here(m, index, Reason::TooLarge);
             }
             index = next;
         }

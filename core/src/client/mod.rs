@@ -131,14 +131,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// # Errors
     ///
     /// [`SendError::Full`] where the outbox has no room now; [`Event::CapacityAvailable`] follows. The others are
-    /// the caller's fault and last.
+    /// the caller's fault and last, but for [`SendError::TooLarge`] where another broker may take more. A message that
+    /// was taken before this client knew its broker, and is too large for that, ends with a receipt that says so.
     pub fn send(&mut self, now: Instant, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
         let now = self.state.advance(now);
         if !self.state.takes_commands() {
             return Err(SendError::Closed);
         }
-        if message.payload.len() > self.state.max_payload as usize {
-            return Err(SendError::TooLarge { max: self.state.max_payload });
+        let max = self.state.largest_payload();
+        if message.payload.len() > max as usize {
+            return Err(SendError::TooLarge { max });
         }
         if message.to.as_ref().as_bytes().len() > usize::from(self.state.max_destination) {
             return Err(SendError::DestinationTooLong { max: self.state.max_destination });

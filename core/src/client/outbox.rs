@@ -26,7 +26,7 @@ const FIRST_BLOCK: Field<u32> = Field::at(44);
 const PREVIOUS: Field<u32> = Field::at(48);
 pub(super) const NEXT: Field<u32> = Field::at(52);
 pub(super) const NEXT_EVENT: Field<u32> = Field::at(56);
-const PAYLOAD: Field<u32> = Field::at(60);
+pub(super) const PAYLOAD: Field<u32> = Field::at(60);
 const DESTINATION: Field<u16> = Field::at(64);
 pub(super) const FLAGS: Field<u16> = Field::at(66);
 pub(super) const FINAL_DELIVERED: Field<u32> = Field::at(68);
@@ -207,31 +207,20 @@ impl Outbox {
         self.blocks.copy(m, self.entries.get(m, entry.index, FIRST_BLOCK), entry.destination, to);
     }
 
-    /// The entries to be written in this session, in order.
-    pub(super) fn outbounds(&self, m: &[u8]) -> impl Iterator<Item = Outbound> {
-        let mut index = self.first_unwritten(m, self.cursor);
-        core::iter::from_fn(move || {
-            let this = index;
-            (this != NONE).then(|| {
-                index = self.first_unwritten(m, self.entries.get(m, this, NEXT));
-                self.outbound(m, this)
-            })
-        })
-    }
-
     /// The next entry to be written in this session, if any.
     pub(super) fn next_outbound(&self, m: &[u8]) -> Option<Outbound> {
-        self.outbounds(m).next()
+        let index = self.first_unwritten(m);
+        (index != NONE).then(|| self.outbound(m, index))
     }
 
     /// True where something waits to be written in this session.
     pub(super) fn has_unwritten(&self, m: &[u8]) -> bool {
-        self.first_unwritten(m, self.cursor) != NONE
+        self.first_unwritten(m) != NONE
     }
 
-    /// The first entry from there on for which there is something to write.
-    fn first_unwritten(&self, m: &[u8], from: u32) -> u32 {
-        let mut index = from;
+    /// The first entry from the cursor on for which there is something to write.
+    fn first_unwritten(&self, m: &[u8]) -> u32 {
+        let mut index = self.cursor;
         while index != NONE && self.is_over(m, index) {
             index = self.entries.get(m, index, NEXT);
         }

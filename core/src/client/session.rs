@@ -170,6 +170,11 @@ impl State {
         self.now
     }
 
+    /// The largest payload that can be sent, as far as it is known what the broker takes.
+    pub(super) fn largest_payload(&self) -> u32 {
+        self.session.as_ref().map_or(self.max_payload, |session| self.max_payload.min(session.max_payload))
+    }
+
     pub(super) fn takes_commands(&self) -> bool {
         self.closing.is_none() && !self.is_closed()
     }
@@ -382,6 +387,8 @@ impl State {
             self.epochs.remember(epoch, number);
             if self.had_session { Established::Lost } else { Established::Fresh }
         };
+        // No message under way is larger: the broker took those.
+        self.outbox.refuse_larger_than(m, max_payload);
         self.had_session = true;
         self.slots.limit(welcome.slots);
         self.phase = Phase::Up(KeepAlive::new(now, Duration::from_millis(u64::from(welcome.keep_alive_ms))));

@@ -6,7 +6,6 @@ use super::outbox::{Outbound, Outbox, milliseconds_left};
 use super::session::{Phase, State};
 use crate::codec::Writer;
 use crate::framing::{header_len, write_header};
-use crate::message::Reason;
 use crate::time::Instant;
 use crate::wire::control::{Abort, Control, Hello, Window};
 use crate::wire::item::{Message, UpItem};
@@ -133,24 +132,16 @@ impl State {
             self.inbox.advance_decline();
             return Some(Frame::Decline(declined));
         }
-        loop {
-            let session = self.session.as_mut()?;
-            let entry = self.outbox.next_outbound(m)?;
-            if !entry.is_set && entry.payload > session.max_payload as usize {
-                // This broker will never take it.
-                self.outbox.end_here(m, entry.index, Reason::TooLarge);
-                continue;
-            }
-            let allowed =
-                if entry.is_set { !session.sending.is_shut() } else { session.sending.allows(entry.payload) };
-            if !allowed {
-                return None;
-            }
-            let number = session.sending.assign((!entry.is_set).then_some(entry.payload));
-            self.outbox.begin(m, entry.index, number);
-            self.outbox.advance(m, entry.index);
-            return Some(self.describe(m, now, entry));
+        let entry = self.outbox.next_outbound(m)?;
+        let allowed =
+            if entry.is_set { !session.sending.is_shut() } else { session.sending.allows(entry.payload) };
+        if !allowed {
+            return None;
         }
+        let number = session.sending.assign((!entry.is_set).then_some(entry.payload));
+        self.outbox.begin(m, entry.index, number);
+        self.outbox.advance(m, entry.index);
+        Some(self.describe(m, now, entry))
     }
 
     fn describe(&mut self, m: &mut [u8], now: Instant, entry: Outbound) -> Frame {
@@ -226,12 +217,9 @@ impl State {
         if sending.repeats() {
             return true;
         }
-        let max = self.session.as_ref().map_or(0, |session| session.max_payload as usize);
-        // Those that are too large for the broker make way for the next.
-        let next = self.outbox.outbounds(m).find(|entry| entry.is_set || entry.payload <= max);
-        next.is_some_and(
-            |entry| if entry.is_set { !sending.is_shut() } else { sending.allows(entry.payload) },
-        )
+        self.outbox.next_outbound(m).is_some_and(|entry| {
+            if entry.is_set { !sending.is_shut() } else { sending.allows(entry.payload) }
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 #[cfg(unix)]
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -31,11 +31,17 @@ pub(super) struct World {
 /// A socket of the test's own.
 pub(super) trait Raw: Read + Write {
     fn do_not_block(&self);
+    /// Ends what this end writes; it goes on reading.
+    fn end_writing(&self);
 }
 
 impl Raw for TcpStream {
     fn do_not_block(&self) {
         self.set_nonblocking(true).expect("non-blocking");
+    }
+
+    fn end_writing(&self) {
+        self.shutdown(Shutdown::Write).expect("half-closed");
     }
 }
 
@@ -43,6 +49,10 @@ impl Raw for TcpStream {
 impl Raw for UnixStream {
     fn do_not_block(&self) {
         self.set_nonblocking(true).expect("non-blocking");
+    }
+
+    fn end_writing(&self) {
+        self.shutdown(Shutdown::Write).expect("half-closed");
     }
 }
 
