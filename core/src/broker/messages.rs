@@ -68,6 +68,13 @@ pub(super) struct Message {
     older: u32,
 }
 
+impl Message {
+    /// True where it is in a queue, or waits for somebody who matches: then it was accepted.
+    pub(super) fn is_kept(&self) -> bool {
+        self.open != Open::Closed || self.pending > 0
+    }
+}
+
 /// What a new message is made of.
 #[derive(Debug)]
 pub(super) struct NewMessage {

@@ -135,7 +135,7 @@ impl Broker {
     /// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.
     pub(super) fn check_message(&mut self, index: u32) {
         let Some(message) = self.messages.get(index) else { return };
-        if !message.ended && message.open == Open::Closed && message.pending == 0 {
+        if !message.ended && !message.is_kept() {
             self.end_message(index);
         }
         let Some(message) = self.messages.get_mut(index) else { return };

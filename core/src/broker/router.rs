@@ -72,8 +72,7 @@ impl Broker {
             Some(taken) => self.hold(index, session, taken),
             None => self.route(index, session),
         }
-        let somebody = |m: &super::messages::Message| m.open != Open::Closed || m.pending > 0;
-        if message.until_accepted && self.messages.get(index).is_some_and(somebody) {
+        if message.until_accepted && self.messages.get(index).is_some_and(|taken| taken.is_kept()) {
             self.tell_accepted(index);
         }
         self.check_message(index);
