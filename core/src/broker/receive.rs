@@ -171,7 +171,6 @@ impl Broker {
     /// under way then is taken all the same.
     pub(super) fn adjust_window(&mut self, session: u32) {
         let max = self.config.receipt_backlog as usize;
-        let (all, nothing) = (self.open_window(false), self.open_window(true));
         let Some(state) = self.sessions.get_mut(session) else { return };
         let backlog = state.queue.receipt_backlog();
         let narrow = if state.narrow { backlog > max / 2 } else { backlog > max };
@@ -179,10 +178,12 @@ impl Broker {
             return;
         }
         (state.narrow, state.since_narrow) = (narrow, 0);
-        if let Some(link) = state.link.and_then(|link| self.links.get_mut(link))
+        let link = state.link;
+        let window = self.open_window(narrow);
+        if let Some(link) = link.and_then(|link| self.links.get_mut(link))
             && !link.shut
         {
-            link.window = Some(if narrow { nothing } else { all });
+            link.window = Some(window);
             self.list_session(session);
         }
     }
