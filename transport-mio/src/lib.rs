@@ -1,4 +1,4 @@
-//! e-pigeon over TCP and Unix sockets in a [mio](https://docs.rs/mio) event loop.
+//! e-pigeon over TCP and Unix sockets in a [mio] event loop.
 //!
 //! The protocol is in [`e_pigeon_core`], which knows no sockets; this crate knows nothing else. It has a driver for a
 //! client and one for a broker. Both live in a [`mio::Poll`] that may hold other things too, and neither starts a thread.
