@@ -559,7 +559,7 @@ impl World {
             Err(SendError::Full) => peer.refused = true,
             Err(SendError::DestinationTooLong { .. }) => {}
             // Larger than the broker takes, and the client knows that by now.
-            Err(SendError::TooLarge { max }) if length > u64::from(max) && peer.established_in.is_some() => {}
+            Err(SendError::TooLarge { max }) if length > u64::from(max) && max < peer.config.max_payload => {}
             Err(error) => return Err(format!("{from} may not send: {error}")),
         }
         Ok(())
