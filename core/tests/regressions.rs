@@ -650,3 +650,37 @@ fn receipts_do_not_pile_up_for_who_ignores_the_window() {
     }
     assert!(taken <= 40, "{taken} messages were taken from it");
 }
+
+/// A recipient that cannot prove that it had a message declines it; parked again, it must not come unmarked.
+#[test]
+fn what_is_parked_again_after_a_decline_is_not_handed_twice() {
+    let mut world = World::new(1);
+    let mut config = client_config(1);
+    config.seen_window = 64;
+    let n = world.join(config, "a");
+    world.settle();
+    world.peers[n].sleeps = true;
+    for k in 0..100 {
+        world.send(0, &uuid(1).into(), &k.to_string());
+    }
+    world.flow();
+    // The client gives its session up a moment before the broker does, which has noticed later: it is renewed.
+    world.half_open(n);
+    world.peers[n].reachable = false;
+    world.pass(world.config.session_ttl + Duration::from_secs(5));
+    world.peers[n].reachable = true;
+    world.pass(Duration::from_secs(6));
+    assert!(world.peers[n].client.is_established());
+    assert!(
+        world.broker.stats().declined > 0 && world.broker.stats().waiting > 0,
+        "{:?}",
+        world.broker.stats()
+    );
+    let now = world.now;
+    world.peers[n].client.set(now, "mood", Value::Int(1)).unwrap();
+    world.settle();
+    world.peers[n].sleeps = false;
+    world.settle();
+    let expected: Vec<String> = (0..100).map(|k| k.to_string()).collect();
+    assert_eq!(world.messages(n), expected);
+}

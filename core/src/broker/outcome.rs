@@ -64,29 +64,30 @@ impl Broker {
 
     /// A delivery that waited in a queue cannot be taken by its recipient after all.
     pub(super) fn refuse_queued(&mut self, delivery: Delivery) {
-        if let Some(message) = self.messages.get_mut(delivery.message)
-            && !message.ended
-        {
-            message.pending -= 1;
-            message.reason.get_or_insert(Reason::TooLarge);
+        if self.give_up_delivery(delivery, Reason::TooLarge) {
             self.stats.refused += 1;
-            self.stats.held -= 1;
         }
         self.unname(delivery, false);
     }
 
     /// A delivery is left over from a session that has ended.
     pub(super) fn delivery_gone(&mut self, delivery: Delivery, had_number: bool) {
-        if let Some(message) = self.messages.get_mut(delivery.message)
-            && !delivery.declined
-            && !message.ended
-        {
-            message.pending -= 1;
-            message.reason.get_or_insert(Reason::Gone);
+        if self.give_up_delivery(delivery, Reason::Gone) {
             self.stats.gone += 1;
-            self.stats.held -= 1;
         }
         self.unname(delivery, had_number);
+    }
+
+    /// A delivery will not be confirmed any more; false where that was known before.
+    fn give_up_delivery(&mut self, delivery: Delivery, reason: Reason) -> bool {
+        let message = self.messages.get_mut(delivery.message);
+        let Some(message) = message.filter(|message| !delivery.declined && !message.ended) else {
+            return false;
+        };
+        message.pending -= 1;
+        message.reason.get_or_insert(reason);
+        self.stats.held -= 1;
+        true
     }
 
     /// A delivery lost its number, because its session was renewed; one that was declined leaves the queue.
