@@ -5,26 +5,11 @@ use core::time::Duration;
 use e_pigeon_core::wire::control::*;
 use e_pigeon_core::wire::item::*;
 use e_pigeon_core::*;
+use support::random::Random;
 use support::raw::frame;
 use support::{make, uuid};
 
-/// Numbers that look random (splitmix64).
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-    fn percent(&mut self, c: u64) -> bool {
-        self.below(100) < c
-    }
     /// Mostly small, sometimes huge.
     fn number(&mut self) -> u64 {
         match self.below(30) {

@@ -14,6 +14,8 @@
     clippy::too_many_lines
 )]
 
+mod support;
+
 use core::time::Duration;
 use e_pigeon_core::{
     Broker, BrokerConfig, BrokerEvent, Client, ClientConfig, Code, Destination, DisconnectReason, Event,
@@ -21,6 +23,7 @@ use e_pigeon_core::{
     Uuid, Value,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use support::random::Random;
 
 /// How many seeds `cargo test` runs.
 const DEFAULT_SEEDS: u64 = 1_500;
@@ -36,38 +39,6 @@ macro_rules! ensure {
             return Err(format!($($reason)+));
         }
     };
-}
-
-// Random numbers.
-
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Below `n`.
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
-    }
-
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.below(high - low + 1)
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
 }
 
 // What a seed is about.
