@@ -9,6 +9,7 @@ mod limits;
 mod lines;
 mod listen;
 mod logging;
+mod peers;
 mod report;
 mod send;
 mod serve;
@@ -53,5 +54,6 @@ fn run() -> Result<u8, Failure> {
         Command::Serve(serve) => serve::run(&serve),
         Command::Listen(listen) => listen::run(&listen),
         Command::Send(send) => send::run(*send),
+        Command::Peers(peers) => peers::run(&peers),
     }
 }
