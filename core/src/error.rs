@@ -39,10 +39,12 @@ pub enum Code {
     TooManyAttributes = 15,
     /// The broker is going down.
     ShuttingDown = 16,
+    /// A policy of the broker does not allow the attributes of the hello.
+    NotAllowed = 17,
 }
 
 impl Code {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Malformed,
         Self::UnexpectedFrame,
         Self::FrameTooLarge,
@@ -59,6 +61,7 @@ impl Code {
         Self::Full,
         Self::TooManyAttributes,
         Self::ShuttingDown,
+        Self::NotAllowed,
     ];
 
     pub(crate) fn from_code(code: u8) -> Option<Self> {
@@ -67,7 +70,10 @@ impl Code {
 
     /// True where connecting again with the same identity and configuration cannot help.
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::TakenOver | Self::WrongSecret | Self::Version | Self::TooManyAttributes)
+        matches!(
+            self,
+            Self::TakenOver | Self::WrongSecret | Self::Version | Self::TooManyAttributes | Self::NotAllowed
+        )
     }
 }
 
@@ -90,6 +96,7 @@ impl fmt::Display for Code {
             Self::Full => "the broker is full",
             Self::TooManyAttributes => "more attributes than the broker allows",
             Self::ShuttingDown => "the broker is shutting down",
+            Self::NotAllowed => "the broker does not allow these attributes",
         })
     }
 }

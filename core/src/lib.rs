@@ -94,6 +94,7 @@
 //! # Features
 //!
 //! - `std` (default): implies `alloc`; nothing else changes.
+//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Received::decode`.
 //! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
 //!
 //! # The protocol
@@ -131,10 +132,12 @@ pub use attributes::{
     Pairs, Value,
 };
 #[cfg(feature = "alloc")]
-pub use broker::{Broker, BrokerEvent, Full, LinkId, Ready, Stats, UnknownLink};
+pub use broker::{Broker, BrokerEvent, Full, LinkId, Policy, Ready, Stats, Subject, UnknownLink};
 pub use client::{
     Client, Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token, WatchId,
 };
+#[cfg(feature = "typed")]
+pub use client::{DecodeError, SendAsError};
 pub use config::{BrokerConfig, ClientConfig, Secret};
 pub use error::{Code, ConfigError, SendError, SetError, WatchError};
 pub use filter::{

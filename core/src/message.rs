@@ -25,13 +25,12 @@ pub enum Until {
     Accepted,
 }
 
-/// A message to be sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
+/// A message to be sent. Its content is bytes, or, with the feature `typed`, any value that serde can serialise.
+pub struct Outgoing<'a, P: ?Sized = [u8]> {
     /// Whom it is for.
     pub to: &'a Destination,
     /// The content, opaque to the protocol.
-    pub payload: &'a [u8],
+    pub payload: &'a P,
     /// How long it may wait for its recipients, counted from the call of `send`, in whole milliseconds (rounded up,
     /// 49 days at most).
     pub time_to_live: Duration,
@@ -42,7 +41,40 @@ pub struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// A message that may wait for an hour and is kept until it is delivered.
     pub fn new(to: &'a Destination, payload: &'a [u8]) -> Self {
+        Self::with(to, payload)
+    }
+}
+
+impl<'a, P: ?Sized> Outgoing<'a, P> {
+    fn with(to: &'a Destination, payload: &'a P) -> Self {
         Self { to, payload, time_to_live: Duration::from_secs(3600), until: Until::Delivered }
+    }
+}
+
+#[cfg(feature = "typed")]
+impl<'a, T: serde::Serialize> Outgoing<'a, T> {
+    /// The same with a value, for [`Client::send_as`](crate::Client::send_as).
+    pub fn typed(to: &'a Destination, value: &'a T) -> Self {
+        Self::with(to, value)
+    }
+}
+
+impl<P: ?Sized> Clone for Outgoing<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: ?Sized> Copy for Outgoing<'_, P> {}
+
+impl<P: ?Sized + fmt::Debug> fmt::Debug for Outgoing<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("to", self.to)
+            .field("payload", &self.payload)
+            .field("time_to_live", &self.time_to_live)
+            .field("until", &self.until)
+            .finish()
     }
 }
 

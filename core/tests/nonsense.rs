@@ -397,7 +397,7 @@ fn run_client(seed: u64) {
                 let payload = vec![1; r.below(66) as usize];
                 let o = Outgoing {
                     to: &d,
-                    payload: &payload,
+                    payload: payload.as_slice(),
                     time_to_live: Duration::from_millis({
                         let k = if r.percent(50) { 50 } else { 100_000 };
                         r.below(k)

@@ -482,7 +482,8 @@ impl World {
         };
         let accepted = self.plan.until_accepted && self.random.percent(20);
         let until = if accepted { Until::Accepted } else { Until::Delivered };
-        let outgoing = Outgoing { to: &destination, payload: &payload, time_to_live: ms(live), until };
+        let outgoing =
+            Outgoing { to: &destination, payload: payload.as_slice(), time_to_live: ms(live), until };
         let (now, generation) = (self.now, self.generation);
         let peers = self.peers.iter().enumerate();
         let here =

@@ -35,11 +35,13 @@ impl Broker {
         let facts = found.and_then(|index| self.sessions.get(index)).map(|session| session.facts(self.epoch));
         let verdict = judge(hello, facts.as_ref());
         let max_attributes = usize::from(self.config.max_attributes);
-        if verdict != Verdict::Resume
-            && !matches!(verdict, Verdict::Refuse(_))
-            && attributes.len() > max_attributes
-        {
-            return Err(Abort { code: Code::TooManyAttributes, detail: max_attributes as u64 });
+        if !matches!(verdict, Verdict::Resume | Verdict::Refuse(_)) {
+            if attributes.len() > max_attributes {
+                return Err(Abort { code: Code::TooManyAttributes, detail: max_attributes as u64 });
+            }
+            if !self.may_have(uuid, attributes) {
+                return Err(refuse(Code::NotAllowed));
+            }
         }
         let session = match (verdict, found) {
             (Verdict::Refuse(code), _) => return Err(refuse(code)),
@@ -201,18 +203,28 @@ impl Broker {
         let (set, removed) =
             (patch.changes().filter(|c| c.1.is_some()), patch.changes().filter(|c| c.1.is_none()));
         let fits = removed.chain(set).all(|(key, value)| attributes.change(key, value).is_ok());
-        if !fits || attributes.len() > usize::from(self.config.max_attributes) {
-            state.queue.push_notice(Notice {
-                refused: Refused::Attributes,
-                watch: 0,
-                reason: Reason::TooLarge,
-            });
-            self.list_session(session);
+        let (uuid, receives) = (state.uuid, state.receives);
+        let refused = if !fits || attributes.len() > usize::from(self.config.max_attributes) {
+            Some(Reason::TooLarge)
+        } else if !self.may_have(uuid, attributes.as_ref()) {
+            Some(Reason::NotAllowed)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            self.refuse_wish(session, Notice { refused: Refused::Attributes, watch: 0, reason });
             return;
         }
-        let receives = state.receives;
         self.give_attributes(session, attributes.as_ref(), receives);
         self.release_waiting(session, false);
+    }
+
+    /// Tells a client that it does not get what it wants.
+    pub(super) fn refuse_wish(&mut self, session: u32, notice: Notice) {
+        if let Some(state) = self.sessions.get_mut(session) {
+            state.queue.push_notice(notice);
+        }
+        self.list_session(session);
     }
 
     /// Those who watch what the session was are told of it, and those who watch what it is now.

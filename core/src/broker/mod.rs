@@ -9,6 +9,7 @@ mod ledger;
 mod links;
 mod messages;
 mod outcome;
+mod policy;
 mod pool;
 mod presence;
 mod queue;
@@ -20,6 +21,7 @@ mod transmit;
 
 pub use ledger::Stats;
 pub use links::LinkId;
+pub use policy::{Policy, Subject};
 
 use crate::config::BrokerConfig;
 use crate::error::{Code, ConfigError};
@@ -34,6 +36,7 @@ use expiry::Timers;
 use holding::Holding;
 use links::{Links, Phase};
 use messages::Messages;
+use policy::Guard;
 use pool::Pool;
 use presence::Watchers;
 use sessions::Sessions;
@@ -65,6 +68,7 @@ pub struct Broker {
     pool: Pool,
     holding: Holding,
     watchers: Watchers,
+    guard: Guard,
     timers: Timers,
     stats: Stats,
     ready: VecDeque<Ready>,
@@ -167,6 +171,7 @@ impl Broker {
             pool: Pool::new(config.max_message_bytes),
             holding: Holding::new(config.hash_seed, config.max_held),
             watchers: Watchers::new(config.hash_seed),
+            guard: Guard::default(),
             timers: Timers::default(),
             stats: Stats::default(),
             ready: VecDeque::new(),
@@ -178,6 +183,19 @@ impl Broker {
             dropped: Vec::new(),
             config,
         })
+    }
+
+    /// The same with a policy, which says what sessions may do.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_policy(
+        config: BrokerConfig,
+        epoch: u64,
+        policy: impl Policy + 'static,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self { guard: Guard::new(policy), ..Self::new(config, epoch)? })
     }
 
     // Handlers: what a transport or the clock did.

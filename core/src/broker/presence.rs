@@ -182,17 +182,25 @@ impl Broker {
     /// A client wants to know who matches a filter.
     pub(super) fn watch(&mut self, session: u32, number: u32, filter: FilterRef<'_>) -> Result<(), Code> {
         let max = usize::from(self.config.max_watches);
-        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
         if state.presence_items == 0 || state.watches.iter().any(|watch| watch.number == number) {
             return Err(Code::UnexpectedFrame);
         }
-        if state.watches.len() >= max {
-            let reason = Reason::BrokerFull;
-            state.queue.push_notice(Notice { refused: Refused::Watch, watch: number, reason });
+        let refused = if state.watches.len() >= max {
+            Some(Reason::BrokerFull)
+        } else if !self.may_watch(session, filter) {
+            Some(Reason::NotAllowed)
         } else {
-            let filter = filter.as_bytes().into();
-            let watch = Watch { number, filter, stage: Stage::Reset, changed: BTreeSet::new() };
-            self.watchers.insert(session, &watch);
+            None
+        };
+        if let Some(reason) = refused {
+            self.refuse_wish(session, Notice { refused: Refused::Watch, watch: number, reason });
+            return Ok(());
+        }
+        let filter = filter.as_bytes().into();
+        let watch = Watch { number, filter, stage: Stage::Reset, changed: BTreeSet::new() };
+        self.watchers.insert(session, &watch);
+        if let Some(state) = self.sessions.get_mut(session) {
             state.watches.push(watch);
         }
         self.list_session(session);

@@ -41,7 +41,13 @@ impl Broker {
             _ => None,
         };
         let too_large = message.payload.len() > self.config.max_payload as usize;
-        let room = if too_large { Err(Reason::TooLarge) } else { self.make_room() };
+        let room = if too_large {
+            Err(Reason::TooLarge)
+        } else if !self.may_send(session, to) {
+            Err(Reason::NotAllowed)
+        } else {
+            self.make_room()
+        };
         let payload = room.and_then(|()| self.pool.store(message.payload).ok_or(Reason::BrokerFull));
         let payload = match payload {
             Ok(payload) => payload,

@@ -55,21 +55,19 @@ impl Arrivals {
         (self.cursor..self.tail).any(|position| self.event(m, watches, position).is_some())
     }
 
-    /// The next item that the application still wants. Everything that was lent before is taken with that.
+    /// The next item, where it is still wanted. Everything that was lent before is taken with that, and so is what is
+    /// no longer wanted.
     pub(super) fn lend<'m>(&mut self, m: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
-        self.head = self.cursor;
-        while self.cursor < self.tail {
-            let position = self.cursor;
-            self.cursor += 1;
-            if let Some(event) = self.event(m, watches, position) {
-                return Some(event);
-            }
-            self.head = self.cursor;
-        }
-        None
+        self.take_lent(m, watches);
+        let event = self.event(m, watches, self.cursor);
+        self.cursor += u64::from(event.is_some());
+        event
     }
 
     fn event<'m>(&self, m: &'m [u8], watches: &Watches, position: u64) -> Option<Event<'m>> {
+        if position >= self.tail {
+            return None;
+        }
         let index = self.index(position);
         let length = usize::from(self.records.get(m, index, LENGTH));
         let mut reader = Reader::new(self.records.bytes(m, index, BODY).get(..length)?);
@@ -87,8 +85,11 @@ impl Arrivals {
         watches.wants(m, watch).then_some(event)
     }
 
-    /// The application has taken everything that was lent.
-    pub(super) fn take_lent(&mut self) {
+    /// The application has taken everything that was lent; what it no longer wants goes with that.
+    pub(super) fn take_lent(&mut self, m: &[u8], watches: &Watches) {
+        while self.cursor < self.tail && self.event(m, watches, self.cursor).is_none() {
+            self.cursor += 1;
+        }
         self.head = self.cursor;
     }
 

@@ -44,38 +44,28 @@ impl Blocks {
         self.available
     }
 
-    /// Writes `parts` one behind the other into free blocks, which the caller has seen to, and returns the first.
-    pub(super) fn fill(&mut self, m: &mut [u8], parts: [&[u8]; 2]) -> u32 {
+    /// Lets `write` put `length` bytes into free blocks, which the caller has seen to, and returns the first; `None`
+    /// where it puts in more or less.
+    pub(super) fn fill(
+        &mut self,
+        m: &mut [u8],
+        length: usize,
+        write: impl FnOnce(&mut Filler<'_>),
+    ) -> Option<u32> {
         let first = self.first_free;
-        let (mut block, mut at, mut last) = (first, 0, NONE);
-        let mut used = 0;
-        for mut part in parts {
-            while !part.is_empty() {
-                if at == 0 {
-                    used += 1;
-                }
-                let room = self.table.bytes_mut(m, block, CONTENT + at);
-                let count = part.len().min(room.len());
-                let (now, later) = part.split_at(count);
-                if let Some(room) = room.get_mut(..count) {
-                    room.copy_from_slice(now);
-                }
-                part = later;
-                at += count;
-                last = block;
-                if at == BLOCK {
-                    block = self.table.get(m, block, NEXT);
-                    at = 0;
-                }
-            }
+        let mut filler = Filler { m, table: self.table, block: first, at: 0, last: NONE, left: Some(length) };
+        write(&mut filler);
+        let (last, left) = (filler.last, filler.left);
+        if left != Some(0) {
+            return None;
         }
         if last == NONE {
-            return NONE;
+            return Some(NONE);
         }
         self.first_free = self.table.get(m, last, NEXT);
         self.table.set(m, last, NEXT, NONE);
-        self.available -= used;
-        first
+        self.available -= Self::needed(length);
+        Some(first)
     }
 
     /// Frees a chain.
@@ -109,6 +99,45 @@ impl Blocks {
             let length = range.len();
             copy(m, range, to);
             to += length;
+        }
+    }
+}
+
+/// Puts bytes into free blocks, one behind the other.
+pub(super) struct Filler<'m> {
+    m: &'m mut [u8],
+    table: Table,
+    block: u32,
+    at: usize,
+    last: u32,
+    /// How many bytes are still to come; `None` where more came than were to.
+    left: Option<usize>,
+}
+
+impl Filler<'_> {
+    /// What was put in is not to be kept.
+    #[cfg(feature = "typed")]
+    pub(super) fn fail(&mut self) {
+        self.left = None;
+    }
+
+    /// Adds bytes.
+    pub(super) fn put(&mut self, mut part: &[u8]) {
+        self.left = self.left.and_then(|left| left.checked_sub(part.len()));
+        while self.left.is_some() && !part.is_empty() {
+            let room = self.table.bytes_mut(self.m, self.block, CONTENT + self.at);
+            let count = part.len().min(room.len());
+            let (now, later) = part.split_at(count);
+            if let Some(room) = room.get_mut(..count) {
+                room.copy_from_slice(now);
+            }
+            part = later;
+            self.at += count;
+            self.last = self.block;
+            if self.at == BLOCK {
+                self.block = self.table.get(self.m, self.block, NEXT);
+                self.at = 0;
+            }
         }
     }
 }
@@ -163,7 +192,11 @@ mod tests {
                 blocks.free(&mut m, chain);
             }
             let (a, b) = content[..length].split_at(length / 3);
-            chains.push((blocks.fill(&mut m, [a, b]), length));
+            let filled = blocks.fill(&mut m, length, |filler| {
+                filler.put(a);
+                filler.put(b);
+            });
+            chains.push((filled.unwrap(), length));
         }
         chains.into_iter().for_each(|(chain, _)| blocks.free(&mut m, chain));
         assert_eq!(blocks.available(), 10);

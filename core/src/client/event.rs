@@ -157,6 +157,9 @@ impl fmt::Display for CloseReason {
             Self::Refused(Code::TooManyAttributes, max) => {
                 write!(f, "refused: the broker allows {max} attributes: set fewer")
             }
+            Self::Refused(Code::NotAllowed, _) => {
+                f.write_str("refused: the broker does not allow these attributes: set others")
+            }
             Self::Refused(code, _) => write!(f, "refused: {code}"),
         }
     }

@@ -13,9 +13,13 @@ mod receive;
 mod seen;
 mod session;
 mod transmit;
+#[cfg(feature = "typed")]
+mod typed;
 mod watches;
 
 pub use event::{Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token};
+#[cfg(feature = "typed")]
+pub use typed::{DecodeError, SendAsError};
 pub use watches::WatchId;
 
 use crate::attributes::{AttributesRef, Value, change_in_place};
@@ -27,6 +31,7 @@ use crate::message::{MessageId, Outgoing};
 use crate::patch::PatchRef;
 use crate::time::Instant;
 use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
+use blocks::Filler;
 use event::Lifecycle;
 use memory::Cutter;
 use session::State;
@@ -139,18 +144,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// the caller's fault and last, but for [`SendError::TooLarge`] where another broker may take more. A message that
     /// was taken before this client knew its broker, and is too large for that, ends with a receipt that says so.
     pub fn send(&mut self, now: Instant, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
-        let now = self.state.advance(now);
-        if !self.state.takes_commands() {
-            return Err(SendError::Closed);
-        }
-        let max = self.state.largest_payload();
-        if message.payload.len() > max as usize {
-            return Err(SendError::TooLarge { max });
-        }
-        if message.to.as_ref().as_bytes().len() > usize::from(self.state.max_destination) {
-            return Err(SendError::DestinationTooLong { max: self.state.max_destination });
-        }
-        self.state.outbox.push_message(self.memory.as_mut(), now, message)
+        let payload = message.payload;
+        let taken = self
+            .state
+            .send(self.memory.as_mut(), now, message, payload.len(), |filler| filler.put(payload))?;
+        // As many bytes were put in as were said.
+        taken.ok_or(SendError::Full)
     }
 
     /// Sets an attribute of this client's session. Takes effect in order with the messages.
@@ -247,8 +246,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         if !self.manual && self.state.takes_commands() {
             self.state.inbox.take_lent(self.memory.as_ref());
         }
-        self.state.arrivals.take_lent();
+        self.state.take_presence(self.memory.as_ref());
         self.state.poll_event(self.memory.as_mut())
+    }
+
+    /// The next event of presence, if any, past all others, as [`poll_receipt`](Self::poll_receipt) does with receipts.
+    pub fn poll_presence(&mut self) -> Option<Event<'_>> {
+        self.state.poll_presence(self.memory.as_mut())
     }
 
     /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.
@@ -314,6 +318,29 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 }
 
 impl State {
+    /// Takes a message with a payload of `length` bytes; `None` where `write` puts in more or less.
+    fn send(
+        &mut self,
+        m: &mut [u8],
+        now: Instant,
+        message: &Outgoing<'_, impl ?Sized>,
+        length: usize,
+        write: impl FnOnce(&mut Filler<'_>),
+    ) -> Result<Option<MessageId>, SendError> {
+        let now = self.advance(now);
+        if !self.takes_commands() {
+            return Err(SendError::Closed);
+        }
+        let max = self.largest_payload();
+        if length > max as usize {
+            return Err(SendError::TooLarge { max });
+        }
+        if message.to.as_ref().as_bytes().len() > usize::from(self.max_destination) {
+            return Err(SendError::DestinationTooLong { max: self.max_destination });
+        }
+        self.outbox.push_message(m, now, message, length, write)
+    }
+
     /// Puts the first `count` bytes of `input` behind those of the partial frame, and returns the others.
     fn keep<'i>(&mut self, kept: &mut [u8], input: &'i [u8], count: usize) -> &'i [u8] {
         let (front, rest) = input.split_at(count.min(input.len()));

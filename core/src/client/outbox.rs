@@ -6,7 +6,7 @@
 //! stays until its receipt was polled and its number is acknowledged, because the same number may have to be
 //! written again. (PROTOCOL.md, "Sender")
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Filler};
 use super::memory::{Cutter, Field, NONE, Table};
 use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
@@ -123,10 +123,20 @@ impl Outbox {
         &mut self,
         m: &mut [u8],
         now: Instant,
-        outgoing: &Outgoing<'_>,
-    ) -> Result<MessageId, SendError> {
+        outgoing: &Outgoing<'_, impl ?Sized>,
+        length: usize,
+        write: impl FnOnce(&mut Filler<'_>),
+    ) -> Result<Option<MessageId>, SendError> {
         let destination = outgoing.to.as_ref().as_bytes();
-        let index = self.push(m, [destination, outgoing.payload]).ok_or(SendError::Full)?;
+        let whole = destination.len() + length;
+        if !self.has_room(whole) {
+            return Err(SendError::Full);
+        }
+        let pushed = self.push(m, whole, |filler| {
+            filler.put(destination);
+            write(filler);
+        });
+        let Some(index) = pushed else { return Ok(None) };
         let id = self.next_id;
         self.next_id += 1;
         let flags = if outgoing.until == Until::Accepted { UNTIL_ACCEPTED } else { 0 };
@@ -137,14 +147,17 @@ impl Outbox {
         self.entries.set(m, index, DEADLINE, deadline.as_micros());
         // Both were checked against limits far below these.
         self.entries.set(m, index, DESTINATION, destination.len() as u16);
-        self.entries.set(m, index, PAYLOAD, outgoing.payload.len() as u32);
+        self.entries.set(m, index, PAYLOAD, length as u32);
         self.watch_deadline(deadline);
-        Ok(MessageId(id))
+        Ok(Some(MessageId(id)))
     }
 
     /// Takes a change of attributes: the `serial`-th of this client.
     pub(super) fn push_set(&mut self, m: &mut [u8], patch: &[u8], serial: u64) -> Result<(), SetError> {
-        let index = self.push(m, [&[], patch]).ok_or(SetError::Full)?;
+        if !self.has_room(patch.len()) {
+            return Err(SetError::Full);
+        }
+        let index = self.push(m, patch.len(), |filler| filler.put(patch)).ok_or(SetError::Full)?;
         self.entries.set(m, index, ID, self.next_id - 1);
         self.entries.set(m, index, FLAGS, IS_SET);
         self.entries.set(m, index, DEADLINE, serial);
@@ -164,15 +177,12 @@ impl Outbox {
         has
     }
 
-    fn push(&mut self, m: &mut [u8], parts: [&[u8]; 2]) -> Option<u32> {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        if !self.has_room(length) {
-            return None;
-        }
+    /// Adds an entry, which has room; `None` where `write` puts in more or less than `length` bytes.
+    fn push(&mut self, m: &mut [u8], length: usize, write: impl FnOnce(&mut Filler<'_>)) -> Option<u32> {
+        let first_block = self.blocks.fill(m, length, write)?;
         let index = self.free_entry;
         self.free_entry = self.entries.get(m, index, NEXT);
         self.free_entries -= 1;
-        let first_block = self.blocks.fill(m, parts);
         self.entries.set(m, index, FIRST_BLOCK, first_block);
         self.entries.set(m, index, NUMBER, 0_u64);
         self.entries.set(m, index, PREVIOUS, self.tail);

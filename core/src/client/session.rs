@@ -433,10 +433,7 @@ impl State {
             || self.outbox.has_receipt()
             || self.lifecycle.attributes_refused.is_some()
             || (self.takes_commands()
-                && (self.outbox.has_capacity()
-                    || self.watches.has_refused(m)
-                    || self.arrivals.has_wanted(m, &self.watches)
-                    || self.inbox.has_unlent()))
+                && (self.outbox.has_capacity() || self.has_presence(m) || self.inbox.has_unlent()))
             || self.lifecycle.has_closed()
     }
 
@@ -454,16 +451,10 @@ impl State {
             if self.outbox.poll_capacity() {
                 return Some(Event::CapacityAvailable);
             }
-            if let Some((watch, reason)) = self.watches.poll_refused(m) {
-                return Some(Event::WatchRefused(watch, reason));
-            }
             // By turns, so that neither stops the other.
-            let m: &'m [u8] = m;
             self.told_presence = !self.told_presence || !self.inbox.has_unlent();
-            if self.told_presence
-                && let Some(event) = self.arrivals.lend(m, &self.watches)
-            {
-                return Some(event);
+            if self.told_presence && self.has_presence(m) {
+                return self.poll_presence(m);
             }
             if let Some((entry, payload, position)) = self.inbox.lend(m) {
                 return Some(Event::Message(Received {
@@ -478,5 +469,24 @@ impl State {
             }
         }
         self.lifecycle.poll_closed()
+    }
+
+    /// What was lent of presence is taken.
+    pub(super) fn take_presence(&mut self, m: &[u8]) {
+        self.arrivals.take_lent(m, &self.watches);
+    }
+
+    fn has_presence(&self, m: &[u8]) -> bool {
+        self.watches.has_refused(m) || self.arrivals.has_wanted(m, &self.watches)
+    }
+
+    pub(super) fn poll_presence<'m>(&mut self, m: &'m mut [u8]) -> Option<Event<'m>> {
+        if !self.takes_commands() {
+            return None;
+        }
+        if let Some((watch, reason)) = self.watches.poll_refused(m) {
+            return Some(Event::WatchRefused(watch, reason));
+        }
+        self.arrivals.lend(m, &self.watches)
     }
 }
