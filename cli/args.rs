@@ -11,6 +11,7 @@ use e_pigeon_core::Destination;
 
 use crate::address::Address;
 use crate::limits::Limits;
+use crate::transport::Transport;
 use crate::value::Pair;
 
 /// Sends messages to whoever a session's attributes match: once, in order, answered
@@ -43,6 +44,9 @@ pub(crate) struct Serve {
     /// Print the addresses as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// What carries it
+    #[arg(long, value_name = "NAME", default_value = "mio")]
+    pub(crate) transport: Transport,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -60,6 +64,9 @@ pub(crate) struct Client {
     /// An attribute of the session. May be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = Pair::parse_attribute)]
     pub(crate) set: Vec<Pair>,
+    /// What carries it
+    #[arg(long, value_name = "NAME", default_value = "mio")]
+    pub(crate) transport: Transport,
 }
 
 /// Print each message that comes

@@ -15,6 +15,7 @@ mod serve;
 mod session;
 mod signals;
 mod tally;
+mod transport;
 mod value;
 
 use std::io::Write;
