@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use e_pigeon_core::Destination;
 
 use crate::address::Address;
-use crate::limits::Limits;
+use crate::limits::{Limits, number};
 use crate::transport::Transport;
 use crate::value::Pair;
 
@@ -30,6 +30,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Listen(Listen),
     Send(Box<Send>),
+    Demo(Demo),
 }
 
 /// Run a broker
@@ -111,6 +112,22 @@ pub(crate) struct Send {
     /// What to send; without it, each line of stdin is a message
     #[arg(value_name = "MESSAGE")]
     pub(crate) messages: Vec<OsString>,
+}
+
+/// Show what is promised, in five seconds: a broker that is killed, clients that are cut off, and every promise checked
+///
+/// Broker and clients run in this process, over real sockets on free ports of 127.0.0.1. Clients in two rooms send
+/// streams to each other's room, to a UUID and to everyone, while connections are cut at arbitrary bytes, one client
+/// is away, others join, and the broker is killed and comes back empty. In the end each message is looked at: whether
+/// it came once, in order, to those it was for, and whether its receipt says so. Exits with 1 where a promise is broken.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Make the choices of an earlier run again: what the messages say, and after how many bytes connections are cut
+    #[arg(long, value_name = "N", value_parser = number::<u64>)]
+    pub(crate) seed: Option<u64>,
+    /// What carries broker and clients
+    #[arg(long, value_name = "NAME", default_value = "mio")]
+    pub(crate) transport: Transport,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -2,6 +2,7 @@
 
 mod address;
 mod args;
+mod demo;
 mod destination;
 mod failure;
 mod identity;
@@ -54,5 +55,6 @@ fn run() -> Result<u8, Failure> {
         Command::Serve(serve) => serve::run(&serve),
         Command::Listen(listen) => listen::run(&listen),
         Command::Send(send) => send::run(*send),
+        Command::Demo(demo) => demo::run(&demo),
     }
 }
