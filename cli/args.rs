@@ -30,6 +30,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Listen(Listen),
     Send(Box<Send>),
+    Peers(Peers),
     Demo(Demo),
 }
 
@@ -112,6 +113,19 @@ pub(crate) struct Send {
     /// What to send; without it, each line of stdin is a message
     #[arg(value_name = "MESSAGE")]
     pub(crate) messages: Vec<OsString>,
+}
+
+/// Print who is here: each session that a message to everyone would go to, with its attributes
+#[derive(Debug, Args)]
+pub(crate) struct Peers {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// Go on with the changes
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Print a JSON object for each
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Show what is promised, in five seconds: a broker that is killed, clients that are cut off, and every promise checked

@@ -52,6 +52,10 @@ limits! {
     window_bytes: u32 = "4MiB", "SIZE", size::<u32>;
     /// Receipts that may wait for a sender before it has to pause
     receipt_backlog: u32 = "4096", "N", number::<u32>;
+    /// Filters that a session may watch
+    max_watches: u8 = "8", "N", number::<u8>;
+    /// Changes of presence that may wait for a watcher before it is told everything again
+    watch_backlog: u32 = "1024", "N", number::<u32>;
     /// The longest time that a message may wait for its recipients
     max_time_to_live: Duration = "7d", "TIME", parse_duration;
     /// How often a link gives a sign of life

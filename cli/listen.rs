@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use e_pigeon_core::{CloseReason, Event, Instant, MessageId, Received, Token, Uuid};
 
 use crate::args;
-use crate::failure::{Failure, plain};
-use crate::session::{Link, Session};
+use crate::failure::Failure;
+use crate::session::{Link, Session, refused};
 use crate::transport::{Next, Task, Turn};
 
 /// How long the broker may take to confirm the goodbye.
@@ -51,9 +51,7 @@ impl<W: Write> Task for Listener<W> {
                 self.printer.stop();
                 self.deadline = self.deadline.or(Some(turn.now + FAREWELL));
             }
-            Err(error) => {
-                return Err(Failure::failed(format_args!("cannot write to stdout: {}", plain(&error))));
-            }
+            Err(error) => return Err(Failure::stdout(&error)),
         }
         if let Some(result) = ended {
             return result.map(Next::Done);
@@ -87,10 +85,7 @@ impl<W: Write> Listener<W> {
             let link = Link::from_event(&event);
             match event {
                 Event::Message(message) => outcome = self.printer.print(&message),
-                Event::AttributesRefused(reason) => {
-                    let line = format!("the broker refuses the attributes: {reason}; change --set");
-                    ended = Some(Err(Failure::failed(line)));
-                }
+                Event::AttributesRefused(reason) => ended = Some(Err(refused(reason))),
                 Event::Closed(CloseReason::Requested) => ended = Some(Ok(0)),
                 Event::Closed(reason) => ended = Some(Err(Failure::failed(reason))),
                 _ => {}

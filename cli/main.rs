@@ -10,6 +10,7 @@ mod limits;
 mod lines;
 mod listen;
 mod logging;
+mod peers;
 mod report;
 mod send;
 mod serve;
@@ -55,6 +56,7 @@ fn run() -> Result<u8, Failure> {
         Command::Serve(serve) => serve::run(&serve),
         Command::Listen(listen) => listen::run(&listen),
         Command::Send(send) => send::run(*send),
+        Command::Peers(peers) => peers::run(&peers),
         Command::Demo(demo) => demo::run(&demo),
     }
 }

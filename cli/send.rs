@@ -7,9 +7,9 @@ use std::time::Duration;
 use e_pigeon_core::{CloseReason, Destination, Event, Instant, Outgoing, SendError, Until};
 
 use crate::args;
-use crate::failure::{Failure, plain};
+use crate::failure::Failure;
 use crate::lines::{self, Lines};
-use crate::session::{Link, Session};
+use crate::session::{Link, Session, refused};
 use crate::tally::Tally;
 use crate::transport::{Next, Task, Turn};
 
@@ -140,9 +140,7 @@ impl Task for Sender {
                 ending = ending.or(Some(Over::Unread));
                 None
             }
-            Err(error) => {
-                return Err(Failure::failed(format_args!("cannot write to stdout: {}", plain(&error))));
-            }
+            Err(error) => return Err(Failure::stdout(&error)),
         };
         match closed {
             None => {}
@@ -200,9 +198,7 @@ impl Sender {
                 Event::CapacityAvailable => self.blocked = false,
                 Event::AttributesRefused(reason) => {
                     self.refused = true;
-                    self.session.report.line(format_args!(
-                        "error: the broker refuses the attributes: {reason}; change --set"
-                    ));
+                    self.session.report.line(format_args!("error: {}", refused(reason).line));
                 }
                 Event::Closed(reason) => return Ok(Some(reason)),
                 _ => {}

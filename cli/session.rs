@@ -1,6 +1,6 @@
 //! What all clients of the program share: who they are, the signals, and the lines about the connection.
 
-use e_pigeon_core::{ClientConfig, Close, Event, Instant, SetError};
+use e_pigeon_core::{ClientConfig, Close, Event, Instant, Reason, SetError};
 
 use crate::args;
 use crate::failure::Failure;
@@ -69,6 +69,11 @@ impl Session {
             None => {}
         }
     }
+}
+
+/// The broker does not give the session the attributes that the command line names.
+pub(crate) fn refused(reason: Reason) -> Failure {
+    Failure::failed(format_args!("the broker refuses the attributes: {reason}; change --set"))
 }
 
 /// A change of the connection.

@@ -1,5 +1,7 @@
 //! Attribute values and `key=value` pairs as they stand on the command line.
 
+use std::io::{self, Write};
+
 use e_pigeon_core::{Attributes, Value};
 
 /// A value that owns its text.
@@ -33,6 +35,34 @@ impl Owned {
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(value) => Value::Int(*value),
             Self::Str(value) => Value::Str(value),
+        }
+    }
+}
+
+/// Writes a value as it would stand on the command line, in one line. Bytes, which cannot be given there, as `0x…`.
+pub(crate) fn write_value(out: &mut impl Write, value: Value<'_>) -> io::Result<()> {
+    match value {
+        Value::Bool(value) => write!(out, "{value}"),
+        Value::Int(value) => write!(out, "{value}"),
+        Value::Str(text) => {
+            let is_plain = |c: char| c.is_alphanumeric() || "-_.:/@+".contains(c);
+            let reads_back = Owned::parse(text) == Ok(Owned::Str(text.to_owned()));
+            if reads_back && !text.is_empty() && text.chars().all(is_plain) {
+                return out.write_all(text.as_bytes());
+            }
+            out.write_all(b"\"")?;
+            for c in text.chars() {
+                match c {
+                    '"' | '\\' => write!(out, "\\{c}")?,
+                    c if c.is_control() => write!(out, "{}", c.escape_default())?,
+                    c => write!(out, "{c}")?,
+                }
+            }
+            out.write_all(b"\"")
+        }
+        Value::Bytes(bytes) => {
+            out.write_all(b"0x")?;
+            bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
         }
     }
 }

@@ -13,7 +13,7 @@ use super::player::{self, Part};
 use super::random::Random;
 use super::record::{Records, Shared};
 use super::relay::{Network, Way};
-use crate::failure::{Failure, plain};
+use crate::failure::Failure;
 use crate::transport::{Ending, Transport, Wake};
 
 /// What a scene stops for: a failure, or nobody who reads any more.
@@ -200,6 +200,6 @@ pub(crate) fn print(text: impl Display) -> Result<(), Stop> {
     match out.write_all(text.to_string().as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Stop::Unread),
-        Err(error) => Err(Failure::failed(format_args!("cannot write to stdout: {}", plain(&error))).into()),
+        Err(error) => Err(Failure::stdout(&error).into()),
     }
 }

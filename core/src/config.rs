@@ -57,6 +57,12 @@ pub struct ClientConfig {
     pub destination_bytes: u16,
     /// Room for this client's own attributes, in encoded bytes. Default and maximum 1,585.
     pub attribute_bytes: u16,
+    /// How many filters may be watched at a time. Default 4, at most 16; 0 where presence is of no interest. Each takes
+    /// as much room as the longest destination.
+    pub watches: u8,
+    /// How many items of presence may wait for the application, 1.6 KB each. Default 64; of no use where `watches`
+    /// is 0.
+    pub presence_items: u16,
     /// The first delay before connecting again, without jitter. Default 50 ms, at most 100 ms.
     pub reconnect_min: Duration,
     /// The longest delay before connecting again, without jitter. Default 5 s.
@@ -89,6 +95,8 @@ impl ClientConfig {
             destination_slots: 4,
             destination_bytes: MAX_DESTINATION_BYTES as u16,
             attribute_bytes: MAX_ATTRIBUTE_BYTES as u16,
+            watches: 4,
+            presence_items: 64,
             reconnect_min: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
@@ -121,6 +129,8 @@ impl ClientConfig {
         large(usize::from(self.destination_bytes) > MAX_DESTINATION_BYTES, "destination_bytes")?;
         small(self.attribute_bytes == 0, "attribute_bytes")?;
         large(usize::from(self.attribute_bytes) > MAX_ATTRIBUTE_BYTES, "attribute_bytes")?;
+        large(self.watches > 16, "watches")?;
+        small(self.watches > 0 && self.presence_items == 0, "presence_items")?;
         small(self.reconnect_min.is_zero(), "reconnect_min")?;
         large(self.reconnect_min > Duration::from_millis(100), "reconnect_min")?;
         small(self.reconnect_max < self.reconnect_min, "reconnect_max")?;
@@ -160,6 +170,11 @@ pub struct BrokerConfig {
     pub window_bytes: u32,
     /// How many receipts may wait for a sender before its window stays shut. Default 4,096 (runs, not messages).
     pub receipt_backlog: u32,
+    /// How many filters a session may watch. Default 8.
+    pub max_watches: u8,
+    /// How many changes of presence may wait for a watcher, under each of its filters, before it is given a new
+    /// snapshot instead. Default 1,024.
+    pub watch_backlog: u32,
     /// The longest time to live of a message; longer ones are cut to it. Default 7 days.
     pub max_time_to_live: Duration,
     /// After how much silence an end says that it is there; three times that is death. Default 10 s.
@@ -190,6 +205,8 @@ impl Default for BrokerConfig {
             window_messages: 4_096,
             window_bytes: 4 << 20,
             receipt_backlog: 4_096,
+            max_watches: 8,
+            watch_backlog: 1_024,
             max_time_to_live: Duration::from_secs(7 * 24 * 3600),
             keep_alive: Duration::from_secs(10),
             session_ttl: Duration::from_secs(600),
@@ -222,6 +239,7 @@ impl BrokerConfig {
         small(self.window_messages == 0, "window_messages")?;
         small(self.window_bytes < self.max_payload, "window_bytes")?;
         small(self.receipt_backlog == 0, "receipt_backlog")?;
+        small(self.watch_backlog == 0, "watch_backlog")?;
         large(self.accept_delay > Duration::from_secs(60), "accept_delay")?;
         small(self.keep_alive < Duration::from_millis(1), "keep_alive")?;
         large(self.keep_alive > Duration::from_secs(24 * 3600), "keep_alive")?;

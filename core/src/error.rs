@@ -181,3 +181,32 @@ impl fmt::Display for SetError {
 }
 
 impl core::error::Error for SetError {}
+
+/// Why nothing is watched. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// As many filters are watched as the configuration allows, or were a moment ago. The fault is the caller's.
+    TooMany,
+    /// The filter can never be watched: it is encoded in more bytes than `max`.
+    FilterTooLong {
+        /// The most bytes that a filter may have here.
+        max: u16,
+    },
+    /// The client was closed.
+    Closed,
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany => {
+                f.write_str("as many filters are watched as may be: end one, or raise `watches`")
+            }
+            Self::FilterTooLong { max } => write!(f, "the filter is too long: at most {max} bytes"),
+            Self::Closed => f.write_str("the client is closed"),
+        }
+    }
+}
+
+impl core::error::Error for WatchError {}

@@ -121,6 +121,8 @@ mod handshake;
 mod link;
 mod message;
 mod patch;
+#[cfg(feature = "alloc")]
+mod roster;
 mod time;
 pub mod wire;
 
@@ -130,14 +132,19 @@ pub use attributes::{
 };
 #[cfg(feature = "alloc")]
 pub use broker::{Broker, BrokerEvent, Full, LinkId, Ready, Stats, UnknownLink};
-pub use client::{Client, Close, CloseReason, DisconnectReason, Established, Event, Received, Token};
+pub use client::{
+    Client, Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token, WatchId,
+};
 pub use config::{BrokerConfig, ClientConfig, Secret};
-pub use error::{Code, ConfigError, SendError, SetError};
+pub use error::{Code, ConfigError, SendError, SetError, WatchError};
 pub use filter::{
     Destination, DestinationRef, Filter, FilterError, FilterRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS,
     Target,
 };
 pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
 pub use patch::PatchRef;
+#[cfg(feature = "alloc")]
+pub use roster::{Change, Peer, Roster};
 pub use time::Instant;
 pub use uuid::Uuid;
+pub use wire::item::PresenceState;

@@ -24,6 +24,8 @@ fn small() -> BrokerConfig {
         window_messages: 16,
         window_bytes: 16 << 10,
         receipt_backlog: 16,
+        max_watches: 2,
+        watch_backlog: 16,
         settle: Duration::ZERO,
         ..BrokerConfig::default()
     }
@@ -50,7 +52,12 @@ fn a_broker_at_its_limits_needs_no_more_than_it_says() {
     }
     let base = live() - empty;
     world.settle();
-    world.peers.iter_mut().for_each(|peer| peer.sleeps = true);
+    for peer in &mut world.peers {
+        peer.sleeps = true;
+        for filter in [Filter::everyone(), Filter::all_of(&[("room", Value::Str("a"))]).unwrap()] {
+            peer.client.watch(world.now, &filter).unwrap();
+        }
+    }
     // Queues, parked messages and receipts, until the outboxes of all clients are full.
     let mut most = 0;
     for round in 0..300_usize {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of the core, lowest first. What stands in one entry may name what stands in the entries before, and
 /// itself.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "time",
     "codec",
     "attributes",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 14] = [
     "link",
     "handshake",
     "client",
+    "roster",
     "broker",
 ];
 

@@ -158,6 +158,7 @@ fn run(seed: u64) {
                 max_payload: if r.percent(80) { 64 } else { r.number32() },
                 aliases: r.below(5) as u16,
                 receives: r.percent(90),
+                presence: r.below(3) as u16,
             };
             if r.percent(95) {
                 let bytes = frame(|w| Control::Hello(hello, a.as_ref()).write(w));

@@ -161,6 +161,7 @@ fn hello() -> Hello {
         max_payload: 65_536,
         aliases: 64,
         receives: true,
+        presence: 64,
     }
 }
 
@@ -267,6 +268,7 @@ fn control_values() -> Table {
         window: LARGEST_WINDOW,
         max_payload: u32::MAX,
         aliases: u16::MAX,
+        presence: u16::MAX,
         ..hello()
     };
     let pair = [("k".repeat(32), "v".repeat(64))];
@@ -506,6 +508,7 @@ struct MirrorHello {
     max_payload: u32,
     aliases: u16,
     receives: bool,
+    presence: u16,
 }
 
 #[derive(Serialize)]
@@ -600,6 +603,7 @@ fn mirror_control(control: &Control<'_>) -> Mirror {
                 max_payload: hello.max_payload,
                 aliases: hello.aliases,
                 receives: hello.receives,
+                presence: hello.presence,
             };
             mirror.put(1_u8).raw(b"EPGN").put(1_u64).put(hello).put(mirror_pairs(attributes.iter()))
         }

@@ -4,6 +4,7 @@ use super::holding::OFFERS_PER_MESSAGE;
 use super::links::{Alias, Link};
 use super::messages::{Message, Sender};
 use super::pool::max_spare;
+use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{Delivery, MAX_NOTICES, Notice, Run};
 use super::receipts;
 use super::sessions::Session;
@@ -11,7 +12,7 @@ use super::{BrokerEvent, Ready, max_events};
 use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_PAIR};
 use crate::config::BrokerConfig;
 use crate::filter::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
-use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_SLOTS};
+use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_PRESENCE, MAX_SLOTS};
 
 /// A table that doubles when it is full holds up to twice what is in it, and the old one as well while it moves.
 const GROWTH: usize = 3;
@@ -36,7 +37,14 @@ impl BrokerConfig {
         let destination = grown::<(&[u8], u32)>() + MAX_DESTINATION_BYTES + PIECE;
         let slots = usize::from(MAX_SLOTS) * (grown::<u32>() + destination);
         let aliases = usize::from(MAX_ALIASES) * grown::<Alias>();
-        let link = grown::<Link>() + GROWTH * frame + slots + aliases + 3 * grown::<Ready>() + ENTRY;
+        let link = grown::<Link>()
+            + GROWTH * frame
+            + MAX_PRESENCE
+            + PIECE
+            + slots
+            + aliases
+            + 3 * grown::<Ready>()
+            + ENTRY;
 
         // A session is found by its UUID and by each of its pairs, which may be nobody else's.
         let pairs = attributes * (MAX_PAIR + PIECE + ENTRY + 2 * grown::<u32>());
@@ -47,7 +55,13 @@ impl BrokerConfig {
         let receipts = receipts * (grown::<receipts::Run>() + grown::<Run>());
         let notices = MAX_NOTICES * (grown::<Notice>() + grown::<Run>());
         let found = 3 * ENTRY + 2 * grown::<u32>() + grown::<Sender>();
-        let session = grown::<Session>() + found + pairs + stored + queue + receipts + notices;
+        // A watch stands under each of its pairs, and keeps the names of those who have changed.
+        let changes = self.watch_backlog as usize * (ENTRY + 16);
+        let filter = MAX_DESTINATION_BYTES + PIECE + MAX_FILTER_PAIRS * (ENTRY + 16);
+        let watches = usize::from(self.max_watches) * (grown::<Watch>() + filter + changes);
+        let told = usize::from(MAX_UNACKNOWLEDGED) * (grown::<Word>() + grown::<Run>());
+        let presence = if self.max_watches > 0 { watches + told } else { 0 };
+        let session = grown::<Session>() + found + pairs + stored + queue + receipts + notices + presence;
 
         // Each message may be the last of its sender, and may have a destination of its own and two receipts to come.
         let in_flight = grown::<(u64, u32)>() * 2 + grown::<Sender>() + ENTRY;
@@ -68,6 +82,8 @@ impl BrokerConfig {
             // The lists of recipients and of what is dropped, within one call.
             total(self.max_sessions, MAX_FILTER_PAIRS * grown::<u32>()),
             total(self.queue_messages, grown::<Delivery>()),
+            // Whoever watches a session that changes, within one call.
+            total(self.max_sessions, usize::from(self.max_watches) * 2 * grown::<(u32, u32)>()),
             self.max_message_bytes,
         ]
         .into_iter()

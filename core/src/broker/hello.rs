@@ -3,7 +3,7 @@
 use super::links::Phase;
 use super::queue::Notice;
 use super::sessions::NewSession;
-use super::{Broker, BrokerEvent, expiry};
+use super::{Broker, BrokerEvent, expiry, presence};
 use crate::attributes::{Attributes, AttributesRef};
 use crate::error::Code;
 use crate::filter::MAX_DESTINATION_BYTES;
@@ -67,8 +67,10 @@ impl Broker {
             if let Some(state) = self.sessions.get_mut(session) {
                 state.number = number;
             }
-            self.sessions.set_attributes(session, attributes, hello.receives);
+            self.give_attributes(session, attributes, hello.receives);
             self.release_waiting(session, true);
+        } else {
+            self.note_presence(session);
         }
         self.tell(match verdict {
             Verdict::Create => BrokerEvent::SessionOpened(uuid),
@@ -136,6 +138,7 @@ impl Broker {
             (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
             state.queue.renumber(!new_boot, |delivery| numbered.push(delivery));
         }
+        self.forget_watches(session);
         for delivery in numbered.drain(..) {
             self.unnumber(session, delivery);
         }
@@ -163,6 +166,7 @@ impl Broker {
             state.link_number = hello.link;
             state.max_payload = hello.max_payload;
             state.aliases = hello.aliases.clamp(1, MAX_ALIASES);
+            state.presence_items = hello.presence.min(presence::MAX_UNACKNOWLEDGED);
             self.sessions.connected += 1;
         }
         self.arm_link(link);
@@ -207,12 +211,21 @@ impl Broker {
             return;
         }
         let receives = state.receives;
-        self.sessions.set_attributes(session, attributes.as_ref(), receives);
+        self.give_attributes(session, attributes.as_ref(), receives);
         self.release_waiting(session, false);
+    }
+
+    /// Those who watch what the session was are told of it, and those who watch what it is now.
+    fn give_attributes(&mut self, session: u32, attributes: AttributesRef<'_>, receives: bool) {
+        self.note_presence(session);
+        self.sessions.set_attributes(session, attributes, receives);
+        self.note_presence(session);
     }
 
     /// A session is over: what it had not confirmed is not confirmed, and what it said goes on.
     pub(super) fn end_session(&mut self, index: u32) {
+        self.note_presence(index);
+        self.forget_watches(index);
         let Some(mut session) = self.sessions.remove(index) else { return };
         if session.link.is_some() {
             self.sessions.connected -= 1;

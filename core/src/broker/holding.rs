@@ -90,10 +90,8 @@ impl Holding {
         if self.waiting.is_empty() {
             return;
         }
-        let terms = [EVERYONE, term(&self.hasher, uuid.as_bytes())].into_iter();
-        let terms = terms.chain(attributes.pairs().map(|pair| term(&self.hasher, pair.raw)));
         let mut found: Vec<(u64, u32)> = Vec::new();
-        for term in terms {
+        for term in terms_of(&self.hasher, uuid, attributes) {
             let range = self.waiting.range((term, 0)..=(term, u64::MAX));
             found.extend(range.map(|(&(_, order), &message)| (order, message)));
         }
@@ -103,8 +101,18 @@ impl Holding {
     }
 }
 
-/// The terms under which a message waits: one that each of its recipients has.
-fn for_terms(hasher: &FixedState, destination: DestinationRef<'_>, mut each: impl FnMut(u64)) {
+/// The terms under which messages and watches for a session may stand.
+pub(super) fn terms_of(
+    hasher: &FixedState,
+    uuid: Uuid,
+    attributes: AttributesRef<'_>,
+) -> impl Iterator<Item = u64> {
+    let terms = [EVERYONE, term(hasher, uuid.as_bytes())].into_iter();
+    terms.chain(attributes.pairs().map(|pair| term(hasher, pair.raw)))
+}
+
+/// The terms under which a message waits, or a watch stands: one that each session that it means has.
+pub(super) fn for_terms(hasher: &FixedState, destination: DestinationRef<'_>, mut each: impl FnMut(u64)) {
     match destination.target() {
         Target::Uuid(uuid) => each(term(hasher, uuid.as_bytes())),
         Target::Everyone => each(EVERYONE),

@@ -38,6 +38,8 @@ pub(super) enum Phase {
 pub(super) enum Frame {
     Control(Control<'static>),
     Item(DownItem<'static>),
+    /// What it says lies with the link, because it may change while it is being written.
+    Presence,
     /// The payload is that of a message.
     Deliver(u32, Deliver<'static>),
 }
@@ -87,6 +89,8 @@ pub(super) struct Link {
     pub(super) slots: Vec<u32>,
     pub(super) aliases: Aliases,
     pub(super) current: Option<Current>,
+    /// The body of the last frame of presence.
+    pub(super) presence: Vec<u8>,
     pub(super) welcome: Option<Welcome>,
     pub(super) window: Option<Window>,
     /// The client leaves; true where its session ends with that.
@@ -152,6 +156,7 @@ impl Links {
             slots: Vec::new(),
             aliases: Aliases::default(),
             current: None,
+            presence: Vec::new(),
             welcome: None,
             window: None,
             goodbye: None,

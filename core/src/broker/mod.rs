@@ -10,6 +10,7 @@ mod links;
 mod messages;
 mod outcome;
 mod pool;
+mod presence;
 mod queue;
 mod receipts;
 mod receive;
@@ -34,6 +35,7 @@ use holding::Holding;
 use links::{Links, Phase};
 use messages::Messages;
 use pool::Pool;
+use presence::Watchers;
 use sessions::Sessions;
 use uuid::Uuid;
 
@@ -62,6 +64,7 @@ pub struct Broker {
     messages: Messages,
     pool: Pool,
     holding: Holding,
+    watchers: Watchers,
     timers: Timers,
     stats: Stats,
     ready: VecDeque<Ready>,
@@ -163,6 +166,7 @@ impl Broker {
             messages: Messages::new(config.hash_seed),
             pool: Pool::new(config.max_message_bytes),
             holding: Holding::new(config.hash_seed, config.max_held),
+            watchers: Watchers::new(config.hash_seed),
             timers: Timers::default(),
             stats: Stats::default(),
             ready: VecDeque::new(),
@@ -410,6 +414,7 @@ impl Broker {
             self.sessions.connected -= 1;
             self.timers.arm(ends_at, expiry::Timer::Session(session));
             self.tell(BrokerEvent::SessionAway(uuid));
+            self.note_presence(session);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Items get their number when they are first written, so receipts pass messages that wait for the window. The log
 //! says in which order the numbers were given: so an acknowledgement, a repetition and a decline find their items.
 
+use super::presence::Word;
 use super::receipts::Receipts;
 use crate::message::Reason;
 use crate::wire::item::{DownItem, Refused};
@@ -27,6 +28,7 @@ enum Kind {
     Delivery,
     Receipt,
     Notice,
+    Presence,
 }
 
 /// Items of one kind with numbers one after the other.
@@ -44,12 +46,14 @@ struct Cursor {
     deliveries: usize,
     receipts: usize,
     notices: usize,
+    presence: usize,
 }
 
 /// An item to be written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Next {
     Delivery(Delivery),
+    Presence(Word),
     Other(DownItem<'static>),
 }
 
@@ -75,8 +79,11 @@ impl Notice {
     }
 }
 
+/// How many refusals of changes of attributes wait for a client at the most, and how many of watches besides. No client
+/// has more watches that are not answered.
+const MAX_NOTICES_EACH: usize = 16;
 /// How many refusals wait for a client at the most.
-pub(super) const MAX_NOTICES: usize = 16;
+pub(super) const MAX_NOTICES: usize = 2 * MAX_NOTICES_EACH;
 
 /// The queue of a session.
 #[derive(Debug, Default)]
@@ -84,6 +91,8 @@ pub(super) struct Queue {
     deliveries: VecDeque<Delivery>,
     receipts: Receipts,
     notices: VecDeque<Notice>,
+    /// What was told of presence and is not acknowledged; what is still to be told is with the watches.
+    presence: VecDeque<Word>,
     /// In the order of their numbers, from the first that is not acknowledged.
     numbered: VecDeque<Run>,
     numbered_deliveries: usize,
@@ -113,11 +122,12 @@ impl Queue {
         self.deliveries.push_back(delivery);
     }
 
-    /// Adds word of a refused change of attributes or watch. Where the same waits already, that will do; where
-    /// [`MAX_NOTICES`] are not acknowledged, they say enough.
+    /// Adds word of a refused change of attributes or watch. Where the same waits already, that will do; where as many
+    /// as may be are not acknowledged, they say enough.
     pub(super) fn push_notice(&mut self, notice: Notice) {
         let waits = self.notices.range(self.numbered_notices..).any(|other| *other == notice);
-        if self.notices.len() < MAX_NOTICES && !waits {
+        let alike = self.notices.iter().filter(|other| other.refused == notice.refused).count();
+        if alike < MAX_NOTICES_EACH && !waits {
             self.notices.push_back(notice);
         }
     }
@@ -165,6 +175,10 @@ impl Queue {
                 self.cursor.notices += 1;
                 Next::Other(self.notices.get(self.cursor.notices - 1)?.item())
             }
+            Kind::Presence => {
+                self.cursor.presence += 1;
+                Next::Presence(*self.presence.get(self.cursor.presence - 1)?)
+            }
         };
         self.cursor.in_run += 1;
         if self.cursor.in_run == run.count {
@@ -193,6 +207,18 @@ impl Queue {
         self.numbered_deliveries += 1;
         self.cursor.deliveries += 1;
         self.log(Kind::Delivery);
+    }
+
+    /// Gives the next number to word of presence.
+    pub(super) fn number_presence(&mut self, word: Word) {
+        self.presence.push_back(word);
+        self.cursor.presence += 1;
+        self.log(Kind::Presence);
+    }
+
+    /// How many words of presence are not acknowledged.
+    pub(super) fn presence_len(&self) -> usize {
+        self.presence.len()
     }
 
     /// Notes that an item of this kind has the next number and was written; everything before was.
@@ -235,6 +261,11 @@ impl Queue {
                 self.notices.pop_front();
                 Acknowledged::Other
             }
+            Kind::Presence => {
+                self.cursor.presence = self.cursor.presence.saturating_sub(1);
+                self.presence.pop_front();
+                Acknowledged::Other
+            }
         })
     }
 
@@ -247,6 +278,7 @@ impl Queue {
                 Kind::Delivery => self.cursor.deliveries += count as usize,
                 Kind::Receipt => self.cursor.receipts += count as usize,
                 Kind::Notice => self.cursor.notices += count as usize,
+                Kind::Presence => self.cursor.presence += count as usize,
             }
             received -= u64::from(count);
             if count < run.count {
@@ -267,6 +299,7 @@ impl Queue {
         self.deliveries.retain(|delivery| !delivery.declined);
         self.receipts.renumber(keep_receipts);
         self.notices.clear();
+        self.presence.clear();
         self.numbered.clear();
         self.numbered_deliveries = 0;
         self.numbered_notices = 0;

@@ -2,13 +2,12 @@
 
 use super::Broker;
 use super::links::Phase;
-use super::queue::{Acknowledged, Notice};
+use super::queue::Acknowledged;
 use crate::codec::Reader;
 use crate::error::Code;
 use crate::filter::DestinationRef;
-use crate::message::Reason;
 use crate::wire::control::{Abort, Control, Window};
-use crate::wire::item::{Message, Refused, UpItem};
+use crate::wire::item::{Message, UpItem};
 use crate::wire::{VERSION, kind};
 
 impl Broker {
@@ -98,11 +97,11 @@ impl Broker {
                 Ok(())
             }
             UpItem::Decline(number) => self.declined(session, number),
-            UpItem::Watch(watch, _) => {
-                self.refuse_watch(session, watch);
+            UpItem::Watch(number, filter) => self.watch(session, number, filter),
+            UpItem::Unwatch(number) => {
+                self.unwatch(session, number);
                 Ok(())
             }
-            UpItem::Unwatch(_) => Ok(()),
         }
     }
 
@@ -157,14 +156,6 @@ impl Broker {
         let delivery = place.and_then(|place| state.queue.decline(place)).ok_or(Code::BadAcknowledgement)?;
         self.decline(delivery);
         Ok(())
-    }
-
-    /// Presence is not served by this broker; whoever asks is told so.
-    fn refuse_watch(&mut self, session: u32, watch: u32) {
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.queue.push_notice(Notice { refused: Refused::Watch, watch, reason: Reason::NotAllowed });
-        }
-        self.list_session(session);
     }
 
     /// Shuts the window of a sender for which too many receipts wait, and opens it when half of them are gone. What is

@@ -1,12 +1,14 @@
 //! Sessions: what the broker keeps for a client across links.
 
 use super::index::{self, Index, Places};
+use super::presence::Watch;
 use super::queue::Queue;
 use crate::attributes::AttributesRef;
 use crate::handshake::Facts;
 use crate::link::{Receiving, Sending};
 use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
@@ -46,6 +48,9 @@ pub(super) struct Session {
     pub(super) compacted_at: Option<Instant>,
     pub(super) sending: Sending,
     pub(super) receiving: Receiving,
+    /// What it watches, and how many items of presence its client takes unacknowledged.
+    pub(super) watches: Vec<Watch>,
+    pub(super) presence_items: u16,
     /// Messages and bytes that came and were not acknowledged: what the window is held against.
     pub(super) unacknowledged: u32,
     pub(super) unacknowledged_bytes: u64,
@@ -177,6 +182,8 @@ impl Sessions {
             compacted_at: None,
             sending,
             receiving: Receiving::default(),
+            watches: Vec::new(),
+            presence_items: 0,
             unacknowledged: 0,
             unacknowledged_bytes: 0,
         };
@@ -225,7 +232,6 @@ mod tests {
     use crate::Value;
     use crate::attributes::{Attributes, encode_pair};
     use crate::wire::control::Window;
-    use std::vec::Vec;
 
     #[test]
     fn the_index_finds_exactly_those_that_have_a_pair_whatever_changes() {

@@ -1,12 +1,14 @@
 //! What is written next on a link, and how a frame goes out in pieces.
 
 use super::links::{Current, Frame, Phase};
+use super::presence::Word;
 use super::queue::{Delivery, Next};
 use super::{Broker, Ready};
 use crate::codec::Writer;
 use crate::framing::{header_len, write_header};
 use crate::message::Past;
 use crate::time::Instant;
+use crate::wire::MAX_PRESENCE;
 use crate::wire::control::Control;
 use crate::wire::item::{Deliver, DeliveryPast};
 
@@ -19,7 +21,7 @@ impl Broker {
             let Some(current) = pending.or_else(|| self.begin_frame(index)) else { break };
             let mut writer = Writer::new(rest, current.offset);
             write_header(&mut writer, current.body);
-            self.write_body(&current.frame, &mut writer);
+            self.write_body(index, &current.frame, &mut writer);
             written += writer.written();
             let offset = current.offset + writer.written();
             if offset < header_len(current.body) + current.body
@@ -59,7 +61,7 @@ impl Broker {
     fn begin_frame(&mut self, index: u32) -> Option<Current> {
         let frame = self.choose_frame(index)?;
         let mut counter = Writer::counting();
-        self.write_body(&frame, &mut counter);
+        self.write_body(index, &frame, &mut counter);
         Some(Current { frame, body: counter.total(), offset: 0 })
     }
 
@@ -105,7 +107,8 @@ impl Broker {
         self.arm_link(index);
     }
 
-    /// The next item: first what has a number already, then receipts, then messages as the window allows.
+    /// The next item: first what has a number already, then receipts, then presence as far as its client takes more,
+    /// then messages as the window allows.
     fn choose_item(&mut self, index: u32, session: u32) -> Option<Frame> {
         let epoch = self.epoch;
         let state = self.sessions.get_mut(session)?;
@@ -113,6 +116,7 @@ impl Broker {
             state.sending.repeated();
             return match state.queue.repeat(epoch)? {
                 Next::Delivery(delivery) => self.describe(index, session, delivery),
+                Next::Presence(word) => Some(self.describe_presence(index, session, word)),
                 Next::Other(item) => Some(Frame::Item(item)),
             };
         }
@@ -120,6 +124,12 @@ impl Broker {
             let item = state.queue.number_other(epoch)?;
             state.sending.assign(None);
             return Some(Frame::Item(item));
+        }
+        if let Some(word) = self.next_presence(index, session) {
+            let state = self.sessions.get_mut(session)?;
+            state.queue.number_presence(word);
+            state.sending.assign(None);
+            return Some(self.describe_presence(index, session, word));
         }
         loop {
             let state = self.sessions.get_mut(session)?;
@@ -149,6 +159,20 @@ impl Broker {
         }
     }
 
+    fn describe_presence(&mut self, index: u32, session: u32, word: Word) -> Frame {
+        let body = self.links.get_mut(index).map(|link| core::mem::take(&mut link.presence));
+        let mut body = body.unwrap_or_default();
+        body.resize(MAX_PRESENCE, 0);
+        let mut writer = Writer::new(&mut body, 0);
+        self.write_presence(session, word, &mut writer);
+        let length = writer.written();
+        body.truncate(length);
+        if let Some(link) = self.links.get_mut(index) {
+            link.presence = body;
+        }
+        Frame::Presence
+    }
+
     fn describe(&mut self, index: u32, session: u32, delivery: Delivery) -> Option<Frame> {
         let message = self.messages.get(delivery.message)?;
         let sender = self.messages.sender(message.sender)?;
@@ -164,8 +188,11 @@ impl Broker {
     }
 
     #[inline]
-    fn write_body(&self, frame: &Frame, writer: &mut Writer<'_>) {
+    fn write_body(&self, link: u32, frame: &Frame, writer: &mut Writer<'_>) {
         match frame {
+            Frame::Presence => {
+                writer.raw(self.links.get(link).map_or(&[], |link| link.presence.as_slice()));
+            }
             Frame::Control(control) => control.write(writer),
             Frame::Item(item) => item.write(writer),
             Frame::Deliver(message, head) => {

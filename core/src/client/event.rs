@@ -1,8 +1,11 @@
 //! What a client tells its application.
 
+use super::watches::WatchId;
+use crate::attributes::AttributesRef;
 use crate::error::Code;
 use crate::message::{MessageId, Reason, Receipt};
 use crate::time::Instant;
+use crate::wire::item::PresenceState;
 use core::fmt;
 use uuid::Uuid;
 
@@ -25,6 +28,14 @@ pub enum Event<'a> {
     Message(Received<'a>),
     /// What became of a message of this client.
     Receipt(Receipt),
+    /// How it stands with somebody who matches a filter that is [watched](crate::Client::watch), or did.
+    Presence(Presence<'a>),
+    /// What was told under this watch no longer holds: a snapshot follows.
+    PresenceReset(WatchId),
+    /// The snapshot is complete: whoever was not named in it is gone.
+    PresenceSynced(WatchId),
+    /// The broker refused a watch, which has ended with that.
+    WatchRefused(WatchId, Reason),
     /// What `send`, `set` or `remove` refused for lack of room has room now.
     CapacityAvailable,
     /// The broker refused a change of attributes; the session keeps those it had.
@@ -51,6 +62,19 @@ pub struct Received<'a> {
     pub direct: bool,
     /// Names the message for `acknowledge`.
     pub token: Token,
+}
+
+/// How it stands with somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence<'a> {
+    /// Under which watch this is told.
+    pub watch: WatchId,
+    /// Who it is.
+    pub uuid: Uuid,
+    /// Connected, away, or gone: ended, or no match any more.
+    pub state: PresenceState,
+    /// The attributes; none where gone.
+    pub attributes: AttributesRef<'a>,
 }
 
 /// Names a message for `acknowledge`.

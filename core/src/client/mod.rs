@@ -1,9 +1,11 @@
 //! The client: a state machine that an embedder feeds with bytes and time, and asks for bytes and events.
 
 mod answers;
+mod arrivals;
 mod backoff;
 mod blocks;
 mod event;
+mod expiry;
 mod inbox;
 mod memory;
 mod outbox;
@@ -11,17 +13,20 @@ mod receive;
 mod seen;
 mod session;
 mod transmit;
+mod watches;
 
-pub use event::{Close, CloseReason, DisconnectReason, Established, Event, Received, Token};
+pub use event::{Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token};
+pub use watches::WatchId;
 
-use crate::attributes::{Value, change_in_place};
+use crate::attributes::{AttributesRef, Value, change_in_place};
 use crate::config::ClientConfig;
-use crate::error::{ConfigError, SendError, SetError};
+use crate::error::{ConfigError, SendError, SetError, WatchError};
+use crate::filter::Filter;
 use crate::framing::{Step, step};
 use crate::message::{MessageId, Outgoing};
 use crate::patch::PatchRef;
 use crate::time::Instant;
-use crate::wire::MAX_OVERHEAD;
+use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
 use event::Lifecycle;
 use memory::Cutter;
 use session::State;
@@ -190,6 +195,31 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         Ok(())
     }
 
+    /// Asks who is here: all sessions that a message to this filter would go to. First comes
+    /// [`Event::PresenceReset`], then an [`Event::Presence`] for each, then [`Event::PresenceSynced`]; after that each
+    /// change, as it stands when it is told. Whoever falls behind is told all of it again.
+    ///
+    /// Works before the first connection, and lasts until [`unwatch`](Self::unwatch) or the end of this client, across
+    /// links, sessions and brokers. (PROTOCOL.md, "Presence")
+    ///
+    /// # Errors
+    ///
+    /// All of them are the caller's fault; see [`watches`](ClientConfig::watches). Where the *broker* does not allow
+    /// it, [`Event::WatchRefused`] follows.
+    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
+        self.state.advance(now);
+        if !self.state.takes_commands() {
+            return Err(WatchError::Closed);
+        }
+        self.state.watches.watch(self.memory.as_mut(), filter)
+    }
+
+    /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
+    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
+        self.state.advance(now);
+        self.state.watches.unwatch(self.memory.as_mut(), watch);
+    }
+
     /// Acknowledges all messages up to the one with this token. Only needed with
     /// [`manual_acknowledgement`](ClientConfig::manual_acknowledgement); a token from before is harmless.
     pub fn acknowledge(&mut self, up_to: Token) {
@@ -217,6 +247,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         if !self.manual && self.state.takes_commands() {
             self.state.inbox.take_lent(self.memory.as_ref());
         }
+        self.state.arrivals.take_lent();
         self.state.poll_event(self.memory.as_mut())
     }
 
@@ -247,7 +278,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// True where [`poll_event`](Self::poll_event) would return something.
     pub fn has_event(&self) -> bool {
-        self.state.has_event()
+        self.state.has_event(self.memory.as_ref())
     }
 
     /// True where [`poll_transmit`](Self::poll_transmit) would write something.
@@ -268,6 +299,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// Who this client is.
     pub fn uuid(&self) -> Uuid {
         self.state.uuid
+    }
+
+    /// The attributes as the application wants them now; the broker may not have been told yet.
+    pub fn attributes(&self) -> AttributesRef<'_> {
+        let bytes = self.state.attributes.bytes(self.memory.as_ref());
+        AttributesRef::trusted(bytes.get(..usize::from(self.state.attributes_len)).unwrap_or(&[0]))
     }
 
     /// The messages that have no final receipt, in the order of sending.
@@ -292,8 +329,9 @@ impl State {
         frame_limit + 4
     }
 
-    /// The largest body of a frame for a client that takes payloads of that size.
-    fn frame_limit(max_payload: u32) -> usize {
-        max_payload as usize + MAX_OVERHEAD
+    /// The largest body of a frame for a client that takes payloads of that size and watches so many filters.
+    fn frame_limit(max_payload: u32, watches: u8) -> usize {
+        let presence = if watches > 0 { MAX_PRESENCE } else { 0 };
+        (max_payload as usize + MAX_OVERHEAD).max(presence)
     }
 }

@@ -3,6 +3,7 @@
 use super::inbox::Entry;
 use super::seen::{Repetition, Verdict};
 use super::session::{Phase, State};
+use super::watches::WatchId;
 use crate::codec::Reader;
 use crate::error::Code;
 use crate::time::Instant;
@@ -26,7 +27,7 @@ impl State {
             if !matches!(self.phase, Phase::Up(_)) {
                 return Err(Code::UnexpectedFrame);
             }
-            return self.item(m, item);
+            return self.item(m, item, body);
         }
         let control = Control::read(frame_kind, &mut reader).map_err(|_| Code::Malformed)?;
         match (control, self.phase) {
@@ -53,12 +54,13 @@ impl State {
         let up_to = sending.acknowledge(more, half_written)?;
         self.outbox.acknowledge(m, up_to, |bytes| sending.release(bytes));
         self.inbox.acknowledge_declines(m, up_to);
+        self.watches.acknowledge(m, up_to);
         Ok(())
     }
 
-    fn item(&mut self, m: &mut [u8], item: DownItem<'_>) -> Result<(), Code> {
+    fn item(&mut self, m: &mut [u8], item: DownItem<'_>, body: &[u8]) -> Result<(), Code> {
         let number = self.session.as_ref().ok_or(Code::UnexpectedFrame)?.receiving.received() + 1;
-        self.take_item(m, number, item)?;
+        self.take_item(m, number, item, body)?;
         // Only now: what failed must come again.
         if let Some(session) = &mut self.session {
             session.receiving.receive();
@@ -66,7 +68,7 @@ impl State {
         Ok(())
     }
 
-    fn take_item(&mut self, m: &mut [u8], number: u64, item: DownItem<'_>) -> Result<(), Code> {
+    fn take_item(&mut self, m: &mut [u8], number: u64, item: DownItem<'_>, body: &[u8]) -> Result<(), Code> {
         match item {
             DownItem::Deliver(deliver) => self.deliver(m, number, &deliver),
             DownItem::Accepted(accepted) => {
@@ -81,11 +83,24 @@ impl State {
                 self.lifecycle.attributes_refused = Some(reason);
                 Ok(())
             }
-            // Nothing is watched, so nothing of it is expected.
-            DownItem::Refusal(Refused::Watch, ..)
-            | DownItem::Presence(..)
-            | DownItem::PresenceReset(_)
-            | DownItem::PresenceSynced(_) => Err(Code::UnexpectedFrame),
+            DownItem::Refusal(Refused::Watch, watch, reason) => {
+                if self.watches.refuse(m, watch, reason) {
+                    Ok(())
+                } else {
+                    Err(Code::UnexpectedFrame)
+                }
+            }
+            DownItem::Presence(watch, ..)
+            | DownItem::PresenceReset(watch)
+            | DownItem::PresenceSynced(watch) => {
+                // What was ended may still be told for a while.
+                let is_wanted = self.watches.wants(m, WatchId(watch));
+                if !is_wanted || self.arrivals.push(m, number, body) {
+                    Ok(())
+                } else {
+                    Err(Code::WindowExceeded)
+                }
+            }
         }
     }
 

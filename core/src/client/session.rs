@@ -1,6 +1,7 @@
 //! The state of a client: link, session, handshake, and what time does to them.
 
 use super::Lifecycle;
+use super::arrivals::Arrivals;
 use super::backoff::Backoff;
 use super::event::{Close, CloseReason, DisconnectReason, Established, Event, Received, Token};
 use super::inbox::Inbox;
@@ -8,6 +9,7 @@ use super::memory::{Cutter, Region, copy};
 use super::outbox::Outbox;
 use super::seen::Seen;
 use super::transmit::{Current, Slots};
+use super::watches::Watches;
 use crate::attributes::AttributesRef;
 use crate::config::{ClientConfig, Secret};
 use crate::error::Code;
@@ -41,7 +43,7 @@ pub(super) struct Session {
     pub(super) sending: Sending,
     pub(super) receiving: Receiving,
     /// How long the broker keeps it without a link.
-    time_to_live: Duration,
+    pub(super) time_to_live: Duration,
     /// The largest payload that the broker takes.
     pub(super) max_payload: u32,
 }
@@ -61,13 +63,13 @@ pub(super) struct State {
     pub(super) now: Instant,
     pub(super) phase: Phase,
     /// True where the embedder has a transport.
-    transport: bool,
+    pub(super) transport: bool,
     link: u64,
-    lost_at: Option<Instant>,
+    pub(super) lost_at: Option<Instant>,
     pub(super) session: Option<Session>,
     /// True where there ever was a session.
     had_session: bool,
-    epochs: Epochs,
+    pub(super) epochs: Epochs,
     /// The hello of this link, from when it begins to be written.
     pub(super) hello: Option<Hello>,
     /// What the attributes were then; the application may go on changing them.
@@ -85,6 +87,12 @@ pub(super) struct State {
     pub(super) inbox: Inbox,
     pub(super) seen: Seen,
     pub(super) slots: Slots,
+    pub(super) watches: Watches,
+    pub(super) arrivals: Arrivals,
+    /// How many items of presence may wait.
+    presence_items: u16,
+    /// Presence came last, so a message has its turn.
+    told_presence: bool,
     backoff: Backoff,
     pub(super) lifecycle: Lifecycle,
 
@@ -108,7 +116,8 @@ impl State {
     pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter) -> Self {
         let aliases = config.senders.min(MAX_ALIASES);
         let attribute_bytes = usize::from(config.attribute_bytes);
-        let frame_limit = Self::frame_limit(config.max_payload);
+        let frame_limit = Self::frame_limit(config.max_payload, config.watches);
+        let presence_items = if config.watches > 0 { config.presence_items } else { 0 };
         let mut state = Self {
             uuid: config.uuid,
             secret: config.secret,
@@ -139,6 +148,10 @@ impl State {
             inbox: Inbox::new(cutter, config.inbox_messages, config.inbox_bytes, config.max_payload),
             seen: Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids),
             slots: Slots::new(cutter, config.destination_slots, config.destination_bytes),
+            watches: Watches::new(cutter, config.watches, config.destination_bytes),
+            arrivals: Arrivals::new(cutter, presence_items),
+            presence_items,
+            told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
             lifecycle: Lifecycle::default(),
             current: None,
@@ -159,6 +172,7 @@ impl State {
     pub(super) fn format(&mut self, m: &mut [u8]) {
         self.outbox.format(m);
         self.seen.format(m);
+        self.watches.format(m);
         if let Some(count) = self.attributes.bytes_mut(m).first_mut() {
             *count = 0;
         }
@@ -247,7 +261,7 @@ impl State {
     }
 
     /// Gives up the link though the transport is there; `last_words` are for the peer.
-    fn give_up(&mut self, now: Instant, reason: DisconnectReason, last_words: Option<Code>) {
+    pub(super) fn give_up(&mut self, now: Instant, reason: DisconnectReason, last_words: Option<Code>) {
         let between_frames = self.current.is_none();
         self.link_lost(now, reason);
         // In the middle of a frame nothing can be said.
@@ -323,7 +337,8 @@ impl State {
     pub(super) fn begin_hello(&mut self, m: &mut [u8]) -> Hello {
         let known = self.session.as_mut().map(|session| {
             let received = session.receiving.received();
-            let acknowledged = self.inbox.acknowledged(m, received).max(session.receiving.told());
+            let taken = self.inbox.acknowledged(m, received).min(self.arrivals.acknowledged(m, received));
+            let acknowledged = taken.max(session.receiving.told());
             session.receiving.tell_in_handshake(acknowledged);
             let (epoch, window) = (session.epoch.to_le_bytes(), self.inbox.window(m));
             Known { epoch, session: session.number, received, acknowledged, window }
@@ -338,6 +353,7 @@ impl State {
             max_payload: self.max_payload,
             aliases: self.aliases,
             receives: self.receives,
+            presence: self.presence_items,
         };
         let length = usize::from(self.attributes_len);
         let from = self.attributes.range().start;
@@ -372,6 +388,7 @@ impl State {
             sending.resume(resumed.received, resumed.acknowledged, welcome.window)?;
             self.outbox.resume(m, resumed.received, resumed.acknowledged, |bytes| sending.release(bytes));
             self.inbox.acknowledge_declines(m, resumed.acknowledged);
+            self.watches.acknowledge(m, resumed.acknowledged);
             self.inbox.resume(m, resumed.received);
             (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
             self.told_window = hello.known.ok_or(Code::UnexpectedFrame)?.window;
@@ -383,6 +400,8 @@ impl State {
             self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
             self.outbox.restart(m, now, self.covered_sets);
             self.inbox.start_session();
+            self.watches.start_session(m);
+            self.arrivals.start_session();
             self.told_window = hello.window;
             self.epochs.remember(epoch, number);
             if self.had_session { Established::Lost } else { Established::Fresh }
@@ -409,58 +428,15 @@ impl State {
         (!self.inbox.has_old()).then(|| self.inbox.window(m)).filter(|&window| window != self.told_window)
     }
 
-    pub(super) fn timeout(&mut self, m: &mut [u8], now: Instant) {
-        let now = self.advance(now);
-        match self.phase {
-            Phase::Opening { until } if now >= until => {
-                self.give_up(now, DisconnectReason::HandshakeTimeout, Some(Code::HandshakeTimeout));
-            }
-            Phase::Up(keep_alive) if keep_alive.is_dead(now) => {
-                self.give_up(now, DisconnectReason::Silent, Some(Code::Silent));
-            }
-            Phase::Up(keep_alive) => self.ping_due |= keep_alive.is_ping_due(now),
-            _ => {}
-        }
-        self.forget_what_is_over(m, now);
-        if self.outbox.earliest_deadline().is_some_and(|at| now >= at) {
-            self.outbox.expire(m, now);
-        }
-    }
-
-    fn forget_what_is_over(&mut self, m: &mut [u8], now: Instant) {
-        if self.forget_at().is_some_and(|at| now >= at) {
-            if let Some(session) = self.session.take() {
-                self.epochs.forget(session.epoch);
-            }
-            // Nothing is under way any more, and the next hello says all attributes.
-            self.outbox.restart(m, now, self.sets);
-            self.outbox.recheck_deadlines(now);
-        }
-    }
-
-    /// When a session that has no link is over at the broker.
-    fn forget_at(&self) -> Option<Instant> {
-        let session = self.session.as_ref()?;
-        // A hello that names it may be under way.
-        if self.is_linked() { None } else { self.lost_at.map(|lost| lost + session.time_to_live) }
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let link = match self.phase {
-            Phase::Down { retry_at } => Some(retry_at).filter(|&at| !self.transport && at > self.now),
-            Phase::Opening { until } => Some(until),
-            Phase::Up(keep_alive) if self.ping_due => Some(keep_alive.dead_at()),
-            Phase::Up(keep_alive) => Some(keep_alive.dead_at().min(keep_alive.ping_at())),
-            Phase::Closed => return None,
-        };
-        [link, self.forget_at(), self.outbox.earliest_deadline()].into_iter().flatten().min()
-    }
-
-    pub(super) fn has_event(&self) -> bool {
+    pub(super) fn has_event(&self, m: &[u8]) -> bool {
         self.lifecycle.has_news(self.is_established())
             || self.outbox.has_receipt()
             || self.lifecycle.attributes_refused.is_some()
-            || (self.takes_commands() && (self.outbox.has_capacity() || self.inbox.has_unlent()))
+            || (self.takes_commands()
+                && (self.outbox.has_capacity()
+                    || self.watches.has_refused(m)
+                    || self.arrivals.has_wanted(m, &self.watches)
+                    || self.inbox.has_unlent()))
             || self.lifecycle.has_closed()
     }
 
@@ -477,6 +453,17 @@ impl State {
         if self.takes_commands() {
             if self.outbox.poll_capacity() {
                 return Some(Event::CapacityAvailable);
+            }
+            if let Some((watch, reason)) = self.watches.poll_refused(m) {
+                return Some(Event::WatchRefused(watch, reason));
+            }
+            // By turns, so that neither stops the other.
+            let m: &'m [u8] = m;
+            self.told_presence = !self.told_presence || !self.inbox.has_unlent();
+            if self.told_presence
+                && let Some(event) = self.arrivals.lend(m, &self.watches)
+            {
+                return Some(event);
             }
             if let Some((entry, payload, position)) = self.inbox.lend(m) {
                 return Some(Event::Message(Received {

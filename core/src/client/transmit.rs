@@ -4,6 +4,7 @@ use super::event::Close;
 use super::memory::{Cutter, Field, Table};
 use super::outbox::{Outbound, Outbox, milliseconds_left};
 use super::session::{Phase, State};
+use super::watches::Wish;
 use crate::codec::Writer;
 use crate::framing::{header_len, write_header};
 use crate::time::Instant;
@@ -20,6 +21,7 @@ enum Frame {
     Decline(u64),
     Message { entry: Outbound, slot: u8, defines: bool, id_step: u64, time_to_live_ms: u32 },
     Set(Outbound),
+    Watch(Wish),
     Goodbye(Close),
     Ping,
     Abort(Abort),
@@ -36,7 +38,7 @@ pub(super) struct Current {
 impl Current {
     /// True where the frame has a number.
     pub(super) fn is_item(&self) -> bool {
-        matches!(self.frame, Frame::Decline(_) | Frame::Message { .. } | Frame::Set(_))
+        matches!(self.frame, Frame::Decline(_) | Frame::Message { .. } | Frame::Set(_) | Frame::Watch(_))
     }
 }
 
@@ -105,10 +107,11 @@ impl State {
 
     fn due_acknowledgement(&self, m: &[u8]) -> Option<u64> {
         let receiving = &self.session.as_ref()?.receiving;
-        receiving.due(self.inbox.acknowledged(m, receiving.received()))
+        let received = receiving.received();
+        receiving.due(self.inbox.acknowledged(m, received).min(self.arrivals.acknowledged(m, received)))
     }
 
-    /// The next item: first what has a number already, in the order of numbers, then declines, then the outbox.
+    /// The next item: first what has a number already, in the order of numbers, then declines, then watches, then the outbox.
     fn begin_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
         if self.goodbye_written {
             return None;
@@ -122,6 +125,9 @@ impl State {
                 self.inbox.advance_decline();
                 return Some(Frame::Decline(declined));
             }
+            if let Some(wish) = self.watches.told_with(m, number) {
+                return Some(Frame::Watch(wish));
+            }
             let entry = self.outbox.next_outbound(m)?;
             self.outbox.advance(m, entry.index);
             return Some(self.describe(m, now, entry));
@@ -131,6 +137,11 @@ impl State {
             self.inbox.begin_decline(m, number);
             self.inbox.advance_decline();
             return Some(Frame::Decline(declined));
+        }
+        if let Some(wish) = self.watches.next_wish(m) {
+            let number = session.sending.assign(None);
+            self.watches.tell(m, wish, number);
+            return Some(Frame::Watch(wish));
         }
         let entry = self.outbox.next_outbound(m)?;
         let allowed =
@@ -189,6 +200,12 @@ impl State {
                     writer.raw(piece);
                 }
             }
+            Frame::Watch(wish) if !wish.is_wanted => UpItem::Unwatch(wish.number).write(writer),
+            Frame::Watch(wish) => {
+                if let Some(filter) = self.watches.filter(m, wish) {
+                    UpItem::Watch(wish.number, filter).write(writer);
+                }
+            }
             Frame::Goodbye(how) => Control::Goodbye(how == Close::End).write(writer),
             Frame::Ping => Control::Ping.write(writer),
             Frame::Abort(abort) => Control::Abort(abort).write(writer),
@@ -206,7 +223,10 @@ impl State {
                     || self.due_acknowledgement(m).is_some()
                     || self.due_window(m).is_some()
                     || self.goodbye(m).is_some()
-                    || (!self.goodbye_written && (self.inbox.has_decline() || self.may_write_outbox(m)))
+                    || (!self.goodbye_written
+                        && (self.inbox.has_decline()
+                            || self.watches.next_wish(m).is_some()
+                            || self.may_write_outbox(m)))
             }
             _ => false,
         }

@@ -122,6 +122,7 @@ mod tests {
             boot: boot.to_le_bytes(),
             link,
             known,
+            presence: 0,
             window: WINDOW,
             max_payload: 1,
             aliases: 1,

@@ -55,6 +55,8 @@ pub struct Hello {
     pub aliases: u16,
     /// Whether destinations match it.
     pub receives: bool,
+    /// How many items of presence it takes unacknowledged; 0: it never watches.
+    pub presence: u16,
 }
 
 /// Where the items of a resumed session stand at the broker.
@@ -253,8 +255,9 @@ mod tests {
             max_payload: u32::MAX,
             aliases: u16::MAX,
             receives: true,
+            presence: u16::MAX,
         };
-        assert_eq!(encoded_len(&hello), 118);
+        assert_eq!(encoded_len(&hello), 121);
         let resumed = Some(Resumed { received: u64::MAX, acknowledged: u64::MAX });
         let welcome = Welcome {
             epoch: [1; 8],

@@ -85,5 +85,7 @@ pub mod kind {
 
 /// The most bytes that a frame around a payload has besides the payload and a destination.
 pub const MAX_OVERHEAD: usize = 80;
+/// The most bytes that the body of a frame of presence has.
+pub const MAX_PRESENCE: usize = 1 + 5 + 16 + 1 + crate::attributes::MAX_ATTRIBUTE_BYTES;
 /// The most bytes that the frame of a hello has.
 pub const MAX_HELLO: usize = 192 + crate::attributes::MAX_ATTRIBUTE_BYTES;

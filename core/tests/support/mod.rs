@@ -8,7 +8,7 @@ pub mod raw;
 use core::time::Duration;
 use e_pigeon_core::{
     Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Instant, LinkId,
-    MessageId, Outgoing, Ready, Receipt, Secret, Uuid, Value,
+    MessageId, Outgoing, Ready, Receipt, Roster, Secret, Uuid, Value,
 };
 use std::collections::BTreeMap;
 
@@ -23,6 +23,7 @@ pub struct Log {
     pub accepted: Vec<Receipt>,
     pub notes: Vec<String>,
     pub capacity: usize,
+    pub presence: usize,
 }
 
 pub struct Peer {
@@ -32,6 +33,7 @@ pub struct Peer {
     pub up: Vec<u8>,
     pub down: Vec<u8>,
     pub log: Log,
+    pub roster: Roster,
     /// The application does not poll.
     pub sleeps: bool,
     /// Connects when the client wants to.
@@ -91,6 +93,7 @@ impl World {
             up: vec![],
             down: vec![],
             log: Log::default(),
+            roster: Roster::new(MAX),
             sleeps: false,
             reachable: true,
         });
@@ -212,6 +215,7 @@ impl World {
         while !peer.sleeps
             && let Some(event) = peer.client.poll_event()
         {
+            peer.roster.apply(&event, |_| {});
             peer.log.note(event);
         }
     }
@@ -310,6 +314,7 @@ impl Log {
             }
             Event::Receipt(receipt) => self.accepted.push(receipt),
             Event::CapacityAvailable => self.capacity += 1,
+            Event::Presence(_) => self.presence += 1,
             other => self.notes.push(format!("{other:?}")),
         }
     }

@@ -32,6 +32,7 @@ pub fn hello(n: usize, link: u64, known: Option<Known>, attributes: AttributesRe
         max_payload: 1 << 12,
         aliases: 64,
         receives: true,
+        presence: 0,
     };
     frame(|w| Control::Hello(hello, attributes).write(w))
 }

@@ -1,0 +1,290 @@
+//! Presence: who is here, told to those who watch a filter.
+//!
+//! Presence is state, not a queue. A watcher is told what is true when it is written, never what was: under each watch
+//! the broker keeps only the names of those who have changed since. Where these become too many it forgets them, and
+//! tells everything again. A snapshot is no copy either, but a place in the lists of the index. (PROTOCOL.md, "Presence")
+
+use super::Broker;
+use super::holding::{for_terms, terms_of};
+use super::queue::Notice;
+use super::sessions::{Session, Sessions};
+use crate::attributes::AttributesRef;
+use crate::codec::Writer;
+use crate::error::Code;
+use crate::filter::{DestinationRef, FilterRef, Target};
+use crate::message::Reason;
+use crate::wire::item::{DownItem, PresenceState, Refused};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use foldhash::quality::FixedState;
+use uuid::Uuid;
+
+/// How many items of presence may be unacknowledged at the most, whatever the client takes.
+pub(super) const MAX_UNACKNOWLEDGED: u16 = 256;
+/// How many sessions are looked at for one watcher before others have their turn.
+const LOOKED_AT_PER_CALL: u32 = 1_024;
+
+/// An item of presence, described: what it says is looked up when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// A snapshot begins.
+    Reset(u32),
+    /// How it stands with this client.
+    Peer(u32, [u8; 16]),
+    /// The snapshot is complete.
+    Synced(u32),
+}
+
+/// What a watcher is to be told next.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// That a snapshot begins.
+    Reset,
+    /// Those in one of the lists of the filter: `left` of them from the front, or none looked at yet.
+    ///
+    /// It is gone through from its end, because whoever leaves a list is replaced by its last: so nobody moves
+    /// from the part that is to come into the part that is done, and whoever joins has changed and is told anyway.
+    Listing { list: usize, left: Option<usize> },
+    /// Those who have changed.
+    Changes,
+}
+
+/// A filter that a session watches.
+#[derive(Debug)]
+pub(super) struct Watch {
+    number: u32,
+    filter: Box<[u8]>,
+    stage: Stage,
+    changed: BTreeSet<[u8; 16]>,
+}
+
+impl Watch {
+    fn filter(&self) -> DestinationRef<'_> {
+        DestinationRef::trusted(&self.filter)
+    }
+
+    /// Somebody who matches, or did, has changed.
+    fn note(&mut self, uuid: Uuid, backlog: usize) {
+        if matches!(self.stage, Stage::Reset) {
+            return;
+        }
+        self.changed.insert(*uuid.as_bytes());
+        if self.changed.len() > backlog {
+            self.changed.clear();
+            self.stage = Stage::Reset;
+        }
+    }
+
+    fn next(&mut self, sessions: &Sessions, budget: &mut u32) -> Option<Word> {
+        match self.stage {
+            Stage::Reset => {
+                self.stage = Stage::Listing { list: self.first_list(sessions), left: None };
+                Some(Word::Reset(self.number))
+            }
+            Stage::Listing { list, left } => self.next_listed(sessions, list, left, budget),
+            Stage::Changes => self.changed.pop_first().map(|uuid| Word::Peer(self.number, uuid)),
+        }
+    }
+
+    /// Whoever matches all of the pairs stands in the shortest list too.
+    fn first_list(&self, sessions: &Sessions) -> usize {
+        let Target::AllOf(pairs) = self.filter().target() else { return 0 };
+        let shortest = pairs.enumerate().min_by_key(|(_, pair)| sessions.index().with_pair(pair.raw).len());
+        shortest.map_or(0, |(list, _)| list)
+    }
+
+    fn next_listed(
+        &mut self,
+        sessions: &Sessions,
+        mut list: usize,
+        mut left: Option<usize>,
+        budget: &mut u32,
+    ) -> Option<Word> {
+        while *budget > 0 {
+            let Some(members) = members(self.filter(), sessions, list) else {
+                self.stage = Stage::Changes;
+                return Some(Word::Synced(self.number));
+            };
+            let at = left.unwrap_or(members.len()).min(members.len());
+            let Some((&session, _)) = members.get(..at).and_then(<[u32]>::split_last) else {
+                // Of all-of one list is enough.
+                list = if matches!(self.filter().target(), Target::AllOf(_)) { usize::MAX } else { list + 1 };
+                left = None;
+                continue;
+            };
+            *budget -= 1;
+            left = Some(at - 1);
+            if let Some(state) = sessions.get(session)
+                && self.filter().matches(state.uuid, state.attributes())
+                && !is_in_earlier_list(self.filter(), state.attributes(), list)
+            {
+                self.stage = Stage::Listing { list, left };
+                return Some(Word::Peer(self.number, *state.uuid.as_bytes()));
+            }
+        }
+        self.stage = Stage::Listing { list, left };
+        None
+    }
+}
+
+/// The sessions in one of the lists of a filter; `None` behind the last.
+fn members<'s>(filter: DestinationRef<'_>, sessions: &'s Sessions, list: usize) -> Option<&'s [u32]> {
+    match filter.target() {
+        Target::AllOf(mut pairs) | Target::AnyOf(mut pairs) => {
+            pairs.nth(list).map(|pair| sessions.index().with_pair(pair.raw))
+        }
+        Target::Everyone => (list == 0).then(|| sessions.index().everyone()),
+        Target::Uuid(_) => None,
+    }
+}
+
+fn is_in_earlier_list(filter: DestinationRef<'_>, attributes: AttributesRef<'_>, list: usize) -> bool {
+    let Target::AnyOf(pairs) = filter.target() else { return false };
+    { pairs }.take(list).any(|pair| attributes.pairs().any(|own| own.raw == pair.raw))
+}
+
+/// Who watches what, found by what a session that changes has.
+#[derive(Debug)]
+pub(super) struct Watchers {
+    standing: BTreeSet<(u64, u32, u32)>,
+    hasher: FixedState,
+}
+
+impl Watchers {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { standing: BTreeSet::new(), hasher: FixedState::with_seed(seed.rotate_left(16)) }
+    }
+
+    fn insert(&mut self, session: u32, watch: &Watch) {
+        let standing = &mut self.standing;
+        for_terms(&self.hasher, watch.filter(), |term| {
+            standing.insert((term, session, watch.number));
+        });
+    }
+
+    fn remove(&mut self, session: u32, watch: &Watch) {
+        let standing = &mut self.standing;
+        for_terms(&self.hasher, watch.filter(), |term| {
+            standing.remove(&(term, session, watch.number));
+        });
+    }
+
+    /// Sessions and the numbers of their watches that somebody with these attributes may match.
+    fn candidates(&self, uuid: Uuid, attributes: AttributesRef<'_>) -> Vec<(u32, u32)> {
+        let range = |term| self.standing.range((term, 0, 0)..=(term, u32::MAX, u32::MAX));
+        let found = terms_of(&self.hasher, uuid, attributes).flat_map(range);
+        found.map(|&(_, session, watch)| (session, watch)).collect()
+    }
+}
+
+impl Broker {
+    /// A client wants to know who matches a filter.
+    pub(super) fn watch(&mut self, session: u32, number: u32, filter: FilterRef<'_>) -> Result<(), Code> {
+        let max = usize::from(self.config.max_watches);
+        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        if state.presence_items == 0 || state.watches.iter().any(|watch| watch.number == number) {
+            return Err(Code::UnexpectedFrame);
+        }
+        if state.watches.len() >= max {
+            let reason = Reason::BrokerFull;
+            state.queue.push_notice(Notice { refused: Refused::Watch, watch: number, reason });
+        } else {
+            let filter = filter.as_bytes().into();
+            let watch = Watch { number, filter, stage: Stage::Reset, changed: BTreeSet::new() };
+            self.watchers.insert(session, &watch);
+            state.watches.push(watch);
+        }
+        self.list_session(session);
+        Ok(())
+    }
+
+    /// A client no longer wants to know.
+    pub(super) fn unwatch(&mut self, session: u32, number: u32) {
+        let Some(state) = self.sessions.get_mut(session) else { return };
+        if let Some(at) = state.watches.iter().position(|watch| watch.number == number) {
+            self.watchers.remove(session, &state.watches.swap_remove(at));
+        }
+    }
+
+    /// A session is over, or begins anew: it watches nothing.
+    pub(super) fn forget_watches(&mut self, session: u32) {
+        let Some(state) = self.sessions.get_mut(session) else { return };
+        for watch in state.watches.drain(..) {
+            self.watchers.remove(session, &watch);
+        }
+    }
+
+    /// A session has changed, or is about to: whoever watches it as it is now will be told how it stands then.
+    pub(super) fn note_presence(&mut self, session: u32) {
+        if self.watchers.standing.is_empty() {
+            return;
+        }
+        let Some(state) = self.sessions.get(session).filter(|state| state.receives) else { return };
+        let (uuid, backlog) = (state.uuid, self.config.watch_backlog as usize);
+        for (watcher, number) in self.watchers.candidates(uuid, state.attributes()) {
+            let Some(state) = self.sessions.get(session) else { return };
+            let matches =
+                self.sessions.get(watcher).and_then(|watcher| watcher.watched(number)).is_some_and(|watch| {
+                    let filter = watch.filter();
+                    filter.matches(uuid, state.attributes())
+                });
+            let watch = self.sessions.get_mut(watcher).filter(|_| matches);
+            if let Some(watch) = watch.and_then(|watcher| watcher.watched_mut(number)) {
+                watch.note(uuid, backlog);
+                self.list_session(watcher);
+            }
+        }
+    }
+
+    /// What a watcher is to be told next, as far as it takes more; `link` is listed again where it was looked for
+    /// long enough.
+    pub(super) fn next_presence(&mut self, link: u32, session: u32) -> Option<Word> {
+        let state = self.sessions.get_mut(session)?;
+        if state.watches.is_empty() || state.queue.presence_len() >= usize::from(state.presence_items) {
+            return None;
+        }
+        let mut watches = core::mem::take(&mut state.watches);
+        let mut budget = LOOKED_AT_PER_CALL;
+        let word = watches.iter_mut().find_map(|watch| watch.next(&self.sessions, &mut budget));
+        // The others have their turn.
+        watches.rotate_left(1);
+        self.sessions.get_mut(session)?.watches = watches;
+        if word.is_none() && budget == 0 {
+            self.list(link);
+        }
+        word
+    }
+
+    /// Writes the body of a frame that says how it stands now.
+    pub(super) fn write_presence(&self, session: u32, word: Word, writer: &mut Writer<'_>) {
+        let (number, uuid) = match word {
+            Word::Reset(number) => return DownItem::PresenceReset(number).write(writer),
+            Word::Synced(number) => return DownItem::PresenceSynced(number).write(writer),
+            Word::Peer(number, uuid) => (number, uuid),
+        };
+        let watch = self.sessions.get(session).and_then(|state| state.watched(number));
+        let peer = self.sessions.find(Uuid::from_bytes(uuid)).and_then(|peer| self.sessions.get(peer));
+        let here = peer.filter(|peer| {
+            peer.receives && watch.is_some_and(|watch| watch.filter().matches(peer.uuid, peer.attributes()))
+        });
+        let item = match here {
+            None => DownItem::Presence(number, uuid, PresenceState::Gone, AttributesRef::EMPTY),
+            Some(peer) => {
+                let state = if peer.link.is_some() { PresenceState::Connected } else { PresenceState::Away };
+                DownItem::Presence(number, uuid, state, peer.attributes())
+            }
+        };
+        item.write(writer);
+    }
+}
+
+impl Session {
+    fn watched(&self, number: u32) -> Option<&Watch> {
+        self.watches.iter().find(|watch| watch.number == number)
+    }
+
+    fn watched_mut(&mut self, number: u32) -> Option<&mut Watch> {
+        self.watches.iter_mut().find(|watch| watch.number == number)
+    }
+}

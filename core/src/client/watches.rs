@@ -1,0 +1,230 @@
+//! The filters that a client watches: a few records, each of which knows how far the broker has been told.
+//! (PROTOCOL.md, "Presence")
+
+use super::memory::{Cutter, Field, Table};
+use crate::codec::Reader;
+use crate::error::WatchError;
+use crate::filter::{Filter, FilterRef};
+use crate::message::Reason;
+
+/// Names a watch of a client. Never names another one of that client later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(pub(super) u32);
+
+const NUMBER: Field<u32> = Field::at(0);
+const STAGE: Field<u8> = Field::at(4);
+const LENGTH: Field<u16> = Field::at(5);
+/// The number of the item that told the broker.
+const ITEM: Field<u64> = Field::at(7);
+const FILTER: usize = 15;
+
+/// How far the broker was told of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Stage {
+    /// No watch at all.
+    Free = 0,
+    /// WATCH is to be written.
+    Wanted = 1,
+    /// WATCH was written and is not acknowledged.
+    Asked = 2,
+    /// The broker has it.
+    Active = 3,
+    /// As asked; but it is no longer wanted.
+    AskedInVain = 4,
+    /// The broker has it, and UNWATCH is to be written.
+    Unwanted = 5,
+    /// UNWATCH was written and is not acknowledged.
+    Leaving = 6,
+    /// The broker refused it, and the application does not know yet.
+    Refused = 7,
+}
+
+impl Stage {
+    const ALL: [Self; 8] = [
+        Self::Free,
+        Self::Wanted,
+        Self::Asked,
+        Self::Active,
+        Self::AskedInVain,
+        Self::Unwanted,
+        Self::Leaving,
+        Self::Refused,
+    ];
+
+    /// True where the application wants what comes under it.
+    fn is_wanted(self) -> bool {
+        matches!(self, Self::Wanted | Self::Asked | Self::Active)
+    }
+}
+
+/// What is said about a watch: the record, and whether it is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) index: u32,
+    pub(super) number: u32,
+    pub(super) is_wanted: bool,
+}
+
+/// The records.
+#[derive(Clone, Debug)]
+pub(super) struct Watches {
+    table: Table,
+    max_filter: u16,
+    last: u32,
+}
+
+impl Watches {
+    pub(super) fn new(cutter: &mut Cutter, count: u8, max_filter: u16) -> Self {
+        let table = cutter.table(FILTER + usize::from(max_filter), u32::from(count));
+        Self { table, max_filter, last: 0 }
+    }
+
+    pub(super) fn format(&self, m: &mut [u8]) {
+        self.indices().for_each(|index| self.set(m, index, Stage::Free));
+    }
+
+    fn indices(&self) -> core::ops::Range<u32> {
+        0..self.table.count()
+    }
+
+    fn stage(&self, m: &[u8], index: u32) -> Stage {
+        let code = usize::from(self.table.get(m, index, STAGE));
+        Stage::ALL.get(code).copied().unwrap_or(Stage::Free)
+    }
+
+    fn set(&self, m: &mut [u8], index: u32, stage: Stage) {
+        self.table.set(m, index, STAGE, stage as u8);
+    }
+
+    fn find(&self, m: &[u8], number: u32) -> Option<u32> {
+        let is_it =
+            |&index: &u32| self.stage(m, index) != Stage::Free && self.table.get(m, index, NUMBER) == number;
+        self.indices().find(is_it)
+    }
+
+    pub(super) fn watch(&mut self, m: &mut [u8], filter: &Filter) -> Result<WatchId, WatchError> {
+        let bytes = filter.as_ref().as_bytes();
+        if bytes.len() > usize::from(self.max_filter) {
+            return Err(WatchError::FilterTooLong { max: self.max_filter });
+        }
+        let free = self.indices().find(|&index| self.stage(m, index) == Stage::Free);
+        let index = free.ok_or(WatchError::TooMany)?;
+        // Numbers come round after four thousand million watches.
+        self.last = self.last.wrapping_add(1);
+        self.table.set(m, index, NUMBER, self.last);
+        // At most `max_filter`.
+        self.table.set(m, index, LENGTH, bytes.len() as u16);
+        if let Some(room) = self.table.bytes_mut(m, index, FILTER).get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+        self.set(m, index, Stage::Wanted);
+        Ok(WatchId(self.last))
+    }
+
+    pub(super) fn unwatch(&self, m: &mut [u8], id: WatchId) {
+        let Some(index) = self.find(m, id.0) else { return };
+        let next = match self.stage(m, index) {
+            Stage::Wanted | Stage::Refused => Stage::Free,
+            Stage::Asked => Stage::AskedInVain,
+            Stage::Active => Stage::Unwanted,
+            unwanted => unwanted,
+        };
+        self.set(m, index, next);
+    }
+
+    /// True where the application wants what comes under it.
+    pub(super) fn wants(&self, m: &[u8], watch: WatchId) -> bool {
+        self.find(m, watch.0).is_some_and(|index| self.stage(m, index).is_wanted())
+    }
+
+    /// The next thing that the broker was never told.
+    pub(super) fn next_wish(&self, m: &[u8]) -> Option<Wish> {
+        let untold = |&index: &u32| matches!(self.stage(m, index), Stage::Wanted | Stage::Unwanted);
+        let index = self.indices().filter(untold).min_by_key(|&index| self.table.get(m, index, NUMBER))?;
+        Some(self.wish(m, index))
+    }
+
+    /// What the broker was told with that number.
+    pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<Wish> {
+        let told = |&index: &u32| {
+            matches!(self.stage(m, index), Stage::Asked | Stage::AskedInVain | Stage::Leaving)
+                && self.table.get(m, index, ITEM) == item
+        };
+        self.indices().find(told).map(|index| self.wish(m, index))
+    }
+
+    fn wish(&self, m: &[u8], index: u32) -> Wish {
+        let is_wanted = !matches!(self.stage(m, index), Stage::Unwanted | Stage::Leaving);
+        Wish { index, number: self.table.get(m, index, NUMBER), is_wanted }
+    }
+
+    /// The filter of a watch.
+    pub(super) fn filter<'m>(&self, m: &'m [u8], wish: Wish) -> Option<FilterRef<'m>> {
+        let length = usize::from(self.table.get(m, wish.index, LENGTH));
+        let bytes = self.table.bytes(m, wish.index, FILTER).get(..length)?;
+        FilterRef::read(&mut Reader::new(bytes)).ok()
+    }
+
+    /// The broker is told, with that number.
+    pub(super) fn tell(&self, m: &mut [u8], wish: Wish, item: u64) {
+        self.table.set(m, wish.index, ITEM, item);
+        self.set(m, wish.index, if wish.is_wanted { Stage::Asked } else { Stage::Leaving });
+    }
+
+    /// The broker has acknowledged items up to that number.
+    pub(super) fn acknowledge(&self, m: &mut [u8], up_to: u64) {
+        for index in self.indices() {
+            let next = match self.stage(m, index) {
+                Stage::Asked => Stage::Active,
+                Stage::AskedInVain => Stage::Unwanted,
+                Stage::Leaving => Stage::Free,
+                _ => continue,
+            };
+            if self.table.get(m, index, ITEM) <= up_to {
+                self.set(m, index, next);
+            }
+        }
+    }
+
+    /// A new session, which watches nothing yet.
+    pub(super) fn start_session(&self, m: &mut [u8]) {
+        for index in self.indices() {
+            let next = match self.stage(m, index) {
+                Stage::Wanted | Stage::Asked | Stage::Active => Stage::Wanted,
+                Stage::Free | Stage::AskedInVain | Stage::Unwanted | Stage::Leaving => Stage::Free,
+                Stage::Refused => Stage::Refused,
+            };
+            self.set(m, index, next);
+        }
+    }
+
+    /// The broker refuses that watch; false where it has no reason to.
+    pub(super) fn refuse(&self, m: &mut [u8], number: u32, reason: Reason) -> bool {
+        let Some(index) = self.find(m, number) else { return true };
+        match self.stage(m, index) {
+            Stage::Active => {
+                self.set(m, index, Stage::Refused);
+                self.table.set(m, index, LENGTH, reason as u16);
+            }
+            Stage::Unwanted => self.set(m, index, Stage::Free),
+            // That it goes is under way already.
+            Stage::Leaving => {}
+            Stage::Free | Stage::Wanted | Stage::Asked | Stage::AskedInVain | Stage::Refused => return false,
+        }
+        true
+    }
+
+    pub(super) fn has_refused(&self, m: &[u8]) -> bool {
+        self.indices().any(|index| self.stage(m, index) == Stage::Refused)
+    }
+
+    /// The next watch that was refused; it is forgotten with that.
+    pub(super) fn poll_refused(&self, m: &mut [u8]) -> Option<(WatchId, Reason)> {
+        let index = self.indices().find(|&index| self.stage(m, index) == Stage::Refused)?;
+        self.set(m, index, Stage::Free);
+        // Only codes of reasons are put there.
+        let reason = Reason::from_code(self.table.get(m, index, LENGTH) as u8).unwrap_or(Reason::NotAllowed);
+        Some((WatchId(self.table.get(m, index, NUMBER)), reason))
+    }
+}
