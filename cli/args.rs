@@ -10,7 +10,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use e_pigeon_core::Destination;
 
 use crate::address::Address;
-use crate::limits::Limits;
+use crate::limits::{Limits, number};
+use crate::transport::Transport;
 use crate::value::Pair;
 
 /// Sends messages to whoever a session's attributes match: once, in order, answered
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Listen(Listen),
     Send(Box<Send>),
     Peers(Peers),
+    Demo(Demo),
 }
 
 /// Run a broker
@@ -44,6 +46,9 @@ pub(crate) struct Serve {
     /// Print the addresses as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// What carries it
+    #[arg(long, value_name = "NAME", default_value = "mio")]
+    pub(crate) transport: Transport,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -61,6 +66,9 @@ pub(crate) struct Client {
     /// An attribute of the session. May be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = Pair::parse_attribute)]
     pub(crate) set: Vec<Pair>,
+    /// What carries it
+    #[arg(long, value_name = "NAME", default_value = "mio")]
+    pub(crate) transport: Transport,
 }
 
 /// Print each message that comes
@@ -118,6 +126,22 @@ pub(crate) struct Peers {
     /// Print a JSON object for each
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Show what is promised, in five seconds: a broker that is killed, clients that are cut off, and every promise checked
+///
+/// Broker and clients run in this process, over real sockets on free ports of 127.0.0.1. Clients in two rooms send
+/// streams to each other's room, to a UUID and to everyone, while connections are cut at arbitrary bytes, one client
+/// is away, others join, and the broker is killed and comes back empty. In the end each message is looked at: whether
+/// it came once, in order, to those it was for, and whether its receipt says so. Exits with 1 where a promise is broken.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Make the choices of an earlier run again: what the messages say, and after how many bytes connections are cut
+    #[arg(long, value_name = "N", value_parser = number::<u64>)]
+    pub(crate) seed: Option<u64>,
+    /// What carries broker and clients
+    #[arg(long, value_name = "NAME", default_value = "mio")]
+    pub(crate) transport: Transport,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -25,6 +25,11 @@ impl Failure {
     pub(crate) fn system(what: &str, error: &io::Error) -> Self {
         Self::failed(format_args!("cannot {what}: {}", plain(error)))
     }
+
+    /// What was to be printed cannot be.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        Self::system("write to stdout", error)
+    }
 }
 
 /// What an error says, without the number of the system.

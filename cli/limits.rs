@@ -85,7 +85,7 @@ pub(crate) fn explain(error: ConfigError) -> Failure {
 }
 
 /// Reads a number.
-fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+pub(crate) fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let value: Option<u64> = text.parse().ok();
     value.and_then(|value| value.try_into().ok()).ok_or("not a number that fits, for example 1000".into())
 }

@@ -1,12 +1,10 @@
 //! Messages from stdin: one a line, read ahead by a thread and no further than a few batches.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
-use mio::Waker;
-
 use crate::failure::Failure;
+use crate::transport::Wake;
 
 /// What one read takes at most, and so about the size of a batch.
 const CHUNK: usize = 64 * 1024;
@@ -35,7 +33,7 @@ pub(crate) enum Next<'a> {
     Line(&'a [u8]),
     /// A line of so many bytes, more than the limit.
     TooLong(u64),
-    /// Nothing yet; the waker tells when to look again.
+    /// Nothing yet; the loop is woken when to look again.
     Wait,
     /// Nothing any more.
     End,
@@ -110,18 +108,18 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Starts to read. `waker` is called when there is something new.
+    /// Starts to read. `wake` is called when there is something new.
     ///
     /// The thread ends with stdin, or with the program: nothing waits for it.
-    pub(crate) fn of_stdin(delimiter: u8, limit: usize, waker: Arc<Waker>) -> Result<Self, Failure> {
+    pub(crate) fn of_stdin(delimiter: u8, limit: usize, wake: Wake) -> Result<Self, Failure> {
         let (sender, batches) = sync_channel(BATCHES);
         std::thread::Builder::new()
             .name("stdin".into())
             .spawn(move || {
-                read(io::stdin().lock(), Cutter::new(delimiter, limit), &sender, &waker);
+                read(io::stdin().lock(), Cutter::new(delimiter, limit), &sender, &wake);
                 // The end can be seen only when the sender is gone.
                 drop(sender);
-                let _ = waker.wake();
+                wake();
             })
             .map_err(|error| Failure::system("start a thread for stdin", &error))?;
         Ok(Self::from_batches(batches))
@@ -161,7 +159,7 @@ impl Lines {
     }
 }
 
-fn read(mut input: impl Read, mut cutter: Cutter, sender: &SyncSender<io::Result<Batch>>, waker: &Waker) {
+fn read(mut input: impl Read, mut cutter: Cutter, sender: &SyncSender<io::Result<Batch>>, wake: &Wake) {
     let mut chunk = vec![0; CHUNK];
     loop {
         let (batch, last) = match input.read(&mut chunk) {
@@ -172,7 +170,11 @@ fn read(mut input: impl Read, mut cutter: Cutter, sender: &SyncSender<io::Result
         };
         let empty = batch.as_ref().is_ok_and(|batch| batch.lines.is_empty());
         // A full channel stops the reading here; a closed one means that nobody wants to know.
-        if !empty && (sender.send(batch).is_err() || waker.wake().is_err()) || last {
+        if !empty && sender.send(batch).is_err() {
+            return;
+        }
+        wake();
+        if last {
             return;
         }
     }

@@ -8,76 +8,91 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use e_pigeon_core::{CloseReason, Event, Instant, MessageId, Received, Token, Uuid};
 
 use crate::args;
-use crate::failure::{Failure, plain};
-use crate::session::{Link, Session};
+use crate::failure::Failure;
+use crate::session::{Link, Session, refused};
+use crate::transport::{Next, Task, Turn};
 
 /// How long the broker may take to confirm the goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(arguments: &args::Listen) -> Result<u8, Failure> {
     // A message counts as taken when it has left the program, and only then.
-    let mut session = Session::open(&arguments.client, |config| config.manual_acknowledgement = true)?;
-    let mut printer = Printer {
+    let (mut carrier, session) =
+        Session::open(&arguments.client, |config| config.manual_acknowledgement = true)?;
+    let printer = Printer {
         out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
         json: arguments.json,
         delimiter: if arguments.nul { 0 } else { b'\n' },
         left: arguments.count,
         printed: None,
     };
-    let mut closing = false;
-    let mut deadline: Option<Instant> = None;
-    loop {
-        let limit = deadline.map(|at| at.saturating_duration_since(session.driver.now()));
-        let signal = session.wait(limit)?;
+    carrier.run(&mut Listener { session, printer, closing: false, deadline: None })
+}
 
-        let mut end = None;
-        let mut outcome = Ok(());
-        // What comes after the last message that was asked for is left to whoever is this client next.
-        while outcome.is_ok() && (closing || !printer.is_done()) {
-            let Some(event) = session.driver.client().poll_event() else { break };
-            let link = Link::from_event(&event);
-            match event {
-                Event::Message(message) => outcome = printer.print(&message),
-                Event::AttributesRefused(reason) => {
-                    let line = format!("the broker refuses the attributes: {reason}; change --set");
-                    end = Some(Err(Failure::failed(line)));
-                }
-                Event::Closed(CloseReason::Requested) => end = Some(Ok(0)),
-                Event::Closed(reason) => end = Some(Err(Failure::failed(reason))),
-                _ => {}
-            }
-            session.tell(link);
-        }
-        match outcome.and_then(|()| printer.flush()) {
-            Ok(Some(token)) => session.driver.client().acknowledge(token),
+struct Listener<W: Write> {
+    session: Session,
+    printer: Printer<W>,
+    /// The goodbye is said.
+    closing: bool,
+    /// When the program ends, whatever the broker has confirmed by then.
+    deadline: Option<Instant>,
+}
+
+impl<W: Write> Task for Listener<W> {
+    fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
+        self.session.set_attributes(turn)?;
+        let signal = self.session.signals.take();
+        let (ended, outcome) = self.take_events(turn);
+        match outcome.and_then(|()| self.printer.flush()) {
+            Ok(Some(token)) => turn.client.acknowledge(token),
             Ok(None) => {}
             // Nobody reads any more. What did not get out is not acknowledged, and its sender is told.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                printer.stop();
-                deadline = deadline.or(Some(session.driver.now() + FAREWELL));
+                self.printer.stop();
+                self.deadline = self.deadline.or(Some(turn.now + FAREWELL));
             }
-            Err(error) => {
-                end = Some(Err(Failure::failed(format_args!("cannot write to stdout: {}", plain(&error)))));
-            }
+            Err(error) => return Err(Failure::stdout(&error)),
         }
-        if let Some(result) = end {
-            return result;
+        if let Some(result) = ended {
+            return result.map(Next::Done);
         }
-        if signal.is_some() && deadline.is_none() {
-            deadline = Some(session.driver.now() + FAREWELL);
-            if !session.driver.client().is_established() {
-                return Ok(0);
+        if signal.is_some() && self.deadline.is_none() {
+            self.deadline = Some(turn.now + FAREWELL);
+            if !turn.client.is_established() {
+                return Ok(Next::Done(0));
             }
         }
-        if !closing && (signal.is_some() || printer.is_done()) {
-            printer.stop();
-            session.close();
-            closing = true;
+        if !self.closing && (signal.is_some() || self.printer.is_done()) {
+            self.printer.stop();
+            self.session.close(turn.client, turn.now);
+            self.closing = true;
         }
-        session.driver.flush();
-        if deadline.is_some_and(|at| at <= session.driver.now()) {
-            return Ok(0);
+        if self.deadline.is_some_and(|at| at <= turn.now) {
+            return Ok(Next::Done(0));
         }
+        Ok(Next::Wait(self.deadline))
+    }
+}
+
+impl<W: Write> Listener<W> {
+    /// Prints what has come. Returns how the client has ended, if it has, and what stdout says.
+    fn take_events(&mut self, turn: &mut Turn<'_>) -> (Option<Result<u8, Failure>>, io::Result<()>) {
+        let mut ended = None;
+        let mut outcome = Ok(());
+        // What comes after the last message that was asked for is left to whoever is this client next.
+        while outcome.is_ok() && (self.closing || !self.printer.is_done()) {
+            let Some(event) = turn.client.poll_event() else { break };
+            let link = Link::from_event(&event);
+            match event {
+                Event::Message(message) => outcome = self.printer.print(&message),
+                Event::AttributesRefused(reason) => ended = Some(Err(refused(reason))),
+                Event::Closed(CloseReason::Requested) => ended = Some(Ok(0)),
+                Event::Closed(reason) => ended = Some(Err(Failure::failed(reason))),
+                _ => {}
+            }
+            self.session.tell(link, turn.trouble.as_deref());
+        }
+        (ended, outcome)
     }
 }
 

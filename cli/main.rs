@@ -2,6 +2,7 @@
 
 mod address;
 mod args;
+mod demo;
 mod destination;
 mod failure;
 mod identity;
@@ -16,6 +17,7 @@ mod serve;
 mod session;
 mod signals;
 mod tally;
+mod transport;
 mod value;
 
 use std::io::Write;
@@ -55,5 +57,6 @@ fn run() -> Result<u8, Failure> {
         Command::Listen(listen) => listen::run(&listen),
         Command::Send(send) => send::run(*send),
         Command::Peers(peers) => peers::run(&peers),
+        Command::Demo(demo) => demo::run(&demo),
     }
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use e_pigeon_core::{
-    AttributesRef, Change, CloseReason, Event, Filter, Instant, Peer, Roster, Uuid, Value, WatchError,
-};
+use e_pigeon_core::{AttributesRef, Change, CloseReason, Event, Filter, Instant, Peer, Roster, Uuid, Value};
 
 use crate::args;
-use crate::failure::{Failure, plain};
-use crate::session::{Link, Session};
+use crate::failure::Failure;
+use crate::session::{Link, Session, refused};
+use crate::transport::{Next, Task, Turn};
 use crate::value::write_value;
 
 /// How long the broker may take to confirm the goodbye.
@@ -20,71 +19,90 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const MAX_PEERS: usize = 1 << 20;
 
 pub(crate) fn run(arguments: &args::Peers) -> Result<u8, Failure> {
-    let mut session = Session::open(&arguments.client, |config| {
+    let (mut carrier, session) = Session::open(&arguments.client, |config| {
         config.receives = false;
         config.watches = 1;
     })?;
-    let now = session.driver.now();
-    let asked = session.driver.client().watch(now, &Filter::everyone());
-    asked.map_err(|error: WatchError| Failure::failed(error))?;
-    session.driver.flush();
-
-    let mut roster = Roster::new(MAX_PEERS);
-    let mut printer = Printer {
+    let printer = Printer {
         out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
         json: arguments.json,
         watch: arguments.watch,
         is_complete: false,
         outcome: Ok(()),
     };
-    let mut closing: Option<(Instant, u8)> = None;
-    loop {
-        let limit = closing.map(|(at, _)| at.saturating_duration_since(session.driver.now()));
-        let signal = session.wait(limit)?;
-        let mut end = None;
-        while let Some(event) = session.driver.client().poll_event() {
-            if closing.is_none() {
-                roster.apply(&event, |change| printer.change(change));
+    let roster = Roster::new(MAX_PEERS);
+    carrier.run(&mut Watcher { session, roster, printer, is_asked: false, closing: None })
+}
+
+struct Watcher<W: Write> {
+    session: Session,
+    roster: Roster,
+    printer: Printer<W>,
+    /// The broker will be asked who is here.
+    is_asked: bool,
+    /// When the program ends, whatever the broker has confirmed by then, and with which exit code.
+    closing: Option<(Instant, u8)>,
+}
+
+impl<W: Write> Task for Watcher<W> {
+    fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
+        self.session.set_attributes(turn)?;
+        if !std::mem::replace(&mut self.is_asked, true) {
+            turn.client.watch(turn.now, &Filter::everyone()).map_err(Failure::failed)?;
+        }
+        let signal = self.session.signals.take();
+        if let Some(result) = self.take_events(turn) {
+            return result.map(Next::Done);
+        }
+        let watch = self.printer.watch;
+        let mut code = signal.map(|signal| if watch { 0 } else { signal.exit_code() });
+        match self.printer.flush() {
+            Ok(()) if self.printer.is_complete && !watch => code = code.or(Some(0)),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code = code.or(Some(0)),
+            Err(error) => return Err(Failure::stdout(&error)),
+        }
+        if let (Some(code), None) = (code, self.closing) {
+            if !turn.client.is_established() {
+                return Ok(Next::Done(code));
+            }
+            self.session.close(turn.client, turn.now);
+            self.closing = Some((turn.now + FAREWELL, code));
+        }
+        Ok(match self.closing {
+            Some((at, code)) if at <= turn.now => Next::Done(code),
+            closing => Next::Wait(closing.map(|(at, _)| at)),
+        })
+    }
+}
+
+impl<W: Write> Watcher<W> {
+    /// Prints what has come. Returns how the client has ended, if it has.
+    fn take_events(&mut self, turn: &mut Turn<'_>) -> Option<Result<u8, Failure>> {
+        let mut ended = None;
+        while let Some(event) = turn.client.poll_event() {
+            if self.closing.is_none() {
+                self.roster.apply(&event, |change| self.printer.change(change));
             }
             let link = Link::from_event(&event);
             match event {
-                Event::PresenceSynced(_) if closing.is_none() => printer.complete(),
+                Event::PresenceSynced(_) if self.closing.is_none() => self.printer.complete(),
                 Event::WatchRefused(_, reason) => {
-                    end = Some(Err(Failure::failed(format_args!(
-                        "the broker does not say who is here: {reason}"
-                    ))));
+                    let line = format!(
+                        "the broker does not say who is here: {reason}; start it with a larger --max-watches"
+                    );
+                    ended = Some(Err(Failure::failed(line)));
                 }
-                Event::Closed(CloseReason::Requested) => end = Some(Ok(closing.map_or(0, |(_, code)| code))),
-                Event::Closed(reason) => end = Some(Err(Failure::failed(reason))),
+                Event::AttributesRefused(reason) => ended = Some(Err(refused(reason))),
+                Event::Closed(CloseReason::Requested) => {
+                    ended = Some(Ok(self.closing.map_or(0, |(_, code)| code)));
+                }
+                Event::Closed(reason) => ended = Some(Err(Failure::failed(reason))),
                 _ => {}
             }
-            session.tell(link);
+            self.session.tell(link, turn.trouble.as_deref());
         }
-        if let Some(result) = end {
-            return result;
-        }
-        let mut code = signal.map(|signal| if arguments.watch { 0 } else { signal.exit_code() });
-        match printer.flush() {
-            Ok(()) if printer.is_complete && !arguments.watch => code = code.or(Some(0)),
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code = code.or(Some(0)),
-            Err(error) => {
-                return Err(Failure::failed(format_args!("cannot write to stdout: {}", plain(&error))));
-            }
-        }
-        if let (Some(code), None) = (code, closing) {
-            if !session.driver.client().is_established() {
-                return Ok(code);
-            }
-            session.close();
-            closing = Some((session.driver.now() + FAREWELL, code));
-        }
-        session.driver.flush();
-        if let Some((at, code)) = closing
-            && at <= session.driver.now()
-        {
-            return Ok(code);
-        }
+        ended
     }
 }
 

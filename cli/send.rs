@@ -7,10 +7,11 @@ use std::time::Duration;
 use e_pigeon_core::{CloseReason, Destination, Event, Instant, Outgoing, SendError, Until};
 
 use crate::args;
-use crate::failure::{Failure, plain};
-use crate::lines::{Lines, Next};
-use crate::session::{Link, Session};
+use crate::failure::Failure;
+use crate::lines::{self, Lines};
+use crate::session::{Link, Session, refused};
 use crate::tally::Tally;
+use crate::transport::{Next, Task, Turn};
 
 /// How long the broker may take to confirm the goodbye after the last receipt.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ const BATCH_BYTES: usize = 256 * 1024;
 
 pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
     let mut largest = 0;
-    let mut session = Session::open(&arguments.client, |config| {
+    let (mut carrier, mut session) = Session::open(&arguments.client, |config| {
         config.receives = false;
         largest = config.max_payload;
     })?;
@@ -30,15 +31,14 @@ pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
     let source = if arguments.messages.is_empty() {
         let delimiter = if arguments.nul { 0 } else { b'\n' };
         session.report.show_progress(None);
-        Source::Stdin(Lines::of_stdin(delimiter, largest as usize, session.waker())?)
+        Source::Stdin(Lines::of_stdin(delimiter, largest as usize, carrier.wake())?)
     } else {
         if total > 1 {
             session.report.show_progress(Some(total));
         }
         Source::Arguments(arguments.messages.into_iter().map(OsString::into_encoded_bytes).collect(), 0)
     };
-    let give_up = arguments.give_up_after.map(|after| session.driver.now() + after);
-    let sender = Sender {
+    let mut sender = Sender {
         session,
         source,
         to: arguments.to,
@@ -51,8 +51,11 @@ pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
         blocked: false,
         more: false,
         refused: false,
+        give_up_after: arguments.give_up_after,
+        give_up: None,
+        over: None,
     };
-    sender.run(give_up)
+    carrier.run(&mut sender)
 }
 
 /// Where the messages come from.
@@ -63,10 +66,10 @@ enum Source {
 }
 
 impl Source {
-    fn peek(&mut self) -> Result<Next<'_>, Failure> {
+    fn peek(&mut self) -> Result<lines::Next<'_>, Failure> {
         match self {
             Self::Arguments(messages, next) => {
-                Ok(messages.get(*next).map_or(Next::End, |message| Next::Line(message)))
+                Ok(messages.get(*next).map_or(lines::Next::End, |message| lines::Next::Line(message)))
             }
             Self::Stdin(lines) => lines.peek(),
         }
@@ -80,7 +83,7 @@ impl Source {
     }
 
     fn is_at_end(&mut self) -> Result<bool, Failure> {
-        Ok(self.peek()? == Next::End)
+        Ok(self.peek()? == lines::Next::End)
     }
 }
 
@@ -115,79 +118,79 @@ struct Sender {
     more: bool,
     /// The broker has refused the attributes.
     refused: bool,
+    /// How long it may take altogether, until the first turn, and then until when.
+    give_up_after: Option<Duration>,
+    give_up: Option<Instant>,
+    /// Why it is over, and when the program ends, whatever the broker has confirmed by then.
+    over: Option<(Over, Instant)>,
+}
+
+impl Task for Sender {
+    fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
+        self.session.set_attributes(turn)?;
+        if let Some(after) = self.give_up_after.take() {
+            self.give_up = Some(turn.now + after);
+        }
+        let mut ending = self.session.signals.take().map(|signal| Over::Interrupted(signal.exit_code()));
+
+        let closed = self.handle_events(turn);
+        let closed = match closed.and_then(|closed| self.tally.flush().map(|()| closed)) {
+            Ok(closed) => closed,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                ending = ending.or(Some(Over::Unread));
+                None
+            }
+            Err(error) => return Err(Failure::stdout(&error)),
+        };
+        match closed {
+            None => {}
+            Some(CloseReason::Requested) => {
+                let over = self.over.map_or(Over::Answered, |(over, _)| over);
+                return self.finish(turn, over);
+            }
+            Some(reason) => {
+                // The reason is the line that ends the program; the sum goes before it.
+                self.finish(turn, Over::GivenUp)?;
+                return Err(Failure::failed(reason));
+            }
+        }
+
+        if self.over.is_none() {
+            self.feed(turn)?;
+            if turn.client.unanswered().next().is_none() && self.source.is_at_end()? {
+                ending = ending.or(Some(Over::Answered));
+            }
+            if self.give_up.is_some_and(|at| at <= turn.now) {
+                ending = ending.or(Some(Over::GivenUp));
+            }
+        }
+        // An interruption overrules a goodbye that takes its time.
+        if let Some(ending) = ending
+            && self.over.is_none_or(|(over, _)| over == Over::Answered)
+        {
+            let patient = ending == Over::Answered && self.met;
+            if !patient && !turn.client.is_established() {
+                return self.finish(turn, ending);
+            }
+            self.session.close(turn.client, turn.now);
+            self.more = false;
+            self.over = Some((ending, turn.now + if ending == Over::Answered { FAREWELL } else { HASTY }));
+        }
+        self.session.report.progress(self.tally.ended());
+        if let Some((over, at)) = self.over
+            && at <= turn.now
+        {
+            return self.finish(turn, over);
+        }
+        let deadline = self.over.map(|(_, at)| at).or(self.give_up);
+        Ok(Next::Wait(if self.more { Some(turn.now) } else { deadline }))
+    }
 }
 
 impl Sender {
-    fn run(mut self, give_up: Option<Instant>) -> Result<u8, Failure> {
-        let mut over: Option<(Over, Instant)> = None;
-        loop {
-            let now = self.session.driver.now();
-            let deadline = over.map(|(_, at)| at).or(give_up);
-            let mut limit = deadline.map(|at| at.saturating_duration_since(now));
-            if self.more {
-                limit = Some(Duration::ZERO);
-            }
-            let signal = self.session.wait(limit)?;
-            let mut ending = signal.map(|signal| Over::Interrupted(signal.exit_code()));
-
-            let closed = self.handle_events();
-            let closed = match closed.and_then(|closed| self.tally.flush().map(|()| closed)) {
-                Ok(closed) => closed,
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    ending = ending.or(Some(Over::Unread));
-                    None
-                }
-                Err(error) => {
-                    return Err(Failure::failed(format_args!("cannot write to stdout: {}", plain(&error))));
-                }
-            };
-            match closed {
-                None => {}
-                Some(CloseReason::Requested) => {
-                    return self.finish(over.map_or(Over::Answered, |(over, _)| over));
-                }
-                Some(reason) => {
-                    // The reason is the line that ends the program; the sum goes before it.
-                    self.finish(Over::GivenUp)?;
-                    return Err(Failure::failed(reason));
-                }
-            }
-
-            let now = self.session.driver.now();
-            if over.is_none() {
-                self.feed(now)?;
-                if self.session.driver.client().unanswered().next().is_none() && self.source.is_at_end()? {
-                    ending = ending.or(Some(Over::Answered));
-                }
-                if give_up.is_some_and(|at| at <= now) {
-                    ending = ending.or(Some(Over::GivenUp));
-                }
-            }
-            // An interruption overrules a goodbye that takes its time.
-            if let Some(ending) = ending
-                && over.is_none_or(|(over, _)| over == Over::Answered)
-            {
-                let patient = ending == Over::Answered && self.met;
-                if !patient && !self.session.driver.client().is_established() {
-                    return self.finish(ending);
-                }
-                self.session.close();
-                self.more = false;
-                over = Some((ending, now + if ending == Over::Answered { FAREWELL } else { HASTY }));
-            }
-            self.session.report.progress(self.tally.ended());
-            self.session.driver.flush();
-            if let Some((over, at)) = over
-                && at <= self.session.driver.now()
-            {
-                return self.finish(over);
-            }
-        }
-    }
-
     /// Takes all events, and returns why the client was closed if it was.
-    fn handle_events(&mut self) -> io::Result<Option<CloseReason>> {
-        while let Some(event) = self.session.driver.client().poll_event() {
+    fn handle_events(&mut self, turn: &mut Turn<'_>) -> io::Result<Option<CloseReason>> {
+        while let Some(event) = turn.client.poll_event() {
             let link = Link::from_event(&event);
             match event {
                 Event::Receipt(receipt) => self.tally.receipt(&receipt)?,
@@ -195,20 +198,18 @@ impl Sender {
                 Event::CapacityAvailable => self.blocked = false,
                 Event::AttributesRefused(reason) => {
                     self.refused = true;
-                    self.session.report.line(format_args!(
-                        "error: the broker refuses the attributes: {reason}; change --set"
-                    ));
+                    self.session.report.line(format_args!("error: {}", refused(reason).line));
                 }
                 Event::Closed(reason) => return Ok(Some(reason)),
                 _ => {}
             }
-            self.session.tell(link);
+            self.session.tell(link, turn.trouble.as_deref());
         }
         Ok(None)
     }
 
     /// Hands messages over until there is none, or no room for it, or others have waited long enough.
-    fn feed(&mut self, now: Instant) -> Result<(), Failure> {
+    fn feed(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure> {
         self.more = false;
         let mut bytes = 0;
         for _ in 0..BATCH_MESSAGES {
@@ -216,9 +217,9 @@ impl Sender {
                 break;
             }
             let line = match self.source.peek()? {
-                Next::Wait | Next::End => return Ok(()),
-                Next::Line(line) => line,
-                Next::TooLong(length) => {
+                lines::Next::Wait | lines::Next::End => return Ok(()),
+                lines::Next::Line(line) => line,
+                lines::Next::TooLong(length) => {
                     self.skip(length, self.largest);
                     continue;
                 }
@@ -226,7 +227,7 @@ impl Sender {
             let mut message = Outgoing::new(&self.to, line);
             message.until = self.until;
             message.time_to_live = self.time_to_live;
-            match self.session.driver.client().send(now, &message) {
+            match turn.client.send(turn.now, &message) {
                 Ok(_) => {
                     bytes += line.len();
                     self.tally.sent();
@@ -262,11 +263,11 @@ impl Sender {
         ));
     }
 
-    /// Tells what became of everything, and returns the exit code.
-    fn finish(&mut self, over: Over) -> Result<u8, Failure> {
+    /// Tells what became of everything, and ends with the exit code.
+    fn finish(&mut self, turn: &Turn<'_>, over: Over) -> Result<Next, Failure> {
         self.session.report.hide_progress();
         let complete = self.source.is_at_end()?;
-        let mut unanswered = self.session.driver.client().unanswered();
+        let mut unanswered = turn.client.unanswered();
         let told = unanswered.try_for_each(|id| self.tally.unanswered(id)).and_then(|()| self.tally.flush());
         if over != Over::Unread && told.is_ok() {
             let mut summary = self.tally.summary();
@@ -279,10 +280,10 @@ impl Sender {
             }
             self.session.report.line(summary);
         }
-        Ok(match over {
+        Ok(Next::Done(match over {
             Over::Interrupted(code) => code,
             _ if complete && self.tally.is_good() && !self.refused => 0,
             _ => 1,
-        })
+        }))
     }
 }

@@ -1,82 +1,44 @@
 //! `serve`: runs a broker.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use e_pigeon_core::Instant;
-use e_pigeon_mio::BrokerDriver;
-use mio::{Events, Poll, Token};
+use e_pigeon_mio::Endpoint;
 
 use crate::address::Address;
 use crate::args;
 use crate::failure::{Failure, plain};
 use crate::identity::random;
-use crate::limits;
 use crate::signals::Signals;
-
-const SIGNALS: Token = Token(0);
-/// The driver's tokens go on from here.
-const DRIVER: Token = Token(1);
-
-/// How long the clients may take to hear that the broker goes away.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::transport::{BrokerLoop, Ending};
 
 pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
-    let system = |error: io::Error| Failure::system("start the event loop", &error);
-    let mut poll = Poll::new().map_err(system)?;
-    let mut signals = Signals::catch(poll.registry(), SIGNALS)?;
-    let registry = poll.registry().try_clone().map_err(system)?;
     let epoch = u64::from_ne_bytes(random()?);
     let config = arguments.limits.config(u64::from_ne_bytes(random()?));
-    let mut driver = BrokerDriver::new(config, epoch, registry, DRIVER).map_err(limits::explain)?;
+    let mut broker = BrokerLoop::new(arguments.transport, config, epoch)?;
+    let signals = Signals::catch(broker.wake())?;
+    let mut endpoints = Vec::new();
     for address in arguments.listen.iter().chain(&arguments.unix) {
-        bind(&mut driver, address)?;
+        endpoints.push(bind(&mut broker, address)?);
     }
-    announce(&driver, arguments.json);
-
-    let mut events = Events::with_capacity(1024);
-    let mut farewell: Option<Instant> = None;
-    loop {
-        let left = farewell.map(|at| at.saturating_duration_since(driver.now()));
-        let timeout = [driver.poll_timeout(), left].into_iter().flatten().min();
-        match poll.poll(&mut events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
-            Err(error) => return Err(Failure::system("wait for events", &error)),
-            Ok(()) => {}
-        }
-        for event in &events {
-            if event.token() != SIGNALS {
-                driver.handle_ready(event);
-            } else if signals.take().is_some() {
-                driver.stop();
-                farewell = Some(driver.now() + FAREWELL);
-            }
-        }
-        driver.handle_deadline();
-        driver.flush();
-        while let Some(event) = driver.broker().poll_event() {
-            tracing::info!("{event}");
-        }
-        if farewell.is_some_and(|at| driver.is_stopped() || at <= driver.now()) {
-            return Ok(0);
-        }
-    }
+    announce(&endpoints, arguments.json);
+    broker.run(&mut || signals.take().map(|_| Ending::Orderly))?;
+    Ok(0)
 }
 
 /// Listens on the first of the addresses that a name stands for and that can be had.
-fn bind(driver: &mut BrokerDriver, address: &Address) -> Result<(), Failure> {
+fn bind(broker: &mut BrokerLoop, address: &Address) -> Result<Endpoint, Failure> {
     let refused = |error: io::Error| {
         let hint = hint(address, error.kind());
         Failure::failed(format_args!("cannot listen on {address}: {}; {hint}", plain(&error)))
     };
     let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     for candidate in address.resolve().map_err(refused)? {
-        outcome = driver.bind(candidate);
+        outcome = broker.bind(candidate);
         if outcome.is_ok() {
             break;
         }
     }
-    outcome.map(|_| ()).map_err(refused)
+    outcome.map_err(refused)
 }
 
 /// What to do about an address that cannot be had.
@@ -103,9 +65,9 @@ fn hint(address: &Address, kind: io::ErrorKind) -> &'static str {
 }
 
 /// Says where the broker listens. Where nobody reads that, it listens all the same.
-fn announce(driver: &BrokerDriver, json: bool) {
+fn announce(endpoints: &[Endpoint], json: bool) {
     let mut text = String::new();
-    for endpoint in driver.endpoints() {
+    for endpoint in endpoints {
         let address = endpoint.to_string();
         if json {
             let address = serde_json::Value::from(address);

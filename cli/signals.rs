@@ -1,14 +1,15 @@
-//! SIGINT and SIGTERM as events of the loop.
+//! SIGINT and SIGTERM, for any loop.
 
-use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::failure::Failure;
+use crate::transport::Wake;
 
 /// What somebody asks the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     Interrupt,
     Terminate,
@@ -24,25 +25,42 @@ impl Signal {
     }
 }
 
+const INTERRUPT: u8 = 1;
+const TERMINATE: u8 = 2;
+
 /// The signals that have come.
+#[derive(Debug)]
 pub(crate) struct Signals {
-    inner: signal_hook_mio::v1_0::Signals,
+    come: Arc<AtomicU8>,
 }
 
 impl Signals {
-    /// Catches the signals from now on, and tells of them on `token`.
-    pub(crate) fn catch(registry: &Registry, token: Token) -> Result<Self, Failure> {
-        let caught = signal_hook_mio::v1_0::Signals::new([SIGINT, SIGTERM]).and_then(|mut inner| {
-            registry.register(&mut inner, token, Interest::READABLE)?;
-            Ok(inner)
-        });
-        let inner = caught.map_err(|error: io::Error| Failure::system("catch signals", &error))?;
-        Ok(Self { inner })
+    /// Catches the signals from now on; `wake` tells the loop to look.
+    ///
+    /// A thread waits for them until the program ends: a handler itself may do next to nothing.
+    pub(crate) fn catch(wake: Wake) -> Result<Self, Failure> {
+        let come = Arc::new(AtomicU8::new(0));
+        let seen = Arc::clone(&come);
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+            .and_then(|mut signals| {
+                std::thread::Builder::new().name("signals".into()).spawn(move || {
+                    for signal in signals.forever() {
+                        let mark = if signal == SIGINT { INTERRUPT } else { TERMINATE };
+                        seen.fetch_or(mark, Ordering::AcqRel);
+                        wake();
+                    }
+                })
+            })
+            .map_err(|error| Failure::system("catch signals", &error))?;
+        Ok(Self { come })
     }
 
     /// Takes what has come; an interruption goes before all else.
-    pub(crate) fn take(&mut self) -> Option<Signal> {
-        let kind = |signal| if signal == SIGINT { Signal::Interrupt } else { Signal::Terminate };
-        self.inner.pending().map(kind).min()
+    pub(crate) fn take(&self) -> Option<Signal> {
+        match self.come.swap(0, Ordering::AcqRel) {
+            0 => None,
+            TERMINATE => Some(Signal::Terminate),
+            _ => Some(Signal::Interrupt),
+        }
     }
 }

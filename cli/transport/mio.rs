@@ -1,0 +1,146 @@
+//! Clients and brokers in an event loop of mio's.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use e_pigeon_core::{BrokerConfig, ClientConfig, Instant};
+use e_pigeon_mio::{BrokerDriver, ClientDriver, Endpoint, Resolver};
+use mio::{Events, Poll, Token, Waker};
+
+use super::{Ending, Next, Task, Turn, Wake};
+use crate::address::Address;
+use crate::failure::{Failure, plain};
+use crate::limits;
+
+const WAKE: Token = Token(0);
+/// A broker's tokens go on from here.
+const DRIVER: Token = Token(1);
+
+/// How long the clients may take to hear that the broker goes away.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What both loops have.
+struct Base {
+    poll: Poll,
+    events: Events,
+    /// Held here too: a waker that its thread drops takes the call that is under way with it.
+    waker: Arc<Waker>,
+}
+
+impl Base {
+    fn new(capacity: usize) -> Result<Self, Failure> {
+        let system = |error: io::Error| Failure::system("start the event loop", &error);
+        let poll = Poll::new().map_err(system)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(system)?);
+        Ok(Self { poll, events: Events::with_capacity(capacity), waker })
+    }
+
+    fn registry(&self) -> Result<mio::Registry, Failure> {
+        self.poll.registry().try_clone().map_err(|error| Failure::system("start the event loop", &error))
+    }
+
+    fn wake(&self) -> Wake {
+        let waker = Arc::clone(&self.waker);
+        // A loop that cannot be woken is at its end.
+        Arc::new(move || drop(waker.wake()))
+    }
+
+    /// Waits for events; a signal only ends the wait early.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            Err(error) => return Err(Failure::system("wait for events", &error)),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
+
+pub(crate) struct ClientLoop {
+    base: Base,
+    driver: ClientDriver,
+}
+
+impl ClientLoop {
+    pub(super) fn new(config: ClientConfig, broker: Address) -> Result<Self, Failure> {
+        let base = Base::new(16)?;
+        let resolver = Resolver::new(move || broker.resolve());
+        let driver =
+            ClientDriver::new(config, resolver, base.registry()?, DRIVER).map_err(limits::explain)?;
+        Ok(Self { base, driver })
+    }
+
+    pub(super) fn wake(&self) -> Wake {
+        self.base.wake()
+    }
+
+    pub(super) fn run(&mut self, task: &mut dyn Task) -> Result<u8, Failure> {
+        let driver = &mut self.driver;
+        loop {
+            let trouble = driver.last_error().map(plain);
+            let now = driver.now();
+            let wanted = match task.turn(&mut Turn { client: driver.client(), now, trouble })? {
+                Next::Wait(wanted) => wanted,
+                Next::Done(code) => return Ok(code),
+            };
+            driver.flush();
+            let limit = wanted.map(|at| at.saturating_duration_since(driver.now()));
+            self.base.wait([driver.poll_timeout(), limit].into_iter().flatten().min())?;
+            for event in &self.base.events {
+                // The driver leaves alone what is not its own.
+                driver.handle_ready(event);
+            }
+            driver.handle_deadline();
+        }
+    }
+}
+
+pub(crate) struct BrokerLoop {
+    base: Base,
+    driver: BrokerDriver,
+}
+
+impl BrokerLoop {
+    pub(super) fn new(config: BrokerConfig, epoch: u64) -> Result<Self, Failure> {
+        let base = Base::new(1024)?;
+        let driver = BrokerDriver::new(config, epoch, base.registry()?, DRIVER).map_err(limits::explain)?;
+        Ok(Self { base, driver })
+    }
+
+    pub(super) fn bind(&mut self, endpoint: Endpoint) -> io::Result<Endpoint> {
+        self.driver.bind(endpoint)
+    }
+
+    pub(super) fn wake(&self) -> Wake {
+        self.base.wake()
+    }
+
+    pub(super) fn run(mut self, ending: &mut dyn FnMut() -> Option<Ending>) -> Result<(), Failure> {
+        let driver = &mut self.driver;
+        let mut farewell: Option<Instant> = None;
+        loop {
+            let left = farewell.map(|at| at.saturating_duration_since(driver.now()));
+            self.base.wait([driver.poll_timeout(), left].into_iter().flatten().min())?;
+            for event in &self.base.events {
+                driver.handle_ready(event);
+            }
+            driver.handle_deadline();
+            match ending() {
+                Some(Ending::Sudden) => return Ok(()),
+                Some(Ending::Orderly) if farewell.is_none() => {
+                    driver.stop();
+                    farewell = Some(driver.now() + FAREWELL);
+                }
+                _ => {}
+            }
+            driver.flush();
+            while let Some(event) = driver.broker().poll_event() {
+                tracing::info!("{event}");
+            }
+            if farewell.is_some_and(|at| driver.is_stopped() || at <= driver.now()) {
+                return Ok(());
+            }
+        }
+    }
+}

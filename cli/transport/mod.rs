@@ -1,0 +1,122 @@
+//! What carries clients and brokers. The commands know only this page: what they do is the same on every transport.
+
+mod mio;
+
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Instant};
+use e_pigeon_mio::Endpoint;
+
+use crate::address::Address;
+use crate::failure::Failure;
+
+/// The adapters that can carry a client or a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// An event loop of its own
+    Mio,
+}
+
+/// Wakes a loop from another thread: its task has something new to look at.
+pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// The client as all adapters hold it.
+pub(crate) type Core = Client<Box<[u8]>>;
+
+/// What a command does with its client.
+pub(crate) trait Task {
+    /// Takes the events that have come, and gives commands; they go out together when this returns.
+    ///
+    /// It is called once per turn of the loop: after events, when the time it asked for is over, and after a [`Wake`].
+    fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure>;
+}
+
+/// What a task gets to work with.
+pub(crate) struct Turn<'a> {
+    pub(crate) client: &'a mut Core,
+    pub(crate) now: Instant,
+    /// What the system says about the connection that is not there.
+    pub(crate) trouble: Option<String>,
+}
+
+/// What a task wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Its next turn when something happens, or at this time.
+    Wait(Option<Instant>),
+    /// No more, and this exit code.
+    Done(u8),
+}
+
+/// A client in its loop.
+pub(crate) enum ClientLoop {
+    Mio(mio::ClientLoop),
+}
+
+impl ClientLoop {
+    /// Makes a client that looks its broker up anew before each attempt to connect.
+    pub(crate) fn new(transport: Transport, config: ClientConfig, broker: Address) -> Result<Self, Failure> {
+        match transport {
+            Transport::Mio => mio::ClientLoop::new(config, broker).map(Self::Mio),
+        }
+    }
+
+    /// A handle that wakes the loop.
+    pub(crate) fn wake(&self) -> Wake {
+        match self {
+            Self::Mio(client) => client.wake(),
+        }
+    }
+
+    /// Runs until the task is done, and returns its exit code.
+    pub(crate) fn run(&mut self, task: &mut dyn Task) -> Result<u8, Failure> {
+        match self {
+            Self::Mio(client) => client.run(task),
+        }
+    }
+}
+
+/// How a broker is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It listens no longer and says goodbye.
+    Orderly,
+    /// It is gone from one moment to the next, as when it is killed.
+    Sudden,
+}
+
+/// A broker in its loop.
+pub(crate) enum BrokerLoop {
+    Mio(mio::BrokerLoop),
+}
+
+impl BrokerLoop {
+    /// Makes a broker that listens nowhere yet. `epoch` is a number drawn for this life of it.
+    pub(crate) fn new(transport: Transport, config: BrokerConfig, epoch: u64) -> Result<Self, Failure> {
+        match transport {
+            Transport::Mio => mio::BrokerLoop::new(config, epoch).map(Self::Mio),
+        }
+    }
+
+    /// Listens on one more endpoint, and returns it with its real port.
+    pub(crate) fn bind(&mut self, endpoint: Endpoint) -> std::io::Result<Endpoint> {
+        match self {
+            Self::Mio(broker) => broker.bind(endpoint),
+        }
+    }
+
+    /// A handle that wakes the loop.
+    pub(crate) fn wake(&self) -> Wake {
+        match self {
+            Self::Mio(broker) => broker.wake(),
+        }
+    }
+
+    /// Runs until `ending` names an end; it is asked once per turn.
+    pub(crate) fn run(self, ending: &mut dyn FnMut() -> Option<Ending>) -> Result<(), Failure> {
+        match self {
+            Self::Mio(broker) => broker.run(ending),
+        }
+    }
+}
