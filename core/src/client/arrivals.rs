@@ -27,8 +27,10 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    pub(super) fn new(cutter: &mut Cutter, count: u16) -> Self {
-        Self { records: cutter.table(STRIDE, u32::from(count)), head: 0, cursor: 0, tail: 0 }
+    /// Cuts the ring, in the part of memory that is lent, which begins at `base`.
+    pub(super) fn new(cutter: &mut Cutter, count: u16, base: usize) -> Self {
+        let records = cutter.table(STRIDE, u32::from(count)).rebased(base);
+        Self { records, head: 0, cursor: 0, tail: 0 }
     }
 
     fn index(&self, position: u64) -> u32 {
@@ -36,41 +38,43 @@ impl Arrivals {
     }
 
     /// Takes in the body of a frame; false where there is no room, which is the broker's fault.
-    pub(super) fn push(&mut self, m: &mut [u8], number: u64, body: &[u8]) -> bool {
+    pub(super) fn push(&mut self, lent: &mut [u8], number: u64, body: &[u8]) -> bool {
         if self.tail - self.head >= u64::from(self.records.count()) {
             return false;
         }
         let index = self.index(self.tail);
-        let Some(room) = self.records.bytes_mut(m, index, BODY).get_mut(..body.len()) else { return false };
+        let Some(room) = self.records.bytes_mut(lent, index, BODY).get_mut(..body.len()) else {
+            return false;
+        };
         room.copy_from_slice(body);
-        self.records.set(m, index, NUMBER, number);
+        self.records.set(lent, index, NUMBER, number);
         // At most `MAX_PRESENCE`.
-        self.records.set(m, index, LENGTH, body.len() as u16);
+        self.records.set(lent, index, LENGTH, body.len() as u16);
         self.tail += 1;
         true
     }
 
     /// True where something waits to be lent that the application still wants.
-    pub(super) fn has_wanted(&self, m: &[u8], watches: &Watches) -> bool {
-        (self.cursor..self.tail).any(|position| self.event(m, watches, position).is_some())
+    pub(super) fn has_wanted(&self, m: &[u8], lent: &[u8], watches: &Watches) -> bool {
+        (self.cursor..self.tail).any(|position| self.event(m, lent, watches, position).is_some())
     }
 
     /// The next item, where it is still wanted. Everything that was lent before is taken with that, and so is what is
     /// no longer wanted.
-    pub(super) fn lend<'m>(&mut self, m: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
-        self.take_lent(m, watches);
-        let event = self.event(m, watches, self.cursor);
+    pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
+        self.take_lent(m, lent, watches);
+        let event = self.event(m, lent, watches, self.cursor);
         self.cursor += u64::from(event.is_some());
         event
     }
 
-    fn event<'m>(&self, m: &'m [u8], watches: &Watches, position: u64) -> Option<Event<'m>> {
+    fn event<'m>(&self, m: &[u8], lent: &'m [u8], watches: &Watches, position: u64) -> Option<Event<'m>> {
         if position >= self.tail {
             return None;
         }
         let index = self.index(position);
-        let length = usize::from(self.records.get(m, index, LENGTH));
-        let mut reader = Reader::new(self.records.bytes(m, index, BODY).get(..length)?);
+        let length = usize::from(self.records.get(lent, index, LENGTH));
+        let mut reader = Reader::new(self.records.bytes(lent, index, BODY).get(..length)?);
         let kind = reader.u8().ok()?;
         let (watch, event) = match DownItem::read(kind, &mut reader).ok()? {
             DownItem::Presence(watch, uuid, state, attributes) => {
@@ -86,19 +90,19 @@ impl Arrivals {
     }
 
     /// The application has taken everything that was lent; what it no longer wants goes with that.
-    pub(super) fn take_lent(&mut self, m: &[u8], watches: &Watches) {
-        while self.cursor < self.tail && self.event(m, watches, self.cursor).is_none() {
+    pub(super) fn take_lent(&mut self, m: &[u8], lent: &[u8], watches: &Watches) {
+        while self.cursor < self.tail && self.event(m, lent, watches, self.cursor).is_none() {
             self.cursor += 1;
         }
         self.head = self.cursor;
     }
 
     /// The last item that may be acknowledged where all up to `received` are here.
-    pub(super) fn acknowledged(&self, m: &[u8], received: u64) -> u64 {
+    pub(super) fn acknowledged(&self, lent: &[u8], received: u64) -> u64 {
         if self.head == self.tail {
             return received;
         }
-        received.min(self.records.get(m, self.index(self.head), NUMBER) - 1)
+        received.min(self.records.get(lent, self.index(self.head), NUMBER) - 1)
     }
 
     /// A new session: what was told in an earlier one is told again.

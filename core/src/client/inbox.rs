@@ -60,12 +60,10 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(cutter: &mut Cutter, messages: u32, bytes: u32, max_payload: u32) -> Self {
-        // Where a payload does not fit before the end of the ring, that end stays empty: at most one payload.
-        let spare = if messages > 1 { max_payload } else { 0 };
+    pub(super) fn new(cutter: &mut Cutter, messages: u32, bytes: u32) -> Self {
         Self {
             entries: cutter.table(STRIDE, messages),
-            bytes: cutter.region(bytes as usize + spare as usize),
+            bytes: cutter.region(0),
             window: Window { messages, bytes },
             head: 0,
             cursor: 0,
@@ -81,17 +79,31 @@ impl Inbox {
         }
     }
 
+    /// Cuts the ring of payloads, in the part of memory that is lent, which begins at `base`.
+    pub(super) fn cut_payloads(&mut self, cutter: &mut Cutter, max_payload: u32, base: usize) {
+        // Where a payload does not fit before the end of the ring, that end stays empty: at most one payload.
+        let spare = if self.entries.count() > 1 { max_payload } else { 0 };
+        self.bytes = cutter.region(self.window.bytes as usize + spare as usize).rebased(base);
+    }
+
     fn index(&self, position: u64) -> u32 {
         (position % u64::from(self.entries.count())) as u32
     }
 
     /// Takes a message in; false where there is no room, which is the broker's fault.
-    pub(super) fn push(&mut self, m: &mut [u8], number: u64, entry: &Entry, payload: &[u8]) -> bool {
+    pub(super) fn push(
+        &mut self,
+        m: &mut [u8],
+        lent: &mut [u8],
+        number: u64,
+        entry: &Entry,
+        payload: &[u8],
+    ) -> bool {
         if self.tail - self.head >= u64::from(self.entries.count()) {
             return false;
         }
         let Some(at) = self.place(payload.len()) else { return false };
-        if let Some(room) = self.bytes.bytes_mut(m).get_mut(at..at + payload.len()) {
+        if let Some(room) = self.bytes.bytes_mut(lent).get_mut(at..at + payload.len()) {
             room.copy_from_slice(payload);
         }
         self.end_byte = at + payload.len();
@@ -131,7 +143,7 @@ impl Inbox {
     }
 
     /// The next message to be lent, with its payload and its position.
-    pub(super) fn lend<'m>(&mut self, m: &'m [u8]) -> Option<(Entry, &'m [u8], u64)> {
+    pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8]) -> Option<(Entry, &'m [u8], u64)> {
         if self.cursor == self.tail {
             return None;
         }
@@ -147,7 +159,7 @@ impl Inbox {
         };
         let at = self.entries.get(m, index, AT) as usize;
         let length = self.entries.get(m, index, LENGTH) as usize;
-        Some((entry, self.bytes.bytes(m).get(at..at + length).unwrap_or_default(), position))
+        Some((entry, self.bytes.bytes(lent).get(at..at + length).unwrap_or_default(), position))
     }
 
     /// True where a message waits to be lent.
@@ -284,8 +296,11 @@ mod tests {
     fn whatever_the_window_allows_has_room() {
         let (messages, bytes, max_payload) = (5, 20, 12);
         let mut cutter = Cutter::default();
-        let mut inbox = Inbox::new(&mut cutter, messages, bytes, max_payload);
+        let mut inbox = Inbox::new(&mut cutter, messages, bytes);
+        let base = cutter.used();
+        inbox.cut_payloads(&mut cutter, max_payload, base);
         let mut memory = std::vec![0; cutter.used()];
+        let (m, lent) = memory.split_at_mut(base);
         let entry = Entry { origin: Origin { uuid: [1; 16], boot: 1 }, id: 1, repeated: false, direct: true };
         let mut random = 1_u64;
         let mut draw = |n: u64| {
@@ -300,15 +315,15 @@ mod tests {
             if here.len() < messages as usize && used + length <= bytes as usize && draw(2) == 0 {
                 sent += 1;
                 let payload = std::vec![sent as u8; length];
-                assert!(inbox.push(&mut memory, sent, &entry, &payload), "{length} beside {used}");
+                assert!(inbox.push(m, lent, sent, &entry, &payload), "{length} beside {used}");
                 here.push_back(payload);
             } else if draw(3) == 0 {
                 for _ in 0..=draw(3) {
-                    if let Some((_, payload, _)) = inbox.lend(&memory) {
+                    if let Some((_, payload, _)) = inbox.lend(m, lent) {
                         assert_eq!(here.pop_front().as_deref(), Some(payload));
                     }
                 }
-                inbox.take_lent(&memory);
+                inbox.take_lent(m);
             }
         }
         assert!(sent > 10_000);

@@ -74,6 +74,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// The same records where memory begins only at `base`.
+    pub(crate) fn rebased(self, base: usize) -> Self {
+        Self { at: self.at.saturating_sub(base), ..self }
+    }
+
     /// How many records there are.
     pub(crate) fn count(&self) -> u32 {
         self.count
@@ -129,6 +134,11 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    /// The same bytes where memory begins only at `base`.
+    pub(crate) fn rebased(self, base: usize) -> Self {
+        Self { at: self.at.saturating_sub(base), ..self }
+    }
+
     /// How many bytes it has.
     pub(crate) fn len(&self) -> usize {
         self.len

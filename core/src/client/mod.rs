@@ -4,11 +4,13 @@ mod answers;
 mod arrivals;
 mod backoff;
 mod blocks;
+mod commands;
 mod event;
 mod expiry;
 mod inbox;
 mod memory;
 mod outbox;
+mod polling;
 mod receive;
 mod seen;
 mod session;
@@ -17,21 +19,21 @@ mod transmit;
 mod typed;
 mod watches;
 
+pub use commands::Commands;
 pub use event::{Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token};
 #[cfg(feature = "typed")]
 pub use typed::{DecodeError, SendAsError};
 pub use watches::WatchId;
 
-use crate::attributes::{AttributesRef, Value, change_in_place};
+use crate::attributes::{AttributesRef, Value};
 use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError, WatchError};
 use crate::filter::Filter;
 use crate::framing::{Step, step};
 use crate::message::{MessageId, Outgoing};
-use crate::patch::PatchRef;
 use crate::time::Instant;
 use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
-use blocks::Filler;
+use commands::parts;
 use event::Lifecycle;
 use memory::Cutter;
 use session::State;
@@ -47,7 +49,6 @@ use uuid::Uuid;
 pub struct Client<B> {
     memory: B,
     state: State,
-    manual: bool,
 }
 
 impl ClientConfig {
@@ -74,7 +75,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
             return Err(ConfigError::Memory { needed });
         };
         state.format(block);
-        Ok(Self { memory, state, manual: config.manual_acknowledgement })
+        Ok(Self { memory, state })
     }
 
     // Handlers: what the transport or the clock did.
@@ -144,12 +145,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// the caller's fault and last, but for [`SendError::TooLarge`] where another broker may take more. A message that
     /// was taken before this client knew its broker, and is too large for that, ends with a receipt that says so.
     pub fn send(&mut self, now: Instant, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
-        let payload = message.payload;
-        let taken = self
-            .state
-            .send(self.memory.as_mut(), now, message, payload.len(), |filler| filler.put(payload))?;
-        // As many bytes were put in as were said.
-        taken.ok_or(SendError::Full)
+        self.commands().send(now, message)
     }
 
     /// Sets an attribute of this client's session. Takes effect in order with the messages.
@@ -158,7 +154,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     ///
     /// The key or value breaks a limit, or the outbox has no room now.
     pub fn set(&mut self, now: Instant, key: &str, value: Value<'_>) -> Result<(), SetError> {
-        self.change(now, key, Some(value))
+        self.commands().set(now, key, value)
     }
 
     /// Removes an attribute of this client's session. Takes effect in order with the messages.
@@ -167,31 +163,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     ///
     /// No session could have such a key, or the outbox has no room now.
     pub fn remove(&mut self, now: Instant, key: &str) -> Result<(), SetError> {
-        self.change(now, key, None)
-    }
-
-    fn change(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
-        let state = &mut self.state;
-        state.advance(now);
-        if !state.takes_commands() {
-            return Err(SetError::Closed);
-        }
-        let m = self.memory.as_mut();
-        let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
-        // A hello that is yet to come says it all; otherwise it goes in order with the messages.
-        let in_order = state.session.is_some() || state.hello.is_some();
-        if in_order && !state.outbox.has_room(patch.len()) {
-            return Err(SetError::Full);
-        }
-        let length = usize::from(state.attributes_len);
-        let changed = change_in_place(state.attributes.bytes_mut(m), length, key, value);
-        // At most MAX_ATTRIBUTE_BYTES.
-        state.attributes_len = changed.map_err(SetError::Attribute)? as u16;
-        if in_order {
-            state.sets += 1;
-            state.outbox.push_set(m, &patch, state.sets)?;
-        }
-        Ok(())
+        self.commands().remove(now, key)
     }
 
     /// Asks who is here: all sessions that a message to this filter would go to. First comes
@@ -206,23 +178,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// All of them are the caller's fault; see [`watches`](ClientConfig::watches). Where the *broker* does not allow
     /// it, [`Event::WatchRefused`] follows.
     pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
-        self.state.advance(now);
-        if !self.state.takes_commands() {
-            return Err(WatchError::Closed);
-        }
-        self.state.watches.watch(self.memory.as_mut(), filter)
+        self.commands().watch(now, filter)
     }
 
     /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
     pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
-        self.state.advance(now);
-        self.state.watches.unwatch(self.memory.as_mut(), watch);
+        self.commands().unwatch(now, watch);
     }
 
     /// Acknowledges all messages up to the one with this token. Only needed with
     /// [`manual_acknowledgement`](ClientConfig::manual_acknowledgement); a token from before is harmless.
     pub fn acknowledge(&mut self, up_to: Token) {
-        self.state.inbox.take_up_to(self.memory.as_ref(), up_to.0 + 1);
+        self.commands().acknowledge(up_to);
     }
 
     /// Leaves. What was taken by [`send`](Self::send) and can be written is written, the message that was lent last
@@ -231,11 +198,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     ///
     /// It waits for a connection where there is none; whoever does not want that drops the client.
     pub fn close(&mut self, now: Instant, how: Close) {
-        self.state.advance(now);
-        if !self.manual {
-            self.state.inbox.take_lent(self.memory.as_ref());
-        }
-        self.state.close(self.memory.as_ref(), how);
+        self.commands().close(now, how);
     }
 
     // Polls: what comes out.
@@ -243,16 +206,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// The next event, if any. It may borrow a payload; the next call acknowledges that message
     /// (unless acknowledgement is manual).
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
-        if !self.manual && self.state.takes_commands() {
-            self.state.inbox.take_lent(self.memory.as_ref());
-        }
-        self.state.take_presence(self.memory.as_ref());
-        self.state.poll_event(self.memory.as_mut())
+        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        self.state.poll_event(m, lent)
     }
 
     /// The next event of presence, if any, past all others, as [`poll_receipt`](Self::poll_receipt) does with receipts.
     pub fn poll_presence(&mut self) -> Option<Event<'_>> {
-        self.state.poll_presence(self.memory.as_mut())
+        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        self.state.poll_presence(m, lent)
     }
 
     /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.
@@ -282,7 +243,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// True where [`poll_event`](Self::poll_event) would return something.
     pub fn has_event(&self) -> bool {
-        self.state.has_event(self.memory.as_ref())
+        let (m, lent) = self.memory.as_ref().split_at_checked(self.state.lent_at).unwrap_or_default();
+        self.state.has_event(m, lent)
     }
 
     /// True where [`poll_transmit`](Self::poll_transmit) would write something.
@@ -318,29 +280,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 }
 
 impl State {
-    /// Takes a message with a payload of `length` bytes; `None` where `write` puts in more or less.
-    fn send(
-        &mut self,
-        m: &mut [u8],
-        now: Instant,
-        message: &Outgoing<'_, impl ?Sized>,
-        length: usize,
-        write: impl FnOnce(&mut Filler<'_>),
-    ) -> Result<Option<MessageId>, SendError> {
-        let now = self.advance(now);
-        if !self.takes_commands() {
-            return Err(SendError::Closed);
-        }
-        let max = self.largest_payload();
-        if length > max as usize {
-            return Err(SendError::TooLarge { max });
-        }
-        if message.to.as_ref().as_bytes().len() > usize::from(self.max_destination) {
-            return Err(SendError::DestinationTooLong { max: self.max_destination });
-        }
-        self.outbox.push_message(m, now, message, length, write)
-    }
-
     /// Puts the first `count` bytes of `input` behind those of the partial frame, and returns the others.
     fn keep<'i>(&mut self, kept: &mut [u8], input: &'i [u8], count: usize) -> &'i [u8] {
         let (front, rest) = input.split_at(count.min(input.len()));

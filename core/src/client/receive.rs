@@ -95,7 +95,9 @@ impl State {
             | DownItem::PresenceSynced(watch) => {
                 // What was ended may still be told for a while.
                 let is_wanted = self.watches.wants(m, WatchId(watch));
-                if !is_wanted || self.arrivals.push(m, number, body) {
+                if !is_wanted
+                    || self.arrivals.push(m.get_mut(self.lent_at..).unwrap_or_default(), number, body)
+                {
                     Ok(())
                 } else {
                     Err(Code::WindowExceeded)
@@ -126,7 +128,8 @@ impl State {
             Verdict::HandOn => {
                 let origin = self.seen.origin(m, sender);
                 let entry = Entry { origin, id, repeated: repetition.is_some(), direct: deliver.direct };
-                self.inbox.push(m, number, &entry, deliver.payload)
+                let (m, lent) = m.split_at_mut(self.lent_at.min(m.len()));
+                self.inbox.push(m, lent, number, &entry, deliver.payload)
             }
             Verdict::HadIt => true,
             Verdict::Decline => self.inbox.decline(m, number),

@@ -3,7 +3,7 @@
 use super::Lifecycle;
 use super::arrivals::Arrivals;
 use super::backoff::Backoff;
-use super::event::{Close, CloseReason, DisconnectReason, Established, Event, Received, Token};
+use super::event::{Close, CloseReason, DisconnectReason, Established};
 use super::inbox::Inbox;
 use super::memory::{Cutter, Region, copy};
 use super::outbox::Outbox;
@@ -15,7 +15,6 @@ use crate::config::{ClientConfig, Secret};
 use crate::error::Code;
 use crate::handshake::Epochs;
 use crate::link::{KeepAlive, Receiving, Sending};
-use crate::message::MessageId;
 use crate::time::Instant;
 use crate::wire::MAX_ALIASES;
 use crate::wire::control::{Abort, Hello, Known, Welcome, Window};
@@ -55,6 +54,8 @@ pub(super) struct State {
     secret: Secret,
     boot: u64,
     receives: bool,
+    /// The application acknowledges messages itself.
+    pub(super) manual: bool,
     pub(super) max_payload: u32,
     pub(super) max_destination: u16,
     aliases: u16,
@@ -89,10 +90,12 @@ pub(super) struct State {
     pub(super) slots: Slots,
     pub(super) watches: Watches,
     pub(super) arrivals: Arrivals,
+    /// Where the part of memory begins that is lent to the application.
+    pub(super) lent_at: usize,
     /// How many items of presence may wait.
     presence_items: u16,
     /// Presence came last, so a message has its turn.
-    told_presence: bool,
+    pub(super) told_presence: bool,
     backoff: Backoff,
     pub(super) lifecycle: Lifecycle,
 
@@ -123,6 +126,7 @@ impl State {
             secret: config.secret,
             boot: config.boot,
             receives: config.receives,
+            manual: config.manual_acknowledgement,
             max_payload: config.max_payload,
             max_destination: config.destination_bytes,
             aliases,
@@ -145,11 +149,12 @@ impl State {
             closing: None,
             goodbye_written: false,
             outbox: Outbox::new(cutter, config.outbox_messages, config.outbox_bytes),
-            inbox: Inbox::new(cutter, config.inbox_messages, config.inbox_bytes, config.max_payload),
+            inbox: Inbox::new(cutter, config.inbox_messages, config.inbox_bytes),
             seen: Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids),
             slots: Slots::new(cutter, config.destination_slots, config.destination_bytes),
             watches: Watches::new(cutter, config.watches, config.destination_bytes),
-            arrivals: Arrivals::new(cutter, presence_items),
+            arrivals: Arrivals::new(&mut Cutter::default(), 0, 0),
+            lent_at: 0,
             presence_items,
             told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
@@ -163,6 +168,9 @@ impl State {
             partial_at: 0,
             frame_limit,
         };
+        state.lent_at = cutter.used();
+        state.inbox.cut_payloads(cutter, config.max_payload, state.lent_at);
+        state.arrivals = Arrivals::new(cutter, presence_items, state.lent_at);
         state.partial_at = cutter.used();
         cutter.region(Self::partial_size(frame_limit));
         state
@@ -335,9 +343,9 @@ impl State {
 
     /// The hello of this link; its fields stay as they are from here on.
     pub(super) fn begin_hello(&mut self, m: &mut [u8]) -> Hello {
+        let received = self.session.as_ref().map_or(0, |session| session.receiving.received());
+        let taken = self.taken(m, received);
         let known = self.session.as_mut().map(|session| {
-            let received = session.receiving.received();
-            let taken = self.inbox.acknowledged(m, received).min(self.arrivals.acknowledged(m, received));
             let acknowledged = taken.max(session.receiving.told());
             session.receiving.tell_in_handshake(acknowledged);
             let (epoch, window) = (session.epoch.to_le_bytes(), self.inbox.window(m));
@@ -426,67 +434,5 @@ impl State {
     /// The window that the broker is to be told, once no message of an earlier session is left.
     pub(super) fn due_window(&self, m: &[u8]) -> Option<Window> {
         (!self.inbox.has_old()).then(|| self.inbox.window(m)).filter(|&window| window != self.told_window)
-    }
-
-    pub(super) fn has_event(&self, m: &[u8]) -> bool {
-        self.lifecycle.has_news(self.is_established())
-            || self.outbox.has_receipt()
-            || self.lifecycle.attributes_refused.is_some()
-            || (self.takes_commands()
-                && (self.outbox.has_capacity() || self.has_presence(m) || self.inbox.has_unlent()))
-            || self.lifecycle.has_closed()
-    }
-
-    pub(super) fn poll_event<'m>(&mut self, m: &'m mut [u8]) -> Option<Event<'m>> {
-        if let Some(event) = self.lifecycle.poll(self.is_established()) {
-            return Some(event);
-        }
-        if let Some(receipt) = self.outbox.poll_receipt(m) {
-            return Some(Event::Receipt(receipt));
-        }
-        if let Some(reason) = self.lifecycle.attributes_refused.take() {
-            return Some(Event::AttributesRefused(reason));
-        }
-        if self.takes_commands() {
-            if self.outbox.poll_capacity() {
-                return Some(Event::CapacityAvailable);
-            }
-            // By turns, so that neither stops the other.
-            self.told_presence = !self.told_presence || !self.inbox.has_unlent();
-            if self.told_presence && self.has_presence(m) {
-                return self.poll_presence(m);
-            }
-            if let Some((entry, payload, position)) = self.inbox.lend(m) {
-                return Some(Event::Message(Received {
-                    from: Uuid::from_bytes(entry.origin.uuid),
-                    boot: entry.origin.boot,
-                    id: MessageId(entry.id),
-                    payload,
-                    maybe_repeated: entry.repeated,
-                    direct: entry.direct,
-                    token: Token(position),
-                }));
-            }
-        }
-        self.lifecycle.poll_closed()
-    }
-
-    /// What was lent of presence is taken.
-    pub(super) fn take_presence(&mut self, m: &[u8]) {
-        self.arrivals.take_lent(m, &self.watches);
-    }
-
-    fn has_presence(&self, m: &[u8]) -> bool {
-        self.watches.has_refused(m) || self.arrivals.has_wanted(m, &self.watches)
-    }
-
-    pub(super) fn poll_presence<'m>(&mut self, m: &'m mut [u8]) -> Option<Event<'m>> {
-        if !self.takes_commands() {
-            return None;
-        }
-        if let Some((watch, reason)) = self.watches.poll_refused(m) {
-            return Some(Event::WatchRefused(watch, reason));
-        }
-        self.arrivals.lend(m, &self.watches)
     }
 }

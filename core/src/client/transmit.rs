@@ -108,7 +108,7 @@ impl State {
     fn due_acknowledgement(&self, m: &[u8]) -> Option<u64> {
         let receiving = &self.session.as_ref()?.receiving;
         let received = receiving.received();
-        receiving.due(self.inbox.acknowledged(m, received).min(self.arrivals.acknowledged(m, received)))
+        receiving.due(self.taken(m, received))
     }
 
     /// The next item: first what has a number already, in the order of numbers, then declines, then watches, then the outbox.

@@ -3,7 +3,7 @@
 //! The encoding is postcard's. What is not Rust, or is not to depend on the order of fields, does better with bytes.
 
 use super::blocks::Filler;
-use super::{Client, Received};
+use super::{Client, Commands, Received};
 use crate::error::SendError;
 use crate::message::{MessageId, Outgoing};
 use crate::time::Instant;
@@ -79,10 +79,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         now: Instant,
         message: &Outgoing<'_, T>,
     ) -> Result<MessageId, SendAsError> {
+        self.commands().send_as(now, message)
+    }
+}
+
+impl Commands<'_> {
+    /// As [`Client::send_as`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn send_as<T: Serialize>(
+        &mut self,
+        now: Instant,
+        message: &Outgoing<'_, T>,
+    ) -> Result<MessageId, SendAsError> {
         let value = message.payload;
         let length =
             postcard::serialize_with_flavor(value, Size::default()).map_err(|_| SendAsError::Value)?;
-        let taken = self.state.send(self.memory.as_mut(), now, message, length, |filler| {
+        let taken = self.send_with(now, message, length, |filler| {
             if postcard::serialize_with_flavor(value, &mut *filler).is_err() {
                 filler.fail();
             }

@@ -1,0 +1,167 @@
+//! What an application can ask of a client, also while it holds what an event has lent it.
+
+use super::Client;
+use super::blocks::Filler;
+use super::event::{Close, Event, Token};
+use super::session::State;
+use super::watches::WatchId;
+use crate::attributes::{Value, change_in_place};
+use crate::error::{SendError, SetError, WatchError};
+use crate::filter::Filter;
+use crate::message::{MessageId, Outgoing};
+use crate::patch::PatchRef;
+use crate::time::Instant;
+
+/// The commands of a client beside an event: see [`Client::split`].
+#[derive(Debug)]
+pub struct Commands<'a> {
+    state: &'a mut State,
+    /// All of the client's memory but the part that is lent.
+    m: &'a mut [u8],
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
+    /// The next event, if any, as [`poll_event`](Self::poll_event), and the commands beside it: so that a handler can
+    /// echo or forward a payload that it was lent, without a copy of its own.
+    ///
+    /// ```
+    /// use e_pigeon_core::{Client, Event, Instant, Outgoing};
+    ///
+    /// fn echo<B: AsRef<[u8]> + AsMut<[u8]>>(client: &mut Client<B>, now: Instant) {
+    ///     while let Some((event, mut commands)) = client.split() {
+    ///         if let Event::Message(message) = event {
+    ///             // Where the outbox is full, the echo is lost: this one has no promises to keep.
+    ///             let _ = commands.send(now, &Outgoing::new(&message.from.into(), message.payload));
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn split(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
+        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        let event = self.state.poll_event(m, lent)?;
+        Some((event, Commands { state: &mut self.state, m }))
+    }
+
+    pub(super) fn commands(&mut self) -> Commands<'_> {
+        let (m, _) = parts(&mut self.memory, self.state.lent_at);
+        Commands { state: &mut self.state, m }
+    }
+}
+
+/// The memory of a client, and the part that is lent.
+pub(super) fn parts<B: AsMut<[u8]>>(memory: &mut B, lent_at: usize) -> (&mut [u8], &[u8]) {
+    // The memory has as many bytes as were cut.
+    let (m, lent) = memory.as_mut().split_at_mut_checked(lent_at).unwrap_or_default();
+    (m, lent)
+}
+
+impl Commands<'_> {
+    /// As [`Client::send`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn send(&mut self, now: Instant, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+        let payload = message.payload;
+        let taken = self.send_with(now, message, payload.len(), |filler| filler.put(payload))?;
+        // As many bytes were put in as were said.
+        taken.ok_or(SendError::Full)
+    }
+
+    /// Takes a message with a payload of `length` bytes; `None` where `write` puts in more or less.
+    pub(super) fn send_with(
+        &mut self,
+        now: Instant,
+        message: &Outgoing<'_, impl ?Sized>,
+        length: usize,
+        write: impl FnOnce(&mut Filler<'_>),
+    ) -> Result<Option<MessageId>, SendError> {
+        let state = &mut *self.state;
+        let now = state.advance(now);
+        if !state.takes_commands() {
+            return Err(SendError::Closed);
+        }
+        let max = state.largest_payload();
+        if length > max as usize {
+            return Err(SendError::TooLarge { max });
+        }
+        if message.to.as_ref().as_bytes().len() > usize::from(state.max_destination) {
+            return Err(SendError::DestinationTooLong { max: state.max_destination });
+        }
+        state.outbox.push_message(self.m, now, message, length, write)
+    }
+
+    /// As [`Client::set`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn set(&mut self, now: Instant, key: &str, value: Value<'_>) -> Result<(), SetError> {
+        self.change(now, key, Some(value))
+    }
+
+    /// As [`Client::remove`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn remove(&mut self, now: Instant, key: &str) -> Result<(), SetError> {
+        self.change(now, key, None)
+    }
+
+    fn change(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
+        let Self { state, m } = self;
+        state.advance(now);
+        if !state.takes_commands() {
+            return Err(SetError::Closed);
+        }
+        let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
+        // A hello that is yet to come says it all; otherwise it goes in order with the messages.
+        let in_order = state.session.is_some() || state.hello.is_some();
+        if in_order && !state.outbox.has_room(patch.len()) {
+            return Err(SetError::Full);
+        }
+        let length = usize::from(state.attributes_len);
+        let changed = change_in_place(state.attributes.bytes_mut(m), length, key, value);
+        // At most MAX_ATTRIBUTE_BYTES.
+        state.attributes_len = changed.map_err(SetError::Attribute)? as u16;
+        if in_order {
+            state.sets += 1;
+            state.outbox.push_set(m, &patch, state.sets)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Client::watch`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
+        self.state.advance(now);
+        if !self.state.takes_commands() {
+            return Err(WatchError::Closed);
+        }
+        self.state.watches.watch(self.m, filter)
+    }
+
+    /// As [`Client::unwatch`].
+    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
+        self.state.advance(now);
+        self.state.watches.unwatch(self.m, watch);
+    }
+
+    /// As [`Client::acknowledge`].
+    pub fn acknowledge(&mut self, up_to: Token) {
+        self.state.inbox.take_up_to(self.m, up_to.0 + 1);
+    }
+
+    /// As [`Client::close`].
+    pub fn close(&mut self, now: Instant, how: Close) {
+        self.state.advance(now);
+        if !self.state.manual {
+            self.state.inbox.take_lent(self.m);
+        }
+        self.state.close(self.m, how);
+    }
+}

@@ -1,0 +1,79 @@
+//! What the application is told, and in which order: news of the link, receipts, presence and messages by turns.
+
+use super::event::{Event, Received, Token};
+use super::session::State;
+use crate::message::MessageId;
+use uuid::Uuid;
+
+/// Each of these is given the part of memory that is lent besides the rest, so that what an event borrows stands in
+/// nobody's way.
+impl State {
+    pub(super) fn has_event(&self, m: &[u8], lent: &[u8]) -> bool {
+        self.lifecycle.has_news(self.is_established())
+            || self.outbox.has_receipt()
+            || self.lifecycle.attributes_refused.is_some()
+            || (self.takes_commands()
+                && (self.outbox.has_capacity() || self.has_presence(m, lent) || self.inbox.has_unlent()))
+            || self.lifecycle.has_closed()
+    }
+
+    /// The next event; what was lent before is taken, messages only where the application does not say so itself.
+    pub(super) fn poll_event<'m>(&mut self, m: &mut [u8], lent: &'m [u8]) -> Option<Event<'m>> {
+        if !self.manual && self.takes_commands() {
+            self.inbox.take_lent(m);
+        }
+        self.arrivals.take_lent(m, lent, &self.watches);
+        if let Some(event) = self.lifecycle.poll(self.is_established()) {
+            return Some(event);
+        }
+        if let Some(receipt) = self.outbox.poll_receipt(m) {
+            return Some(Event::Receipt(receipt));
+        }
+        if let Some(reason) = self.lifecycle.attributes_refused.take() {
+            return Some(Event::AttributesRefused(reason));
+        }
+        if !self.takes_commands() {
+            return self.lifecycle.poll_closed();
+        }
+        if self.outbox.poll_capacity() {
+            return Some(Event::CapacityAvailable);
+        }
+        // By turns, so that neither stops the other.
+        self.told_presence = !self.told_presence || !self.inbox.has_unlent();
+        if self.told_presence
+            && let Some(event) = self.poll_presence(m, lent)
+        {
+            return Some(event);
+        }
+        let (entry, payload, position) = self.inbox.lend(m, lent)?;
+        Some(Event::Message(Received {
+            from: Uuid::from_bytes(entry.origin.uuid),
+            boot: entry.origin.boot,
+            id: MessageId(entry.id),
+            payload,
+            maybe_repeated: entry.repeated,
+            direct: entry.direct,
+            token: Token(position),
+        }))
+    }
+
+    fn has_presence(&self, m: &[u8], lent: &[u8]) -> bool {
+        self.watches.has_refused(m) || self.arrivals.has_wanted(m, lent, &self.watches)
+    }
+
+    pub(super) fn poll_presence<'m>(&mut self, m: &mut [u8], lent: &'m [u8]) -> Option<Event<'m>> {
+        if !self.takes_commands() {
+            return None;
+        }
+        if let Some((watch, reason)) = self.watches.poll_refused(m) {
+            return Some(Event::WatchRefused(watch, reason));
+        }
+        self.arrivals.lend(m, lent, &self.watches)
+    }
+
+    /// The last item that may be acknowledged where all up to `received` are here.
+    pub(super) fn taken(&self, m: &[u8], received: u64) -> u64 {
+        let lent = m.get(self.lent_at..).unwrap_or_default();
+        self.inbox.acknowledged(m, received).min(self.arrivals.acknowledged(lent, received))
+    }
+}
