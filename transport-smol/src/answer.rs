@@ -55,7 +55,8 @@ impl Answer {
         poll_fn(|context| self.poll_receipt(context.waker(), false)).await
     }
 
-    /// Lets the receipts that are still to come be events of [`Client::next_event`](crate::Client::next_event).
+    /// Lets the receipts, with those that have come already, be events of
+    /// [`Client::next_event`](crate::Client::next_event).
     ///
     /// Whoever says this has to take events: while as many such receipts wait there as the outbox has places, no
     /// other receipt is handed out either.

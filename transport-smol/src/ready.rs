@@ -78,3 +78,31 @@ impl Wake for Flag {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_costs_what_is_ready() {
+        let list = Arc::new(ReadyList::default());
+        let wakers: Vec<Waker> = (0..10_000).map(|key| list.waker(Source::Connection(key))).collect();
+        let taken = || {
+            let mut keys = Vec::new();
+            list.take(|source| match source {
+                Source::Connection(key) => keys.push(key),
+                Source::Listener(_) => panic!("there is none"),
+            });
+            keys
+        };
+        assert_eq!(taken(), [0; 0]);
+        for key in [7, 9_999, 7, 7] {
+            wakers[key].wake_by_ref();
+        }
+        assert_eq!(taken(), [7, 9_999], "each once");
+        wakers[7].wake_by_ref();
+        assert_eq!(taken(), [7], "and again");
+        drop(list);
+        wakers[7].wake_by_ref();
+    }
+}
