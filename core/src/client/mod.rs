@@ -23,7 +23,7 @@ use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError, WatchError};
 use crate::filter::Filter;
 use crate::framing::{Step, step};
-use crate::message::{MessageId, Outgoing};
+use crate::message::{MessageId, Outgoing, Receipt};
 use crate::patch::PatchRef;
 use crate::time::Instant;
 use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
@@ -131,7 +131,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// Takes a message. It is sent as soon as there is a session, and kept until it is answered.
     ///
-    /// Works before the first connection too. There will be exactly one final [`Receipt`](crate::Receipt) for it.
+    /// Works before the first connection too. There will be exactly one final [`Receipt`] for it.
     ///
     /// # Errors
     ///
@@ -249,6 +249,20 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         }
         self.state.arrivals.take_lent();
         self.state.poll_event(self.memory.as_mut())
+    }
+
+    /// The next receipt, if any, past all other events: no message is lent, and none is acknowledged.
+    ///
+    /// For whoever hands receipts to other places than messages. [`poll_event`](Self::poll_event) does not tell
+    /// again what was told here.
+    pub fn poll_receipt(&mut self) -> Option<Receipt> {
+        self.state.outbox.poll_receipt(self.memory.as_mut())
+    }
+
+    /// True, once, where what `send`, `set` or `remove` refused for lack of room has room now: the event
+    /// [`CapacityAvailable`](Event::CapacityAvailable) past all others, which is not told again.
+    pub fn poll_capacity(&mut self) -> bool {
+        self.state.takes_commands() && self.state.outbox.poll_capacity()
     }
 
     /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.
