@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::builder::styling::Styles;
 use clap::builder::{ArgPredicate, PathBufValueParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use e_pigeon_core::Destination;
 
 use crate::address::Address;
@@ -77,7 +78,7 @@ pub(crate) struct Listen {
     #[command(flatten)]
     pub(crate) client: Client,
     /// End after so many messages
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) count: Option<u64>,
     /// End each message with a NUL instead of a newline
     #[arg(short = '0')]
@@ -166,13 +167,32 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "not a duration, for example 500ms, 2s or 1h".into())
 }
 
+/// Reads how many messages there are to be.
+fn parse_count(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("not a number of messages, for example 3".into()),
+        Ok(count) => Ok(count),
+    }
+}
+
 /// What is wrong with a command line, in one line.
 pub(crate) fn in_one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
+    let text = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            format!("no command is given, {}", one_of_the_commands())
+        }
+        ErrorKind::InvalidSubcommand => {
+            let told = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
+            format!("there is no command {}, {}", told.unwrap_or_default(), one_of_the_commands())
+        }
+        _ => error.render().to_string(),
+    };
     let told = text.strip_prefix("error: ").unwrap_or(&text);
     // What follows is the usage, which --help shows too.
     let told = told.split("\n\nUsage:").next().unwrap_or_default();
     let told = told.split("\n\nFor more information").next().unwrap_or_default();
+    // No argument of ours begins with a hyphen on purpose.
+    let told = told.split("tip: to pass ").next().unwrap_or_default().replace("\n\n  tip: ", "; ");
     let mut line = String::new();
     for part in told.split_whitespace() {
         if !line.is_empty() {
@@ -182,6 +202,12 @@ pub(crate) fn in_one_line(error: &clap::Error) -> String {
     }
     line.push_str(" (--help tells more)");
     line
+}
+
+fn one_of_the_commands() -> String {
+    let command = Arguments::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    format!("choose one of {}", names.join(", "))
 }
 
 #[cfg(test)]
@@ -196,7 +222,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
     }
 

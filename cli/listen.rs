@@ -64,7 +64,7 @@ impl<W: Write> Task for Listener<W> {
         }
         if !self.closing && (signal.is_some() || self.printer.is_done()) {
             self.printer.stop();
-            self.session.close(turn.client, turn.now);
+            self.session.close(turn.client);
             self.closing = true;
         }
         if self.deadline.is_some_and(|at| at <= turn.now) {

@@ -48,7 +48,7 @@ impl<W: Write> Task for Watcher<W> {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
         self.session.set_attributes(turn)?;
         if !std::mem::replace(&mut self.is_asked, true) {
-            turn.client.watch(turn.now, &Filter::everyone()).map_err(Failure::failed)?;
+            turn.client.watch(&Filter::everyone()).map_err(Failure::failed)?;
         }
         let signal = self.session.signals.take();
         if let Some(result) = self.take_events(turn) {
@@ -66,7 +66,7 @@ impl<W: Write> Task for Watcher<W> {
             if !turn.client.is_established() {
                 return Ok(Next::Done(code));
             }
-            self.session.close(turn.client, turn.now);
+            self.session.close(turn.client);
             self.closing = Some((turn.now + FAREWELL, code));
         }
         Ok(match self.closing {

@@ -18,25 +18,31 @@ pub(crate) struct Report {
     address: String,
     uuid: Uuid,
     waiting: bool,
+    /// There was a connection before.
+    met: bool,
     bar: Option<ProgressBar>,
 }
 
 impl Report {
     pub(crate) fn new(address: impl Display, uuid: Uuid) -> Self {
-        Self { address: address.to_string(), uuid, waiting: false, bar: None }
+        Self { address: address.to_string(), uuid, waiting: false, met: false, bar: None }
     }
 
     /// The session is visible to others.
     pub(crate) fn connected(&mut self) {
         self.waiting = false;
+        self.met = true;
         self.line(format_args!("connected to {} as {}", self.address, self.uuid));
     }
 
     /// There is no connection, and the client goes on trying.
     pub(crate) fn waiting(&mut self, reason: impl Display) {
-        if !std::mem::replace(&mut self.waiting, true) {
-            self.line(format_args!("waiting for {}: {reason}", self.address));
+        if std::mem::replace(&mut self.waiting, true) {
+            return;
         }
+        // Whoever has been there once may be trusted to come back.
+        let hint = if self.met { "" } else { "; start a broker there, or name another with --connect" };
+        self.line(format_args!("waiting for {}: {reason}{hint}", self.address));
     }
 
     /// Writes a line, above the progress bar where there is one.

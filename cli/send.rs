@@ -157,7 +157,7 @@ impl Task for Sender {
 
         if self.over.is_none() {
             self.feed(turn)?;
-            if turn.client.unanswered().next().is_none() && self.source.is_at_end()? {
+            if self.source.is_at_end()? && turn.client.unanswered().is_empty() {
                 ending = ending.or(Some(Over::Answered));
             }
             if self.give_up.is_some_and(|at| at <= turn.now) {
@@ -172,7 +172,7 @@ impl Task for Sender {
             if !patient && !turn.client.is_established() {
                 return self.finish(turn, ending);
             }
-            self.session.close(turn.client, turn.now);
+            self.session.close(turn.client);
             self.more = false;
             self.over = Some((ending, turn.now + if ending == Over::Answered { FAREWELL } else { HASTY }));
         }
@@ -227,7 +227,7 @@ impl Sender {
             let mut message = Outgoing::new(&self.to, line);
             message.until = self.until;
             message.time_to_live = self.time_to_live;
-            match turn.client.send(turn.now, &message) {
+            match turn.client.send(&message) {
                 Ok(_) => {
                     bytes += line.len();
                     self.tally.sent();
@@ -264,10 +264,10 @@ impl Sender {
     }
 
     /// Tells what became of everything, and ends with the exit code.
-    fn finish(&mut self, turn: &Turn<'_>, over: Over) -> Result<Next, Failure> {
+    fn finish(&mut self, turn: &mut Turn<'_>, over: Over) -> Result<Next, Failure> {
         self.session.report.hide_progress();
         let complete = self.source.is_at_end()?;
-        let mut unanswered = turn.client.unanswered();
+        let mut unanswered = turn.client.unanswered().into_iter();
         let told = unanswered.try_for_each(|id| self.tally.unanswered(id)).and_then(|()| self.tally.flush());
         if over != Over::Unread && told.is_ok() {
             let mut summary = self.tally.summary();

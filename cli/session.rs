@@ -1,13 +1,13 @@
 //! What all clients of the program share: who they are, the signals, and the lines about the connection.
 
-use e_pigeon_core::{ClientConfig, Close, Event, Instant, Reason, SetError};
+use e_pigeon_core::{ClientConfig, Close, Event, Reason, SetError};
 
 use crate::args;
 use crate::failure::Failure;
 use crate::identity::{Identity, random};
 use crate::report::Report;
 use crate::signals::Signals;
-use crate::transport::{ClientLoop, Core, Turn};
+use crate::transport::{Client, ClientLoop, Turn};
 use crate::value::Pair;
 
 /// What a command keeps while its client runs.
@@ -47,7 +47,7 @@ impl Session {
     /// Gives the session its attributes. To be called in each turn; the first is before the client connects.
     pub(crate) fn set_attributes(&mut self, turn: &mut Turn<'_>) -> Result<(), Failure> {
         for pair in self.attributes.drain(..) {
-            turn.client.set(turn.now, &pair.key, pair.value.as_value()).map_err(|error| match error {
+            turn.client.set(&pair.key, pair.value.as_value()).map_err(|error| match error {
                 SetError::Attribute(error) => Failure::usage(format_args!("--set {}: {error}", pair.key)),
                 other => Failure::failed(other),
             })?;
@@ -56,8 +56,8 @@ impl Session {
     }
 
     /// Says goodbye; `Event::Closed` follows.
-    pub(crate) fn close(&self, client: &mut Core, now: Instant) {
-        client.close(now, self.goodbye);
+    pub(crate) fn close(&self, client: &mut dyn Client) {
+        client.close(self.goodbye);
     }
 
     /// Tells people about a change of the connection. `trouble` is what the system says about it.

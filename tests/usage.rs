@@ -59,46 +59,6 @@ fn a_wrong_destination_is_a_usage_error_that_shows_an_example() {
 }
 
 #[test]
-fn other_wrong_arguments_are_usage_errors() {
-    let by = Deadline::within(20);
-    let stage = Stage::new();
-    let wrong: &[&[&str]] = &[
-        &[],
-        &["fly"],
-        &["send", "hello"],
-        &["send", "--to", "everyone", "--until", "maybe", "hello"],
-        &["send", "--to", "everyone", "--expire", "soon", "hello"],
-        &["send", "--to", "everyone", "--give-up-after", "-1s", "hello"],
-        &["listen", "--set", "room"],
-        &["listen", "--set", "Room=lobby"],
-        &["listen", "--count", "many"],
-        &["listen", "--connect", "nonsense"],
-        &["listen", "--connect", "carrier:127.0.0.1:9999"],
-        &["listen", "hello"],
-        &["serve", "--listen", "nonsense"],
-        &["serve", "--keep-alive", "often"],
-        &["serve", "--unheard-of"],
-    ];
-    for arguments in wrong {
-        expect_usage_error(&stage, &by, arguments);
-    }
-}
-
-#[test]
-fn an_address_in_use_is_said_in_one_line_with_exit_code_1() {
-    let by = Deadline::within(20);
-    let stage = Stage::new();
-    let broker = Broker::start(&stage, &by, &[]);
-    let address = broker.address().to_string();
-    let mut second = Program::start(&stage, "second", &["serve", "--listen", &address], Input::Nothing);
-    second.expect_exit(&by, 1);
-    let complaints = second.complaints();
-    assert!(complaints.len() == 1 && complaints[0].contains(&address), "one line: {complaints:?}");
-    assert_eq!(second.stdout_text(), "", "it never listened");
-    broker.stop(&by);
-}
-
-#[test]
 fn serve_picks_a_free_port_for_port_0_and_says_which_as_json() {
     let by = Deadline::within(20);
     let stage = Stage::new();
@@ -420,9 +380,15 @@ fn each_message_is_printed_and_answered_without_waiting_for_the_next() {
 
 #[test]
 fn help_and_version_are_data_and_exit_with_0() {
-    for arguments in
-        [&["--help"][..], &["--version"], &["serve", "--help"], &["listen", "--help"], &["send", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["serve", "--help"],
+        &["listen", "--help"],
+        &["send", "--help"],
+        &["peers", "--help"],
+        &["demo", "--help"],
+    ] {
         let mut child = Command::new(PROGRAM)
             .args(arguments)
             .stdin(Stdio::null())

@@ -85,7 +85,7 @@ impl Task for Player {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
         if !std::mem::replace(&mut self.is_dressed, true) {
             for (key, value) in [("name", self.part.name), ("room", self.part.room)] {
-                turn.client.set(turn.now, key, Value::Str(value)).map_err(Failure::failed)?;
+                turn.client.set(key, Value::Str(value)).map_err(Failure::failed)?;
             }
         }
         let shared = Arc::clone(&self.shared);
@@ -104,7 +104,7 @@ impl Task for Player {
             Some(reason) => return Err(Failure::failed(reason)),
         }
         if records.over {
-            turn.client.close(turn.now, Close::End);
+            turn.client.close(Close::End);
             return Ok(Next::Wait(None));
         }
         if records.flowing {
@@ -152,7 +152,7 @@ impl Player {
             }
             let number = records.sent[*stream].len();
             let payload = content::payload(self.seed, Label { stream: *stream, number });
-            match turn.client.send(turn.now, &Outgoing::new(to, &payload)) {
+            match turn.client.send(&Outgoing::new(to, &payload)) {
                 Ok(_) => records.sent[*stream].push(Sent::default()),
                 // Those that are unanswered fill the outbox; the message is sent when it has room.
                 Err(SendError::Full) => break,

@@ -4,18 +4,21 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Instant};
+use e_pigeon_core::{
+    BrokerConfig, ClientConfig, Close, Event, Filter, Instant, MessageId, Outgoing, SendError, SetError,
+    Value, WatchError, WatchId,
+};
 use e_pigeon_mio::{BrokerDriver, ClientDriver, Endpoint, Resolver};
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Poll, Waker};
 
 use super::{Ending, Next, Task, Turn, Wake};
 use crate::address::Address;
 use crate::failure::{Failure, plain};
 use crate::limits;
 
-const WAKE: Token = Token(0);
+const WAKE: mio::Token = mio::Token(0);
 /// A broker's tokens go on from here.
-const DRIVER: Token = Token(1);
+const DRIVER: mio::Token = mio::Token(1);
 
 /// How long the clients may take to hear that the broker goes away.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -80,7 +83,7 @@ impl ClientLoop {
         loop {
             let trouble = driver.last_error().map(plain);
             let now = driver.now();
-            let wanted = match task.turn(&mut Turn { client: driver.client(), now, trouble })? {
+            let wanted = match task.turn(&mut Turn { client: driver, now, trouble })? {
                 Next::Wait(wanted) => wanted,
                 Next::Done(code) => return Ok(code),
             };
@@ -93,6 +96,44 @@ impl ClientLoop {
             }
             driver.handle_deadline();
         }
+    }
+}
+
+impl super::Client for ClientDriver {
+    fn set(&mut self, key: &str, value: Value<'_>) -> Result<(), SetError> {
+        let now = self.now();
+        self.client().set(now, key, value)
+    }
+
+    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+        let now = self.now();
+        self.client().send(now, message)
+    }
+
+    fn watch(&mut self, filter: &Filter) -> Result<WatchId, WatchError> {
+        let now = self.now();
+        self.client().watch(now, filter)
+    }
+
+    fn acknowledge(&mut self, up_to: e_pigeon_core::Token) {
+        self.client().acknowledge(up_to);
+    }
+
+    fn close(&mut self, how: Close) {
+        let now = self.now();
+        self.client().close(now, how);
+    }
+
+    fn poll_event(&mut self) -> Option<Event<'_>> {
+        self.client().poll_event()
+    }
+
+    fn is_established(&mut self) -> bool {
+        self.client().is_established()
+    }
+
+    fn unanswered(&mut self) -> Vec<MessageId> {
+        self.client().unanswered().collect()
     }
 }
 

@@ -5,7 +5,10 @@ mod mio;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Instant};
+use e_pigeon_core::{
+    BrokerConfig, ClientConfig, Close, Event, Filter, Instant, MessageId, Outgoing, SendError, SetError,
+    Token, Value, WatchError, WatchId,
+};
 use e_pigeon_mio::Endpoint;
 
 use crate::address::Address;
@@ -21,8 +24,17 @@ pub(crate) enum Transport {
 /// Wakes a loop from another thread: its task has something new to look at.
 pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// The client as all adapters hold it.
-pub(crate) type Core = Client<Box<[u8]>>;
+/// A client as the commands see it, whatever carries it. Each method is that of [`e_pigeon_core::Client`].
+pub(crate) trait Client {
+    fn set(&mut self, key: &str, value: Value<'_>) -> Result<(), SetError>;
+    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError>;
+    fn watch(&mut self, filter: &Filter) -> Result<WatchId, WatchError>;
+    fn acknowledge(&mut self, up_to: Token);
+    fn close(&mut self, how: Close);
+    fn poll_event(&mut self) -> Option<Event<'_>>;
+    fn is_established(&mut self) -> bool;
+    fn unanswered(&mut self) -> Vec<MessageId>;
+}
 
 /// What a command does with its client.
 pub(crate) trait Task {
@@ -34,7 +46,7 @@ pub(crate) trait Task {
 
 /// What a task gets to work with.
 pub(crate) struct Turn<'a> {
-    pub(crate) client: &'a mut Core,
+    pub(crate) client: &'a mut dyn Client,
     pub(crate) now: Instant,
     /// What the system says about the connection that is not there.
     pub(crate) trouble: Option<String>,

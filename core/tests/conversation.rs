@@ -422,3 +422,37 @@ fn too_many_attributes_for_this_broker_are_refused_with_the_limit() {
             .any(|note| note.contains(&format!("{:?}, 1", Code::TooManyAttributes)))
     );
 }
+
+#[test]
+fn receipts_and_room_can_be_polled_past_messages() {
+    let mut world = World::new(2);
+    for _ in 0..200 {
+        world.send(0, &uuid(0).into(), "to myself");
+    }
+    world.flow();
+    world.peers[0].log = support::Log::default();
+    world.peers[0].sleeps = true;
+    let to_other = world.send(0, &uuid(1).into(), "to the other");
+    let to_myself = world.send(0, &uuid(0).into(), "still unread");
+    let now = world.now;
+    let last = uuid(1).into();
+    let zero = &mut world.peers[0].client;
+    while zero.send(now, &Outgoing::new(&last, &[0; 2000])).is_ok() {}
+    assert!(!zero.poll_capacity(), "nothing was answered yet");
+    world.flow();
+    let zero = &mut world.peers[0].client;
+    let receipts: Vec<Receipt> = core::iter::from_fn(|| zero.poll_receipt()).collect();
+    assert_eq!(receipts.first().map(Receipt::id), Some(to_other));
+    assert!(receipts.iter().filter(|receipt| receipt.is_final()).all(|receipt| receipt.id() != to_myself));
+    assert!(zero.poll_capacity() && !zero.poll_capacity(), "once");
+    world.flow();
+    let zero = &mut world.peers[0].client;
+    assert_eq!(zero.poll_receipt(), None, "what nobody has read is not confirmed");
+    assert!(zero.has_event());
+    world.peers[0].sleeps = false;
+    world.settle();
+    assert_eq!(world.messages(0), ["still unread"]);
+    assert_eq!(world.outcome(0, to_myself), Some((1, 1)));
+    assert_eq!(world.peers[0].log.capacity, 0, "it was told already");
+    assert_eq!(world.peers[0].log.finals.len(), 1, "so were the other receipts");
+}

@@ -4,20 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use e_pigeon_core::{Client, ClientConfig, ConfigError, Instant};
+use e_pigeon_transport::{Clock, Closing, Connection, Endpoint, INPUT, Input, OUTPUT, Resolver, fill};
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use crate::clock::Clock;
-use crate::closing::Closing;
 use crate::connecting::{Attempt, Progress};
-use crate::connection::{Connection, Input};
-use crate::endpoint::Endpoint;
-use crate::resolver::Resolver;
+use crate::stream::{Stream, note};
 
-/// One read takes as much as this, and everything that it brought is handled before the next.
-const INPUT: usize = 256 * 1024;
-/// One write gives as much as this.
-const OUTPUT: usize = 64 * 1024;
 /// So many writes, then the loop gets its turn.
 const WRITES: usize = 16;
 
@@ -41,7 +34,7 @@ pub struct ClientDriver {
     connect_timeout: Duration,
     transport: Transport,
     /// The connection before this one, until its last words have arrived.
-    closing: Option<(Connection, Closing)>,
+    closing: Option<(Connection<Stream>, Closing)>,
     input: Box<[u8]>,
     output: Box<[u8]>,
     /// Writing stopped for the sake of the others in the loop.
@@ -53,7 +46,7 @@ pub struct ClientDriver {
 enum Transport {
     None,
     Connecting(Attempt),
-    Open(Connection, Endpoint),
+    Open(Connection<Stream>, Endpoint),
 }
 
 impl ClientDriver {
@@ -110,7 +103,7 @@ impl ClientDriver {
         }
         // Which of the two sockets it was is not known, and it does no harm to look at both.
         if let Some((connection, _)) = &mut self.closing {
-            connection.note(event);
+            note(connection, event);
             self.finish_closing();
         }
         if let Transport::Connecting(attempt) = &mut self.transport {
@@ -119,7 +112,7 @@ impl ClientDriver {
         }
         // The event that tells of the connection may tell of input too, and it does so once.
         if let Transport::Open(connection, _) = &mut self.transport {
-            connection.note(event);
+            note(connection, event);
             let waited = connection.has_unsent() || self.more_output;
             self.take_input();
             if waited {
@@ -271,7 +264,7 @@ impl ClientDriver {
             if !connection.flush() {
                 return;
             }
-            let filled = fill(&mut self.client, now, &mut self.output);
+            let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room));
             connection.write(&self.output[..filled]);
             if filled < self.output.len() {
                 return;
@@ -288,7 +281,7 @@ impl ClientDriver {
         if let Transport::Open(mut connection, _) = std::mem::replace(&mut self.transport, Transport::None) {
             // The last words are kept where the socket does not take them: they end within one frame.
             loop {
-                let filled = fill(&mut self.client, now, &mut self.output);
+                let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room));
                 if filled == 0 {
                     break;
                 }
@@ -315,16 +308,4 @@ impl ClientDriver {
         self.more_output = false;
         self.client.handle_disconnected(self.clock.now());
     }
-}
-
-/// Fills `output` with what the client wants to send, and returns how much that is.
-fn fill(client: &mut Client<Box<[u8]>>, now: Instant, output: &mut [u8]) -> usize {
-    let mut filled = 0;
-    while filled < output.len() {
-        match client.poll_transmit(now, &mut output[filled..]) {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    filled
 }

@@ -5,10 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use e_pigeon_core::Instant;
+use e_pigeon_transport::{Endpoint, Resolver};
 use mio::{Registry, Token};
 
-use crate::endpoint::Endpoint;
-use crate::resolver::Resolver;
 use crate::stream::Stream;
 
 /// How far an attempt has come.

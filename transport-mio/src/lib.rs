@@ -77,24 +77,14 @@
 
 mod broker;
 mod client;
-mod clock;
-mod closing;
 mod connecting;
-mod connection;
-mod endpoint;
-mod links;
-mod listener;
-mod resolver;
+mod listening;
 mod run;
 mod stream;
 #[cfg(test)]
 mod tests;
-#[cfg(unix)]
-mod unix;
 
 pub use broker::BrokerDriver;
 pub use client::ClientDriver;
-pub use clock::Clock;
-pub use endpoint::Endpoint;
-pub use resolver::Resolver;
+pub use e_pigeon_transport::{Clock, Endpoint, Resolver};
 pub use run::{Application, BrokerLoop, ClientLoop, Stopper};

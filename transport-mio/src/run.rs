@@ -6,18 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Event, Instant};
+use e_pigeon_transport::{Endpoint, FAREWELL, Resolver};
 use mio::{Events, Poll, Token, Waker};
 
 use crate::broker::BrokerDriver;
 use crate::client::ClientDriver;
-use crate::endpoint::Endpoint;
-use crate::resolver::Resolver;
 
 const WAKE: Token = Token(0);
 const DRIVER: Token = Token(1);
-
-/// How long a stop may take before the connections are dropped.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Ends a loop from another thread, and wakes it for anything else that it should look at.
 #[derive(Clone, Debug)]

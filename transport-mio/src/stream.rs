@@ -3,12 +3,12 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
+use e_pigeon_transport::{Connection, Endpoint, Socket};
+use mio::event::Event;
 use mio::net::TcpStream;
 #[cfg(unix)]
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
-
-use crate::endpoint::Endpoint;
 
 /// A stream of bytes to a peer.
 #[derive(Debug)]
@@ -35,13 +35,11 @@ impl Stream {
         match endpoint {
             Endpoint::Tcp(address) => TcpStream::connect(*address).map(Self::Tcp),
             #[cfg(unix)]
-            Endpoint::Unix(path) => match UnixStream::connect(path) {
-                // Here this does not mean "not yet": the queue of the listener is full, and the attempt is over.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    Err(io::Error::new(error.kind(), "too many wait for the broker to accept them"))
-                }
-                result => result.map(Self::Unix),
-            },
+            Endpoint::Unix(path) => {
+                e_pigeon_transport::unix::connect(path).map(|socket| Self::Unix(UnixStream::from_std(socket)))
+            }
+            // `Endpoint` may get more kinds.
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -66,11 +64,30 @@ impl Stream {
             Err(error) => Err(error),
         }
     }
+}
 
-    /// Asks for each write to leave at once: batches are made here, not in the kernel.
-    ///
-    /// A socket that cannot do it is slower and right.
-    pub(crate) fn do_not_delay(&self) {
+/// Lets a connection remember what an event said.
+pub(crate) fn note(connection: &mut Connection<Stream>, event: &Event) {
+    let is_error = event.is_error();
+    if event.is_readable() {
+        connection.note_readable();
+    }
+    if event.is_read_closed() || is_error {
+        connection.note_ending();
+    }
+    if event.is_writable() || event.is_write_closed() || is_error {
+        connection.note_writable();
+    }
+}
+
+impl Socket for Stream {
+    /// With epoll whatever comes later is an event of its own; elsewhere only "would block" arms the next event.
+    /// (Descriptors that a peer passes along shorten the read of a Unix socket too: it delays itself, nobody else.)
+    fn is_emptied_by_short_read(&mut self) -> bool {
+        cfg!(target_os = "linux")
+    }
+
+    fn do_not_delay(&self) {
         match self {
             Self::Tcp(socket) => drop(socket.set_nodelay(true)),
             // It never delays.
@@ -79,8 +96,7 @@ impl Stream {
         }
     }
 
-    /// Tells the peer that nothing follows.
-    pub(crate) fn finish(&self) -> io::Result<()> {
+    fn finish(&self) -> io::Result<()> {
         either!(self, socket => socket.shutdown(Shutdown::Write))
     }
 }

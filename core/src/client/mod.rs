@@ -30,7 +30,7 @@ use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError, WatchError};
 use crate::filter::Filter;
 use crate::framing::{Step, step};
-use crate::message::{MessageId, Outgoing};
+use crate::message::{MessageId, Outgoing, Receipt};
 use crate::time::Instant;
 use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
 use commands::parts;
@@ -137,7 +137,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// Takes a message. It is sent as soon as there is a session, and kept until it is answered.
     ///
-    /// Works before the first connection too. There will be exactly one final [`Receipt`](crate::Receipt) for it.
+    /// Works before the first connection too. There will be exactly one final [`Receipt`] for it.
     ///
     /// # Errors
     ///
@@ -214,6 +214,20 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn poll_presence(&mut self) -> Option<Event<'_>> {
         let (m, lent) = parts(&mut self.memory, self.state.lent_at);
         self.state.poll_presence(m, lent)
+    }
+
+    /// The next receipt, if any, past all other events: no message is lent, and none is acknowledged.
+    ///
+    /// For whoever hands receipts to other places than messages. [`poll_event`](Self::poll_event) does not tell
+    /// again what was told here.
+    pub fn poll_receipt(&mut self) -> Option<Receipt> {
+        self.state.outbox.poll_receipt(self.memory.as_mut())
+    }
+
+    /// True, once, where what `send`, `set` or `remove` refused for lack of room has room now: the event
+    /// [`CapacityAvailable`](Event::CapacityAvailable) past all others, which is not told again.
+    pub fn poll_capacity(&mut self) -> bool {
+        self.state.takes_commands() && self.state.outbox.poll_capacity()
     }
 
     /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.

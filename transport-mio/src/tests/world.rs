@@ -95,6 +95,7 @@ impl World {
             Endpoint::Tcp(address) => Box::new(TcpStream::connect(address).expect("accepted")),
             #[cfg(unix)]
             Endpoint::Unix(path) => Box::new(UnixStream::connect(path).expect("accepted")),
+            other => panic!("nobody dials {other}"),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::endpoint::Endpoint;
 ///
 /// ```
 /// use std::net::ToSocketAddrs;
-/// use e_pigeon_mio::Resolver;
+/// use e_pigeon_transport::Resolver;
 ///
 /// let resolver = Resolver::new(|| Ok("localhost:9999".to_socket_addrs()?.collect()));
 /// # let _ = resolver;
@@ -33,7 +33,11 @@ impl Resolver {
     }
 
     /// Asks for the endpoints, which are at least one.
-    pub(crate) fn endpoints(&mut self) -> io::Result<Vec<Endpoint>> {
+    ///
+    /// # Errors
+    ///
+    /// What the function says, or that there are none (`NotFound`).
+    pub fn endpoints(&mut self) -> io::Result<Vec<Endpoint>> {
         let endpoints = (self.look_up)()?;
         if endpoints.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));

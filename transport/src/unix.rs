@@ -2,17 +2,17 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::SocketAddr;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use mio::event::Source;
-use mio::net::{UnixListener, UnixStream};
-use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+#[cfg(test)]
+mod tests;
 
 /// The longest path that a socket can have.
 const LONGEST: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
@@ -21,10 +21,11 @@ const LONGEST: usize = if cfg!(any(target_os = "linux", target_os = "android")) 
 const TURNS: u32 = 50;
 const TURN: Duration = Duration::from_millis(20);
 
-/// A listening socket, and its file, which goes when the socket goes.
+/// The file of a listening socket, which goes when this is dropped, unless somebody else has put another there.
+///
+/// To be dropped before the socket.
 #[derive(Debug)]
-pub(crate) struct UnixSocket {
-    listener: UnixListener,
+pub struct SocketFile {
     path: PathBuf,
     /// The file that was bound, whatever stands at the path by now.
     file: Identity,
@@ -34,42 +35,66 @@ pub(crate) struct UnixSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity(u64, u64);
 
-impl UnixSocket {
-    /// Listens at `path`. A socket that nobody accepts on any more is replaced; anything else there is an error.
-    pub(crate) fn bind(path: &Path, backlog: i32) -> io::Result<Self> {
-        check(path)?;
-        let _turn = take_turn(path);
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        let address = SockAddr::unix(path)?;
-        if let Err(error) = socket.bind(&address) {
-            if error.kind() != io::ErrorKind::AddrInUse {
-                return Err(error);
-            }
-            remove_stale(path)?;
-            socket.bind(&address)?;
+/// Listens at `path`, with a socket that does not block. A socket that nobody accepts on any more is replaced.
+///
+/// Brokers that start in one directory take turns, so this may block for a second where a program keeps that directory
+/// locked.
+///
+/// # Errors
+///
+/// Somebody listens there (`AddrInUse`), what stands there is no socket (`AlreadyExists`), no socket can have this path
+/// (`InvalidInput`), or what the system says.
+pub fn bind(path: &Path, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
+    check(path)?;
+    let _turn = take_turn(path);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let address = SockAddr::unix(path)?;
+    if let Err(error) = socket.bind(&address) {
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return Err(error);
         }
-        let file = Identity::of(path)?;
-        socket.listen(backlog)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { listener: UnixListener::from(OwnedFd::from(socket)), path: path.to_owned(), file })
+        remove_stale(path)?;
+        socket.bind(&address)?;
     }
+    let file = SocketFile { path: path.to_owned(), file: Identity::of(path)? };
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok((UnixListener::from(OwnedFd::from(socket)), file))
+}
 
-    /// Lets the loop tell of connections on `token`.
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.listener.register(registry, token, Interest::READABLE)
-    }
+/// Takes one waiting connection, without asking for the peer's name; it does not block.
+///
+/// What reads the name has to cope with one of 108 bytes, for which the kernel tells of more bytes than there are
+/// (mio 1.2.5 panics). Nobody wants the name.
+///
+/// # Errors
+///
+/// What the system says; `WouldBlock` where nobody waits.
+pub fn accept(listener: &impl AsFd) -> io::Result<UnixStream> {
+    let (socket, _) = SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    Ok(UnixStream::from(OwnedFd::from(socket)))
+}
 
-    /// Takes one waiting connection.
-    pub(crate) fn accept(&self) -> io::Result<UnixStream> {
-        // mio's own `accept` reads the name of the peer, and a peer that has bound its socket to a path of 108 bytes
-        // makes that panic (1.2.5). Nobody wants the name.
-        let (socket, _) = SockRef::from(&self.listener).accept()?;
-        socket.set_nonblocking(true)?;
-        Ok(UnixStream::from(OwnedFd::from(socket)))
+/// Begins to connect, without blocking.
+///
+/// # Errors
+///
+/// What the system says: nobody listens there, or (`WouldBlock`, which does not mean "not yet") too many wait.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        // The queue of the listener is full, and the attempt is over.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::new(error.kind(), "too many wait for the broker to accept them"))
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(UnixStream::from(OwnedFd::from(socket))),
     }
 }
 
-impl Drop for UnixSocket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         // As long as the socket is open its file is not stale, so no broker takes the path between these two steps, and
         // no new file has the old number.
@@ -111,7 +136,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !found.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "what is there is no socket"));
     }
-    match UnixStream::connect(path) {
+    match connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         // Somebody listens, and has more to accept than there is room for.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use e_pigeon_core::Instant;
 
 use crate::connection::{Connection, Input};
+use crate::socket::Socket;
 
 /// How long a peer may take to read the last words.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
@@ -18,24 +19,24 @@ const READS: usize = 8;
 
 /// How far a connection on its way out has come.
 #[derive(Debug)]
-pub(crate) struct Closing {
+pub struct Closing {
     deadline: Instant,
     announced: bool,
 }
 
 impl Closing {
     /// Begins the end of a connection, which holds what is still to be said.
-    pub(crate) fn begin(now: Instant) -> Self {
+    pub fn begin(now: Instant) -> Self {
         Self { deadline: now + LINGER, announced: false }
     }
 
     /// When to give up.
-    pub(crate) fn deadline(&self) -> Instant {
+    pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// Goes on, and returns true where the socket may be dropped. `scratch` takes what nobody reads.
-    pub(crate) fn advance(&mut self, connection: &mut Connection, scratch: &mut [u8]) -> bool {
+    pub fn advance<S: Socket>(&mut self, connection: &mut Connection<S>, scratch: &mut [u8]) -> bool {
         connection.flush();
         if connection.has_unsent() {
             return false;

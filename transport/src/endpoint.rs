@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Made from a [`SocketAddr`], or with [`Endpoint::unix`]. It is told as the program's command line takes it:
 ///
 /// ```
-/// use e_pigeon_mio::Endpoint;
+/// use e_pigeon_transport::Endpoint;
 /// use std::net::SocketAddr;
 ///
 /// let tcp = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 9999)));

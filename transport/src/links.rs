@@ -1,30 +1,21 @@
 //! The table of connections of a broker: which socket is which link, and what each still has to do.
 
 use std::io;
-use std::ops::Range;
 
 use e_pigeon_core::{Broker, Instant, LinkId};
-use mio::event::Event;
-use mio::{Registry, Token};
 use slab::Slab;
 
+use crate::buffers::{INPUT, OUTPUT, fill};
 use crate::closing::Closing;
 use crate::connection::{Connection, Input};
 use crate::endpoint::Endpoint;
-use crate::stream::Stream;
-
-/// One read takes as much as this, and everything that it brought is handled before the next.
-const INPUT: usize = 256 * 1024;
-/// One write gives as much as this; a link that has more gets its next turn after the others. It is also the most that
-/// is kept for a socket that does not take it.
-const OUTPUT: usize = 64 * 1024;
+use crate::socket::Socket;
 
 /// All connections, and the two buffers that they share.
 #[derive(Debug)]
-pub(crate) struct Links {
-    slots: Slab<Slot>,
+pub(crate) struct Links<S> {
+    slots: Slab<Slot<S>>,
     capacity: usize,
-    base: usize,
     /// From the index of a link to its slot.
     by_link: Vec<Option<usize>>,
     input: Box<[u8]>,
@@ -32,8 +23,8 @@ pub(crate) struct Links {
 }
 
 #[derive(Debug)]
-struct Slot {
-    connection: Connection,
+struct Slot<S> {
+    connection: Connection<S>,
     role: Role,
 }
 
@@ -57,29 +48,24 @@ struct Peer {
     queued: bool,
 }
 
-impl Links {
-    /// Makes an empty table of at most `capacity` connections, with tokens from `base` on.
-    pub(crate) fn new(base: usize, capacity: usize) -> Self {
+impl<S: Socket> Links<S> {
+    /// Makes an empty table of at most `capacity` connections.
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             slots: Slab::new(),
             capacity,
-            base,
             by_link: Vec::new(),
             input: vec![0; INPUT].into_boxed_slice(),
             output: vec![0; OUTPUT].into_boxed_slice(),
         }
     }
 
-    pub(crate) fn tokens(&self) -> Range<usize> {
-        self.base..self.base.saturating_add(self.capacity)
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
-    }
-
-    pub(crate) fn key_of(&self, token: Token) -> Option<usize> {
-        token.0.checked_sub(self.base)
     }
 
     pub(crate) fn key_of_link(&self, link: LinkId) -> Option<usize> {
@@ -93,9 +79,9 @@ impl Links {
     /// Takes a new connection, and returns its key and whether it has become a link; else it was refused.
     pub(crate) fn adopt(
         &mut self,
-        mut stream: Stream,
+        mut socket: S,
         peer: &Endpoint,
-        registry: &Registry,
+        prepare: &mut impl FnMut(&mut S, usize) -> io::Result<()>,
         broker: &mut Broker,
         now: Instant,
     ) -> io::Result<(usize, bool)> {
@@ -104,8 +90,8 @@ impl Links {
         }
         let entry = self.slots.vacant_entry();
         let key = entry.key();
-        stream.register(registry, Token(self.base + key))?;
-        let mut connection = Connection::new(stream);
+        prepare(&mut socket, key)?;
+        let mut connection = Connection::new(socket);
         let Ok(link) = broker.handle_connected(now) else {
             tracing::debug!(%peer, "refused: all links are in use");
             connection.write(Broker::FULL);
@@ -122,10 +108,10 @@ impl Links {
         Ok((key, true))
     }
 
-    /// Remembers what an event said.
-    pub(crate) fn note(&mut self, key: usize, event: &Event) {
+    /// Lets a connection remember what it is ready for.
+    pub(crate) fn note(&mut self, key: usize, note: impl FnOnce(&mut Connection<S>)) {
         if let Some(slot) = self.slots.get_mut(key) {
-            slot.connection.note(event);
+            note(&mut slot.connection);
         }
     }
 
@@ -176,7 +162,8 @@ impl Links {
         let Role::Link(peer) = role else { return };
         // These are the last words, so this ends.
         loop {
-            let filled = fill(broker, peer.link, now, &mut self.output);
+            let filled =
+                fill(&mut self.output, |room| broker.poll_transmit(now, peer.link, room).unwrap_or(0));
             if filled == 0 {
                 break;
             }
@@ -220,9 +207,9 @@ impl Links {
 
 impl Peer {
     /// Reads once; false where the connection is over.
-    fn read(
+    fn read<S: Socket>(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Connection<S>,
         broker: &mut Broker,
         now: Instant,
         input: &mut [u8],
@@ -258,23 +245,17 @@ impl Peer {
     }
 
     /// Writes once, unless the socket is full of what was before.
-    fn write(&mut self, connection: &mut Connection, broker: &mut Broker, now: Instant, output: &mut [u8]) {
+    fn write<S: Socket>(
+        &mut self,
+        connection: &mut Connection<S>,
+        broker: &mut Broker,
+        now: Instant,
+        output: &mut [u8],
+    ) {
         if connection.flush() && self.has_output {
-            let filled = fill(broker, self.link, now, output);
+            let filled = fill(output, |room| broker.poll_transmit(now, self.link, room).unwrap_or(0));
             connection.write(&output[..filled]);
             self.has_output = filled == output.len();
         }
     }
-}
-
-/// Fills `output` with what the broker has for `link`, and returns how much that is.
-fn fill(broker: &mut Broker, link: LinkId, now: Instant, output: &mut [u8]) -> usize {
-    let mut filled = 0;
-    while filled < output.len() {
-        match broker.poll_transmit(now, link, &mut output[filled..]) {
-            Ok(0) | Err(_) => break,
-            Ok(count) => filled += count,
-        }
-    }
-    filled
 }

@@ -1,17 +1,15 @@
-//! One socket in an edge-triggered loop: what it is ready for, and what it has not taken yet.
+//! One socket: what it is ready for, and what it has not taken yet.
 
-use std::io::{self, Read, Write};
+use std::io;
 
-use mio::event::Event;
-
-use crate::stream::Stream;
+use crate::socket::Socket;
 
 /// What a read brought.
 #[derive(Debug)]
-pub(crate) enum Input {
+pub enum Input {
     /// So many bytes are in the buffer.
     Bytes(usize),
-    /// There is nothing now; an event will tell.
+    /// There is nothing now; the adapter will tell.
     Nothing,
     /// The peer has closed (`None`) or the connection broke. Nothing comes any more.
     Over(Option<io::Error>),
@@ -19,10 +17,10 @@ pub(crate) enum Input {
 
 /// A connected socket with its latches.
 ///
-/// The loop tells of a change once, so the latches remember it until a call to the socket would block.
+/// The adapter tells of a change once, so the latches remember it until a call to the socket would block.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    stream: Stream,
+pub struct Connection<S> {
+    socket: S,
     readable: bool,
     writable: bool,
     /// The peer has said that nothing follows: read on to the end, for there is no further event.
@@ -33,12 +31,12 @@ pub(crate) struct Connection {
     unsent_from: usize,
 }
 
-impl Connection {
-    /// Takes a connected and registered stream.
-    pub(crate) fn new(stream: Stream) -> Self {
-        stream.do_not_delay();
+impl<S: Socket> Connection<S> {
+    /// Takes a connected socket, which is expected to take something and to have nothing yet.
+    pub fn new(socket: S) -> Self {
+        socket.do_not_delay();
         Self {
-            stream,
+            socket,
             readable: false,
             writable: true,
             ending: false,
@@ -48,45 +46,55 @@ impl Connection {
         }
     }
 
-    /// Remembers what an event said. A stale event only makes a call that would block.
-    pub(crate) fn note(&mut self, event: &Event) {
-        let ending = event.is_read_closed() || event.is_error();
-        self.ending |= ending;
-        self.readable |= event.is_readable() || ending;
-        self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+    /// The socket itself, to make known who waits for it.
+    pub fn socket(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
+    /// Remembers that a read may bring something. Where that is not so, it only makes a call that would block.
+    pub fn note_readable(&mut self) {
+        self.readable = true;
+    }
+
+    /// Remembers that a write may take something. Where that is not so, it only makes a call that would block.
+    pub fn note_writable(&mut self) {
+        self.writable = true;
+    }
+
+    /// Remembers that nothing more will be told of reading: everything there is has to be read now.
+    pub fn note_ending(&mut self) {
+        self.ending = true;
+        self.readable = true;
     }
 
     /// Says whether a read may bring something.
-    pub(crate) fn is_readable(&self) -> bool {
+    pub fn is_readable(&self) -> bool {
         self.readable
     }
 
     /// Says whether a write may take something.
-    pub(crate) fn is_writable(&self) -> bool {
+    pub fn is_writable(&self) -> bool {
         self.writable && self.broken.is_none()
     }
 
     /// Says whether bytes wait here that the socket has not taken.
-    pub(crate) fn has_unsent(&self) -> bool {
+    pub fn has_unsent(&self) -> bool {
         self.unsent_from < self.unsent.len()
     }
 
     /// Reads once into `buffer`.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Input {
+    pub fn read(&mut self, buffer: &mut [u8]) -> Input {
         if !self.readable {
             return Input::Nothing;
         }
         loop {
-            match self.stream.read(buffer) {
+            match self.socket.read(buffer) {
                 Ok(0) => return Input::Over(self.broken.take()),
                 Ok(taken) => {
-                    // With epoll a read that came short has emptied the socket, and whatever comes later is
-                    // an event of its own; elsewhere only "would block" arms the next event. (Descriptors that a
-                    // peer passes along shorten the read of a Unix socket too: it delays itself, nobody else.)
                     if taken < buffer.len()
-                        && cfg!(target_os = "linux")
                         && !self.ending
                         && self.broken.is_none()
+                        && self.socket.is_emptied_by_short_read()
                     {
                         self.readable = false;
                     }
@@ -106,7 +114,7 @@ impl Connection {
     }
 
     /// Writes what was kept, and returns whether the socket can take more.
-    pub(crate) fn flush(&mut self) -> bool {
+    pub fn flush(&mut self) -> bool {
         if self.has_unsent() {
             let kept = std::mem::take(&mut self.unsent);
             let from = std::mem::take(&mut self.unsent_from);
@@ -123,7 +131,7 @@ impl Connection {
     /// Takes all of `bytes`: writes them, and keeps what the socket did not take.
     ///
     /// After a failed write it drops them, and the next read finds the end.
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
+    pub fn write(&mut self, bytes: &[u8]) {
         let written = if self.flush() { self.push(bytes) } else { 0 };
         if written < bytes.len() && self.broken.is_none() {
             self.unsent.extend_from_slice(&bytes[written..]);
@@ -131,15 +139,15 @@ impl Connection {
     }
 
     /// Tells the peer that nothing follows.
-    pub(crate) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         // Where the connection is gone there is nobody to tell.
-        let _ = self.stream.finish();
+        let _ = self.socket.finish();
     }
 
     fn push(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while written < bytes.len() && self.writable {
-            match self.stream.write(&bytes[written..]) {
+            match self.socket.write(&bytes[written..]) {
                 Ok(0) => self.writable = false,
                 Ok(taken) => written += taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,0 +1,264 @@
+//! The handle of a client.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use e_pigeon_core::{
+    ClientConfig, Close, CloseReason, ConfigError, MessageId, Outgoing, SendError, SetError, Token, Uuid,
+    Value,
+};
+use e_pigeon_transport::{Endpoint, Resolver};
+
+use crate::answer::Answer;
+use crate::driver::Driver;
+use crate::event::Event;
+use crate::state::{Shared, State};
+use crate::waiters::{Place, Waiters};
+
+/// Makes a client: a handle for the application, and a driver that does all the I/O.
+///
+/// The driver is to be spawned or awaited beside the application, on any executor; without it nothing happens. The memory
+/// of the client ([`ClientConfig::memory_needed`]) and about 320 KiB of buffers are allocated here.
+///
+/// # Errors
+///
+/// The config contradicts itself: the caller's fault.
+pub fn client(config: ClientConfig, resolver: impl Into<Resolver>) -> Result<(Client, Driver), ConfigError> {
+    let memory = vec![0; config.memory_needed()].into_boxed_slice();
+    let (manual, max_reports) = (config.manual_acknowledgement, config.outbox_messages);
+    let core = e_pigeon_core::Client::new(config, memory)?;
+    let uuid = core.uuid();
+    let shared = Arc::new(Shared::new(core, manual, usize::try_from(max_reports).unwrap_or(usize::MAX)));
+    let driver = Driver::new(shared.clone(), resolver.into());
+    Ok((Client { shared, uuid }, driver))
+}
+
+/// A client of a broker. Clones are the same client, and may be used on any thread.
+///
+/// Commands take effect at once and never wait, whether or not there is a connection. Every future here may be dropped
+/// at any time: what it has not given out is not lost, and what it has not done is not done in half.
+///
+/// When the last clone is dropped and no [`Answer`] is awaited any more, the client leaves as with [`Close::Leave`]: what
+/// was sent is still written, for 5 seconds at most, and the session stays at the broker for its time to live.
+#[derive(Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    uuid: Uuid,
+}
+
+impl Client {
+    /// Takes a message. It is sent as soon as there is a session, and kept until it is answered. Never waits.
+    ///
+    /// Returns its [answer](Answer), which knows the [id](Answer::id) of the message, may be awaited for the receipt, and may
+    /// be dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] where the outbox has no room now; [`Event::CapacityAvailable`] follows, and
+    /// [`send_wait`](Self::send_wait) waits for it. [`SendError::Closed`] after [`close`](Self::close), and where there is no
+    /// driver any more. The others are the caller's fault.
+    pub fn send(&self, message: &Outgoing<'_>) -> Result<Answer, SendError> {
+        let sent = self.shared.with(|state| {
+            let sent = state.send(message);
+            if sent == Err(SendError::Full) {
+                state.note_refused();
+            }
+            sent
+        });
+        sent.map(|id| Answer::new(self.shared.clone(), id))
+    }
+
+    /// The same, but waits while the outbox has no room: in turn with others who wait here.
+    ///
+    /// Where the future is dropped before it is ready, nothing was sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), but never [`SendError::Full`].
+    pub async fn send_wait(&self, message: &Outgoing<'_>) -> Result<Answer, SendError> {
+        let mut turn = Turn::new(&self.shared, |state| &mut state.senders);
+        poll_fn(|context| {
+            turn.poll(context.waker(), |state, place| {
+                if !state.senders.is_first(place) && !state.is_over() {
+                    return None;
+                }
+                match state.send(message) {
+                    Err(SendError::Full) => None,
+                    sent => Some(sent.map(|id| Answer::new(self.shared.clone(), id))),
+                }
+            })
+        })
+        .await
+    }
+
+    /// Waits for the next event; `None` when there will be none any more, because [`Event::Closed`] was the last or the
+    /// driver is gone.
+    ///
+    /// Asking for it acknowledges the message that was handed out before, unless
+    /// [`manual_acknowledgement`](ClientConfig::manual_acknowledgement) is on. An event is handed out only with the future's
+    /// result, so a future that is dropped takes none along. Where several tasks ask, each event goes to one of them, and
+    /// what one of them asks acknowledges what another was given: they had better acknowledge manually.
+    ///
+    /// Nobody has to take events. Messages then wait in the inbox until it is full, and after that at the broker;
+    /// receipts are handed out all the same.
+    pub async fn next_event(&self) -> Option<Event> {
+        let mut turn = Turn::new(&self.shared, |state| &mut state.readers);
+        poll_fn(|context| {
+            turn.poll(context.waker(), |state, _| match state.take_event() {
+                None if state.is_over() => Some(None),
+                event => event.map(Some),
+            })
+        })
+        .await
+    }
+
+    /// Acknowledges all messages up to the one with this token. Only needed with
+    /// [`manual_acknowledgement`](ClientConfig::manual_acknowledgement); a token from before is harmless.
+    pub fn acknowledge(&self, up_to: Token) {
+        self.shared.with(|state| {
+            state.core.acknowledge(up_to);
+            state.wake_driver();
+        });
+    }
+
+    /// Sets an attribute of this client's session. Takes effect in order with the messages.
+    ///
+    /// # Errors
+    ///
+    /// The key or value breaks a limit, the client was closed, or ([`SetError::Full`]) the outbox has no room now;
+    /// [`Event::CapacityAvailable`] follows then.
+    pub fn set(&self, key: &str, value: Value<'_>) -> Result<(), SetError> {
+        self.change(|state| state.core.set(state.now(), key, value))
+    }
+
+    /// Removes an attribute of this client's session. Takes effect in order with the messages.
+    ///
+    /// # Errors
+    ///
+    /// No session could have such a key, and else as with [`set`](Self::set).
+    pub fn remove(&self, key: &str) -> Result<(), SetError> {
+        self.change(|state| state.core.remove(state.now(), key))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State) -> Result<(), SetError>) -> Result<(), SetError> {
+        self.shared.with(|state| {
+            if state.is_over() {
+                return Err(SetError::Closed);
+            }
+            let changed = change(state);
+            if changed == Err(SetError::Full) {
+                state.note_refused();
+            }
+            state.wake_driver();
+            changed
+        })
+    }
+
+    /// Leaves, now; the future is only needed by whoever wants to know when the broker has confirmed it.
+    ///
+    /// What was sent and can be written is written, the message that was handed out last is acknowledged, and no other
+    /// is handed out. The future's result is how the client ended, or `None` where the driver is gone before that. It
+    /// waits for a connection where there is none, as long as that takes.
+    pub fn close(&self, how: Close) -> impl Future<Output = Option<CloseReason>> + Send + use<> {
+        self.shared.with(|state| state.close(how));
+        let client = self.clone();
+        async move {
+            let mut turn = Turn::new(&client.shared, |state| &mut state.closers);
+            poll_fn(|context| turn.poll(context.waker(), |state, _| state.is_over().then_some(state.closed)))
+                .await
+        }
+    }
+
+    /// Who this client is.
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// The messages that have no final receipt, in the order of sending.
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<MessageId> {
+        self.shared.with(|state| state.core.unanswered().collect())
+    }
+
+    /// True between a welcome and the end of its link.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        self.shared.with(|state| state.core.is_established())
+    }
+
+    /// True where the client has ended for good, or its driver is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.with(|state| state.is_over())
+    }
+
+    /// Says whom the driver is connected to. A connection alone is no session yet.
+    #[must_use]
+    pub fn connected_to(&self) -> Option<Endpoint> {
+        self.shared.with(|state| state.connected_to.clone())
+    }
+
+    /// Says why the last attempt to connect failed, or what broke the last connection.
+    ///
+    /// `None` once there is a connection again, and after one that ended in order.
+    #[must_use]
+    pub fn last_error(&self) -> Option<Arc<io::Error>> {
+        self.shared.with(|state| state.last_error.clone())
+    }
+}
+
+impl Clone for Client {
+    fn clone(&self) -> Self {
+        self.shared.with(|state| state.clients += 1);
+        Self { shared: self.shared.clone(), uuid: self.uuid }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.with(|state| {
+            state.clients -= 1;
+            state.wake_driver_where_alone();
+        });
+    }
+}
+
+/// A place among those who wait, which is given up when this is dropped.
+struct Turn<'s> {
+    shared: &'s Shared,
+    line: fn(&mut State) -> &mut Waiters,
+    place: Option<Place>,
+}
+
+impl<'s> Turn<'s> {
+    fn new(shared: &'s Shared, line: fn(&mut State) -> &mut Waiters) -> Self {
+        Self { shared, line, place: None }
+    }
+
+    /// Tries, and waits where that brings nothing.
+    fn poll<T>(&mut self, waker: &Waker, attempt: impl FnOnce(&mut State, Place) -> Option<T>) -> Poll<T> {
+        let (line, place) = (self.line, &mut self.place);
+        self.shared.with(|state| {
+            let place = *place.get_or_insert_with(|| line(state).join());
+            match attempt(state, place) {
+                Some(result) => Poll::Ready(result),
+                None => {
+                    let before = line(state).wait(place, waker);
+                    state.drop_waker(before);
+                    Poll::Pending
+                }
+            }
+        })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.shared.with(|state| state.leave(self.line, place));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The driver of a client: all its I/O, as one future.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use e_pigeon_core::{Close, Instant};
+use e_pigeon_transport::{Closing, Connection, Endpoint, FAREWELL, INPUT, Input, OUTPUT, Resolver, fill};
+
+use crate::alarm::Alarm;
+use crate::connecting::{Attempt, connect};
+use crate::state::{Shared, State};
+use crate::stream::{Stream, note};
+
+/// All the I/O of a client: a future to be spawned, or to be awaited beside the application.
+///
+/// It connects again by itself for as long as the client wants to be connected, and is ready when the client has ended: it was
+/// [closed](crate::Client::close), the broker refused it for good, or all its handles are gone. Where it is dropped before
+/// that, the client is over at once, as if the program had been killed: the session stays at the broker for its time to live.
+/// Whoever wants to pause it awaits `&mut driver`.
+#[derive(Debug)]
+pub struct Driver {
+    shared: Arc<Shared>,
+    resolver: Resolver,
+    connect_timeout: Duration,
+    transport: Transport,
+    /// The connection before this one, until its last words have arrived.
+    closing: Option<(Connection<Stream>, Closing)>,
+    input: Box<[u8]>,
+    output: Box<[u8]>,
+    alarm: Alarm,
+    /// When a client that nobody holds any more is given up.
+    farewell: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Transport {
+    None,
+    Connecting(Attempt),
+    Open(Connection<Stream>),
+}
+
+/// What the client wants after what was done with it.
+struct Wishes {
+    is_closed: bool,
+    is_late: bool,
+    connect: bool,
+    disconnect: bool,
+    filled: usize,
+    wake_in: Option<Duration>,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, resolver: Resolver) -> Self {
+        Self {
+            shared,
+            resolver,
+            connect_timeout: Duration::from_secs(10),
+            transport: Transport::None,
+            closing: None,
+            input: vec![0; INPUT].into_boxed_slice(),
+            output: vec![0; OUTPUT].into_boxed_slice(),
+            alarm: Alarm::new(),
+            farewell: None,
+        }
+    }
+
+    /// Sets how long one endpoint may take to answer, from the next attempt on. Default 10 seconds.
+    pub fn set_connect_timeout(&mut self, timeout: Duration) {
+        self.connect_timeout = timeout;
+    }
+
+    /// Runs until the client has ended. The same as awaiting the driver.
+    pub async fn run(self) {
+        self.await;
+    }
+
+    /// Reads once, gives the client what that brings, and writes once what it has to say.
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.finish_closing(context);
+        self.connect_on(context);
+        let mut input = Input::Nothing;
+        let mut has_room = false;
+        if let Transport::Open(connection) = &mut self.transport {
+            connection.socket().set_waker(context.waker());
+            note(connection);
+            input = connection.read(&mut self.input);
+            has_room = connection.flush();
+        }
+        let wishes = self.consult(context, input, has_room);
+        let mut again = wishes.filled == self.output.len();
+        if let Transport::Open(connection) = &mut self.transport {
+            connection.write(&self.output[..wishes.filled]);
+            again &= connection.is_writable();
+            again |= connection.is_readable();
+        }
+        if wishes.disconnect {
+            self.disconnect(context);
+            again = true;
+        }
+        if wishes.is_late || (wishes.is_closed && self.closing.is_none() && !wishes.disconnect) {
+            self.shared.with(State::end);
+            return Poll::Ready(());
+        }
+        if wishes.connect && matches!(self.transport, Transport::None) {
+            match self.resolver.endpoints() {
+                Ok(endpoints) => {
+                    self.transport = Transport::Connecting(connect(endpoints, self.connect_timeout));
+                }
+                Err(error) => self.lost(Some(error)),
+            }
+            again = true;
+        }
+        if again || self.alarm.is_over(context, wishes.wake_in) {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Tells the client what has happened, and asks it for its output and its wishes.
+    fn consult(&mut self, context: &mut Context<'_>, input: Input, has_room: bool) -> Wishes {
+        let Self { shared, input: bytes, output, farewell, closing, transport, .. } = self;
+        shared.with(|state| {
+            let now = state.now();
+            // Whatever a command changes from here on is for the next turn.
+            state.driver_waits(context.waker());
+            match input {
+                Input::Bytes(count) => {
+                    // It takes all: what it has no room for is more than it allowed the broker to send.
+                    state.core.handle_input(now, &bytes[..count]);
+                }
+                Input::Nothing => {}
+                Input::Over(error) => {
+                    let error = error.unwrap_or_else(|| {
+                        io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed the connection")
+                    });
+                    tracing::debug!(%error, "connection lost");
+                    *transport = Transport::None;
+                    state.core.handle_disconnected(now);
+                    state.connected_to = None;
+                    state.last_error = Some(Arc::new(error));
+                }
+            }
+            if state.core.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                state.core.handle_timeout(now);
+            }
+            if farewell.is_none() && state.is_alone() {
+                state.core.close(now, Close::Leave);
+                *farewell = Some(now + FAREWELL);
+            }
+            if !state.is_alone() {
+                *farewell = None;
+            }
+            let is_open = matches!(transport, Transport::Open(_));
+            let filled = if has_room && is_open {
+                fill(output, |room| state.core.poll_transmit(now, room))
+            } else {
+                0
+            };
+            let closing = closing.as_ref().map(|(_, closing)| closing.deadline());
+            let next = [state.core.poll_timeout(), closing, *farewell].into_iter().flatten().min();
+            Wishes {
+                is_closed: state.core.is_closed(),
+                is_late: farewell.is_some_and(|at| at <= now),
+                connect: state.core.wants_connection(),
+                disconnect: state.core.wants_disconnect(),
+                filled,
+                wake_in: next.map(|at| at.saturating_duration_since(now)),
+            }
+        })
+    }
+
+    fn connect_on(&mut self, context: &mut Context<'_>) {
+        let Transport::Connecting(attempt) = &mut self.transport else { return };
+        match attempt.poll(context) {
+            Poll::Pending => {}
+            Poll::Ready(Ok((stream, endpoint))) => self.connected(stream, endpoint),
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "cannot connect");
+                self.lost(Some(error));
+            }
+        }
+    }
+
+    fn connected(&mut self, stream: Stream, endpoint: Endpoint) {
+        tracing::debug!(%endpoint, "connected");
+        self.transport = Transport::Open(Connection::new(stream));
+        self.shared.with(|state| {
+            state.last_error = None;
+            state.connected_to = Some(endpoint);
+            state.core.handle_connected(state.now());
+        });
+    }
+
+    /// Gives the transport up because the client wants that; its last words go out first.
+    fn disconnect(&mut self, context: &mut Context<'_>) {
+        if let Transport::Open(mut connection) = std::mem::replace(&mut self.transport, Transport::None) {
+            let (shared, output) = (&self.shared, &mut self.output);
+            // They are kept where the socket does not take them, and end within one frame.
+            let now = shared.with(|state| {
+                let now = state.now();
+                while let filled @ 1.. = fill(output, |room| state.core.poll_transmit(now, room)) {
+                    connection.write(&output[..filled]);
+                }
+                now
+            });
+            self.closing = Some((connection, Closing::begin(now)));
+        }
+        self.lost(None);
+        self.finish_closing(context);
+    }
+
+    fn finish_closing(&mut self, context: &mut Context<'_>) {
+        let Some((connection, closing)) = &mut self.closing else { return };
+        connection.socket().set_waker(context.waker());
+        note(connection);
+        let is_late = closing.deadline() <= self.shared.with(|state| state.now());
+        if is_late || closing.advance(connection, &mut self.input) {
+            self.closing = None;
+        } else if connection.is_readable() {
+            context.waker().wake_by_ref();
+        }
+    }
+
+    /// Tells the client that there is no transport any more.
+    fn lost(&mut self, error: Option<io::Error>) {
+        self.transport = Transport::None;
+        self.shared.with(|state| {
+            state.core.handle_disconnected(state.now());
+            state.connected_to = None;
+            state.last_error = error.map(Arc::new);
+        });
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.turn(context)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.with(State::end);
+    }
+}

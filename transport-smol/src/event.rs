@@ -1,0 +1,83 @@
+//! What a client tells its application, owned.
+
+use std::time::Duration;
+
+use e_pigeon_core::{
+    CloseReason, DisconnectReason, Established, Event as Lent, Instant, MessageId, Reason, Receipt, Token,
+    Uuid,
+};
+
+/// Something that the peer, the network or the clock did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The transport is connected; the handshake is under way.
+    Connected,
+    /// The session is visible to others.
+    Established(Established),
+    /// The link is gone. Nothing is lost by that: sessions outlive links.
+    Disconnected {
+        /// Why.
+        reason: DisconnectReason,
+        /// How long after this event was taken the next connection is tried; `None` where none is.
+        retry_in: Option<Duration>,
+    },
+    /// A message for this client.
+    Message(Message),
+    /// What became of a message whose [`Answer`](crate::Answer) was to come [as an event](crate::Answer::into_event).
+    Receipt(Receipt),
+    /// What `send`, `set` or `remove` refused for lack of room has room now.
+    CapacityAvailable,
+    /// The broker refused a change of attributes; the session keeps those it had.
+    AttributesRefused(Reason),
+    /// The client has ended. The last event.
+    Closed(CloseReason),
+}
+
+/// A message that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who sent it.
+    pub from: Uuid,
+    /// In which life.
+    pub boot: u64,
+    /// Its number among the messages of that life.
+    pub id: MessageId,
+    /// Its content.
+    pub payload: Box<[u8]>,
+    /// True where it may have been had before by an earlier boot of this client, or by this one where its memory of
+    /// senders was too small.
+    pub maybe_repeated: bool,
+    /// True where it was sent to this UUID, not to a filter.
+    pub direct: bool,
+    /// Names the message for [`Client::acknowledge`](crate::Client::acknowledge).
+    pub token: Token,
+}
+
+impl Event {
+    /// An event of the core's; `None` where this crate does not know it.
+    pub(crate) fn from_core(lent: Lent<'_>, now: Instant) -> Option<Self> {
+        Some(match lent {
+            Lent::Connected => Self::Connected,
+            Lent::Established(established) => Self::Established(established),
+            Lent::Disconnected { reason, retry_at } => {
+                let retry_in = retry_at.map(|at| at.saturating_duration_since(now));
+                Self::Disconnected { reason, retry_in }
+            }
+            Lent::Message(message) => Self::Message(Message {
+                from: message.from,
+                boot: message.boot,
+                id: message.id,
+                payload: message.payload.into(),
+                maybe_repeated: message.maybe_repeated,
+                direct: message.direct,
+                token: message.token,
+            }),
+            Lent::Receipt(receipt) => Self::Receipt(receipt),
+            Lent::CapacityAvailable => Self::CapacityAvailable,
+            Lent::AttributesRefused(reason) => Self::AttributesRefused(reason),
+            Lent::Closed(reason) => Self::Closed(reason),
+            _ => return None,
+        })
+    }
+}

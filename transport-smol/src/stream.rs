@@ -1,0 +1,139 @@
+//! A connected socket of either kind that wakes its task by itself: the only place that asks which kind.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::task::{Context, Poll, Waker};
+
+use async_io::Async;
+use e_pigeon_transport::{Connection, Endpoint, Socket};
+
+/// A stream of bytes to a peer. Whenever it says `WouldBlock`, its waker is called once that has changed.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    kind: Kind,
+    waker: Waker,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(Async<TcpStream>),
+    #[cfg(unix)]
+    Unix(Async<UnixStream>),
+}
+
+/// Does the same with whichever socket it is.
+macro_rules! either {
+    ($stream:expr, $socket:ident => $call:expr) => {
+        match &$stream.kind {
+            Kind::Tcp($socket) => $call,
+            #[cfg(unix)]
+            Kind::Unix($socket) => $call,
+        }
+    };
+}
+
+impl Stream {
+    /// Connects, however long that takes.
+    pub(crate) async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        match endpoint {
+            Endpoint::Tcp(address) => Async::<TcpStream>::connect(*address).await.map(Self::tcp),
+            #[cfg(unix)]
+            Endpoint::Unix(path) => Self::unix(e_pigeon_transport::unix::connect(path)?),
+            // `Endpoint` may get more kinds.
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    pub(crate) fn tcp(socket: Async<TcpStream>) -> Self {
+        Self { kind: Kind::Tcp(socket), waker: Waker::noop().clone() }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn unix(socket: UnixStream) -> io::Result<Self> {
+        Ok(Self { kind: Kind::Unix(Async::new(socket)?), waker: Waker::noop().clone() })
+    }
+
+    /// From now on that waker is called.
+    pub(crate) fn set_waker(&mut self, waker: &Waker) {
+        self.waker.clone_from(waker);
+    }
+
+    /// Ready where a read may bring something; otherwise the waker will be called.
+    pub(crate) fn poll_readable(&self) -> Poll<io::Result<()>> {
+        let mut context = Context::from_waker(&self.waker);
+        either!(self, socket => socket.poll_readable(&mut context))
+    }
+
+    fn poll_writable(&self) -> Poll<io::Result<()>> {
+        let mut context = Context::from_waker(&self.waker);
+        either!(self, socket => socket.poll_writable(&mut context))
+    }
+}
+
+/// Lets a connection remember what its socket has become ready for.
+pub(crate) fn note(connection: &mut Connection<Stream>) {
+    // A failure shows in the call that is made then.
+    if !connection.is_readable() && connection.socket().poll_readable().is_ready() {
+        connection.note_readable();
+    }
+    if !connection.is_writable() && connection.socket().poll_writable().is_ready() {
+        connection.note_writable();
+    }
+}
+
+/// Calls until it works or the waker has been left behind.
+pub(crate) fn attempt<T>(
+    mut call: impl FnMut() -> io::Result<T>,
+    wait: impl Fn() -> Poll<io::Result<()>>,
+) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match wait() {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return Err(error),
+            },
+            result => return result,
+        }
+    }
+}
+
+impl Socket for Stream {
+    /// The kernel is asked for news of more right here.
+    fn is_emptied_by_short_read(&mut self) -> bool {
+        self.poll_readable().is_pending()
+    }
+
+    fn do_not_delay(&self) {
+        match &self.kind {
+            Kind::Tcp(socket) => drop(socket.get_ref().set_nodelay(true)),
+            // It never delays.
+            #[cfg(unix)]
+            Kind::Unix(_) => {}
+        }
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        either!(self, socket => socket.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let this = &*self;
+        attempt(|| either!(this, socket => socket.get_ref().read(buffer)), || this.poll_readable())
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let this = &*self;
+        attempt(|| either!(this, socket => socket.get_ref().write(bytes)), || this.poll_writable())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // It keeps nothing.
+        Ok(())
+    }
+}

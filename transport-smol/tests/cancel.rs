@@ -1,0 +1,152 @@
+//! Every future is dropped at every point where it waits, and nothing is lost or comes twice.
+
+mod support;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use e_pigeon_core::{BrokerConfig, ClientConfig, Close, CloseReason};
+use e_pigeon_smol::{Broker, Client, Event, client};
+use futures_lite::future::{or, yield_now, zip};
+use support::{any_port, config, outgoing, soon, to};
+
+const MESSAGES: u32 = 40;
+/// No future here waits more often in a row.
+const MOST_POLLS: u32 = 6;
+
+/// Polls a future so many times, and drops it where that was not enough.
+async fn at_most<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    let result = poll_fn(|context| {
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    yield_now().await;
+    result
+}
+
+/// Sends numbers, each until it is sent.
+async fn send_all(polls: u32, client: &Client) {
+    for number in 0..MESSAGES {
+        let (destination, payload) = (to(2), number.to_le_bytes());
+        let message = outgoing(&destination, &payload);
+        let mut answer = loop {
+            if let Some(sent) = at_most(polls, client.send_wait(&message)).await {
+                break sent.expect("sent");
+            }
+        };
+        // What was given up is asked for again, and every other answer is given up for good.
+        while number % 2 == 0 && at_most(polls, answer.accepted()).await.is_none() {}
+        while number % 4 == 0 && at_most(polls, &mut answer).await.is_none() {}
+        if number % 4 == 0 {
+            assert_eq!((&mut answer).await, answer.await, "the same for ever");
+        }
+    }
+}
+
+/// Takes all numbers, in order.
+async fn read_all(polls: u32, client: &Client) {
+    let mut expected = 0;
+    while expected < MESSAGES {
+        if let Some(event) = at_most(polls, client.next_event()).await
+            && let Event::Message(message) = event.expect("not closed")
+        {
+            assert_eq!(*message.payload, expected.to_le_bytes(), "in order, each once");
+            expected += 1;
+        }
+    }
+    // Asking for one more takes the last.
+    assert!(at_most(1, client.next_event()).await.is_none());
+}
+
+async fn close(polls: u32, client: &Client) {
+    loop {
+        if let Some(reason) = at_most(polls, client.close(Close::End)).await {
+            assert_eq!(reason, Some(CloseReason::Requested));
+            break;
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_wherever_futures_are_dropped() {
+    for polls in 1..=MOST_POLLS {
+        smol::block_on(async {
+            let mut broker = Broker::bind(BrokerConfig::default(), 1, [any_port()]).expect("bound");
+            let endpoint = broker.endpoints().next().expect("the one").clone();
+            let small = ClientConfig { outbox_messages: 2, ..config(1) };
+            let (alice, mut alice_driver) = client(small, endpoint.clone()).expect("works");
+            let few = ClientConfig { inbox_messages: 3, ..config(2) };
+            let (bob, mut bob_driver) = client(few, endpoint).expect("works");
+
+            let brokers = async { while at_most(polls, broker.run()).await.is_none() {} };
+            let drivers = zip(async { while at_most(polls, &mut alice_driver).await.is_none() {} }, async {
+                while at_most(polls, &mut bob_driver).await.is_none() {}
+            });
+            let application = async {
+                zip(send_all(polls, &alice), read_all(polls, &bob)).await;
+                while !alice.unanswered().is_empty() {
+                    yield_now().await;
+                }
+                zip(close(polls, &alice), close(polls, &bob)).await;
+            };
+            let clients = zip(drivers, application);
+            soon(
+                "everything",
+                or(async { brokers.await }, async {
+                    clients.await;
+                }),
+            )
+            .await;
+            assert!(alice.is_closed() && bob.is_closed());
+        });
+    }
+}
+
+#[test]
+fn one_that_is_dropped_unpolled_has_done_nothing() {
+    smol::block_on(async {
+        let (alice, _driver) = client(config(1), any_port()).expect("works");
+        let destination = to(1);
+        drop(alice.send_wait(&outgoing(&destination, b"never")));
+        drop(alice.next_event());
+        assert!(alice.unanswered().is_empty());
+        // Closing is done at once; only waiting for it can be given up.
+        drop(alice.close(Close::End));
+        assert!(alice.send(&outgoing(&destination, b"late")).is_err());
+    });
+}
+
+#[test]
+fn manual_acknowledgements_are_the_only_ones() {
+    smol::block_on(async {
+        let broker = support::Running::start(BrokerConfig::default(), 1, any_port());
+        let manual = ClientConfig { manual_acknowledgement: true, ..config(1) };
+        let alice = support::join_as(manual, &broker.endpoint);
+        let mut answer = alice.send(&outgoing(&to(1), b"to myself")).expect("room");
+        let message = support::message(&alice).await;
+        for polls in 1..4 {
+            or(
+                async {
+                    at_most(polls, alice.next_event()).await;
+                },
+                async {
+                    smol::Timer::after(Duration::from_millis(20)).await;
+                },
+            )
+            .await;
+        }
+        assert_eq!(at_most(1, &mut answer).await, None, "nobody has acknowledged it");
+        alice.acknowledge(message.token);
+        soon("a receipt", answer).await.expect("answered");
+        broker.stop().await;
+    });
+}

@@ -1,0 +1,21 @@
+//! The sizes of buffers, and how one is filled.
+
+/// One read takes as much as this, and everything that it brought is handled before the next.
+pub const INPUT: usize = 256 * 1024;
+
+/// One write gives as much as this; who has more gets the next turn after the others. It is also the most that is kept
+/// for a link whose socket does not take it.
+pub const OUTPUT: usize = 64 * 1024;
+
+/// Fills `output` with what `poll` writes to the front of the room that it is given, until that is nothing; returns how
+/// much there is.
+pub fn fill(output: &mut [u8], mut poll: impl FnMut(&mut [u8]) -> usize) -> usize {
+    let mut filled = 0;
+    while filled < output.len() {
+        match poll(&mut output[filled..]) {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    filled
+}

@@ -1,0 +1,209 @@
+//! A broker with its listeners and its links, for whichever way an adapter has to wait.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use e_pigeon_core::{Broker, BrokerConfig, ConfigError, Instant, Ready, Stats};
+
+use crate::clock::Clock;
+use crate::closing::LINGER;
+use crate::connection::Connection;
+use crate::endpoint::Endpoint;
+use crate::links::Links;
+use crate::listener::Listener;
+use crate::socket::Listening;
+
+/// How long a stop may take before the connections are dropped.
+pub const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Besides the links there may be so many connections that are on their way out.
+const LEAVING: usize = 1024;
+/// So many connections are accepted in a row, then the others get their turn.
+const ACCEPTS: usize = 64;
+
+/// A [`Broker`] with its sockets, its clock and its buffers.
+///
+/// Connections go by *keys*, listeners by their place in the order of listening. A turn has three steps:
+/// [`note`](Self::note) or [`note_listener`](Self::note_listener) for what is ready, [`handle_deadline`](Self::handle_deadline),
+/// and [`flush`](Self::flush). Then the adapter waits, for [`sleep`](Self::sleep) at most. Its cost is that of what is ready.
+#[derive(Debug)]
+pub struct Hub<L: Listening> {
+    broker: Broker,
+    clock: Clock,
+    listeners: Vec<Listener<L>>,
+    links: Links<L::Socket>,
+    /// Sockets that stopped early for the sake of the others.
+    again: VecDeque<usize>,
+    /// When the connections that are on their way out have had their time; in order, as all have the same.
+    leaving: VecDeque<(Instant, usize)>,
+}
+
+impl<L: Listening> Hub<L> {
+    /// Makes one that listens nowhere yet.
+    ///
+    /// # Errors
+    ///
+    /// The config contradicts itself: the caller's fault.
+    pub fn new(config: BrokerConfig, epoch: u64) -> Result<Self, ConfigError> {
+        let capacity = usize::try_from(config.max_links).unwrap_or(usize::MAX).saturating_add(LEAVING);
+        let mut broker = Broker::new(config, epoch)?;
+        let clock = Clock::start();
+        // Its life begins now, not with the first that comes.
+        broker.handle_timeout(clock.now());
+        Ok(Self {
+            broker,
+            clock,
+            listeners: Vec::new(),
+            links: Links::new(capacity),
+            again: VecDeque::new(),
+            leaving: VecDeque::new(),
+        })
+    }
+
+    /// Accepts what comes to one more listener, from the next turn on.
+    pub fn listen(&mut self, listener: Listener<L>) {
+        self.listeners.push(listener);
+    }
+
+    /// The endpoints that the broker listens on, in the order of listening; none after [`stop`](Self::stop).
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.listeners.iter().map(Listener::endpoint)
+    }
+
+    /// The most connections there can be; all keys are below.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.links.capacity()
+    }
+
+    /// Handles that connections may be waiting at a listener. `prepare` makes the adapter tell of a new one by its key.
+    pub fn note_listener(
+        &mut self,
+        index: usize,
+        prepare: impl FnMut(&mut L::Socket, usize) -> io::Result<()>,
+    ) {
+        if let Some(listener) = self.listeners.get_mut(index) {
+            listener.note();
+        }
+        self.accept(self.clock.now(), prepare);
+    }
+
+    /// Handles that a connection is ready for something, which `note` tells it; reads once. Harmless where there is none.
+    pub fn note(&mut self, key: usize, note: impl FnOnce(&mut Connection<L::Socket>)) {
+        self.links.note(key, note);
+        self.serve(key, self.clock.now());
+    }
+
+    /// Does what is due by now: deadlines, and what stopped early in the turn before. Cheap where there is nothing.
+    pub fn handle_deadline(&mut self, prepare: impl FnMut(&mut L::Socket, usize) -> io::Result<()>) {
+        let now = self.clock.now();
+        if self.broker.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.broker.handle_timeout(now);
+        }
+        while self.leaving.front().is_some_and(|(deadline, _)| *deadline <= now) {
+            if let Some((_, key)) = self.leaving.pop_front() {
+                self.links.drop_overdue(key, now);
+            }
+        }
+        self.accept(now, prepare);
+        for _ in 0..self.again.len() {
+            if let Some(key) = self.again.pop_front() {
+                self.links.begin_turn(key);
+                self.serve(key, now);
+            }
+        }
+    }
+
+    /// Writes what the broker has for its links, and closes those that it is done with.
+    ///
+    /// To be called once at the end of a turn: everything that is ready for a link by then goes out in one write.
+    pub fn flush(&mut self) {
+        let now = self.clock.now();
+        while let Some(ready) = self.broker.poll_ready() {
+            let (Ready::Transmit(link) | Ready::Resume(link) | Ready::Close(link)) = ready;
+            let Some(key) = self.links.key_of_link(link) else { continue };
+            match ready {
+                Ready::Transmit(_) => self.links.transmit(key, &mut self.broker, now),
+                Ready::Resume(_) => self.links.resume(key),
+                Ready::Close(_) => {
+                    self.links.close(key, &mut self.broker, now);
+                    self.leaving.push_back((now + LINGER, key));
+                }
+            }
+            self.requeue(key);
+        }
+    }
+
+    /// Says how long the adapter may sleep; `None` for as long as nothing is ready.
+    #[must_use]
+    pub fn sleep(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.now();
+        let accepting = self.listeners.iter().filter_map(|listener| listener.deadline(now)).min();
+        let leaving = self.leaving.front().map(|(deadline, _)| *deadline);
+        let next = [self.broker.poll_timeout(), accepting, leaving].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(now))
+    }
+
+    /// The broker, for its events and its limits. [`flush`](Self::flush) after whatever changes it.
+    pub fn broker(&mut self) -> &mut Broker {
+        &mut self.broker
+    }
+
+    /// What the broker has counted so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.broker.stats()
+    }
+
+    /// Says how late it is by the broker's clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Stops listening and tells every client that the broker goes away.
+    ///
+    /// The turns have to go on until [`is_stopped`](Self::is_stopped): that takes as long as the last words need to
+    /// arrive, a second more where somebody does not close, and the handshake time-out more where somebody's socket is
+    /// full and stays so.
+    pub fn stop(&mut self) {
+        self.listeners.clear();
+        self.broker.close(self.clock.now());
+        self.flush();
+    }
+
+    /// Says whether it listens nowhere and has no connection left.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.listeners.is_empty() && self.links.is_empty()
+    }
+
+    fn accept(&mut self, now: Instant, mut prepare: impl FnMut(&mut L::Socket, usize) -> io::Result<()>) {
+        for listener in &mut self.listeners {
+            for _ in 0..ACCEPTS {
+                let Some((socket, peer)) = listener.accept(now) else { break };
+                match self.links.adopt(socket, &peer, &mut prepare, &mut self.broker, now) {
+                    // A refused one is on its way out from the beginning.
+                    Ok((key, false)) => self.leaving.push_back((now + LINGER, key)),
+                    Ok((_, true)) => {}
+                    Err(error) => tracing::debug!(%peer, %error, "dropped at once"),
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, key: usize, now: Instant) {
+        self.links.serve(key, &mut self.broker, now);
+        self.requeue(key);
+    }
+
+    fn requeue(&mut self, key: usize) {
+        if self.links.ask_for_turn(key) {
+            self.again.push_back(key);
+        }
+    }
+}

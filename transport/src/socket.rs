@@ -1,0 +1,38 @@
+//! What an adapter's sockets have to be able to do. None of them ever blocks.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+
+/// A connected stream of bytes that says `WouldBlock` where it would have to wait.
+///
+/// Whoever was told that hears from the adapter when it is worth another try.
+pub trait Socket: Read + Write {
+    /// Says whether the socket is empty behind a read that came short, and news of more is sure to come. False where
+    /// only a read that would block makes it sure.
+    fn is_emptied_by_short_read(&mut self) -> bool;
+
+    /// Asks for each write to leave at once: batches are made here, not in the kernel.
+    ///
+    /// A socket that cannot do it is slower and right.
+    fn do_not_delay(&self);
+
+    /// Tells the peer that nothing follows.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, mostly because the connection is gone.
+    fn finish(&self) -> io::Result<()>;
+}
+
+/// A listening socket that says `WouldBlock` where nobody waits.
+pub trait Listening {
+    /// What it accepts.
+    type Socket: Socket;
+
+    /// Takes one waiting connection, and the address of the peer where it has one.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where nobody waits: the adapter tells of the next. Otherwise what the system says.
+    fn accept(&mut self) -> io::Result<(Self::Socket, Option<SocketAddr>)>;
+}
