@@ -20,6 +20,6 @@ pub(crate) fn start(verbose: u8) -> Result<(), Failure> {
         EnvFilter::builder().with_default_directive(level.into()).with_env_var(VARIABLE).from_env().map_err(
             |error| Failure::usage(format_args!("{VARIABLE}: {error}, for example {VARIABLE}=debug")),
         )?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     Ok(())
 }

@@ -94,6 +94,8 @@
 //! # Features
 //!
 //! - `std` (default): implies `alloc`; nothing else changes.
+//! - `tracing`: tells what goes on inside to the crate of that name, under the targets `e_pigeon::client` and
+//!   `e_pigeon::broker`: changes of links and sessions as `debug`, messages as `trace`. Never secrets or payloads.
 //! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Received::decode`.
 //! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
 //!
@@ -108,6 +110,10 @@
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
+
+// Before all others, which use its macros.
+#[macro_use]
+mod trace;
 
 mod attributes;
 #[cfg(feature = "alloc")]

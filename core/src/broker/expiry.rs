@@ -87,6 +87,7 @@ impl Broker {
 
     /// Clients of the broker before have had their time to come back: all are served from now on.
     fn settle(&mut self) {
+        debug!("e_pigeon::broker", "settled");
         self.settles_at = None;
         let window = self.open_window(false);
         for index in self.links.indices() {

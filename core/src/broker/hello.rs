@@ -34,6 +34,7 @@ impl Broker {
         let found = self.sessions.find(uuid);
         let facts = found.and_then(|index| self.sessions.get(index)).map(|session| session.facts(self.epoch));
         let verdict = judge(hello, facts.as_ref());
+        debug!("e_pigeon::broker", "hello of {uuid}, its link {}: {verdict:?}", hello.link);
         let max_attributes = usize::from(self.config.max_attributes);
         if !matches!(verdict, Verdict::Resume | Verdict::Refuse(_)) {
             if attributes.len() > max_attributes {
@@ -222,6 +223,7 @@ impl Broker {
     /// Tells a client that it does not get what it wants.
     pub(super) fn refuse_wish(&mut self, session: u32, notice: Notice) {
         if let Some(state) = self.sessions.get_mut(session) {
+            debug!("e_pigeon::broker", "{}: {:?} refused: {}", state.uuid, notice.refused, notice.reason);
             state.queue.push_notice(notice);
         }
         self.list_session(session);
@@ -239,6 +241,12 @@ impl Broker {
         self.note_presence(index);
         self.forget_watches(index);
         let Some(mut session) = self.sessions.remove(index) else { return };
+        debug!(
+            "e_pigeon::broker",
+            "the session of {} has ended, {} in its queue",
+            session.uuid,
+            session.queue.len()
+        );
         if session.link.is_some() {
             self.sessions.connected -= 1;
         }

@@ -400,6 +400,7 @@ impl Broker {
         if matches!(link.phase, Phase::Closing { .. }) {
             return;
         }
+        debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
         // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
         link.abort = link.current.take().is_none().then_some(abort);
         link.phase = Phase::Closing { until };
@@ -429,6 +430,7 @@ impl Broker {
             state.link = None;
             state.ends_at = Some(ends_at);
             let uuid = state.uuid;
+            debug!("e_pigeon::broker", "{uuid} is away, {} in its queue", state.queue.len());
             self.sessions.connected -= 1;
             self.timers.arm(ends_at, expiry::Timer::Session(session));
             self.tell(BrokerEvent::SessionAway(uuid));

@@ -99,6 +99,7 @@ impl Broker {
 
     /// A message is not taken at all. Where it was before, somebody may have had it: so many of so many.
     fn refuse(&mut self, session: u32, id: u64, taken: Option<Taken>, reason: Reason) {
+        debug!("e_pigeon::broker", "message {id} is refused: {reason}");
         self.stats.answer(Some(reason));
         let recipients = taken.map_or(0, |taken| taken.recipients);
         let word = Word::Final { delivered: 0, recipients, reason: Some(reason) };
@@ -119,6 +120,7 @@ impl Broker {
         if let Some(message) = self.messages.get_mut(index) {
             // At most 2^30 sessions.
             message.wanted = recipients.len() as u32;
+            trace!("e_pigeon::broker", "message {} is for {}", message.id, message.wanted);
             message.accepted = Word::Accepted { recipients: message.wanted, session, earlier_epoch: None };
         }
         for &recipient in &recipients {

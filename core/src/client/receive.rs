@@ -80,6 +80,7 @@ impl State {
                 Ok(())
             }
             DownItem::Refusal(Refused::Attributes, _, reason) => {
+                debug!("e_pigeon::client", "{}: attributes refused: {reason}", self.uuid);
                 self.lifecycle.attributes_refused = Some(reason);
                 Ok(())
             }
@@ -124,7 +125,14 @@ impl State {
                 DeliveryPast::Sent | DeliveryPast::Parked => false,
             },
         });
-        let fits = match self.seen.judge(m, sender, id, deliver.late, repetition) {
+        let verdict = self.seen.judge(m, sender, id, deliver.late, repetition);
+        trace!(
+            "e_pigeon::client",
+            "{}: message {id}, {} bytes: {verdict:?}",
+            self.uuid,
+            deliver.payload.len()
+        );
+        let fits = match verdict {
             Verdict::HandOn => {
                 let origin = self.seen.origin(m, sender);
                 let entry = Entry { origin, id, repeated: repetition.is_some(), direct: deliver.direct };

@@ -245,6 +245,7 @@ impl State {
         self.last_words = None;
         self.current = None;
         self.phase = Phase::Opening { until: now + self.handshake_timeout };
+        debug!("e_pigeon::client", "{}: link {} is connected", self.uuid, self.link);
         self.lifecycle.connect();
     }
 
@@ -277,6 +278,7 @@ impl State {
     }
 
     fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
+        debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.uuid, self.link);
         if self.is_established() {
             self.lost_at = Some(now);
         }
@@ -307,6 +309,7 @@ impl State {
     }
 
     fn end(&mut self, reason: CloseReason) {
+        debug!("e_pigeon::client", "{}: {reason}", self.uuid);
         self.phase = Phase::Closed;
         self.hello = None;
         self.current = None;
@@ -414,6 +417,10 @@ impl State {
             self.epochs.remember(epoch, number);
             if self.had_session { Established::Lost } else { Established::Fresh }
         };
+        debug!(
+            "e_pigeon::client",
+            "{}: session {} of {epoch:016x}, {established:?}", self.uuid, welcome.session
+        );
         // No message under way is larger: the broker took those.
         self.outbox.refuse_larger_than(m, max_payload);
         self.had_session = true;
