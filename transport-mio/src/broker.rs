@@ -43,7 +43,14 @@ impl BrokerDriver {
         registry: Registry,
         base: Token,
     ) -> Result<Self, ConfigError> {
-        Ok(Self { hub: Hub::new(config, epoch)?, registry, base: base.0 })
+        Ok(Self::with_broker(Broker::new(config, epoch)?, registry, base))
+    }
+
+    /// The same with a broker that you have made, for instance [with a policy](Broker::with_policy), and that has no
+    /// links yet.
+    #[must_use]
+    pub fn with_broker(broker: Broker, registry: Registry, base: Token) -> Self {
+        Self { hub: Hub::new(broker), registry, base: base.0 }
     }
 
     /// Listens on one more endpoint, and returns it with its real port.

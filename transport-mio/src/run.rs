@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Event, Instant};
+use e_pigeon_core::{Broker, BrokerConfig, ClientConfig, Close, Event, Instant};
 use e_pigeon_transport::{Endpoint, FAREWELL, Resolver};
 use mio::{Events, Poll, Token, Waker};
 
@@ -195,10 +195,19 @@ impl BrokerLoop {
     ///
     /// The system has no more descriptors, or (`InvalidInput`) the config contradicts itself.
     pub fn new(config: BrokerConfig, epoch: u64) -> io::Result<Self> {
+        let broker = Broker::new(config, epoch);
+        Self::with_broker(broker.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?)
+    }
+
+    /// The same with a broker that you have made, for instance [with a policy](Broker::with_policy).
+    ///
+    /// # Errors
+    ///
+    /// The system has no more descriptors.
+    pub fn with_broker(broker: Broker) -> io::Result<Self> {
         let poll = Poll::new()?;
         let stopper = Stopper::new(&poll)?;
-        let driver = BrokerDriver::new(config, epoch, poll.registry().try_clone()?, DRIVER)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let driver = BrokerDriver::with_broker(broker, poll.registry().try_clone()?, DRIVER);
         Ok(Self { poll, driver, stopper })
     }
 

@@ -85,8 +85,22 @@ impl Broker {
         epoch: u64,
         endpoints: impl IntoIterator<Item = E>,
     ) -> io::Result<Self> {
-        let hub =
-            Hub::new(config, epoch).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let broker = e_pigeon_core::Broker::new(config, epoch);
+        let broker = broker.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        Self::with_broker(broker, endpoints)
+    }
+
+    /// The same with a broker that you have made, for instance [with a policy](e_pigeon_core::Broker::with_policy), and
+    /// that has no links yet.
+    ///
+    /// # Errors
+    ///
+    /// What [`listen`](Self::listen) says.
+    pub fn with_broker<E: Into<Endpoint>>(
+        broker: e_pigeon_core::Broker,
+        endpoints: impl IntoIterator<Item = E>,
+    ) -> io::Result<Self> {
+        let hub = Hub::new(broker);
         let mut broker =
             Self { hub, ready: Arc::default(), alarm: Alarm::new(), outside: Arc::default(), farewell: None };
         for endpoint in endpoints {

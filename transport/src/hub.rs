@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use e_pigeon_core::{Broker, BrokerConfig, ConfigError, Instant, Ready, Stats};
+use e_pigeon_core::{Broker, Instant, Ready, Stats};
 
 use crate::clock::Clock;
 use crate::closing::LINGER;
@@ -45,20 +45,20 @@ impl<L: Listening> Hub<L> {
     /// # Errors
     ///
     /// The config contradicts itself: the caller's fault.
-    pub fn new(config: BrokerConfig, epoch: u64) -> Result<Self, ConfigError> {
-        let capacity = usize::try_from(config.max_links).unwrap_or(usize::MAX).saturating_add(LEAVING);
-        let mut broker = Broker::new(config, epoch)?;
+    pub fn new(mut broker: Broker) -> Self {
+        let max_links = broker.config().max_links;
+        let capacity = usize::try_from(max_links).unwrap_or(usize::MAX).saturating_add(LEAVING);
         let clock = Clock::start();
         // Its life begins now, not with the first that comes.
         broker.handle_timeout(clock.now());
-        Ok(Self {
+        Self {
             broker,
             clock,
             listeners: Vec::new(),
             links: Links::new(capacity),
             again: VecDeque::new(),
             leaving: VecDeque::new(),
-        })
+        }
     }
 
     /// Accepts what comes to one more listener, from the next turn on.

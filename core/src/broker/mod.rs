@@ -340,6 +340,11 @@ impl Broker {
 
     // Getters.
 
+    /// The limits.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
     /// What was done and is held.
     pub fn stats(&self) -> Stats {
         Stats {
