@@ -1,6 +1,7 @@
 //! What carries clients and brokers. The commands know only this page: what they do is the same on every transport.
 
 mod mio;
+mod smol;
 
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use crate::failure::Failure;
 pub(crate) enum Transport {
     /// An event loop of its own
     Mio,
+    /// Futures, on async-io
+    Smol,
 }
 
 /// Wakes a loop from another thread: its task has something new to look at.
@@ -63,14 +66,16 @@ pub(crate) enum Next {
 
 /// A client in its loop.
 pub(crate) enum ClientLoop {
-    Mio(mio::ClientLoop),
+    Mio(Box<mio::ClientLoop>),
+    Smol(Box<smol::ClientLoop>),
 }
 
 impl ClientLoop {
     /// Makes a client that looks its broker up anew before each attempt to connect.
     pub(crate) fn new(transport: Transport, config: ClientConfig, broker: Address) -> Result<Self, Failure> {
         match transport {
-            Transport::Mio => mio::ClientLoop::new(config, broker).map(Self::Mio),
+            Transport::Mio => mio::ClientLoop::new(config, broker).map(Box::new).map(Self::Mio),
+            Transport::Smol => smol::ClientLoop::new(config, broker).map(Box::new).map(Self::Smol),
         }
     }
 
@@ -78,6 +83,7 @@ impl ClientLoop {
     pub(crate) fn wake(&self) -> Wake {
         match self {
             Self::Mio(client) => client.wake(),
+            Self::Smol(client) => client.wake(),
         }
     }
 
@@ -85,6 +91,7 @@ impl ClientLoop {
     pub(crate) fn run(&mut self, task: &mut dyn Task) -> Result<u8, Failure> {
         match self {
             Self::Mio(client) => client.run(task),
+            Self::Smol(client) => client.run(task),
         }
     }
 }
@@ -100,14 +107,16 @@ pub(crate) enum Ending {
 
 /// A broker in its loop.
 pub(crate) enum BrokerLoop {
-    Mio(mio::BrokerLoop),
+    Mio(Box<mio::BrokerLoop>),
+    Smol(Box<smol::BrokerLoop>),
 }
 
 impl BrokerLoop {
     /// Makes a broker that listens nowhere yet. `epoch` is a number drawn for this life of it.
     pub(crate) fn new(transport: Transport, config: BrokerConfig, epoch: u64) -> Result<Self, Failure> {
         match transport {
-            Transport::Mio => mio::BrokerLoop::new(config, epoch).map(Self::Mio),
+            Transport::Mio => mio::BrokerLoop::new(config, epoch).map(Box::new).map(Self::Mio),
+            Transport::Smol => smol::BrokerLoop::new(config, epoch).map(Box::new).map(Self::Smol),
         }
     }
 
@@ -115,6 +124,7 @@ impl BrokerLoop {
     pub(crate) fn bind(&mut self, endpoint: Endpoint) -> std::io::Result<Endpoint> {
         match self {
             Self::Mio(broker) => broker.bind(endpoint),
+            Self::Smol(broker) => broker.bind(endpoint),
         }
     }
 
@@ -122,6 +132,7 @@ impl BrokerLoop {
     pub(crate) fn wake(&self) -> Wake {
         match self {
             Self::Mio(broker) => broker.wake(),
+            Self::Smol(broker) => broker.wake(),
         }
     }
 
@@ -129,6 +140,7 @@ impl BrokerLoop {
     pub(crate) fn run(self, ending: &mut dyn FnMut() -> Option<Ending>) -> Result<(), Failure> {
         match self {
             Self::Mio(broker) => broker.run(ending),
+            Self::Smol(broker) => broker.run(ending),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use e_pigeon_core::{
-    ClientConfig, Close, CloseReason, ConfigError, MessageId, Outgoing, SendError, SetError, Token, Uuid,
-    Value,
+    ClientConfig, Close, CloseReason, ConfigError, Filter, MessageId, Outgoing, SendError, SetError, Token,
+    Uuid, Value, WatchError, WatchId,
 };
 use e_pigeon_transport::{Endpoint, Resolver};
 
@@ -154,6 +154,32 @@ impl Client {
             state.wake_driver();
             changed
         })
+    }
+
+    /// Asks who is here: all sessions that a message to this filter would go to. First comes [`Event::PresenceReset`], then
+    /// an [`Event::Presence`] for each, then [`Event::PresenceSynced`]; after that each change. It lasts until
+    /// [`unwatch`](Self::unwatch) or the end of this client, across links, sessions and brokers.
+    ///
+    /// # Errors
+    ///
+    /// The client was closed, or the filter is one too many or too long for the config. Where the *broker* does not allow
+    /// it, [`Event::WatchRefused`] follows.
+    pub fn watch(&self, filter: &Filter) -> Result<WatchId, WatchError> {
+        self.shared.with(|state| {
+            if state.is_over() {
+                return Err(WatchError::Closed);
+            }
+            state.wake_driver();
+            state.core.watch(state.now(), filter)
+        })
+    }
+
+    /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
+    pub fn unwatch(&self, watch: WatchId) {
+        self.shared.with(|state| {
+            state.core.unwatch(state.now(), watch);
+            state.wake_driver();
+        });
     }
 
     /// Leaves, now; the future is only needed by whoever wants to know when the broker has confirmed it.

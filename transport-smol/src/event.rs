@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use e_pigeon_core::{
-    CloseReason, DisconnectReason, Established, Event as Lent, Instant, MessageId, Reason, Receipt, Token,
-    Uuid,
+    Attributes, CloseReason, DisconnectReason, Established, Event as Lent, Instant, MessageId, PresenceState,
+    Reason, Receipt, Received, Token, Uuid, WatchId,
 };
 
 /// Something that the peer, the network or the clock did.
@@ -30,8 +30,29 @@ pub enum Event {
     CapacityAvailable,
     /// The broker refused a change of attributes; the session keeps those it had.
     AttributesRefused(Reason),
+    /// Somebody under a watch, in a snapshot or because of a change.
+    Presence(Box<Presence>),
+    /// What was told under this watch no longer holds: a snapshot follows.
+    PresenceReset(WatchId),
+    /// The snapshot is complete: whoever was not named in it is gone.
+    PresenceSynced(WatchId),
+    /// The broker refused a watch, which has ended with that.
+    WatchRefused(WatchId, Reason),
     /// The client has ended. The last event.
     Closed(CloseReason),
+}
+
+/// Who is here, under one watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Under which watch this is told.
+    pub watch: WatchId,
+    /// Who it is.
+    pub uuid: Uuid,
+    /// Connected, away, or gone: ended, or no match any more.
+    pub state: PresenceState,
+    /// The attributes; none where gone.
+    pub attributes: Attributes,
 }
 
 /// A message that came.
@@ -76,8 +97,52 @@ impl Event {
             Lent::Receipt(receipt) => Self::Receipt(receipt),
             Lent::CapacityAvailable => Self::CapacityAvailable,
             Lent::AttributesRefused(reason) => Self::AttributesRefused(reason),
+            Lent::Presence(presence) => Self::Presence(Box::new(Presence {
+                watch: presence.watch,
+                uuid: presence.uuid,
+                state: presence.state,
+                attributes: presence.attributes.into(),
+            })),
+            Lent::PresenceReset(watch) => Self::PresenceReset(watch),
+            Lent::PresenceSynced(watch) => Self::PresenceSynced(watch),
+            Lent::WatchRefused(watch, reason) => Self::WatchRefused(watch, reason),
             Lent::Closed(reason) => Self::Closed(reason),
             _ => return None,
         })
+    }
+
+    /// The same event as the core tells it, for what takes those, such as a [`Roster`](e_pigeon_core::Roster).
+    /// A time that is left counts from `now`.
+    #[must_use]
+    pub fn lend(&self, now: Instant) -> Lent<'_> {
+        match self {
+            Self::Connected => Lent::Connected,
+            Self::Established(established) => Lent::Established(*established),
+            Self::Disconnected { reason, retry_in } => {
+                Lent::Disconnected { reason: *reason, retry_at: retry_in.map(|left| now + left) }
+            }
+            Self::Message(message) => Lent::Message(Received {
+                from: message.from,
+                boot: message.boot,
+                id: message.id,
+                payload: &message.payload,
+                maybe_repeated: message.maybe_repeated,
+                direct: message.direct,
+                token: message.token,
+            }),
+            Self::Receipt(receipt) => Lent::Receipt(*receipt),
+            Self::CapacityAvailable => Lent::CapacityAvailable,
+            Self::AttributesRefused(reason) => Lent::AttributesRefused(*reason),
+            Self::Presence(presence) => Lent::Presence(e_pigeon_core::Presence {
+                watch: presence.watch,
+                uuid: presence.uuid,
+                state: presence.state,
+                attributes: presence.attributes.as_ref(),
+            }),
+            Self::PresenceReset(watch) => Lent::PresenceReset(*watch),
+            Self::PresenceSynced(watch) => Lent::PresenceSynced(*watch),
+            Self::WatchRefused(watch, reason) => Lent::WatchRefused(*watch, *reason),
+            Self::Closed(reason) => Lent::Closed(*reason),
+        }
     }
 }

@@ -86,4 +86,4 @@ pub use broker::{Broker, Stopper};
 pub use client::{Client, client};
 pub use driver::Driver;
 pub use e_pigeon_transport::{Clock, Endpoint, Resolver};
-pub use event::{Event, Message};
+pub use event::{Event, Message, Presence};

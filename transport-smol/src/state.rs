@@ -201,6 +201,10 @@ impl State {
         // Receipts and room are handed out elsewhere, and are not there where reports are not many.
         self.settle_receipts();
         let event = Event::from_core(self.core.poll_event()?, now)?;
+        if matches!(event, Event::Presence(_) | Event::PresenceSynced(_)) {
+            // There is room for more now, and the broker has to hear of it.
+            self.wake_driver();
+        }
         if let Event::Message(message) = &event
             && !self.manual
         {

@@ -1,0 +1,215 @@
+//! Clients and brokers as futures, each on the thread that runs it.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{self, Duration};
+
+use e_pigeon_core::{
+    Broker, BrokerConfig, ClientConfig, Close, Event, Filter, Instant, MessageId, Outgoing, SendError,
+    SetError, Value, WatchError, WatchId,
+};
+use e_pigeon_mio::{Endpoint, Resolver};
+use e_pigeon_smol as adapter;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::or;
+
+use super::{Ending, Next, Task, Turn, Wake};
+use crate::address::Address;
+use crate::failure::{Failure, plain};
+use crate::limits;
+
+/// How long the clients may take to hear that the broker goes away.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Wakes a loop; several calls before it looks are one.
+struct Bell {
+    ring: Sender<()>,
+    rung: Receiver<()>,
+}
+
+impl Bell {
+    fn new() -> Self {
+        let (ring, rung) = bounded(1);
+        Self { ring, rung }
+    }
+
+    fn wake(&self) -> Wake {
+        let ring = self.ring.clone();
+        // Where it is full, the loop has not looked since the last time.
+        Arc::new(move || {
+            let _ = ring.try_send(());
+        })
+    }
+
+    async fn heard(&self) {
+        // This end keeps the channel open.
+        let _ = self.rung.recv().await;
+    }
+}
+
+pub(crate) struct ClientLoop {
+    client: Client,
+    driver: Option<adapter::Driver>,
+    bell: Bell,
+}
+
+impl ClientLoop {
+    pub(super) fn new(config: ClientConfig, broker: Address) -> Result<Self, Failure> {
+        let resolver = Resolver::new(move || broker.resolve());
+        let (inner, driver) = adapter::client(config, resolver).map_err(limits::explain)?;
+        let client = Client { inner, start: time::Instant::now(), next: None, lent: None, is_over: false };
+        Ok(Self { client, driver: Some(driver), bell: Bell::new() })
+    }
+
+    pub(super) fn wake(&self) -> Wake {
+        self.bell.wake()
+    }
+
+    pub(super) fn run(&mut self, task: &mut dyn Task) -> Result<u8, Failure> {
+        let Self { client, driver, bell } = self;
+        let driver = driver.take();
+        smol::block_on(or(
+            async {
+                loop {
+                    let trouble = client.inner.last_error().map(|error| plain(&error));
+                    let now = client.now();
+                    let wanted = match task.turn(&mut Turn { client, now, trouble })? {
+                        Next::Wait(wanted) => wanted,
+                        Next::Done(code) => return Ok(code),
+                    };
+                    let left = wanted.map(|at| at.saturating_duration_since(client.now()));
+                    or(client.has_event(), or(bell.heard(), sleep(left))).await;
+                }
+            },
+            async {
+                if let Some(driver) = driver {
+                    driver.run().await;
+                }
+                // The task has the last word.
+                smol::future::pending().await
+            },
+        ))
+    }
+}
+
+async fn sleep(left: Option<Duration>) {
+    match left {
+        Some(left) => drop(smol::Timer::after(left).await),
+        None => smol::future::pending().await,
+    }
+}
+
+/// The adapter's client, whose events are lent as the core lends them.
+struct Client {
+    inner: adapter::Client,
+    start: time::Instant,
+    /// The event that was waited for.
+    next: Option<adapter::Event>,
+    /// The event that the task has.
+    lent: Option<adapter::Event>,
+    is_over: bool,
+}
+
+impl Client {
+    fn now(&self) -> Instant {
+        // Microseconds of half a million years.
+        Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    async fn has_event(&mut self) {
+        if self.is_over {
+            smol::future::pending::<()>().await;
+        }
+        if self.next.is_none() {
+            self.next = self.inner.next_event().await;
+            self.is_over = self.next.is_none();
+        }
+    }
+}
+
+impl super::Client for Client {
+    fn set(&mut self, key: &str, value: Value<'_>) -> Result<(), SetError> {
+        self.inner.set(key, value)
+    }
+
+    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+        let answer = self.inner.send(message)?;
+        let id = answer.id();
+        answer.into_event();
+        Ok(id)
+    }
+
+    fn watch(&mut self, filter: &Filter) -> Result<WatchId, WatchError> {
+        self.inner.watch(filter)
+    }
+
+    fn acknowledge(&mut self, up_to: e_pigeon_core::Token) {
+        self.inner.acknowledge(up_to);
+    }
+
+    fn close(&mut self, how: Close) {
+        // The event tells when the broker has confirmed it.
+        drop(self.inner.close(how));
+    }
+
+    fn poll_event(&mut self) -> Option<Event<'_>> {
+        self.lent = self.next.take();
+        if self.lent.is_none() {
+            let next = pin!(self.inner.next_event());
+            if let Poll::Ready(event) = next.poll(&mut Context::from_waker(Waker::noop())) {
+                self.lent = event;
+            }
+        }
+        let now = self.now();
+        self.lent.as_ref().map(|event| event.lend(now))
+    }
+
+    fn is_established(&mut self) -> bool {
+        self.inner.is_established()
+    }
+
+    fn unanswered(&mut self) -> Vec<MessageId> {
+        self.inner.unanswered()
+    }
+}
+
+pub(crate) struct BrokerLoop {
+    broker: adapter::Broker,
+    bell: Bell,
+}
+
+impl BrokerLoop {
+    pub(super) fn new(config: BrokerConfig, epoch: u64) -> Result<Self, Failure> {
+        let broker = Broker::new(config, epoch).map_err(limits::explain)?;
+        let broker = adapter::Broker::with_broker::<Endpoint>(broker, []);
+        let broker = broker.map_err(|error| Failure::system("start the broker", &error))?;
+        Ok(Self { broker, bell: Bell::new() })
+    }
+
+    pub(super) fn bind(&mut self, endpoint: Endpoint) -> io::Result<Endpoint> {
+        self.broker.listen(endpoint)
+    }
+
+    pub(super) fn wake(&self) -> Wake {
+        self.bell.wake()
+    }
+
+    pub(super) fn run(mut self, ending: &mut dyn FnMut() -> Option<Ending>) -> Result<(), Failure> {
+        let stopper = self.broker.stopper();
+        let bell = &self.bell;
+        smol::block_on(or(self.broker.run(), async {
+            loop {
+                match ending() {
+                    Some(Ending::Sudden) => return,
+                    Some(Ending::Orderly) => break stopper.stop(),
+                    None => bell.heard().await,
+                }
+            }
+            sleep(Some(FAREWELL)).await;
+        }));
+        Ok(())
+    }
+}
