@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use support::broker::Broker;
 use support::deadline::Deadline;
+use support::pairing::{Pairing, in_all_pairings};
 use support::program::{Input, Program};
 use support::receipts;
 use support::stage::{Stage, text_of};
@@ -40,10 +41,11 @@ fn leave_with_the_broker(stage: &Stage, by: &Deadline, broker: &Broker, to: &str
     }
 }
 
-#[test]
-fn what_is_sent_to_a_program_that_was_ended_waits_for_its_next_start_with_the_same_identity() {
+fn what_is_sent_to_a_program_that_was_ended_waits_for_its_next_start_with_the_same_identity(
+    pairing: Pairing,
+) {
     let by = Deadline::within(40);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &[]);
     let identity = stage.path("identity");
     let arguments = ["--identity", text_of(&identity), "--set", "room=lobby"];
@@ -74,10 +76,9 @@ fn what_is_sent_to_a_program_that_was_ended_waits_for_its_next_start_with_the_sa
     broker.stop(&by);
 }
 
-#[test]
-fn what_is_sent_to_a_stopped_program_comes_once_when_it_goes_on() {
+fn what_is_sent_to_a_stopped_program_comes_once_when_it_goes_on(pairing: Pairing) {
     let by = Deadline::within(40);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &["--keep-alive", "500ms"]);
     let mut listener = Program::listen(&stage, &by, "listen", broker.address(), &["--set", "room=lobby"]);
     leave_with_the_broker(&stage, &by, &broker, "room=lobby", lines("before", 10));
@@ -104,10 +105,9 @@ fn what_is_sent_to_a_stopped_program_comes_once_when_it_goes_on() {
     broker.stop(&by);
 }
 
-#[test]
-fn a_sender_that_was_stopped_goes_on_where_it_was() {
+fn a_sender_that_was_stopped_goes_on_where_it_was(pairing: Pairing) {
     let by = Deadline::within(40);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &["--keep-alive", "500ms"]);
     let mut listener = Program::listen(&stage, &by, "listen", broker.address(), &["--set", "room=lobby"]);
     let text = lines("a line of some length, so that not all of it is on its way at once", 50_000);
@@ -128,10 +128,9 @@ fn a_sender_that_was_stopped_goes_on_where_it_was() {
     broker.stop(&by);
 }
 
-#[test]
-fn a_message_that_nobody_matches_waits_until_somebody_does() {
+fn a_message_that_nobody_matches_waits_until_somebody_does(pairing: Pairing) {
     let by = Deadline::within(30);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &[]);
     let other = Program::listen(&stage, &by, "other", broker.address(), &["--set", "room=kitchen"]);
     let arguments = ["--to", "room=lobby", "--json", "patience"];
@@ -151,10 +150,9 @@ fn a_message_that_nobody_matches_waits_until_somebody_does() {
     broker.stop(&by);
 }
 
-#[test]
-fn a_message_to_somebody_who_never_comes_expires_and_the_sender_is_told() {
+fn a_message_to_somebody_who_never_comes_expires_and_the_sender_is_told(pairing: Pairing) {
     let by = Deadline::within(20);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &[]);
     let arguments = ["--to", NOBODY, "--expire", "1s", "--json", "hello?"];
     let mut sender = Program::send(&stage, "send", broker.address(), &arguments, Input::Nothing);
@@ -172,10 +170,9 @@ fn a_message_to_somebody_who_never_comes_expires_and_the_sender_is_told() {
     broker.stop(&by);
 }
 
-#[test]
-fn of_two_programs_with_one_identity_the_later_one_goes_on() {
+fn of_two_programs_with_one_identity_the_later_one_goes_on(pairing: Pairing) {
     let by = Deadline::within(30);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &[]);
     let identity = stage.path("identity");
     let arguments = ["--identity", text_of(&identity), "--set", "room=lobby"];
@@ -217,10 +214,9 @@ fn forge(stage: &Stage, by: &Deadline, broker: &Broker, uuid: &str, forged: &Pat
     fs::set_permissions(forged, fs::Permissions::from_mode(0o600)).expect("set its mode");
 }
 
-#[test]
-fn a_uuid_is_refused_to_whoever_has_not_its_secret() {
+fn a_uuid_is_refused_to_whoever_has_not_its_secret(pairing: Pairing) {
     let by = Deadline::within(30);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &[]);
     let identity = stage.path("identity");
     let arguments = ["--identity", text_of(&identity), "--set", "room=lobby"];
@@ -255,4 +251,14 @@ fn a_uuid_is_refused_to_whoever_has_not_its_secret() {
     owner.expect_exit_on(&by, "TERM", 0);
     assert_same("the owner's output", &owner.stdout(), &lines("yours", 5));
     broker.stop(&by);
+}
+
+in_all_pairings! {
+    what_is_sent_to_a_program_that_was_ended_waits_for_its_next_start_with_the_same_identity,
+    what_is_sent_to_a_stopped_program_comes_once_when_it_goes_on,
+    a_sender_that_was_stopped_goes_on_where_it_was,
+    a_message_that_nobody_matches_waits_until_somebody_does,
+    a_message_to_somebody_who_never_comes_expires_and_the_sender_is_told,
+    of_two_programs_with_one_identity_the_later_one_goes_on,
+    a_uuid_is_refused_to_whoever_has_not_its_secret,
 }

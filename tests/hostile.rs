@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use support::broker::Broker;
 use support::deadline::Deadline;
+use support::pairing::{Pairing, in_all_pairings};
 use support::program::{Input, PROGRAM, Program};
 use support::random::Random;
 use support::receipts;
@@ -86,10 +87,9 @@ fn record_a_send(stage: &Stage, by: &Deadline, broker: SocketAddr) -> Recording 
     recording
 }
 
-#[test]
-fn a_stream_does_not_notice_a_thousand_connections_that_say_nothing_and_close() {
+fn a_stream_does_not_notice_a_thousand_connections_that_say_nothing_and_close(pairing: Pairing) {
     let by = Deadline::within(40);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &[]);
     let mut stream = Steady::start(&stage, &by, broker.address(), "lobby");
     for number in 0..1000 {
@@ -102,10 +102,9 @@ fn a_stream_does_not_notice_a_thousand_connections_that_say_nothing_and_close() 
     broker.stop(&by);
 }
 
-#[test]
-fn a_stream_does_not_notice_random_bytes_and_damaged_or_broken_off_conversations() {
+fn a_stream_does_not_notice_random_bytes_and_damaged_or_broken_off_conversations(pairing: Pairing) {
     let by = Deadline::within(60);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &["--handshake-timeout", "2s"]);
     let recording = record_a_send(&stage, &by, broker.address());
     let whole = [recording.hello.clone(), recording.rest.clone()].concat();
@@ -149,10 +148,9 @@ fn a_stream_does_not_notice_random_bytes_and_damaged_or_broken_off_conversations
     broker.stop(&by);
 }
 
-#[test]
-fn whoever_breaks_the_protocol_is_told_why_and_loses_only_its_own_connection() {
+fn whoever_breaks_the_protocol_is_told_why_and_loses_only_its_own_connection(pairing: Pairing) {
     let by = Deadline::within(60);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     // Long enough for it not to be the deadline that closes.
     let broker = Broker::start(&stage, &by, &["--handshake-timeout", "30s"]);
     let recording = record_a_send(&stage, &by, broker.address());
@@ -215,10 +213,9 @@ fn receipt() -> Vec<u8> {
     wire::frame(&[0x31, 1, 1, 1, 1])
 }
 
-#[test]
-fn a_hello_that_claims_a_uuid_with_another_secret_is_refused_on_the_wire() {
+fn a_hello_that_claims_a_uuid_with_another_secret_is_refused_on_the_wire(pairing: Pairing) {
     let by = Deadline::within(30);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &[]);
     let stream = Steady::start(&stage, &by, broker.address(), "lobby");
     let hello = recorder::hello_of(&stage, &by, "listen", &[]);
@@ -241,10 +238,9 @@ fn a_hello_that_claims_a_uuid_with_another_secret_is_refused_on_the_wire() {
     broker.stop(&by);
 }
 
-#[test]
-fn a_hello_that_comes_a_byte_a_second_misses_its_deadline() {
+fn a_hello_that_comes_a_byte_a_second_misses_its_deadline(pairing: Pairing) {
     let by = Deadline::within(30);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &["--handshake-timeout", "2s"]);
     let hello = recorder::hello_of(&stage, &by, "send", &["--to", NOBODY, "x"]);
     let stream = Steady::start(&stage, &by, broker.address(), "lobby");
@@ -271,10 +267,9 @@ fn a_hello_that_comes_a_byte_a_second_misses_its_deadline() {
     broker.stop(&by);
 }
 
-#[test]
-fn a_reader_that_never_reads_costs_only_those_who_write_to_it() {
+fn a_reader_that_never_reads_costs_only_those_who_write_to_it(pairing: Pairing) {
     let by = Deadline::within(40);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let broker = Broker::start(&stage, &by, &[]);
     let stream = Steady::start(&stage, &by, broker.address(), "lobby");
     let hello = recorder::hello_of(&stage, &by, "listen", &["--set", "room=trap"]);
@@ -304,10 +299,9 @@ fn a_reader_that_never_reads_costs_only_those_who_write_to_it() {
     broker.stop(&by);
 }
 
-#[test]
-fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again() {
+fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again(pairing: Pairing) {
     let by = Deadline::within(40);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let address = free_address();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", PROGRAM]);
@@ -349,4 +343,14 @@ fn cpu_ticks(process: u32) -> u64 {
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
     ticks(11) + ticks(12)
+}
+
+in_all_pairings! {
+    a_stream_does_not_notice_a_thousand_connections_that_say_nothing_and_close,
+    a_stream_does_not_notice_random_bytes_and_damaged_or_broken_off_conversations,
+    whoever_breaks_the_protocol_is_told_why_and_loses_only_its_own_connection,
+    a_hello_that_claims_a_uuid_with_another_secret_is_refused_on_the_wire,
+    a_hello_that_comes_a_byte_a_second_misses_its_deadline,
+    a_reader_that_never_reads_costs_only_those_who_write_to_it,
+    a_broker_at_its_limit_of_descriptors_waits_and_accepts_again,
 }

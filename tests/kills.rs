@@ -12,6 +12,7 @@ use std::time::Duration;
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::feed;
+use support::pairing::{Pairing, in_all_pairings};
 use support::program::{Input, Program};
 use support::proxy::{Plan, Proxy};
 use support::receipts::{self, Receipt};
@@ -21,10 +22,9 @@ use support::text::{Text, assert_same};
 const LINES: usize = 50_000;
 const KILLS: usize = 5;
 
-#[test]
-fn a_stream_to_three_listeners_survives_five_kills_of_the_broker() {
+fn a_stream_to_three_listeners_survives_five_kills_of_the_broker(pairing: Pairing) {
     let by = Deadline::within(150);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let text = Text::uneven(2, LINES);
     let mut broker = Broker::start(&stage, &by, &["--settle", "5s", "--keep-alive", "500ms"]);
     let plan = Plan { seed: 0xdead, mean_bytes: 512 * 1024, half_opens: 0 };
@@ -67,14 +67,16 @@ fn a_stream_to_three_listeners_survives_five_kills_of_the_broker() {
     broker.stop(&by);
 }
 
-#[test]
-fn a_member_cut_off_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not() {
-    member_away_while_the_broker_dies(Absence::CutOff);
+fn a_member_cut_off_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not(
+    pairing: Pairing,
+) {
+    member_away_while_the_broker_dies(pairing, Absence::CutOff);
 }
 
-#[test]
-fn a_member_stopped_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not() {
-    member_away_while_the_broker_dies(Absence::Stopped);
+fn a_member_stopped_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not(
+    pairing: Pairing,
+) {
+    member_away_while_the_broker_dies(pairing, Absence::Stopped);
 }
 
 /// How a member is away: the same process all along, so it lives.
@@ -231,9 +233,9 @@ const LATE: usize = 2;
 const NEWCOMER: usize = 3;
 
 /// The broker dies in mid-stream while one member is away; a newcomer joins the group before that member returns, long after settling.
-fn member_away_while_the_broker_dies(absence: Absence) {
+fn member_away_while_the_broker_dies(pairing: Pairing, absence: Absence) {
     let by = Deadline::within(60);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let mut broker = Broker::start(&stage, &by, &["--settle", "1s", "--keep-alive", "500ms"]);
     let mut group = Group::start(&stage, &by, broker.address());
 
@@ -290,4 +292,10 @@ fn member_away_while_the_broker_dies(absence: Absence) {
     outcome.assert_has_none(NEWCOMER, "before");
     outcome.assert_has(NEWCOMER, "after");
     broker.stop(&by);
+}
+
+in_all_pairings! {
+    a_stream_to_three_listeners_survives_five_kills_of_the_broker,
+    a_member_cut_off_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not,
+    a_member_stopped_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not,
 }

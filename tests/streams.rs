@@ -4,6 +4,7 @@ mod support;
 
 use support::broker::Broker;
 use support::deadline::Deadline;
+use support::pairing::{Pairing, in_all_pairings};
 use support::program::{Input, Program};
 use support::proxy::{Plan, Proxy};
 use support::receipts;
@@ -12,10 +13,11 @@ use support::text::{Text, assert_same};
 
 const LINES: usize = 50_000;
 
-#[test]
-fn fifty_thousand_lines_reach_three_listeners_unharmed_through_a_network_of_cuts_and_silence() {
+fn fifty_thousand_lines_reach_three_listeners_unharmed_through_a_network_of_cuts_and_silence(
+    pairing: Pairing,
+) {
     let by = Deadline::within(120);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let text = Text::uneven(1, LINES);
     assert!(text.lines() == LINES && text.len() < 20_000_000, "the text is what the test is about");
     let broker = Broker::start(&stage, &by, &["--keep-alive", "500ms"]);
@@ -51,4 +53,8 @@ fn fifty_thousand_lines_reach_three_listeners_unharmed_through_a_network_of_cuts
     assert!(counts.half_opens >= 3, "too few half-open connections: {counts:?}");
     assert_eq!(counts.half_opens_noticed, counts.half_opens, "the keep-alive finds them all: {counts:?}");
     broker.stop(&by);
+}
+
+in_all_pairings! {
+    fifty_thousand_lines_reach_three_listeners_unharmed_through_a_network_of_cuts_and_silence,
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use support::deadline::Deadline;
 use support::json;
+use support::pairing::{Pairing, in_all_pairings};
 use support::program::{Input, Program};
 use support::receipts;
 use support::stage::{Stage, free_address, text_of};
@@ -74,10 +75,9 @@ fn expect_refusal(stage: &Stage, by: &Deadline, path: &str, code: i32) -> String
     complaints.concat()
 }
 
-#[test]
-fn a_stream_to_two_listeners_survives_kills_of_the_broker_and_the_file_it_leaves() {
+fn a_stream_to_two_listeners_survives_kills_of_the_broker_and_the_file_it_leaves(pairing: Pairing) {
     let by = Deadline::within(100);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let text = Text::uneven(3, LINES);
     let path = stage.path("broker");
     let options = ["--settle", "3s", "--keep-alive", "500ms"];
@@ -127,10 +127,9 @@ fn a_stream_to_two_listeners_survives_kills_of_the_broker_and_the_file_it_leaves
     assert!(!path.exists(), "a broker that ends in order takes its file along");
 }
 
-#[test]
-fn a_path_that_cannot_be_had_is_said_in_one_line_and_left_alone() {
+fn a_path_that_cannot_be_had_is_said_in_one_line_and_left_alone(pairing: Pairing) {
     let by = Deadline::within(30);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let path = stage.path("broker");
     let mut broker = serve(&stage, &by, &path, &[]);
     let before = inode(&path);
@@ -166,10 +165,9 @@ fn a_path_that_cannot_be_had_is_said_in_one_line_and_left_alone() {
     assert!(!path.exists(), "{}", halfway.describe());
 }
 
-#[test]
-fn one_broker_serves_clients_over_tcp_and_over_unix_sockets() {
+fn one_broker_serves_clients_over_tcp_and_over_unix_sockets(pairing: Pairing) {
     let by = Deadline::within(60);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let (first, second): (PathBuf, PathBuf) = (stage.path("first"), stage.path("a \"second\" one"));
     let tcp = free_address().to_string();
     let arguments =
@@ -208,10 +206,9 @@ fn one_broker_serves_clients_over_tcp_and_over_unix_sockets() {
     assert!(!first.exists() && !second.exists());
 }
 
-#[test]
-fn a_client_waits_for_a_broker_that_is_not_there_yet_and_a_path_alone_opens_no_port() {
+fn a_client_waits_for_a_broker_that_is_not_there_yet_and_a_path_alone_opens_no_port(pairing: Pairing) {
     let by = Deadline::within(20);
-    let stage = Stage::new();
+    let stage = Stage::of(pairing);
     let path = stage.path("broker");
     let address = address_of(&path);
     let mut listener =
@@ -224,4 +221,11 @@ fn a_client_waits_for_a_broker_that_is_not_there_yet_and_a_path_alone_opens_no_p
     listener.expect_exit(&by, 0);
     assert_eq!(listener.stdout_text(), "hello\n");
     broker.expect_exit_on(&by, "TERM", 0);
+}
+
+in_all_pairings! {
+    a_stream_to_two_listeners_survives_kills_of_the_broker_and_the_file_it_leaves,
+    a_path_that_cannot_be_had_is_said_in_one_line_and_left_alone,
+    one_broker_serves_clients_over_tcp_and_over_unix_sockets,
+    a_client_waits_for_a_broker_that_is_not_there_yet_and_a_path_alone_opens_no_port,
 }

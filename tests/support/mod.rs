@@ -7,6 +7,7 @@ pub(crate) mod broker;
 pub(crate) mod deadline;
 pub(crate) mod feed;
 pub(crate) mod json;
+pub(crate) mod pairing;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod random;

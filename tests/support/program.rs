@@ -36,10 +36,16 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts `e-pigeon` with these arguments.
+    /// Starts `e-pigeon` with these arguments, on the transport of the stage.
     pub(crate) fn start(stage: &Stage, name: &str, arguments: &[&str], input: Input) -> Self {
         let mut command = Command::new(PROGRAM);
-        command.args(arguments);
+        if let Some((first, rest)) = arguments.split_first()
+            && let Some(transport) = stage.pairing.transport(first)
+        {
+            command.args([first, "--transport", transport]).args(rest);
+        } else {
+            command.args(arguments);
+        }
         Self::spawn(stage, name, command, input)
     }
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
+use super::pairing::Pairing;
+
 /// Ports below the range from which the kernel draws ports for outgoing connections. A port of that range could be taken while the
 /// broker is down, and a client that calls it could even reach itself.
 const FIRST_PORT: u32 = 20_000;
@@ -14,15 +16,22 @@ const PORTS: u32 = 12_000;
 
 /// A folder for the outputs of one test, gone when the test ends.
 pub(crate) struct Stage {
+    /// What carries the programs that start here.
+    pub(crate) pairing: Pairing,
     folder: TempDir,
     files: AtomicU32,
 }
 
 impl Stage {
-    /// An empty folder.
+    /// An empty folder, for a test that is the same whatever carries its programs.
     pub(crate) fn new() -> Self {
+        Self::of(Pairing::MIO_MIO)
+    }
+
+    /// An empty folder.
+    pub(crate) fn of(pairing: Pairing) -> Self {
         let folder = TempDir::with_prefix("e-pigeon-test-").expect("a temporary folder");
-        Self { folder, files: AtomicU32::new(0) }
+        Self { pairing, folder, files: AtomicU32::new(0) }
     }
 
     /// A path with exactly this name.
