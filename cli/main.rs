@@ -6,6 +6,7 @@ mod demo;
 mod destination;
 mod failure;
 mod identity;
+mod ledger;
 mod limits;
 mod lines;
 mod listen;

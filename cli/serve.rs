@@ -8,6 +8,8 @@ use crate::address::Address;
 use crate::args;
 use crate::failure::{Failure, plain};
 use crate::identity::random;
+use crate::ledger;
+use crate::report;
 use crate::signals::Signals;
 use crate::transport::{BrokerLoop, Ending};
 
@@ -15,13 +17,18 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     let epoch = u64::from_ne_bytes(random()?);
     let config = arguments.limits.config(u64::from_ne_bytes(random()?));
     let mut broker = BrokerLoop::new(arguments.transport, config, epoch)?;
-    let signals = Signals::catch(broker.wake())?;
+    let signals = Signals::catch_with_report(broker.wake())?;
     let mut endpoints = Vec::new();
     for address in arguments.listen.iter().chain(&arguments.unix) {
         endpoints.push(bind(&mut broker, address)?);
     }
     announce(&endpoints, arguments.json);
-    broker.run(&mut || signals.take().map(|_| Ending::Orderly))?;
+    broker.run(&mut |stats| {
+        if signals.take_report() {
+            report::line(ledger::table(&stats()));
+        }
+        signals.take().map(|_| Ending::Orderly)
+    })?;
     Ok(0)
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::json::{self, Object, Value};
+use support::pairing::Pairing;
 use support::program::{Input, PROGRAM, Program};
 use support::receipts;
 use support::stage::{Stage, free_address, text_of};
@@ -413,4 +414,30 @@ fn the_reader_of_these_tests_reads_what_json_allows() {
     let Some(Value::Object(inner)) = object.get("d") else { panic!("an object inside") };
     assert_eq!(inner.get("e"), Some(&Value::Null));
     assert_eq!(object.get("g"), None);
+}
+
+#[test]
+fn a_broker_shows_its_ledger_by_reason_on_sigusr1() {
+    for pairing in [Pairing::MIO_MIO, Pairing::SMOL_SMOL] {
+        let by = Deadline::within(20);
+        let stage = Stage::of(pairing);
+        let mut broker = Broker::start(&stage, &by, &[]);
+        let nobody = ["--to", "room=nowhere", "--expire", "1ms", "x", "y"];
+        let mut sender = Program::send(&stage, "send", broker.address(), &nobody, Input::Nothing);
+        sender.expect_exit(&by, 1);
+        for times in 1..=2 {
+            broker.program().signal("USR1");
+            broker.program().wait_said(&by, "  balanced", times);
+        }
+        let told = broker.program().stderr();
+        let figure = |name: &str| {
+            let line = told.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+            line.split_whitespace().last().unwrap_or_default().to_owned()
+        };
+        assert_eq!(
+            (figure("messages taken"), figure("expired"), figure("open")),
+            ("2".into(), "2".into(), "0".into())
+        );
+        broker.stop(&by);
+    }
 }

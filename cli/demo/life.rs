@@ -51,7 +51,7 @@ impl Life {
             .name("broker".into())
             .spawn(move || {
                 // A loop that breaks leaves its clients alone, and the check says so.
-                let _ = broker.run(&mut || *asked.lock().unwrap_or_else(PoisonError::into_inner));
+                let _ = broker.run(&mut |_| *asked.lock().unwrap_or_else(PoisonError::into_inner));
             })
             .map_err(|error| Failure::system("start a thread", &error))?;
         Ok(Self { address: endpoint.as_tcp().unwrap_or(address), ending, wake, thread })

@@ -11,7 +11,7 @@ use e_pigeon_core::{
 use e_pigeon_mio::{BrokerDriver, ClientDriver, Endpoint, Resolver};
 use mio::{Events, Poll, Waker};
 
-use super::{Ending, Next, Task, Turn, Wake};
+use super::{Asked, Ending, Next, Task, Turn, Wake};
 use crate::address::Address;
 use crate::failure::{Failure, plain};
 use crate::limits;
@@ -157,7 +157,7 @@ impl BrokerLoop {
         self.base.wake()
     }
 
-    pub(super) fn run(mut self, ending: &mut dyn FnMut() -> Option<Ending>) -> Result<(), Failure> {
+    pub(super) fn run(mut self, ending: Asked<'_>) -> Result<(), Failure> {
         let driver = &mut self.driver;
         let mut farewell: Option<Instant> = None;
         loop {
@@ -167,7 +167,7 @@ impl BrokerLoop {
                 driver.handle_ready(event);
             }
             driver.handle_deadline();
-            match ending() {
+            match ending(&|| driver.stats()) {
                 Some(Ending::Sudden) => return Ok(()),
                 Some(Ending::Orderly) if farewell.is_none() => {
                     driver.stop();

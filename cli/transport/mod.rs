@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use e_pigeon_core::{
     BrokerConfig, ClientConfig, Close, Event, Filter, Instant, MessageId, Outgoing, SendError, SetError,
-    Token, Value, WatchError, WatchId,
+    Stats, Token, Value, WatchError, WatchId,
 };
 use e_pigeon_mio::Endpoint;
 
@@ -105,6 +105,9 @@ pub(crate) enum Ending {
     Sudden,
 }
 
+/// Asked once per turn of a broker's loop whether it is to end; what the broker has done is there to be looked at.
+pub(crate) type Asked<'a> = &'a mut dyn FnMut(&dyn Fn() -> Stats) -> Option<Ending>;
+
 /// A broker in its loop.
 pub(crate) enum BrokerLoop {
     Mio(Box<mio::BrokerLoop>),
@@ -137,7 +140,7 @@ impl BrokerLoop {
     }
 
     /// Runs until `ending` names an end; it is asked once per turn.
-    pub(crate) fn run(self, ending: &mut dyn FnMut() -> Option<Ending>) -> Result<(), Failure> {
+    pub(crate) fn run(self, ending: Asked<'_>) -> Result<(), Failure> {
         match self {
             Self::Mio(broker) => broker.run(ending),
             Self::Smol(broker) => broker.run(ending),

@@ -16,7 +16,7 @@ use e_pigeon_smol as adapter;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::or;
 
-use super::{Ending, Next, Task, Turn, Wake};
+use super::{Asked, Ending, Next, Task, Turn, Wake};
 use crate::address::Address;
 use crate::failure::{Failure, plain};
 use crate::limits;
@@ -197,12 +197,12 @@ impl BrokerLoop {
         self.bell.wake()
     }
 
-    pub(super) fn run(mut self, ending: &mut dyn FnMut() -> Option<Ending>) -> Result<(), Failure> {
+    pub(super) fn run(mut self, ending: Asked<'_>) -> Result<(), Failure> {
         let stopper = self.broker.stopper();
         let bell = &self.bell;
         smol::block_on(or(self.broker.run(), async {
             loop {
-                match ending() {
+                match ending(&|| stopper.stats()) {
                     Some(Ending::Sudden) => return,
                     Some(Ending::Orderly) => break stopper.stop(),
                     None => bell.heard().await,

@@ -55,6 +55,11 @@ impl Stats {
                 == self.delivered + self.declined + self.expired + self.refused + self.gone + self.held
     }
 
+    /// How many messages were not confirmed by all, for each reason.
+    pub fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> + use<> {
+        Reason::ALL.into_iter().zip(self.answered_by_reason)
+    }
+
     pub(super) fn answer(&mut self, reason: Option<Reason>) {
         self.answered += 1;
         let counter = reason.and_then(|reason| self.answered_by_reason.get_mut(reason as usize - 1));
