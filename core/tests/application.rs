@@ -88,7 +88,7 @@ fn a_relay_that_acknowledges_only_what_was_passed_on_never_stands_still() {
                 };
                 match event {
                     Some(Event::Message(message)) => {
-                        waiting = Some((message.payload.to_vec(), message.token))
+                        waiting = Some((message.payload.to_vec(), message.token));
                     }
                     Some(Event::Receipt(Receipt::Final { id, delivered, .. })) => {
                         assert_eq!(delivered, 1);
