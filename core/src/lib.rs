@@ -150,6 +150,7 @@ pub use filter::{
     Destination, DestinationRef, Filter, FilterError, FilterRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS,
     Target,
 };
+pub use framing::Framing;
 pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
 pub use patch::PatchRef;
 #[cfg(feature = "alloc")]

@@ -223,6 +223,15 @@ impl Outbox {
         (index != NONE).then(|| self.outbound(m, index))
     }
 
+    /// The entry that was written under that number and is not acknowledged.
+    pub(super) fn numbered(&self, m: &[u8], number: u64) -> Option<Outbound> {
+        let mut index = self.unacknowledged;
+        while index != NONE && self.entries.get(m, index, NUMBER) != number {
+            index = self.entries.get(m, index, NEXT);
+        }
+        (index != NONE).then(|| self.outbound(m, index))
+    }
+
     /// True where something waits to be written in this session.
     pub(super) fn has_unwritten(&self, m: &[u8]) -> bool {
         self.first_unwritten(m) != NONE
