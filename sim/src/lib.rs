@@ -1,1 +1,4 @@
 //! A deterministic simulator for e-pigeon.
+
+#[cfg(feature = "sockets")]
+pub mod conformance;
