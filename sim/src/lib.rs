@@ -1,1 +1,2 @@
 //! A deterministic simulator for e-pigeon.
+pub mod bodies;
