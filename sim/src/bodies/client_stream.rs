@@ -27,8 +27,8 @@ enum Operation {
     Close(bool),
 }
 
-/// The first byte says whether the client has shaken hands with the broker before, how small it is, and whether the
-/// others are bytes of a stream or a list of operations.
+/// The first byte says whether the client has said hello and was welcomed before, how small it is, and whether the others
+/// are bytes of a stream or a list of operations.
 ///
 /// # Panics
 ///
@@ -37,8 +37,10 @@ pub fn client_stream(data: &[u8]) {
     let Some((&how, rest)) = data.split_first() else { return };
     let mut twins = Twins::new(how);
     twins.connected();
-    if how & 1 != 0 {
+    if how & 16 == 0 {
         twins.transmit(1 << 12);
+    }
+    if how & 1 != 0 {
         twins.input(&DownFrame::PlainWelcome(1).framed());
     }
     if how & 2 == 0 {

@@ -4,12 +4,14 @@
 //! bytes that look random, so that a body that no longer holds is found without a fuzzer.
 #![cfg(feature = "fuzzing")]
 
+mod broker_ops;
 mod broker_stream;
 mod client_stream;
 mod frame;
 mod hostile;
 mod wire;
 
+pub use broker_ops::broker_ops;
 pub use broker_stream::broker_stream;
 pub use client_stream::client_stream;
 pub use frame::frame;

@@ -92,3 +92,8 @@ fn client_stream_holds_over_its_seeds_and_random_bytes() {
 fn broker_stream_holds_over_its_seeds_and_random_bytes() {
     run("broker_stream", broker_stream);
 }
+
+#[test]
+fn broker_ops_holds_over_its_seeds_and_random_bytes() {
+    run("broker_ops", broker_ops);
+}
