@@ -25,18 +25,18 @@ impl Broker {
             self.write_body(index, &current.frame, &mut writer);
             written += writer.written();
             let offset = current.offset + writer.written();
-            if offset < header_len(current.body) + current.body
-                && let Some(link) = self.links.get_mut(index)
-            {
-                link.current = Some(Current { offset, ..current });
+            if let Some(link) = self.links.get_mut(index) {
+                let is_whole = offset == header_len(current.body) + current.body;
+                link.current = (!is_whole).then_some(Current { offset, ..current });
+                // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
+                link.ping_due = false;
             }
         }
         let Some(link) = self.links.get_mut(index) else { return written };
-        if written > 0 {
-            link.ping_due = false;
-            if let Phase::Up { keep_alive, .. } = &mut link.phase {
-                keep_alive.speak(now);
-            }
+        if written > 0
+            && let Phase::Up { keep_alive, .. } = &mut link.phase
+        {
+            keep_alive.speak(now);
         }
         if link.is_done() {
             self.list_close(index);

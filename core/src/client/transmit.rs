@@ -69,12 +69,13 @@ impl State {
             let offset = current.offset + writer.written();
             let is_whole = offset == header_len(current.body) + current.body;
             self.current = (!is_whole).then_some(Current { offset, ..current });
-        }
-        if written > 0 {
+            // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
             self.ping_due = false;
-            if let Phase::Up(keep_alive) = &mut self.phase {
-                keep_alive.speak(now);
-            }
+        }
+        if written > 0
+            && let Phase::Up(keep_alive) = &mut self.phase
+        {
+            keep_alive.speak(now);
         }
         written
     }
