@@ -114,6 +114,12 @@ extern crate std;
 // Before all others, which use its macros.
 #[macro_use]
 mod trace;
+#[cfg(canary)]
+#[macro_use]
+pub mod canary;
+#[cfg(not(canary))]
+#[macro_use]
+mod canary;
 
 mod attributes;
 #[cfg(feature = "alloc")]

@@ -320,7 +320,7 @@ impl Queue {
     /// message that had a number, with whether it was declined and is dropped.
     pub(super) fn renumber(&mut self, keep_receipts: bool, mut unnumber: impl FnMut(Delivery)) {
         for delivery in self.deliveries.iter_mut().take(self.numbered_deliveries) {
-            delivery.retry = true;
+            delivery.retry = !canary!(RenumbersWithoutMark);
             unnumber(*delivery);
         }
         self.deliveries.retain(|delivery| !delivery.declined);

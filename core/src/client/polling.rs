@@ -64,6 +64,9 @@ impl State {
             return Some(event);
         }
         let (entry, payload, position) = self.inbox.lend(m, lent)?;
+        if canary!(RemembersWhenTaken) {
+            self.seen.remember(m, &entry.origin, entry.id);
+        }
         Some(Event::Message(Received {
             from: Uuid::from_bytes(entry.origin.uuid),
             boot: entry.origin.boot,
@@ -91,6 +94,9 @@ impl State {
 
     /// The last item that may be acknowledged where all up to `received` are here.
     pub(super) fn taken(&self, m: &[u8], received: u64) -> u64 {
+        if canary!(AcknowledgesTooEarly) {
+            return received;
+        }
         let lent = m.get(self.lent_at..).unwrap_or_default();
         self.inbox.acknowledged(m, received).min(self.arrivals.acknowledged(lent, received))
     }

@@ -413,6 +413,10 @@ impl State {
             self.inbox.resume(m, resumed.received);
             (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
             self.told_window = hello.known.ok_or(Code::UnexpectedFrame)?.window;
+            if canary!(SaysAcknowledgementOnce) {
+                let taken = self.inbox.acknowledged(m, session.receiving.received());
+                session.receiving.tell_in_handshake(taken.max(session.receiving.told()));
+            }
             Established::Resumed
         } else {
             let sending = Sending::fresh(welcome.window);

@@ -123,6 +123,7 @@ impl Recovery {
     pub(crate) fn place(&mut self, number: u64, received: u64) -> Place {
         self.state_due = true;
         match number.checked_sub(received + 1) {
+            Some(_) if canary!(TakesAnyOrder) => Place::Next,
             None => Place::Known,
             Some(0) => Place::Next,
             Some(ahead) if ahead < u64::from(SPAN) && self.beyond & (1 << ahead) == 0 => Place::Ahead,
@@ -220,11 +221,12 @@ impl Recovery {
         if self.unheard.is_some() {
             self.states.start_again(now);
         }
+        let skipped = if canary!(TakesRangesForAll) { self.beyond.count_ones() } else { 0 };
         State {
             serial: self.serial,
             heard: self.heard,
             wants_reply: self.unheard.is_some(),
-            received,
+            received: received + u64::from(skipped),
             acknowledged,
             window,
             beyond: self.beyond,
@@ -243,7 +245,7 @@ impl Recovery {
     pub(crate) fn expire(&mut self, now: Instant) {
         if self.under_way() != 0 && self.items.is_over(&self.round_trip, now) {
             // Nothing comes back: all of it may be lost, and is tried again one by one.
-            self.missing |= self.under_way();
+            self.missing |= if canary!(NeverTriesAgain) { 0 } else { self.under_way() };
             self.flight = 1;
             self.eased_up_to = self.sent;
             self.timed = None;
