@@ -9,6 +9,7 @@ use e_pigeon_core::{
     AttributesRef, BrokerConfig, Close, Destination, Filter, Full, LinkId, MessageId, Outgoing, Ready,
     Reason, Receipt, SendError, Until, Value,
 };
+use support::datagrams::{Datagrams, beyond};
 use support::raw::{Raw, hello, message};
 use support::{MAX, World, client_config, group, uuid};
 
@@ -16,7 +17,7 @@ support::limits::limits!(
     e_pigeon_core::BrokerConfig::default();
     max_links, max_sessions, max_attributes, max_payload, max_messages, max_message_bytes, max_held, queue_messages,
     queue_bytes, window_messages, window_bytes, receipt_backlog, max_watches, watch_backlog, max_time_to_live,
-    keep_alive, session_ttl, settle, handshake_timeout, accept_delay;
+    keep_alive, session_ttl, settle, handshake_timeout, reorder_bytes, accept_delay;
     but hash_seed
 );
 
@@ -341,6 +342,22 @@ fn handshake_timeout() {
     assert_eq!(said, [3, 3, e_pigeon_core::Code::HandshakeTimeout as u8, 0], "ABORT");
     let ready: Vec<_> = core::iter::from_fn(|| raw.broker.poll_ready()).collect();
     assert!(ready.contains(&Ready::Close(link)), "{ready:?}");
+}
+
+fn reorder_bytes() {
+    // Room for one message of 20 bytes that came too early, and not for two.
+    let mut pair = Datagrams::new(|_| {}, BrokerConfig { reorder_bytes: 100, ..BrokerConfig::default() });
+    ["1", "the second, 20 bytes", "the third, 20 bytes."].map(|text| pair.send(text));
+    let datagrams = pair.up();
+    pair.deliver_up(&datagrams[1..]);
+    assert_eq!(beyond(&pair.down()), 1);
+    assert_eq!(pair.broker.stats().taken, 0, "none before its turn");
+    pair.deliver_up(&datagrams[..1]);
+    assert_eq!(pair.broker.stats().taken, 2);
+    // What had no room comes again.
+    pair.deliver_up(&datagrams[2..]);
+    assert_eq!(pair.broker.stats().taken, 3);
+    assert!(pair.broker.stats().is_balanced());
 }
 
 fn accept_delay() {

@@ -6,17 +6,18 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::{
-    AttributeError, ClientConfig, Destination, Event, Filter, Instant, MessageId, Outgoing, Reason, Receipt,
-    Secret, SendError, SetError, Uuid, Value, WatchError,
+    AttributeError, BrokerConfig, ClientConfig, Destination, Event, Filter, Instant, MessageId, Outgoing,
+    Reason, Receipt, Secret, SendError, SetError, Uuid, Value, WatchError,
 };
+use support::datagrams::{Datagrams, beyond};
 use support::{MAX, World, client_config, group, make, uuid};
 
 support::limits::limits!(
     e_pigeon_core::ClientConfig::new(e_pigeon_core::Uuid::nil(), e_pigeon_core::Secret([0; 16]), 1, 1);
     max_payload, outbox_messages, outbox_bytes, inbox_messages, inbox_bytes, senders, seen_window, late_ids,
     destination_slots, destination_bytes, attribute_bytes, watches, presence_items, reconnect_min, reconnect_max,
-    handshake_timeout;
-    but uuid, secret, boot, seed, receives, manual_acknowledgement
+    handshake_timeout, reorder_bytes;
+    but uuid, secret, boot, seed, receives, framing, manual_acknowledgement
 );
 
 /// Peers 0 and 1, and a third with a config of its own.
@@ -295,6 +296,25 @@ fn reconnect_max() {
     let delays = delays(&mut lone(|config| config.reconnect_max = max), 20);
     assert!(delays.iter().all(|&delay| delay <= max), "{delays:?}");
     assert!(delays[10..].iter().all(|&delay| delay >= max / 2), "{delays:?}");
+}
+
+fn reorder_bytes() {
+    // Room for one delivery of 20 bytes that came too early, and not for two.
+    let mut pair = Datagrams::new(|config| config.reorder_bytes = 100, BrokerConfig::default());
+    ["1", "the second, 20 bytes", "the third, 20 bytes."].map(|text| pair.send(text));
+    let datagrams = pair.up();
+    pair.deliver_up(&datagrams);
+    let down = pair.down();
+    let deliveries: Vec<_> = down.into_iter().filter(|datagram| datagram.len() > 40).collect();
+    assert_eq!(deliveries.len(), 3);
+    pair.deliver_down(&deliveries[1..]);
+    assert_eq!(beyond(&pair.up()), 1);
+    assert!(!pair.client.has_event() || !matches!(pair.client.poll_event(), Some(Event::Message(_))));
+    pair.deliver_down(&deliveries[..1]);
+    pair.deliver_down(&deliveries[2..]);
+    let taken = core::iter::from_fn(|| pair.client.poll_event().map(|e| matches!(e, Event::Message(_))));
+    assert_eq!(taken.filter(|&is_message| is_message).count(), 3);
+    assert!(pair.broker.stats().is_balanced());
 }
 
 fn handshake_timeout() {
