@@ -347,7 +347,7 @@ fn handshake_timeout() {
 fn reorder_bytes() {
     // Room for one message of 20 bytes that came too early, and not for two.
     let mut pair = Datagrams::new(|_| {}, BrokerConfig { reorder_bytes: 100, ..BrokerConfig::default() });
-    ["1", "the second, 20 bytes", "the third, 20 bytes."].map(|text| pair.send(text));
+    pair.send_all(["1", "the second, 20 bytes", "the third, 20 bytes."]);
     let datagrams = pair.up();
     pair.deliver_up(&datagrams[1..]);
     assert_eq!(beyond(&pair.down()), 1);

@@ -5,7 +5,7 @@ use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::lossy::{Prefix, State};
-use e_pigeon_core::{Broker, BrokerConfig, Client, ClientConfig, Framing, Instant, LinkId, Outgoing};
+use e_pigeon_core::{Broker, BrokerConfig, Client, ClientConfig, Event, Framing, Instant, LinkId, Outgoing};
 
 pub struct Datagrams {
     pub now: Instant,
@@ -32,9 +32,21 @@ impl Datagrams {
         pair
     }
 
-    pub fn send(&mut self, text: &str) {
+    /// The client sends to itself.
+    pub fn send_all<const N: usize>(&mut self, texts: [&str; N]) {
         let to = self.client.uuid().into();
-        self.client.send(self.now, &Outgoing::new(&to, text.as_bytes())).unwrap();
+        for text in texts {
+            self.client.send(self.now, &Outgoing::new(&to, text.as_bytes())).unwrap();
+        }
+    }
+
+    /// How many messages the application can take now.
+    pub fn take_messages(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(event) = self.client.poll_event() {
+            count += usize::from(matches!(event, Event::Message(_)));
+        }
+        count
     }
 
     /// What the client writes now.
