@@ -4,11 +4,12 @@ mod support;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::Socket;
+use support::address::Address;
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::pairing::{Pairing, in_all_pairings};
@@ -16,7 +17,7 @@ use support::program::{Input, PROGRAM, Program};
 use support::random::Random;
 use support::receipts;
 use support::recorder::{self, Recording};
-use support::stage::{Stage, free_address};
+use support::stage::Stage;
 use support::steady::Steady;
 use support::wire::{self, code};
 
@@ -25,15 +26,14 @@ const NOBODY: &str = "6f1c1d0e-8a52-4f0e-9d0a-3b7c5e2f1a90";
 
 /// A peer without manners.
 struct Peer {
-    socket: TcpStream,
+    socket: Socket,
     heard: Vec<u8>,
     since: Instant,
 }
 
 impl Peer {
-    fn connect(broker: SocketAddr) -> Self {
-        let socket = TcpStream::connect_timeout(&broker, Duration::from_secs(5)).expect("the broker accepts");
-        socket.set_nodelay(true).expect("set the socket's mode");
+    fn connect(broker: Address) -> Self {
+        let socket = broker.connect().expect("the broker accepts");
         socket.set_nonblocking(true).expect("set the socket's mode");
         Self { socket, heard: Vec::new(), since: Instant::now() }
     }
@@ -79,7 +79,7 @@ impl Peer {
 }
 
 /// A `send` from its hello to its goodbye. It may be played again: its client and its session are gone.
-fn record_a_send(stage: &Stage, by: &Deadline, broker: SocketAddr) -> Recording {
+fn record_a_send(stage: &Stage, by: &Deadline, broker: Address) -> Recording {
     let arguments = ["--to", NOBODY, "--until", "accepted", "--expire", "1s", "one", "two", "three"];
     let recording = recorder::conversation_of(stage, by, broker, "send", &arguments);
     assert!(recording.hello.len() > 40, "a hello holds a UUID and a secret: {recording:02x?}");
@@ -302,10 +302,11 @@ fn a_reader_that_never_reads_costs_only_those_who_write_to_it(pairing: Pairing) 
 fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again(pairing: Pairing) {
     let by = Deadline::within(40);
     let stage = Stage::of(pairing);
-    let address = free_address();
+    let address = stage.address();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", PROGRAM]);
-    command.args(["serve", "--listen", &address.to_string(), "--handshake-timeout", "60s"]);
+    let [option, place] = address.serve_option();
+    command.args(["serve", &option, &place, "--handshake-timeout", "60s"]);
     let mut serve = Program::spawn(&stage, "serve", command, Input::Nothing);
     serve.wait_stdout_line(&by, &format!("listening on {address}"));
     let mut stream = Steady::start(&stage, &by, address, "lobby");

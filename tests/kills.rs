@@ -4,11 +4,11 @@ mod support;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ChildStdin;
 use std::thread;
 use std::time::Duration;
 
+use support::address::Address;
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::feed;
@@ -101,7 +101,7 @@ struct Group {
 
 impl Group {
     /// Two members that stay, one whose way leads through a proxy, and a sender.
-    fn start(stage: &Stage, by: &Deadline, broker: SocketAddr) -> Self {
+    fn start(stage: &Stage, by: &Deadline, broker: Address) -> Self {
         let member = |name, address| Program::listen(stage, by, name, address, &["--set", "room=lobby"]);
         let late_way = Proxy::start_clean(broker);
         let present = vec![member("anna", broker), member("bert", broker)];

@@ -223,7 +223,7 @@ fn a_client_waits_for_a_broker_that_is_not_there_yet_and_a_path_alone_opens_no_p
     broker.expect_exit_on(&by, "TERM", 0);
 }
 
-in_all_pairings! {
+in_all_pairings! { over tcp
     a_stream_to_two_listeners_survives_kills_of_the_broker_and_the_file_it_leaves,
     a_path_that_cannot_be_had_is_said_in_one_line_and_left_alone,
     one_broker_serves_clients_over_tcp_and_over_unix_sockets,

@@ -1,30 +1,29 @@
-//! `e-pigeon serve` as a child process that can be killed and started again on its port.
+//! `e-pigeon serve` as a child process that can be killed and started again at its address.
 
-use std::net::SocketAddr;
-
+use super::address::Address;
 use super::deadline::Deadline;
 use super::program::{Input, Program};
-use super::stage::{Stage, free_address};
+use super::stage::Stage;
 
 /// A broker, through all its lives.
 pub(crate) struct Broker<'a> {
     stage: &'a Stage,
-    address: SocketAddr,
+    address: Address,
     options: Vec<String>,
     program: Program,
 }
 
 impl<'a> Broker<'a> {
-    /// Starts it on a free port with these options, and waits until it accepts.
+    /// Starts it at a free address with these options, and waits until it accepts.
     pub(crate) fn start(stage: &'a Stage, by: &Deadline, options: &[&str]) -> Self {
-        let address = free_address();
+        let address = stage.address();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let program = serve(stage, by, address, &options);
         Self { stage, address, options, program }
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> Address {
         self.address
     }
 
@@ -39,7 +38,7 @@ impl<'a> Broker<'a> {
         self.program.kill();
     }
 
-    /// Starts it again on the same port, after [`Self::kill`].
+    /// Starts it again at the same address, after [`Self::kill`].
     pub(crate) fn restart(&mut self, by: &Deadline) {
         self.program = serve(self.stage, by, self.address, &self.options);
     }
@@ -52,9 +51,9 @@ impl<'a> Broker<'a> {
 }
 
 /// Starts one life.
-fn serve(stage: &Stage, by: &Deadline, address: SocketAddr, options: &[String]) -> Program {
-    let address = address.to_string();
-    let mut arguments = vec!["serve", "--listen", &address];
+fn serve(stage: &Stage, by: &Deadline, address: Address, options: &[String]) -> Program {
+    let [option, place] = address.serve_option();
+    let mut arguments = vec!["serve", &option, &place];
     arguments.extend(options.iter().map(String::as_str));
     let mut program = Program::start(stage, "serve", &arguments, Input::Nothing);
     program.wait_stdout_line(by, &format!("listening on {address}"));

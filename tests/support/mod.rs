@@ -3,6 +3,7 @@
 // Every test file is a crate of its own and uses a part of this.
 #![allow(dead_code)]
 
+pub(crate) mod address;
 pub(crate) mod broker;
 pub(crate) mod deadline;
 pub(crate) mod feed;

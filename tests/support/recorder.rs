@@ -1,10 +1,12 @@
 //! What a client says, recorded on its way to the broker: real frames for tests that misuse them, whatever the format is.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::Socket;
+
+use super::address::Address;
 use super::deadline::Deadline;
 use super::program::{Input, Program};
 use super::stage::Stage;
@@ -24,8 +26,7 @@ pub(crate) struct Recording {
 
 /// Runs a client against an address where nobody answers, and returns its hello. No broker ever saw it.
 pub(crate) fn hello_of(stage: &Stage, by: &Deadline, command: &str, arguments: &[&str]) -> Vec<u8> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind the recorder");
-    let address = listener.local_addr().expect("the recorder's address");
+    let (listener, address) = stage.address().listen_beside();
     let mut client = Program::client(stage, "recorded", command, address, arguments, Input::Piped);
     let mut socket = accept(&listener, by, &client);
     let hello = read_until_quiet(&mut socket, by);
@@ -37,17 +38,16 @@ pub(crate) fn hello_of(stage: &Stage, by: &Deadline, command: &str, arguments: &
 pub(crate) fn conversation_of(
     stage: &Stage,
     by: &Deadline,
-    broker: SocketAddr,
+    broker: Address,
     command: &str,
     arguments: &[&str],
 ) -> Recording {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind the recorder");
-    let address = listener.local_addr().expect("the recorder's address");
+    let (listener, address) = broker.listen_beside();
     let mut client = Program::client(stage, "recorded", command, address, arguments, Input::Nothing);
     let mut from_client = accept(&listener, by, &client);
     let hello = read_until_quiet(&mut from_client, by);
 
-    let mut to_broker = TcpStream::connect(broker).expect("connect to the broker");
+    let mut to_broker = broker.connect().expect("connect to the broker");
     to_broker.write_all(&hello).expect("pass the hello on");
     let mut from_broker = to_broker.try_clone().expect("clone a socket");
     let mut to_client = from_client.try_clone().expect("clone a socket");
@@ -73,7 +73,7 @@ pub(crate) fn conversation_of(
 }
 
 /// Accepts the client's first connection.
-fn accept(listener: &TcpListener, by: &Deadline, client: &Program) -> TcpStream {
+fn accept(listener: &Socket, by: &Deadline, client: &Program) -> Socket {
     listener.set_nonblocking(true).expect("set the recorder's mode");
     let (socket, _) = by.wait("the recorded client to connect", || {
         listener.accept().map_err(|error| format!("{error}; {}", client.describe()))
@@ -84,7 +84,7 @@ fn accept(listener: &TcpListener, by: &Deadline, client: &Program) -> TcpStream 
 }
 
 /// Reads until something has come and nothing more comes.
-fn read_until_quiet(socket: &mut TcpStream, by: &Deadline) -> Vec<u8> {
+fn read_until_quiet(socket: &mut Socket, by: &Deadline) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut last = Instant::now();
     by.wait("the hello of the recorded client", || {

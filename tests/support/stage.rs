@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
+use super::address::Address;
 use super::pairing::Pairing;
 
 /// Ports below the range from which the kernel draws ports for outgoing connections. A port of that range could be taken while the
@@ -32,6 +33,15 @@ impl Stage {
     pub(crate) fn of(pairing: Pairing) -> Self {
         let folder = TempDir::with_prefix("e-pigeon-test-").expect("a temporary folder");
         Self { pairing, folder, files: AtomicU32::new(0) }
+    }
+
+    /// An address that nobody listens on, of the kind that the test is about.
+    pub(crate) fn address(&self) -> Address {
+        if self.pairing.over_unix {
+            Address::unix(&self.fresh_path("broker"))
+        } else {
+            Address::Tcp(free_address())
+        }
     }
 
     /// A path with exactly this name.

@@ -1,12 +1,12 @@
 //! A normal stream, `send` to `listen`, that goes on for as long as a test does something else to the broker.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::address::Address;
 use super::deadline::Deadline;
 use super::program::{Input, Program};
 use super::receipts;
@@ -27,7 +27,7 @@ pub(crate) struct Steady {
 
 impl Steady {
     /// Starts it in a room of its own.
-    pub(crate) fn start(stage: &Stage, by: &Deadline, broker: SocketAddr, room: &str) -> Self {
+    pub(crate) fn start(stage: &Stage, by: &Deadline, broker: Address, room: &str) -> Self {
         let room = format!("room={room}");
         let listener = Program::listen(stage, by, "steady-listen", broker, &["--set", &room]);
         let mut sender =

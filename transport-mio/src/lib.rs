@@ -61,6 +61,16 @@
 //!
 //! A broker has the same loop without the fourth step, see [`BrokerDriver`].
 //!
+//! # Who is here
+//!
+//! [`Client::watch`](e_pigeon_core::Client::watch) asks for presence, which comes as events. After
+//! [`ClientDriver::keep_roster`] the driver keeps it instead, also while nobody takes events:
+//! [`ClientDriver::roster`] is who is here now.
+//!
+//! # Features
+//!
+//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Received::decode`.
+//!
 //! # Unix sockets
 //!
 //! An [`Endpoint`] is an IP address with a port or the path of a Unix stream socket; [`BrokerDriver::bind`] and the

@@ -44,7 +44,7 @@ pub fn client(config: ClientConfig, resolver: impl Into<Resolver>) -> Result<(Cl
 /// was sent is still written, for 5 seconds at most, and the session stays at the broker for its time to live.
 #[derive(Debug)]
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     uuid: Uuid,
 }
 
@@ -67,7 +67,7 @@ impl Client {
             }
             sent
         });
-        sent.map(|id| Answer::new(self.shared.clone(), id))
+        sent.map(|id| self.answer(id))
     }
 
     /// The same, but waits while the outbox has no room: in turn with others who wait here.
@@ -78,19 +78,30 @@ impl Client {
     ///
     /// As [`send`](Self::send), but never [`SendError::Full`].
     pub async fn send_wait(&self, message: &Outgoing<'_>) -> Result<Answer, SendError> {
-        let mut turn = Turn::new(&self.shared, |state| &mut state.senders);
-        poll_fn(|context| {
-            turn.poll(context.waker(), |state, place| {
-                if !state.senders.is_first(place) && !state.is_over() {
-                    return None;
-                }
-                match state.send(message) {
-                    Err(SendError::Full) => None,
-                    sent => Some(sent.map(|id| Answer::new(self.shared.clone(), id))),
-                }
-            })
+        self.wait_for_room(|state| match state.send(message) {
+            Err(SendError::Full) => None,
+            sent => Some(sent),
         })
         .await
+    }
+
+    /// Tries to send as long as that brings nothing, in turn with others.
+    pub(crate) async fn wait_for_room<E>(
+        &self,
+        mut attempt: impl FnMut(&mut State) -> Option<Result<MessageId, E>>,
+    ) -> Result<Answer, E> {
+        let mut turn = Turn::new(&self.shared, |state| &mut state.senders);
+        let sent = poll_fn(|context| {
+            turn.poll(context.waker(), |state, place| {
+                let has_turn = state.senders.is_first(place) || state.is_over();
+                if has_turn { attempt(state).map(|sent| sent.map(|id| self.answer(id))) } else { None }
+            })
+        });
+        sent.await
+    }
+
+    pub(crate) fn answer(&self, id: MessageId) -> Answer {
+        Answer::new(self.shared.clone(), id)
     }
 
     /// Waits for the next event; `None` when there will be none any more, because [`Event::Closed`] was the last or the

@@ -75,6 +75,21 @@ pub struct Message {
     pub token: Token,
 }
 
+impl Message {
+    /// The same message as the core lends it.
+    pub(crate) fn lend(&self) -> Received<'_> {
+        Received {
+            from: self.from,
+            boot: self.boot,
+            id: self.id,
+            payload: &self.payload,
+            maybe_repeated: self.maybe_repeated,
+            direct: self.direct,
+            token: self.token,
+        }
+    }
+}
+
 impl Event {
     /// An event of the core's; `None` where this crate does not know it.
     pub(crate) fn from_core(lent: Lent<'_>, now: Instant) -> Option<Self> {
@@ -121,15 +136,7 @@ impl Event {
             Self::Disconnected { reason, retry_in } => {
                 Lent::Disconnected { reason: *reason, retry_at: retry_in.map(|left| now + left) }
             }
-            Self::Message(message) => Lent::Message(Received {
-                from: message.from,
-                boot: message.boot,
-                id: message.id,
-                payload: &message.payload,
-                maybe_repeated: message.maybe_repeated,
-                direct: message.direct,
-                token: message.token,
-            }),
+            Self::Message(message) => Lent::Message(message.lend()),
             Self::Receipt(receipt) => Lent::Receipt(*receipt),
             Self::CapacityAvailable => Lent::CapacityAvailable,
             Self::AttributesRefused(reason) => Lent::AttributesRefused(*reason),

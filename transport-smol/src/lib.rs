@@ -49,6 +49,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Who is here
+//!
+//! [`Client::watch`] asks for presence, which comes as events. After [`Client::keep_roster`] the client keeps it instead, also
+//! while nobody takes events: [`Client::roster`] is who is here now, [`Client::roster_changed`] waits for a change.
+//!
+//! # Features
+//!
+//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Message::decode`.
+//!
 //! # Cancelling
 //!
 //! Every future of this crate may be dropped at any time, so each may stand in a `select` or under a time-out. What
@@ -80,6 +89,8 @@ mod listening;
 mod ready;
 mod state;
 mod stream;
+#[cfg(feature = "typed")]
+mod typed;
 mod waiters;
 
 pub use answer::{Answer, Unanswered};

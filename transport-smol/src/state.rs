@@ -166,10 +166,19 @@ impl State {
     }
 
     pub(crate) fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+        self.send_by(|core, now| core.send(now, message))
+    }
+
+    /// The same, however the core is given the message.
+    pub(crate) fn send_by<E: From<SendError>>(
+        &mut self,
+        send: impl FnOnce(&mut Client<Box<[u8]>>, Instant) -> Result<MessageId, E>,
+    ) -> Result<MessageId, E> {
         if self.is_over() {
-            return Err(SendError::Closed);
+            return Err(SendError::Closed.into());
         }
-        let id = self.core.send(self.now(), message)?;
+        let now = self.now();
+        let id = send(&mut self.core, now)?;
         self.answers.insert(id, Slot::Held(None, None));
         self.wanted += 1;
         self.wake_driver();

@@ -1,25 +1,22 @@
-//! A TCP proxy between the clients and the broker whose network is bad: it cuts at random byte positions, stalls, splits into single
+//! A proxy between the clients and the broker whose network is bad: it cuts at random byte positions, stalls, splits into single
 //! bytes, and goes half-open. Which faults come after how many bytes follows from a seed and the number of the connection.
 
 mod counters;
 mod faults;
 mod pump;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use counters::Counters;
 pub(crate) use counters::Counts;
 pub(crate) use faults::Plan;
 use pump::Link;
+use socket2::Socket;
 
+use super::address::Address;
 use super::deadline::Deadline;
-
-/// How long the proxy waits for the broker to accept.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 const FAULTY: u8 = 0;
 const CLEAN: u8 = 1;
@@ -27,13 +24,13 @@ const REFUSING: u8 = 2;
 
 /// A running proxy. It ends with the test.
 pub(crate) struct Proxy {
-    address: SocketAddr,
+    address: Address,
     shared: Arc<Shared>,
 }
 
 /// What the proxy's threads share.
 struct Shared {
-    broker: SocketAddr,
+    broker: Address,
     plan: Plan,
     mode: AtomicU8,
     stopping: AtomicBool,
@@ -54,18 +51,17 @@ impl Shared {
 
 impl Proxy {
     /// A proxy to the broker with these faults.
-    pub(crate) fn start(broker: SocketAddr, plan: Plan) -> Self {
+    pub(crate) fn start(broker: Address, plan: Plan) -> Self {
         Self::start_in(broker, plan, FAULTY)
     }
 
     /// A proxy without faults.
-    pub(crate) fn start_clean(broker: SocketAddr) -> Self {
+    pub(crate) fn start_clean(broker: Address) -> Self {
         Self::start_in(broker, Plan::default(), CLEAN)
     }
 
-    fn start_in(broker: SocketAddr, plan: Plan, mode: u8) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind the proxy");
-        let address = listener.local_addr().expect("the proxy's address");
+    fn start_in(broker: Address, plan: Plan, mode: u8) -> Self {
+        let (listener, address) = broker.listen_beside();
         let shared = Arc::new(Shared {
             broker,
             plan,
@@ -80,7 +76,7 @@ impl Proxy {
     }
 
     /// Where the clients connect to.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> Address {
         self.address
     }
 
@@ -112,24 +108,25 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         // Wakes the accepting thread.
-        let _ = TcpStream::connect(self.address);
+        let _ = self.address.connect();
     }
 }
 
 /// Accepts until the proxy stops.
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for client in listener.incoming() {
+fn accept(listener: &Socket, shared: &Arc<Shared>) {
+    loop {
+        let client = listener.accept();
         if shared.stopping.load(Ordering::SeqCst) {
             return;
         }
-        let Ok(client) = client else { continue };
+        let Ok((client, _)) = client else { continue };
         if shared.is_closed() {
             continue;
         }
         let shared = Arc::clone(shared);
         thread::spawn(move || {
             // While the broker is down, the client's connection is closed.
-            if let Ok(broker) = TcpStream::connect_timeout(&shared.broker, CONNECT_LIMIT) {
+            if let Ok(broker) = shared.broker.connect() {
                 let number = shared.connections.fetch_add(1, Ordering::SeqCst);
                 Link::new(client, broker, number, shared).run();
             }

@@ -1,11 +1,14 @@
 //! One connection through the proxy: two threads that forward bytes, one per direction, and the faults on the way.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use socket2::Socket;
 
 use super::Shared;
 use super::counters::count;
@@ -30,8 +33,8 @@ const SILENT: u8 = 3;
 
 /// Both sockets of one connection. The last thread to let go of it closes them.
 pub(super) struct Link {
-    client: TcpStream,
-    broker: TcpStream,
+    client: Socket,
+    broker: Socket,
     number: u64,
     state: AtomicU8,
     carried: AtomicU64,
@@ -40,7 +43,7 @@ pub(super) struct Link {
 
 impl Link {
     /// A connection whose two ends are there.
-    pub(super) fn new(client: TcpStream, broker: TcpStream, number: u64, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(client: Socket, broker: Socket, number: u64, shared: Arc<Shared>) -> Self {
         count(&shared.counters.connections);
         Self { client, broker, number, state: AtomicU8::new(OPEN), carried: AtomicU64::new(0), shared }
     }
@@ -48,8 +51,10 @@ impl Link {
     /// Forwards until the connection is over.
     pub(super) fn run(self) {
         for socket in [&self.client, &self.broker] {
-            let prepared = socket
-                .set_nodelay(true)
+            let prepared = self
+                .shared
+                .broker
+                .say_at_once(socket)
                 .and_then(|()| socket.set_read_timeout(Some(TICK)))
                 .and_then(|()| socket.set_write_timeout(Some(TICK)));
             if prepared.is_err() {
@@ -166,11 +171,11 @@ impl Link {
             Direction::ToBroker => &self.client,
             Direction::ToClient => &self.broker,
         };
-        matches!(from.peek(&mut [0]), Ok(1))
+        matches!(from.peek(&mut [MaybeUninit::uninit()]), Ok(1))
     }
 
     /// Writes all of it, the first `singly` bytes one by one. False where the connection is over.
-    fn forward(&self, to: &TcpStream, bytes: &[u8], singly: usize) -> bool {
+    fn forward(&self, to: &Socket, bytes: &[u8], singly: usize) -> bool {
         let (slowly, at_once) = bytes.split_at(singly);
         for byte in slowly.chunks(1) {
             if !self.write(to, byte) {
@@ -182,7 +187,7 @@ impl Link {
     }
 
     /// Writes all of it, however long the other side takes. False where the connection is over.
-    fn write(&self, mut to: &TcpStream, mut bytes: &[u8]) -> bool {
+    fn write(&self, mut to: &Socket, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             match to.write(bytes) {
                 Ok(written) => bytes = &bytes[written..],
@@ -230,7 +235,7 @@ impl Link {
 }
 
 /// Whether the other end of this socket has closed it, behind whatever it had sent before.
-fn peer_has_left(mut socket: &TcpStream) -> bool {
+fn peer_has_left(mut socket: &Socket) -> bool {
     let mut nowhere = [0; BUFFER];
     loop {
         match socket.read(&mut nowhere) {
