@@ -25,6 +25,15 @@ fn start(stage: &Stage, name: &str, arguments: &[&str]) -> Program {
 }
 
 #[test]
+fn the_adapter_of_an_afternoon_passes_the_kit() {
+    let by = Deadline::within(60);
+    let stage = Stage::new();
+    let mut adapter = start(&stage, "adapter", &[]);
+    adapter.expect_exit(&by, 0);
+    assert!(adapter.stdout_text().lines().count() >= 28, "a line for each check: {}", adapter.stdout_text());
+}
+
+#[test]
 fn the_smallest_embedding_has_fewer_than_sixty_lines() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/blocking.rs");
     let lines = std::fs::read_to_string(source).expect("the example").lines().count();

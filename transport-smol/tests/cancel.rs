@@ -2,14 +2,13 @@
 
 mod support;
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
 use std::time::Duration;
 
 use e_pigeon_core::{
     BrokerConfig, ClientConfig, Close, CloseReason, Filter, Roster, SetError, Value, WatchId,
 };
+use e_pigeon_sim::conformance::dropping;
 use e_pigeon_smol::{Broker, Client, Event, client};
 use futures_lite::future::{or, yield_now, zip};
 use support::{any_port, config, outgoing, soon, to};
@@ -18,19 +17,9 @@ const MESSAGES: u32 = 40;
 /// No future here waits more often in a row.
 const MOST_POLLS: u32 = 6;
 
-/// Polls a future so many times, and drops it where that was not enough.
+/// Polls a future so many times, and drops it where that was not enough; then the others get their turn.
 async fn at_most<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    let mut left = polls;
-    let result = poll_fn(|context| {
-        left -= 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await;
+    let result = dropping::at_most(polls, future).await;
     yield_now().await;
     result
 }

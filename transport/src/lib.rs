@@ -10,7 +10,8 @@
 //! - **a broker's connections**: a [`Hub`] is a broker with its listeners and its links. The adapter tells it what is ready
 //!   and sleeps as long as it says.
 //!
-//! Who writes a program uses `e-pigeon-smol` or `e-pigeon-mio`; this is for those who write another adapter.
+//! Who writes a program uses `e-pigeon-smol` or `e-pigeon-mio`; this is for those who write another adapter:
+//! `docs/ADAPTERS.md` of the repository shows how, and how to find out whether it works.
 
 mod buffers;
 mod clock;

@@ -291,3 +291,8 @@ fn numbered(number: u32, size: usize) -> Vec<u8> {
     payload[..4].copy_from_slice(&number.to_le_bytes());
     payload
 }
+
+/// The page is tested with the kit that it is about.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../../../docs/ADAPTERS.md")]
+struct Page;

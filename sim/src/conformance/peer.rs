@@ -1,8 +1,8 @@
 //! A client whose socket is driven by hand.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use e_pigeon_core::{Client, ClientConfig, Destination, Outgoing};
+use e_pigeon_core::{Client, ClientConfig, Close, Destination, Outgoing};
 
 use super::log::{Heard, Log};
 use super::socket::{Got, Socket};
@@ -75,8 +75,20 @@ impl Peer {
     }
 
     pub(super) fn send(&mut self, to: &Destination, payload: &[u8]) {
+        self.send_for(to, payload, Duration::from_secs(3600));
+    }
+
+    /// Sends a message that may wait so long for its recipients.
+    pub(super) fn send_for(&mut self, to: &Destination, payload: &[u8], time_to_live: Duration) {
         let now = self.now();
-        self.client.send(now, &Outgoing::new(to, payload)).expect("room for a message");
+        let outgoing = Outgoing { time_to_live, ..Outgoing::new(to, payload) };
+        self.client.send(now, &outgoing).expect("room for a message");
+    }
+
+    /// Leaves for good.
+    pub(super) fn close(&mut self) {
+        let now = self.now();
+        self.client.close(now, Close::End);
     }
 
     /// Sends messages with the numbers from 0 on.

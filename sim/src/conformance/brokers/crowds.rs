@@ -51,6 +51,23 @@ pub(super) fn all_who_speak_before_they_are_accepted_are_heard<A: BrokerAdapter>
     collector.log.assert_all(COUNT as u32);
 }
 
+/// More wait at the listener than are accepted in one turn, they say nothing, and no edge tells of those that are left.
+pub(super) fn all_who_come_while_the_broker_is_busy_are_accepted<A: BrokerAdapter>(
+    adapter: &A,
+    place: &Place,
+) {
+    const COUNT: usize = 300;
+    let broker = start(adapter, place, BrokerConfig::default());
+    let mut alice = join(&broker, 1);
+    let others: Vec<Peer> = (2..10).map(|number| join(&broker, number)).collect();
+    let everyone_else = Destination::from(Filter::everyone()).without_sender();
+    alice.send_numbered(&everyone_else, 4000, 4);
+    alice.say_all_and_fall_silent();
+    let silent: Vec<Socket> =
+        (0..COUNT).map(|_| Socket::dial(&broker.address()).expect("accepted")).collect();
+    until_links(&broker, 1 + (others.len() + silent.len()) as u32);
+}
+
 pub(super) fn a_thousand_connections_are_served<A: BrokerAdapter>(adapter: &A, place: &Place) {
     const COUNT: u32 = 1000;
     let broker = start(adapter, place, BrokerConfig::default());

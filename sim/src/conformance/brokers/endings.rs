@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Code, DisconnectReason, Established};
+use e_pigeon_core::{BrokerConfig, ClientConfig, CloseReason, Code, DisconnectReason, Established};
 
 use super::super::peer::Peer;
 use super::super::socket::Socket;
@@ -39,6 +39,32 @@ pub(super) fn what_was_said_before_the_end_of_writing_counts<A: BrokerAdapter>(a
     });
     bob.log.assert_all(60);
     until_links(&broker, 1);
+}
+
+pub(super) fn a_goodbye_is_answered_though_the_socket_is_full<A: BrokerAdapter>(adapter: &A, place: &Place) {
+    let broker = start(adapter, place, BrokerConfig::default());
+    let (mut alice, mut bob) = (join(&broker, 1), join(&broker, 2));
+    bob.read_piece = 0;
+    alice.send_numbered(&to(2), 60, 60_000);
+    until("its socket is full", || {
+        alice.turns();
+        broker.stats().taken == 60
+    });
+    bob.close();
+    bob.turns();
+    std::thread::sleep(Duration::from_millis(50));
+    bob.read_piece = 1 << 16;
+    until("the farewell", || {
+        bob.turns();
+        bob.log.closed.is_some()
+    });
+    assert_eq!(bob.log.closed, Some(CloseReason::Requested));
+    until("the end of the connection", || {
+        bob.turns();
+        bob.is_over
+    });
+    until_links(&broker, 1);
+    assert_eq!(broker.stats().sessions, 1, "its session has ended");
 }
 
 pub(super) fn a_connection_that_breaks_while_it_is_written_loses_nothing<A: BrokerAdapter>(
@@ -113,10 +139,11 @@ pub(super) fn a_stop_in_the_middle_of_everything_is_told_and_takes_no_time<A: Br
     });
     let told = DisconnectReason::Aborted(Code::ShuttingDown, 0);
     assert!(quiet.log.disconnected.contains(&told), "{:?}", quiet.log.disconnected);
+    // Nobody is let in who would have to be told at once.
+    assert!(Socket::dial(&address).is_err(), "it still listens");
     quiet.cut();
     stopped.join().expect("it stops");
     assert!(begun.elapsed() < LIMIT - Duration::from_secs(1), "a stop took {:?}", begun.elapsed());
-    assert!(Socket::dial(&address).is_err(), "nobody listens any more");
 
     // The next one may listen there, and finds everybody back.
     let settle = Duration::from_millis(100);

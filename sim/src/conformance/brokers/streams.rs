@@ -6,7 +6,7 @@ use e_pigeon_core::{BrokerConfig, ClientConfig, Code, Destination, DisconnectRea
 
 use super::super::peer::Peer;
 use super::super::socket::Socket;
-use super::super::{BrokerAdapter, Place, RunningBroker, config, limits, to, until};
+use super::super::{BrokerAdapter, Place, RunningBroker, config, limits, numbered, to, until};
 use super::{dial, join, short, start};
 
 pub(super) fn bytes_may_come_and_go_one_by_one<A: BrokerAdapter>(adapter: &A, place: &Place) {
@@ -84,7 +84,7 @@ pub(super) fn a_peer_that_does_not_read_gets_everything_later_and_stops_nobody<A
     });
     let (mut carol, mut dave) = (join(&broker, 3), join(&broker, 4));
     for number in 0..50 {
-        carol.send(&to(4), &super::super::numbered(number, 1000));
+        carol.send(&to(4), &numbered(number, 1000));
         until("others go on", || {
             carol.turns();
             dave.turns();
@@ -100,6 +100,36 @@ pub(super) fn a_peer_that_does_not_read_gets_everything_later_and_stops_nobody<A
         alice.log.delivered_to(1) == COUNT as usize
     });
     bob.log.assert_all(COUNT);
+}
+
+/// What a socket does not take stays in the broker, under its limits and times to live, and not in a buffer without an end.
+pub(super) fn what_a_peer_does_not_read_waits_in_the_core<A: BrokerAdapter>(adapter: &A, place: &Place) {
+    const COUNT: u32 = 500;
+    const LARGE: u32 = 32 << 20;
+    let wide = BrokerConfig { queue_bytes: LARGE.into(), window_bytes: LARGE, ..BrokerConfig::default() };
+    let broker = start(adapter, place, wide);
+    let roomy = |number| ClientConfig { inbox_bytes: LARGE, outbox_bytes: LARGE, ..config(number) };
+    let mut alice = Peer::dial(roomy(1), &broker.address());
+    let mut bob = Peer::dial(roomy(2), &broker.address());
+    super::establish(&mut bob);
+    bob.read_piece = 0;
+    for number in 0..COUNT {
+        alice.send_for(&to(2), &numbered(number, 60_000), Duration::from_millis(500));
+    }
+    until("the time of all is over", || {
+        alice.turns();
+        alice.log.finals.len() == COUNT as usize
+    });
+    alice.send(&to(2), &numbered(COUNT, 100));
+    bob.read_piece = 1 << 16;
+    until("the last one", || {
+        alice.turns();
+        bob.turns();
+        bob.log.numbers.last() == Some(&COUNT)
+    });
+    // Those that the sockets had taken have come; they take some megabytes.
+    let came = bob.log.numbers.len();
+    assert!(came < 300, "{came} of {COUNT} came after their time was over: they had left the broker");
 }
 
 pub(super) fn deadlines_are_kept_while_nothing_comes<A: BrokerAdapter>(adapter: &A, place: &Place) {
@@ -148,7 +178,7 @@ pub(super) fn an_idle_broker_does_not_work<A: BrokerAdapter>(adapter: &A, place:
         peers.iter_mut().for_each(Peer::turns);
         broker.stats().taken == 60
     });
-    peers[1].send(&to(2), &super::super::numbered(0, 1000));
+    peers[1].send(&to(2), &numbered(0, 1000));
     peers[1].write_piece = 100;
     peers[1].turn();
     limits::assert_idle("a broker with nothing to do");

@@ -106,6 +106,31 @@ pub(super) fn a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait<A
     alice.log.assert_all(sent);
 }
 
+/// What its socket does not take stays in the outbox, under its times to live, and not in a buffer without an end.
+pub(super) fn what_a_broker_does_not_read_waits_in_the_core<A: ClientAdapter>(adapter: &A, place: &Place) {
+    const COUNT: u32 = 500;
+    const LARGE: u32 = 32 << 20;
+    let host = host(place, BrokerConfig { window_bytes: LARGE, ..BrokerConfig::default() });
+    let roomy = ClientConfig { outbox_bytes: LARGE, ..config(1) };
+    let mut alice = Told::start(adapter, roomy, &host).established();
+    host.behave(Manners::STALLED);
+    for number in 0..COUNT {
+        let (to, payload) = (to(2), numbered(number, 60_000));
+        let time_to_live = Duration::from_millis(300);
+        let outgoing = Outgoing { time_to_live, ..Outgoing::new(&to, &payload) };
+        alice.client.send(&outgoing).expect("room for a message");
+    }
+    thread::sleep(Duration::from_millis(500));
+    host.behave(Manners::GOOD);
+    until("all have ended", || {
+        alice.listen();
+        alice.log.finals.len() == COUNT as usize
+    });
+    // Those that the sockets had taken have come; they take some megabytes.
+    let came = host.stats().taken;
+    assert!(came < 300, "{came} of {COUNT} came after their time was over: they had left the client");
+}
+
 pub(super) fn an_application_that_does_not_read_holds_back_its_sender_only<A: ClientAdapter>(
     adapter: &A,
     place: &Place,
