@@ -30,7 +30,7 @@ impl Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return Self::from_path(path.into());
         }
-        let address = Self::parse_tcp(text)?;
+        let address = Self::parse_tcp(text, "127.0.0.1:9999, [::1]:9999 or unix:/run/e-pigeon.sock")?;
         if matches!(address, Self::Tcp { port: 0, .. }) {
             return Err("port 0 is nowhere to connect to, for example 127.0.0.1:9999".into());
         }
@@ -44,7 +44,7 @@ impl Address {
                 "not for --listen, give --unix {path}; HOST:PORT is 127.0.0.1:9999, for example"
             ));
         }
-        Self::parse_tcp(text)
+        Self::parse_tcp(text, "127.0.0.1:9999 or [::1]:9999")
     }
 
     /// Takes the path of a Unix socket.
@@ -54,12 +54,11 @@ impl Address {
         Endpoint::unix(path).map(Self::Unix).map_err(explain)
     }
 
-    fn parse_tcp(text: &str) -> Result<Self, String> {
+    fn parse_tcp(text: &str, examples: &str) -> Result<Self, String> {
         if OTHERS.iter().any(|scheme| text.starts_with(scheme)) {
             return Err("this build carries tcp: and unix: only, for example tcp:127.0.0.1:9999".into());
         }
-        let wrong =
-            || "not an address, for example 127.0.0.1:9999, [::1]:9999 or unix:/run/e-pigeon.sock".to_owned();
+        let wrong = || format!("not an address, for example {examples}");
         let (host, port) = text.strip_prefix("tcp:").unwrap_or(text).rsplit_once(':').ok_or_else(wrong)?;
         let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match in_brackets {
@@ -149,6 +148,11 @@ mod tests {
         assert!(Address::parse_connect(&longest).is_ok());
         let error = Address::parse_connect(&format!("unix:{}", "x".repeat(108))).expect_err("too long");
         assert!(error.contains("has 108 bytes, a socket has room for 10"), "{error}");
+        let error = Address::parse_listen("localhost").expect_err("no port");
+        assert!(
+            error.contains("127.0.0.1:9999") && !error.contains("unix:"),
+            "it has an option of its own: {error}"
+        );
         let error = Address::parse_listen("unix:/run/x").expect_err("the other option");
         assert!(error.contains("--unix /run/x") && error.contains("127.0.0.1:9999"), "{error}");
     }

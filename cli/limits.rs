@@ -56,6 +56,8 @@ limits! {
     max_watches: u8 = "8", "N", number::<u8>;
     /// Changes of presence that may wait for a watcher before it is told everything again
     watch_backlog: u32 = "1024", "N", number::<u32>;
+    /// Items of a link that came before an earlier one that is missing, where frames may be lost
+    reorder_bytes: u32 = "64KiB", "SIZE", size::<u32>;
     /// The longest time that a message may wait for its recipients
     max_time_to_live: Duration = "7d", "TIME", parse_duration;
     /// How often a link gives a sign of life

@@ -44,6 +44,7 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
         (&["serve", "--max-payload", "much"], "64KiB"),
         (&["serve", "--max-links", "0"], "--max-links is too small"),
         (&["serve", "--transport", "pigeon"], "mio"),
+        (&["serve", "--transport", "mio", "--transport", "smol"], "--transport"),
         (&["serve", "everything"], "everything"),
         (&["listen", "--set", "room"], "name=alice"),
         (&["listen", "--set", "Room=lobby"], "name=alice"),
@@ -59,6 +60,11 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
         (&["send", "--to", "everyone", "--expire", "soon", "hello"], "500ms"),
         (&["send", "--to", "everyone", "--give-up-after", "never", "hello"], "500ms"),
         (&["send", "--to", "everyone", "--transport", "", "hello"], "mio"),
+        // The first of two is not forgotten: it might have been meant as well.
+        (
+            &["send", "--to", "room=a", "--to", "room=b", "hello"],
+            "'--to <DEST>' cannot be used multiple times",
+        ),
         (&["peers", "--connect", "serial:/dev/tty@9600"], "127.0.0.1:9999"),
         (&["peers", "--set", "=1"], "name=alice"),
         (&["peers", "everyone"], "everyone"),

@@ -3,6 +3,7 @@
 use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 use crate::error::ConfigError;
 use crate::filter::MAX_DESTINATION_BYTES;
+use crate::framing::Framing;
 use crate::wire::MAX_PAYLOAD;
 use core::fmt;
 use core::time::Duration;
@@ -69,6 +70,11 @@ pub struct ClientConfig {
     pub reconnect_max: Duration,
     /// How long the broker may take to answer a hello. Default 10 s.
     pub handshake_timeout: Duration,
+    /// What carries the link. Default a reliable stream of bytes.
+    pub framing: Framing,
+    /// Room for items that came before an earlier one that is missing, in bytes, where the framing is lossy. Default
+    /// 16 KiB; what has no room is sent again.
+    pub reorder_bytes: u32,
     /// True where the application acknowledges messages itself. Default false: the next `poll_event` does. Receipts
     /// are acknowledged in order with messages: whoever holds back an acknowledgement while thousands of receipts come
     /// has to wait with sending, until it is given.
@@ -100,6 +106,8 @@ impl ClientConfig {
             reconnect_min: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
+            framing: Framing::Length,
+            reorder_bytes: 16 << 10,
             manual_acknowledgement: false,
         }
     }
@@ -185,6 +193,9 @@ pub struct BrokerConfig {
     pub settle: Duration,
     /// How long a new link may take to say hello. Default 5 s.
     pub handshake_timeout: Duration,
+    /// Room for items that came before an earlier one that is missing, in bytes for each link whose framing is lossy.
+    /// Default 64 KiB; what has no room is sent again.
+    pub reorder_bytes: u32,
     /// How long *accepted* may wait for the final receipt to overtake it. Default 10 ms.
     pub accept_delay: Duration,
 }
@@ -212,6 +223,7 @@ impl Default for BrokerConfig {
             session_ttl: Duration::from_secs(600),
             settle: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(5),
+            reorder_bytes: 64 << 10,
             accept_delay: Duration::from_millis(10),
         }
     }

@@ -114,6 +114,12 @@ extern crate std;
 // Before all others, which use its macros.
 #[macro_use]
 mod trace;
+#[cfg(canary)]
+#[macro_use]
+pub mod canary;
+#[cfg(not(canary))]
+#[macro_use]
+mod canary;
 
 mod attributes;
 #[cfg(feature = "alloc")]
@@ -150,6 +156,7 @@ pub use filter::{
     Destination, DestinationRef, Filter, FilterError, FilterRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS,
     Target,
 };
+pub use framing::Framing;
 pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
 pub use patch::PatchRef;
 #[cfg(feature = "alloc")]

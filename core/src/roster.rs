@@ -1,12 +1,13 @@
 //! The roster: what a watcher knows of who is here, made of what the client tells.
 
 use crate::attributes::AttributesRef;
-use crate::client::{Event, Presence, WatchId};
+use crate::client::{Client, Event, Presence, WatchId};
 use crate::wire::item::PresenceState;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
+use core::ops::Bound::{Excluded, Unbounded};
 use core::ops::RangeInclusive;
 use uuid::Uuid;
 
@@ -80,6 +81,39 @@ impl Roster {
             Event::WatchRefused(watch, _) => self.remove(watch, |_| true, on_change),
             _ => {}
         }
+    }
+
+    /// Takes in all presence that a client has for its application now, past its other events, and calls `on_change` for
+    /// each change. Whoever is under a watch that has ended is gone. Returns true where there was something, so that
+    /// the client may have to acknowledge it.
+    ///
+    /// For whoever keeps a roster beside the events, also while nobody takes these: `poll_event` does not tell what
+    /// was taken here, but it tells of watches that were refused. Presence is acknowledged in order with messages: as long
+    /// as a message is not taken, no more comes than [`presence_items`](crate::ClientConfig::presence_items).
+    pub fn update<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        client: &mut Client<B>,
+        mut on_change: impl FnMut(Change<'_>),
+    ) -> bool {
+        let mut last = None;
+        while let Some(watch) = self.next_watch(last) {
+            if !client.wants(watch) {
+                self.remove(watch, |_| true, &mut on_change);
+            }
+            last = Some(watch);
+        }
+        let mut any = false;
+        while let Some(event) = client.poll_arrival() {
+            self.apply(&event, &mut on_change);
+            any = true;
+        }
+        any
+    }
+
+    /// The first watch behind `last` under which somebody is.
+    fn next_watch(&self, last: Option<WatchId>) -> Option<WatchId> {
+        let from = last.map_or(Unbounded, |watch| Excluded((watch, Uuid::max())));
+        self.peers.range((from, Unbounded)).next().map(|(key, _)| key.0)
     }
 
     fn told(&mut self, presence: &Presence<'_>, mut on_change: impl FnMut(Change<'_>)) {

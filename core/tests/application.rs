@@ -4,9 +4,9 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::{Event, MessageId, Outgoing, Receipt, SendError, Token};
+use e_pigeon_core::{Event, Filter, MessageId, Outgoing, Receipt, Roster, SendError, Token, Value};
 use std::collections::VecDeque;
-use support::{World, client_config, uuid};
+use support::{MAX, World, client_config, make, uuid};
 
 #[test]
 fn an_old_message_to_somebody_who_is_away_stops_nobody_else_s() {
@@ -40,6 +40,56 @@ fn an_old_message_to_somebody_who_is_away_stops_nobody_else_s() {
     world.pass(Duration::from_secs(10));
     assert_eq!(world.outcome(sender, old), Some((1, 1)));
     assert_eq!(world.messages(away), ["for later"]);
+}
+
+#[test]
+fn what_is_asked_for_before_the_first_connection_is_done_in_that_order() {
+    let mut world = World::new(1);
+    let (now, to) = (world.now, uuid(0).into());
+    let mut config = client_config(1);
+    config.outbox_messages = 3;
+    let early = world.join(config.clone(), "b");
+    let mut client = make(config);
+    client.set(now, "early", Value::Bool(true)).unwrap();
+    let watch = client.watch(now, &Filter::everyone()).unwrap();
+    for text in [b"1", b"2", b"3"] {
+        client.send(now, &Outgoing::new(&to, text)).unwrap();
+    }
+    assert_eq!(client.send(now, &Outgoing::new(&to, b"4")), Err(SendError::Full));
+    assert!(client.poll_event().is_none() && !client.poll_capacity(), "nothing has happened yet");
+    world.peers[early].client = client;
+    world.settle();
+    assert_eq!((world.messages(0), world.peers[early].log.capacity), (vec!["1", "2", "3"], 1));
+    let own = world.peers[early].roster.get(watch, uuid(1)).unwrap();
+    assert_eq!(own.attributes().get("early"), Some(Value::Bool(true)));
+    world.send(early, &to, "4");
+    world.settle();
+    assert_eq!(world.messages(0).len(), 4);
+}
+
+#[test]
+fn receipts_and_presence_go_on_while_no_message_is_taken_for_a_minute() {
+    let mut world = World::new(3);
+    let watch = world.peers[0].client.watch(world.now, &Filter::everyone()).unwrap();
+    world.settle();
+    world.peers[0].sleeps = true;
+    let mut roster = Roster::new(MAX);
+    for second in 0..60 {
+        world.send(2, &uuid(0).into(), "unread");
+        let id = world.send(0, &uuid(1).into(), "answered");
+        world.peers[1].client.set(world.now, "second", Value::Int(second)).unwrap();
+        world.pass(Duration::from_secs(1));
+        let client = &mut world.peers[0].client;
+        roster.update(client, |_| {});
+        assert_eq!(roster.get(watch, uuid(1)).unwrap().attributes().get("second"), Some(Value::Int(second)));
+        let receipts: Vec<_> =
+            core::iter::from_fn(|| client.poll_receipt()).filter(Receipt::is_final).collect();
+        assert_eq!(receipts, [Receipt::Final { id, delivered: 1, recipients: 1, reason: None }]);
+    }
+    assert_eq!(world.peers[2].log.finals.len(), 0, "nobody has confirmed what nobody has taken");
+    world.peers[0].sleeps = false;
+    world.settle();
+    assert_eq!((world.messages(0).len(), world.peers[2].log.finals.len()), (60, 60));
 }
 
 #[test]

@@ -5,12 +5,14 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e_pigeon_core::codec::{Malformed, Reader, Writer};
+use e_pigeon_core::framing::cobs::{Unstuffing, headroom, stuff, stuffed_len};
 use e_pigeon_core::framing::{Extent, Step, extent, header_len, step};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome, Window};
 use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, Message, Origin, PresenceState, Refused, UpItem,
 };
 use e_pigeon_core::wire::kind;
+use e_pigeon_core::wire::lossy::{Prefix, State, tag};
 use e_pigeon_core::{
     Attributes, AttributesRef, Broker, BrokerConfig, Client, ClientConfig, Close, Code, Destination,
     DestinationRef, Filter, FilterRef, Instant, LinkId, Outgoing, Past, PatchRef, Reason, Secret, Taken,
@@ -35,6 +37,15 @@ const BOOT_B: u64 = 0x1112_1314_1516_1718;
 const COO: &[u8] = b"coo";
 const WINDOW: Window = Window { messages: 4_096, bytes: 4 << 20 };
 const LARGEST_WINDOW: Window = Window { messages: u32::MAX, bytes: u32::MAX };
+const FIRST_STATE: State = State {
+    serial: 1,
+    heard: 0,
+    wants_reply: false,
+    received: 0,
+    acknowledged: 0,
+    window: WINDOW,
+    beyond: 0,
+};
 const SHUT: Window = Window { messages: 0, bytes: 0 };
 
 // The files.
@@ -307,6 +318,22 @@ fn control_values() -> Table {
     add("goodbye-leave", Control::Goodbye(false));
     add("goodbye-end", Control::Goodbye(true));
     add("farewell", Control::Farewell);
+    add("state-first", Control::State(FIRST_STATE));
+    let (received, acknowledged) = (300, 299);
+    let told = State { serial: 4, heard: 2, wants_reply: true, received, acknowledged, ..FIRST_STATE };
+    add("state-ranges", Control::State(State { beyond: 0b101_1100, ..told }));
+    add(
+        "state-longest",
+        Control::State(State {
+            serial: u64::MAX,
+            heard: u64::MAX,
+            wants_reply: true,
+            received: u64::MAX,
+            acknowledged: u64::MAX,
+            window: LARGEST_WINDOW,
+            beyond: 1 << 63,
+        }),
+    );
     table
 }
 
@@ -626,7 +653,26 @@ fn mirror_control(control: &Control<'_>) -> Mirror {
         Control::Ping => mirror.put(8_u8),
         Control::Goodbye(end) => mirror.put(9_u8).put(end),
         Control::Farewell => mirror.put(10_u8),
+        Control::State(state) => {
+            let numbers = (state.serial, state.heard, state.wants_reply, state.received, state.acknowledged);
+            mirror.put(11_u8).put(numbers).put(window(state.window)).put(mirror_ranges(state.beyond))
+        }
     }
+}
+
+/// Ranges of set bits from the lowest on: how many are missing before each, and how many it has.
+fn mirror_ranges(beyond: u64) -> Vec<(u32, u32)> {
+    let (mut ranges, mut at) = (Vec::new(), 0);
+    while at < 64 {
+        let run = |at: u32, bit: u64| (at..64).take_while(|&at| beyond >> at & 1 == bit).count() as u32;
+        let missing = run(at, 0);
+        let here = run(at + missing, 1);
+        if here > 0 {
+            ranges.push((missing, here));
+        }
+        at += missing + here;
+    }
+    ranges
 }
 
 fn mirror_up(item: &UpItem<'_>) -> Mirror {
@@ -726,7 +772,7 @@ fn every_file_has_a_test() {
     files.sort();
     assert_eq!(
         files,
-        ["control.txt", "conversation.txt", "down.txt", "framing.txt", "invalid.txt", "up.txt"]
+        ["control.txt", "conversation.txt", "down.txt", "framing.txt", "invalid.txt", "lossy.txt", "up.txt"]
     );
 }
 
@@ -758,7 +804,7 @@ fn every_kind_and_every_flag_has_a_vector() {
     }
     firsts.sort_unstable();
     firsts.dedup();
-    let expected = (0x01..=0x0a).chain(0x10..=0x1b).chain(0x20..=0x32).chain(0x38..=0x3a);
+    let expected = (0x01..=0x0b).chain(0x10..=0x1b).chain(0x20..=0x32).chain(0x38..=0x3a);
     let expected: Vec<u8> = expected.collect();
     assert_eq!(firsts, expected);
     for first in 0..=u8::MAX {
@@ -857,6 +903,60 @@ fn every_framing_vector_is_as_it_says() {
 }
 
 /// Feeds a stream byte by byte; what is wrong with it is found no later than with its last byte.
+/// The prefix and the body of each vector of lossy framed transports.
+fn lossy_values() -> BTreeMap<&'static str, (u64, Vec<u8>)> {
+    let state = encode(&Frame::Control(Control::State(FIRST_STATE)));
+    let hello = encode(&Frame::Control(Control::Hello(hello(), AttributesRef::EMPTY)));
+    let to = to_b();
+    let message = Message { slot: 0, define: Some(to.as_ref()), id_step: 300, payload: COO, ..message() };
+    let everyone = everyone();
+    let long = Message {
+        define: Some(everyone.as_ref()),
+        id_step: 1,
+        time_to_live_ms: 0,
+        payload: &[7; 600],
+        ..message
+    };
+    let message = encode(&Frame::Up(UpItem::Message(message)));
+    let long = encode(&Frame::Up(UpItem::Message(long)));
+    let pairs = [("hello", 0, hello), ("state", 0, state), ("message", 200, message), ("long", 1, long)];
+    pairs.into_iter().map(|(name, number, body)| (name, (number, body))).collect()
+}
+
+#[test]
+fn every_lossy_vector_is_as_it_says() {
+    for vector in vectors("lossy.txt") {
+        let (name, is_line) = (&vector.name, vector.direction == "cobs");
+        let mut content = vec![0; 1_000];
+        let frame = if is_line {
+            let (_, frame) = Unstuffing::default().take(&vector.bytes, &mut content);
+            frame.and_then(Result::ok).map(|length| &content[..length])
+        } else {
+            Some(vector.bytes.as_slice())
+        };
+        let parts = frame.and_then(|frame| {
+            let mut reader = Reader::new(frame);
+            let prefix = Prefix::read(&mut reader).ok()?;
+            Some((prefix, reader.rest())).filter(|(_, body)| !body.is_empty())
+        });
+        if vector.verdict == "dropped" {
+            assert_eq!(parts, None, "{name}");
+            continue;
+        }
+        let (number, body) = lossy_values().remove(name.split('-').next().unwrap()).unwrap();
+        let prefix = Prefix { tag: tag(BOOT_A, 1), number };
+        assert_eq!(parts, Some((prefix, body.as_slice())), "{name}");
+        let length = frame.unwrap().len();
+        let mut buffer = vec![0; stuffed_len(length)];
+        let at = if is_line { headroom(length) } else { 0 };
+        let mut writer = Writer::new(&mut buffer[at..], 0);
+        prefix.write(&mut writer);
+        writer.raw(&body);
+        let length = if is_line { stuff(&mut buffer, length) } else { length };
+        assert_eq!(to_hex(&buffer[..length]), to_hex(&vector.bytes), "{name}");
+    }
+}
+
 fn byte_by_byte(bytes: &[u8], limit: usize) -> Result<(), Code> {
     let mut kept = Vec::new();
     for byte in bytes {

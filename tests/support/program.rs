@@ -36,10 +36,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts `e-pigeon` with these arguments, on the transport of the stage.
+    /// Starts `e-pigeon` with these arguments, on the transport of the stage where they name none.
     pub(crate) fn start(stage: &Stage, name: &str, arguments: &[&str], input: Input) -> Self {
         let mut command = Command::new(PROGRAM);
         if let Some((first, rest)) = arguments.split_first()
+            && !rest.contains(&"--transport")
             && let Some(transport) = stage.pairing.transport(first)
         {
             command.args([first, "--transport", transport]).args(rest);

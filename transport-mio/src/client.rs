@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use e_pigeon_core::{Client, ClientConfig, ConfigError, Instant};
+use e_pigeon_core::{Client, ClientConfig, ConfigError, Instant, Roster};
 use e_pigeon_transport::{Clock, Closing, Connection, Endpoint, INPUT, Input, OUTPUT, Resolver, fill};
 use mio::event::Event;
 use mio::{Registry, Token};
@@ -40,6 +40,9 @@ pub struct ClientDriver {
     /// Writing stopped for the sake of the others in the loop.
     more_output: bool,
     last_error: Option<io::Error>,
+    /// Who is here, where that is wanted.
+    roster: Option<Roster>,
+    roster_changed: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,8 @@ impl ClientDriver {
             output: vec![0; OUTPUT].into_boxed_slice(),
             more_output: false,
             last_error: None,
+            roster: None,
+            roster_changed: false,
         })
     }
 
@@ -145,11 +150,38 @@ impl ClientDriver {
         }
     }
 
+    /// Keeps who is here, from now on: all that the client [watches](Client::watch), but no more than `max_peers`. Presence then
+    /// goes into the [`roster`](Self::roster) as it comes, whether or not the application takes events, and is no event
+    /// any more.
+    pub fn keep_roster(&mut self, max_peers: usize) {
+        self.roster = Some(Roster::new(max_peers));
+    }
+
+    /// Who is here, after each [`handle_ready`](Self::handle_ready) and [`flush`](Self::flush); `None` without
+    /// [`keep_roster`](Self::keep_roster).
+    #[must_use]
+    pub fn roster(&self) -> Option<&Roster> {
+        self.roster.as_ref()
+    }
+
+    /// Says whether the roster has changed since this was last asked.
+    pub fn roster_changed(&mut self) -> bool {
+        std::mem::take(&mut self.roster_changed)
+    }
+
+    fn update_roster(&mut self) {
+        let Self { roster, roster_changed, client, .. } = self;
+        if let Some(roster) = roster {
+            roster.update(client, |_| *roster_changed = true);
+        }
+    }
+
     /// Puts into effect what the application has done: connects where that is wanted, and writes.
     ///
     /// To be called once after a batch of commands and of polled events, not after each: everything that is
     /// ready by then goes out in one write.
     pub fn flush(&mut self) {
+        self.update_roster();
         self.connect_where_wanted();
         self.write_output();
         self.disconnect_where_wanted();
@@ -243,6 +275,7 @@ impl ClientDriver {
             Input::Bytes(count) => {
                 // It takes all: what it has no room for is more than it allowed the broker to send.
                 self.client.handle_input(self.clock.now(), &self.input[..count]);
+                self.update_roster();
                 self.disconnect_where_wanted();
             }
             Input::Nothing => {}

@@ -8,7 +8,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use e_pigeon_core::{
-    Broker, BrokerConfig, ClientConfig, Close, Destination, Event, Filter, Outgoing, Secret, Uuid,
+    Broker, BrokerConfig, ClientConfig, Close, Destination, Event, Filter, Outgoing, Roster, Secret, Uuid,
+    Value,
 };
 
 use self::world::{Raw, World, any_port, over_each};
@@ -77,6 +78,42 @@ fn a_reader_that_stalls_gets_everything_later() {
         world.until_told(alice, "60: 1 of 1");
         let expected: Vec<String> = (0..60).map(|number| format!("65536 bytes of {number}")).collect();
         assert_eq!(world.told[bob][1..], expected);
+    });
+}
+
+#[test]
+fn the_roster_goes_on_while_nobody_takes_events() {
+    over_each(&BrokerConfig::default(), |mut world| {
+        let (alice, bob) = (world.join(), world.join());
+        let driver = &mut world.clients[alice];
+        assert!(driver.roster().is_none(), "nobody asked for one");
+        driver.keep_roster(100);
+        let now = driver.now();
+        let watch = driver.client().watch(now, &Filter::everyone()).expect("the first");
+        driver.flush();
+        world.until_told(alice, "established");
+        world.until_told(bob, "established");
+        world.asleep.push(alice);
+        world.send(bob, &everyone_else(), b"unread");
+        let uuid = world.clients[bob].client().uuid();
+        for value in 0..20 {
+            let driver = &mut world.clients[bob];
+            let now = driver.now();
+            driver.client().set(now, "n", Value::Int(value)).expect("room");
+            driver.flush();
+            world.until("a change", |world| {
+                world.clients[alice].flush();
+                let roster = world.clients[alice].roster().expect("kept");
+                let peer = roster.get(watch, uuid);
+                peer.is_some_and(|peer| peer.attributes().get("n") == Some(Value::Int(value)))
+            });
+            assert!(world.clients[alice].roster_changed() && !world.clients[alice].roster_changed(), "once");
+        }
+        world.clients[alice].client().unwatch(now, watch);
+        world.clients[alice].flush();
+        assert!(world.clients[alice].roster().is_some_and(Roster::is_empty));
+        world.asleep.clear();
+        world.until_told(alice, "unread");
     });
 }
 

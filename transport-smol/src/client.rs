@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use e_pigeon_core::{
-    ClientConfig, Close, CloseReason, ConfigError, Filter, MessageId, Outgoing, SendError, SetError, Token,
-    Uuid, Value, WatchError, WatchId,
+    ClientConfig, Close, CloseReason, ConfigError, Filter, MessageId, Outgoing, Roster, SendError, SetError,
+    Token, Uuid, Value, WatchError, WatchId,
 };
 use e_pigeon_transport::{Endpoint, Resolver};
 
@@ -180,6 +180,34 @@ impl Client {
             state.core.unwatch(state.now(), watch);
             state.wake_driver();
         });
+    }
+
+    /// Keeps who is here, from now on: all that this client [watches](Self::watch), but no more than `max_peers`. Presence
+    /// then goes into the [`roster`](Self::roster) as it comes, whether or not anybody takes events, and is no event any
+    /// more.
+    pub fn keep_roster(&self, max_peers: usize) {
+        self.shared.with(|state| state.kept.begin(max_peers));
+    }
+
+    /// Who is here now, as far as this client was told; empty without [`keep_roster`](Self::keep_roster).
+    ///
+    /// What is returned does not change any more. It is copied once after a change, and shared from then on.
+    #[must_use]
+    pub fn roster(&self) -> Arc<Roster> {
+        self.shared.with(|state| state.kept.show())
+    }
+
+    /// Waits until the roster has changed since this last returned one; `None` when the client is over. Where several
+    /// tasks wait, one of them is told.
+    pub async fn roster_changed(&self) -> Option<Arc<Roster>> {
+        let mut turn = Turn::new(&self.shared, |state| &mut state.watchers);
+        poll_fn(|context| {
+            turn.poll(context.waker(), |state, _| match state.kept.take_news() {
+                None if state.is_over() => Some(None),
+                news => news.map(Some),
+            })
+        })
+        .await
     }
 
     /// Leaves, now; the future is only needed by whoever wants to know when the broker has confirmed it.

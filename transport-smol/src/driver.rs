@@ -131,6 +131,7 @@ impl Driver {
                 Input::Bytes(count) => {
                     // It takes all: what it has no room for is more than it allowed the broker to send.
                     state.core.handle_input(now, &bytes[..count]);
+                    state.settle_presence();
                 }
                 Input::Nothing => {}
                 Input::Over(error) => {

@@ -75,6 +75,7 @@ mod client;
 mod connecting;
 mod driver;
 mod event;
+mod kept;
 mod listening;
 mod ready;
 mod state;

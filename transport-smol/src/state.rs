@@ -15,6 +15,7 @@ use e_pigeon_core::{
 use e_pigeon_transport::{Clock, Endpoint};
 
 use crate::event::Event;
+use crate::kept::Kept;
 use crate::waiters::{Place, Waiters};
 
 /// What is shared.
@@ -32,12 +33,15 @@ pub(crate) struct State {
     pub(crate) readers: Waiters,
     pub(crate) senders: Waiters,
     pub(crate) closers: Waiters,
+    pub(crate) watchers: Waiters,
     pub(crate) answers: HashMap<MessageId, Slot>,
     /// Receipts that are to be told as events. While there are `max_reports`, no further receipt is taken from the core.
     reports: VecDeque<Receipt>,
     max_reports: usize,
     /// What remained to be told when the client had closed.
     rest: VecDeque<Event>,
+    /// Who is here, where that is wanted.
+    pub(crate) kept: Kept,
     /// The message that was handed out last, to be acknowledged when the next event is asked for.
     lent: Option<Token>,
     /// A command was refused for lack of room, and the application wants to know when there is some.
@@ -77,10 +81,12 @@ impl Shared {
             readers: Waiters::default(),
             senders: Waiters::default(),
             closers: Waiters::default(),
+            watchers: Waiters::default(),
             answers: HashMap::new(),
             reports: VecDeque::new(),
             max_reports,
             rest: VecDeque::new(),
+            kept: Kept::default(),
             lent: None,
             refused: false,
             has_room: false,
@@ -252,9 +258,22 @@ impl State {
         }
     }
 
+    /// Presence goes into the roster, where there is one; true where there was some.
+    pub(crate) fn settle_presence(&mut self) -> bool {
+        let any = self.kept.update(&mut self.core);
+        if self.kept.has_news() {
+            self.watchers.wake_all(&mut self.wakers);
+        }
+        any
+    }
+
     /// Hands out what the core has for others than readers, and wakes whoever can go on.
     fn settle(&mut self) {
         self.settle_receipts();
+        if self.settle_presence() {
+            // There is room for more now, and the broker has to hear of it.
+            self.wake_driver();
+        }
         if self.core.is_closed() && self.closed.is_none() {
             self.take_rest();
         }
@@ -262,7 +281,8 @@ impl State {
             self.readers.wake_all(&mut self.wakers);
         }
         if self.is_over() {
-            for waiters in [&mut self.readers, &mut self.senders, &mut self.closers] {
+            let Self { readers, senders, closers, watchers, .. } = self;
+            for waiters in [readers, senders, closers, watchers] {
                 waiters.wake_all(&mut self.wakers);
             }
             for slot in self.answers.values_mut() {

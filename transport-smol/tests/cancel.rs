@@ -7,7 +7,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Close, CloseReason};
+use e_pigeon_core::{
+    BrokerConfig, ClientConfig, Close, CloseReason, Filter, Roster, SetError, Value, WatchId,
+};
 use e_pigeon_smol::{Broker, Client, Event, client};
 use futures_lite::future::{or, yield_now, zip};
 use support::{any_port, config, outgoing, soon, to};
@@ -37,6 +39,10 @@ async fn at_most<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
 async fn send_all(polls: u32, client: &Client) {
     for number in 0..MESSAGES {
         let (destination, payload) = (to(2), number.to_le_bytes());
+        // A change of attributes has to find room too.
+        while client.set("n", Value::Int(i64::from(number + 1))) == Err(SetError::Full) {
+            yield_now().await;
+        }
         let message = outgoing(&destination, &payload);
         let mut answer = loop {
             if let Some(sent) = at_most(polls, client.send_wait(&message)).await {
@@ -67,6 +73,20 @@ async fn read_all(polls: u32, client: &Client) {
     assert!(at_most(1, client.next_event()).await.is_none());
 }
 
+/// Waits until the roster says that somebody has reached the last number.
+async fn watch_all(polls: u32, watch: WatchId, client: &Client) {
+    let last = Value::Int(i64::from(MESSAGES));
+    let is_last =
+        |roster: &Roster| roster.peers(watch).any(|(_, peer)| peer.attributes().get("n") == Some(last));
+    loop {
+        if let Some(roster) = at_most(polls, client.roster_changed()).await
+            && is_last(&roster.expect("not closed"))
+        {
+            break;
+        }
+    }
+}
+
 async fn close(polls: u32, client: &Client) {
     loop {
         if let Some(reason) = at_most(polls, client.close(Close::End)).await {
@@ -92,7 +112,10 @@ fn nothing_is_lost_or_doubled_wherever_futures_are_dropped() {
                 while at_most(polls, &mut bob_driver).await.is_none() {}
             });
             let application = async {
-                zip(send_all(polls, &alice), read_all(polls, &bob)).await;
+                bob.keep_roster(8);
+                let watch = bob.watch(&Filter::everyone()).expect("the first");
+                let bobs = zip(read_all(polls, &bob), watch_all(polls, watch, &bob));
+                zip(send_all(polls, &alice), bobs).await;
                 while !alice.unanswered().is_empty() {
                     yield_now().await;
                 }

@@ -4,11 +4,12 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use e_pigeon_core::{
-    Broker as Core, BrokerConfig, ClientConfig, Close, CloseReason, DisconnectReason, Established, Receipt,
-    SendError, Value,
+    Broker as Core, BrokerConfig, ClientConfig, Close, CloseReason, DisconnectReason, Established, Filter,
+    Receipt, Roster, SendError, Value,
 };
 use e_pigeon_smol::{Broker, Event, Unanswered, client};
 use futures_lite::future::{poll_once, zip};
@@ -114,6 +115,36 @@ fn receipts_go_on_while_nobody_takes_messages() {
 }
 
 #[test]
+fn the_roster_goes_on_while_nobody_takes_events() {
+    over_each(|endpoint| async move {
+        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let (alice, bob) = (join(1, &broker.endpoint), join(2, &broker.endpoint));
+        assert!(alice.roster().is_empty(), "nobody asked for one");
+        alice.keep_roster(100);
+        let watch = alice.watch(&Filter::everyone()).expect("the first");
+        bob.send(&outgoing(&to(1), b"unread")).expect("room");
+        let bob_is = |roster: &Roster, value| {
+            let peer = roster.get(watch, bob.uuid());
+            peer.is_some_and(|peer| peer.attributes().get("n") == Some(Value::Int(value)))
+        };
+        for value in 0..20 {
+            bob.set("n", Value::Int(value)).expect("room");
+            while !bob_is(&soon("a change", alice.roster_changed()).await.expect("not over"), value) {}
+        }
+        assert!(Arc::ptr_eq(&alice.roster(), &alice.roster()), "no copy without a change");
+        soon("goodbye", bob.close(Close::End)).await;
+        until("bob is gone", || alice.roster().get(watch, bob.uuid()).is_none()).await;
+        assert_eq!(alice.roster().len(), 1, "alice herself");
+        assert_eq!(&*message(&alice).await.payload, b"unread", "and no presence among the events");
+        alice.unwatch(watch);
+        until("nobody is watched", || alice.roster().is_empty()).await;
+        soon("goodbye", alice.close(Close::End)).await;
+        while soon("the end", alice.roster_changed()).await.is_some() {}
+        broker.stop().await;
+    });
+}
+
+#[test]
 fn a_full_outbox_says_so_at_once_and_has_room_later() {
     over_each(|endpoint| async move {
         let broker = Running::start(BrokerConfig::default(), 1, endpoint);
@@ -196,7 +227,7 @@ fn answers_can_come_as_events_and_first_of_all_as_accepted() {
     smol::block_on(async {
         let broker = Running::start(BrokerConfig::default(), 1, any_port());
         let alice = join(1, &broker.endpoint);
-        let nobody = e_pigeon_core::Filter::all_of(&[("room", Value::Str("b"))]).expect("a filter").into();
+        let nobody = Filter::all_of(&[("room", Value::Str("b"))]).expect("a filter").into();
         let mut parked = alice.send(&outgoing(&nobody, b"parked")).expect("room");
         let id = parked.id();
         let accepted = Receipt::Accepted { id, recipients: 0, last: false };

@@ -2,6 +2,7 @@
 
 use super::holding::OFFERS_PER_MESSAGE;
 use super::links::{Alias, Link};
+use super::lossy::Lossy;
 use super::messages::{Message, Sender};
 use super::pool::max_spare;
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
@@ -37,7 +38,13 @@ impl BrokerConfig {
         let destination = grown::<(&[u8], u32)>() + MAX_DESTINATION_BYTES + PIECE;
         let slots = usize::from(MAX_SLOTS) * (grown::<u32>() + destination);
         let aliases = usize::from(MAX_ALIASES) * grown::<Alias>();
+        // Where the framing is lossy: a frame that comes in, one that goes out, and what came too early.
+        let lossy = size_of::<Lossy>()
+            + 2 * GROWTH * (frame + frame / 254 + 32)
+            + self.reorder_bytes as usize
+            + 4 * PIECE;
         let link = grown::<Link>()
+            + lossy
             + GROWTH * frame
             + MAX_PRESENCE
             + PIECE

@@ -122,6 +122,11 @@ impl Broker {
                 self.abort(index, Abort { code: Code::Silent, detail: 0 });
             }
             Phase::Up { keep_alive, .. } => {
+                if let Some(lossy) = &mut link.lossy {
+                    lossy.timeout(now);
+                    self.list(index);
+                }
+                let Some(link) = self.links.get_mut(index) else { return };
                 if link.partial.is_empty() {
                     // A link that is idle holds no buffer; a busy one gets it back with the next frame that is cut.
                     link.partial = Vec::new();
@@ -136,6 +141,8 @@ impl Broker {
                 // The peer does not read what there is to say.
                 link.current = None;
                 link.abort = None;
+                // No hello begins anew here any more.
+                link.lossy = None;
                 link.farewell = false;
                 self.list_close(index);
             }

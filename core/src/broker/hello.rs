@@ -152,7 +152,7 @@ impl Broker {
     fn connect(&mut self, link: u32, session: u32, hello: &Hello, resumed: Option<Resumed>) {
         let knew_another = hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) != self.epoch);
         let was_shut = resumed.is_some() && self.sessions.get(session).is_some_and(|session| session.shut);
-        let shut = self.settles_at.is_some() && (knew_another || was_shut);
+        let shut = self.settles_at.is_some() && (knew_another || was_shut) && !canary!(DoesNotSettle);
         let keep_alive = KeepAlive::new(self.now, self.config.keep_alive);
         let payload_frame = self.config.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
         if let Some(state) = self.links.get_mut(link) {

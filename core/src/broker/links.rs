@@ -1,10 +1,13 @@
 //! Links: one for each connection that the embedder has told us of.
 
+use super::lossy::Lossy;
+use crate::framing::Framing;
 use crate::link::KeepAlive;
 use crate::time::Instant;
 use crate::wire::MAX_HELLO;
 use crate::wire::control::{Abort, Control, Welcome, Window};
 use crate::wire::item::{Deliver, DownItem, Origin};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use slab::Slab;
 
@@ -105,6 +108,8 @@ pub(super) struct Link {
     pub(super) close_listed: bool,
     /// When its timer is due.
     pub(super) timer: Option<Instant>,
+    /// Where its framing is lossy.
+    pub(super) lossy: Option<Box<Lossy>>,
 }
 
 /// The table of links.
@@ -126,17 +131,31 @@ impl Link {
 
     /// When something is to be done about it.
     pub(super) fn deadline(&self) -> Instant {
-        match self.phase {
-            Phase::Hello { until } | Phase::Closing { until } => until,
+        let at = match self.phase {
+            Phase::Hello { until } | Phase::Closing { until } => return until,
             Phase::Up { keep_alive, .. } if self.ping_due => keep_alive.dead_at(),
             Phase::Up { keep_alive, .. } => keep_alive.dead_at().min(keep_alive.ping_at()),
-        }
+        };
+        self.lossy.as_ref().and_then(|lossy| lossy.deadline()).map_or(at, |lossy| lossy.min(at))
     }
 
     /// True where everything that could be said was written.
     pub(super) fn is_done(&self) -> bool {
         let all_out = self.current.is_none() && self.abort.is_none() && !self.farewell;
-        matches!(self.phase, Phase::Closing { .. }) && all_out
+        let lingers = self.lossy.as_ref().is_some_and(|lossy| lossy.lingers());
+        matches!(self.phase, Phase::Closing { .. }) && all_out && !lingers
+    }
+
+    /// The same transport begins a new link; returns the destinations that were known by alias.
+    pub(super) fn start_again(&mut self, until: Instant) -> Vec<u32> {
+        if let Some(lossy) = &mut self.lossy {
+            lossy.start_again();
+        }
+        self.phase = Phase::Hello { until };
+        self.frame_limit = MAX_HELLO;
+        (self.welcome, self.window, self.goodbye, self.abort) = (None, None, None, None);
+        (self.farewell, self.ping_due, self.shut) = (false, false, false);
+        core::mem::take(&mut self.slots)
     }
 }
 
@@ -145,7 +164,7 @@ impl Links {
         self.links.len()
     }
 
-    pub(super) fn insert(&mut self, until: Instant) -> LinkId {
+    pub(super) fn insert(&mut self, framing: Framing, until: Instant) -> LinkId {
         self.generations += 1;
         let link = Link {
             generation: self.generations,
@@ -167,6 +186,7 @@ impl Links {
             listed: false,
             close_listed: false,
             timer: None,
+            lossy: Lossy::new(framing),
         };
         // There are at most 2^30.
         LinkId { index: self.links.insert(link) as u32, generation: self.generations }

@@ -7,6 +7,7 @@ mod holding;
 mod index;
 mod ledger;
 mod links;
+mod lossy;
 mod messages;
 mod outcome;
 mod policy;
@@ -25,7 +26,7 @@ pub use policy::{Policy, Subject};
 
 use crate::config::BrokerConfig;
 use crate::error::{Code, ConfigError};
-use crate::framing::{Step, step};
+use crate::framing::{Framing, Step, step};
 use crate::time::Instant;
 use crate::wire::control::Abort;
 use crate::wire::kind;
@@ -206,17 +207,28 @@ impl Broker {
     ///
     /// There are as many links as there may be: write [`Broker::FULL`] to the transport and close it.
     pub fn handle_connected(&mut self, now: Instant) -> Result<LinkId, Full> {
+        self.handle_connected_over(now, Framing::Length)
+    }
+
+    /// The same over a transport with that framing. On a line that has no beginning and no end the link goes on when its
+    /// client, or another one, says hello again; where [`Ready::Close`] comes, connect the line anew.
+    /// (PROTOCOL.md, "Lossy framed transports")
+    ///
+    /// # Errors
+    ///
+    /// There are as many links as there may be. On a lossy framed transport nothing can be said about that.
+    pub fn handle_connected_over(&mut self, now: Instant, framing: Framing) -> Result<LinkId, Full> {
         let now = self.advance(now);
         if self.links.len() >= self.config.max_links as usize {
             return Err(Full);
         }
-        let id = self.links.insert(now + self.config.handshake_timeout);
+        let id = self.links.insert(framing, now + self.config.handshake_timeout);
         self.arm_link(id.index() as u32);
         Ok(id)
     }
 
-    /// Bytes came from a client, cut anywhere. Returns how many were taken. Where that is not all, keep the others
-    /// and offer them again when [`Ready::Resume`] names the link.
+    /// Bytes came from a client, cut anywhere; or one whole datagram, where the framing is that. Returns how many were taken.
+    /// Where that is not all, keep the others and offer them again when [`Ready::Resume`] names the link.
     ///
     /// # Errors
     ///
@@ -225,6 +237,12 @@ impl Broker {
         let now = self.advance(now);
         let index = self.links.find(link).ok_or(UnknownLink)?;
         self.budget = DELIVERIES_PER_CALL;
+        if self.links.get(index).is_some_and(|link| link.lossy.is_some()) {
+            let taken = self.lossy_input(index, now, bytes);
+            self.arm_link(index);
+            self.list(index);
+            return Ok(taken);
+        }
         let mut kept =
             self.links.get_mut(index).map(|link| core::mem::take(&mut link.partial)).unwrap_or_default();
         let mut input = bytes;
@@ -308,7 +326,8 @@ impl Broker {
     }
 
     /// Writes what a link is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing
-    /// now. Any size of `out` will do: a frame that does not fit goes on with the next call.
+    /// now. Any size of `out` will do: a frame that does not fit goes on with the next call. Where the framing is datagrams,
+    /// each call writes one, and `out` has to be large enough for it.
     ///
     /// # Errors
     ///

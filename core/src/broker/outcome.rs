@@ -15,9 +15,12 @@ impl Broker {
     pub(super) fn confirm(&mut self, session: u32, delivery: Delivery) {
         self.release_window(session, delivery);
         let Some(message) = self.messages.get_mut(delivery.message) else { return };
+        if canary!(CountsDeclined) && delivery.declined && !message.ended {
+            message.got += 1;
+        }
         if !delivery.declined && !message.ended {
             message.pending -= 1;
-            message.got += 1;
+            message.got += if canary!(CountsTwice) { 2 } else { 1 };
             self.stats.delivered += 1;
             self.stats.held -= 1;
             if message.open == Open::Held && message.got >= message.wanted {

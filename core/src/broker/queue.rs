@@ -187,6 +187,33 @@ impl Queue {
         Some(next)
     }
 
+    /// The item with a number that lies so many places behind the first that is not acknowledged.
+    pub(super) fn at(&self, place: u64, epoch: u64) -> Option<Next> {
+        let mut place = usize::try_from(place).ok()?;
+        let (mut deliveries, mut receipts, mut notices, mut presence) = (0, 0, 0, 0);
+        for run in &self.numbered {
+            let (kind, count) = (run.kind, run.count as usize);
+            let before = match kind {
+                Kind::Delivery => &mut deliveries,
+                Kind::Receipt => &mut receipts,
+                Kind::Notice => &mut notices,
+                Kind::Presence => &mut presence,
+            };
+            if place >= count {
+                (place, *before) = (place - count, *before + count);
+                continue;
+            }
+            let place = *before + place;
+            return Some(match kind {
+                Kind::Delivery => Next::Delivery(*self.deliveries.get(place)?),
+                Kind::Receipt => Next::Other(self.receipts.get(place, epoch)?),
+                Kind::Notice => Next::Other(self.notices.get(place)?.item()),
+                Kind::Presence => Next::Presence(*self.presence.get(place)?),
+            });
+        }
+        None
+    }
+
     /// Gives the next number to the first receipt or notice that has none.
     pub(super) fn number_other(&mut self, epoch: u64) -> Option<DownItem<'static>> {
         if let Some(item) = self.receipts.number(epoch) {
@@ -293,7 +320,7 @@ impl Queue {
     /// message that had a number, with whether it was declined and is dropped.
     pub(super) fn renumber(&mut self, keep_receipts: bool, mut unnumber: impl FnMut(Delivery)) {
         for delivery in self.deliveries.iter_mut().take(self.numbered_deliveries) {
-            delivery.retry = true;
+            delivery.retry = !canary!(RenumbersWithoutMark);
             unnumber(*delivery);
         }
         self.deliveries.retain(|delivery| !delivery.declined);

@@ -51,6 +51,9 @@ impl Broker {
                 Ok(())
             }
             (Control::Ping | Control::Abort(_), Phase::Up { .. }) => Ok(()),
+            (Control::State(state), Phase::Up { session, .. }) => {
+                self.heard_state(link, session, &state).map_err(fault)
+            }
             (Control::Goodbye(end), Phase::Up { .. }) => {
                 // Done when the frame that is being written is whole; what it is made of must not go before.
                 if let Some(link) = self.links.get_mut(link) {
@@ -64,7 +67,7 @@ impl Broker {
     }
 
     /// The client has acknowledged `more` items.
-    fn acknowledged(&mut self, link: u32, session: u32, more: u64) -> Result<(), Code> {
+    pub(super) fn acknowledged(&mut self, link: u32, session: u32, more: u64) -> Result<(), Code> {
         let half_written = self.links.get(link).and_then(|link| link.current).is_some_and(|c| c.is_item());
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
         let before = state.sending.acknowledged();
@@ -116,6 +119,11 @@ impl Broker {
             return Err(Code::WindowExceeded);
         }
         // The largest number cannot be the first of a run.
+        if at.lossy.is_some() {
+            // Each item stands for itself.
+            at.last_id = 0;
+            message.define.ok_or(Code::BadAlias)?;
+        }
         let id = at.last_id.checked_add(message.id_step).filter(|&id| id < u64::MAX).ok_or(Code::BadId)?;
         at.last_id = id;
         let slot = usize::from(message.slot);

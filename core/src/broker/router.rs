@@ -331,6 +331,9 @@ impl Broker {
             self.holding.candidates(state.uuid, state.attributes(), &mut candidates);
         }
         self.budget = self.budget.saturating_sub(candidates.len() as u32);
+        if canary!(ReleasesInAnyOrder) {
+            candidates.reverse();
+        }
         for &index in &candidates {
             let (Some(message), Some(state)) = (self.messages.get(index), self.sessions.get(session)) else {
                 continue;
@@ -343,7 +346,7 @@ impl Broker {
             }
             match message.open {
                 Open::Parked => self.unpark(index, session),
-                Open::Held if at_hello => self.offer(index, session),
+                Open::Held if at_hello || canary!(OffersToNewcomers) => self.offer(index, session),
                 Open::Held | Open::Closed => {}
             }
         }

@@ -14,9 +14,10 @@ use crate::wire::item::{Deliver, DeliveryPast};
 
 impl Broker {
     pub(super) fn transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
-        let pinged = self.links.get(index).is_some_and(|link| link.ping_due);
-        let mut written = 0;
-        while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
+        let Some(link) = self.links.get(index) else { return 0 };
+        let (pinged, is_lossy) = (link.ping_due, link.lossy.is_some());
+        let mut written = if is_lossy { self.lossy_transmit(index, now, out) } else { 0 };
+        while !is_lossy && let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
             let pending = self.links.get_mut(index).and_then(|link| link.current.take());
             let Some(current) = pending.or_else(|| self.begin_frame(index)) else { break };
             let mut writer = Writer::new(rest, current.offset);
@@ -40,7 +41,7 @@ impl Broker {
         if link.is_done() {
             self.list_close(index);
         }
-        if pinged && written > 0 {
+        if (pinged || is_lossy) && written > 0 {
             // The next sign of life is due earlier than what was waited for since this one was.
             self.arm_link(index);
         }
@@ -97,7 +98,7 @@ impl Broker {
     }
 
     /// The client leaves, between two frames.
-    fn say_farewell(&mut self, index: u32) {
+    pub(super) fn say_farewell(&mut self, index: u32) {
         self.leave(index);
         let until = self.now + self.config.handshake_timeout;
         if let Some(link) = self.links.get_mut(index) {
@@ -109,16 +110,13 @@ impl Broker {
 
     /// The next item: first what has a number already, then receipts, then presence as far as its client takes more,
     /// then messages as the window allows.
-    fn choose_item(&mut self, index: u32, session: u32) -> Option<Frame> {
+    pub(super) fn choose_item(&mut self, index: u32, session: u32) -> Option<Frame> {
         let epoch = self.epoch;
         let state = self.sessions.get_mut(session)?;
         if state.sending.repeats() {
             state.sending.repeated();
-            return match state.queue.repeat(epoch)? {
-                Next::Delivery(delivery) => self.describe(index, session, delivery),
-                Next::Presence(word) => Some(self.describe_presence(index, session, word)),
-                Next::Other(item) => Some(Frame::Item(item)),
-            };
+            let next = state.queue.repeat(epoch)?;
+            return self.describe_next(index, session, next);
         }
         if state.queue.has_unnumbered_other() {
             let item = state.queue.number_other(epoch)?;
@@ -159,6 +157,15 @@ impl Broker {
         }
     }
 
+    /// An item that was written before.
+    pub(super) fn describe_next(&mut self, index: u32, session: u32, next: Next) -> Option<Frame> {
+        match next {
+            Next::Delivery(delivery) => self.describe(index, session, delivery),
+            Next::Presence(word) => Some(self.describe_presence(index, session, word)),
+            Next::Other(item) => Some(Frame::Item(item)),
+        }
+    }
+
     fn describe_presence(&mut self, index: u32, session: u32, word: Word) -> Frame {
         let body = self.links.get_mut(index).map(|link| core::mem::take(&mut link.presence));
         let mut body = body.unwrap_or_default();
@@ -177,8 +184,13 @@ impl Broker {
         let message = self.messages.get(delivery.message)?;
         let sender = self.messages.sender(message.sender)?;
         let max = self.sessions.get(session)?.aliases;
-        let aliases = &mut self.links.get_mut(index)?.aliases;
-        let (alias, define, id_step) = aliases.choose(sender.serial, sender.origin, message.id, max);
+        let link = self.links.get_mut(index)?;
+        let (alias, define, id_step) = if link.lossy.is_some() {
+            // Each item stands for itself: the one before may come later.
+            (0, Some(sender.origin), message.id.cast_signed())
+        } else {
+            link.aliases.choose(sender.serial, sender.origin, message.id, max)
+        };
         let retry = (message.past.is_some() || delivery.retry).then(|| past_of(message.past, delivery.late));
         let (late, direct) = (delivery.late, message.direct);
         Some(Frame::Deliver(
@@ -188,7 +200,7 @@ impl Broker {
     }
 
     #[inline]
-    fn write_body(&self, link: u32, frame: &Frame, writer: &mut Writer<'_>) {
+    pub(super) fn write_body(&self, link: u32, frame: &Frame, writer: &mut Writer<'_>) {
         match frame {
             Frame::Presence => {
                 writer.raw(self.links.get(link).map_or(&[], |link| link.presence.as_slice()));

@@ -1,6 +1,7 @@
 //! What time does: a link that falls silent, a session that is over, messages that expire.
 
 use super::event::DisconnectReason;
+use super::lossy::Lossy;
 use super::session::{Phase, State};
 use crate::error::Code;
 use crate::time::Instant;
@@ -17,6 +18,10 @@ impl State {
             }
             Phase::Up(keep_alive) => self.ping_due |= keep_alive.is_ping_due(now),
             _ => {}
+        }
+        let is_linked = self.is_linked();
+        if let Some(lossy) = self.lossy.as_mut().filter(|_| is_linked) {
+            lossy.timeout(now);
         }
         self.forget_what_is_over(m, now);
         if self.outbox.earliest_deadline().is_some_and(|at| now >= at) {
@@ -50,6 +55,7 @@ impl State {
             Phase::Up(keep_alive) => Some(keep_alive.dead_at().min(keep_alive.ping_at())),
             Phase::Closed => return None,
         };
-        [link, self.forget_at(), self.outbox.earliest_deadline()].into_iter().flatten().min()
+        let lossy = self.lossy.as_ref().filter(|_| self.is_linked()).and_then(Lossy::deadline);
+        [link, lossy, self.forget_at(), self.outbox.earliest_deadline()].into_iter().flatten().min()
     }
 }

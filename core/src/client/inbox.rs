@@ -260,6 +260,13 @@ impl Inbox {
         self.unwritten_decline += 1;
     }
 
+    /// The number of the delivery that the item with that number declines.
+    pub(super) fn declined_by(&self, m: &[u8], number: u64) -> Option<u64> {
+        let mut written = (self.first_decline..self.unwritten_decline).map(|at| self.decline_index(at));
+        let found = written.find(|&index| self.declines.get(m, index, DECLINE) == number)?;
+        Some(self.declines.get(m, found, DECLINED))
+    }
+
     /// True where a decline waits to be written on this link.
     pub(super) fn has_decline(&self) -> bool {
         self.unwritten_decline < self.end_decline

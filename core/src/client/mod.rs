@@ -8,6 +8,7 @@ mod commands;
 mod event;
 mod expiry;
 mod inbox;
+mod lossy;
 mod memory;
 mod outbox;
 mod polling;
@@ -87,7 +88,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         self.state.connected(self.memory.as_mut(), now);
     }
 
-    /// Bytes came from the broker, cut anywhere. Returns how many were taken: all of them.
+    /// Bytes came from the broker, cut anywhere; or one whole datagram, where the framing is that. Returns how many were
+    /// taken: all of them.
     ///
     /// May have changed: events, what is to be transmitted, the timeout,
     /// [`wants_disconnect`](Self::wants_disconnect). What comes without a transport is dropped.
@@ -96,6 +98,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         let now = state.advance(now);
         // The partial frame lies behind everything that a frame can change.
         let Some((m, kept)) = self.memory.as_mut().split_at_mut_checked(state.partial_at) else { return 0 };
+        if state.lossy.is_some() {
+            state.lossy_input(m, kept, now, bytes);
+            return bytes.len();
+        }
         let mut input = bytes;
         while state.is_linked() {
             if input.is_empty() {
@@ -232,7 +238,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.
     ///
-    /// Any size of `out` will do: a frame that does not fit goes on with the next call.
+    /// Any size of `out` will do: a frame that does not fit goes on with the next call. Where the framing is datagrams,
+    /// each call writes one, and `out` has to be large enough for it.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
         self.state.transmit(self.memory.as_mut(), now, out)
     }

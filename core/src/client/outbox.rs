@@ -223,6 +223,15 @@ impl Outbox {
         (index != NONE).then(|| self.outbound(m, index))
     }
 
+    /// The entry that was written under that number and is not acknowledged.
+    pub(super) fn numbered(&self, m: &[u8], number: u64) -> Option<Outbound> {
+        let mut index = self.unacknowledged;
+        while index != NONE && self.entries.get(m, index, NUMBER) != number {
+            index = self.entries.get(m, index, NEXT);
+        }
+        (index != NONE).then(|| self.outbound(m, index))
+    }
+
     /// True where something waits to be written in this session.
     pub(super) fn has_unwritten(&self, m: &[u8]) -> bool {
         self.first_unwritten(m) != NONE
@@ -239,7 +248,8 @@ impl Outbox {
 
     /// True where an entry has ended before it was written in this session: there is nothing to write.
     fn is_over(&self, m: &[u8], index: u32) -> bool {
-        self.flag(m, index, ENDED) && self.entries.get(m, index, NUMBER) == 0
+        let is_dropped = canary!(DropsRetries) && self.flag(m, index, RETRY);
+        (self.flag(m, index, ENDED) || is_dropped) && self.entries.get(m, index, NUMBER) == 0
     }
 
     /// An entry, to be written.
@@ -320,7 +330,7 @@ impl Outbox {
             } else if flags & ENDED != 0 {
                 self.free_if_done(m, index);
             } else {
-                if flags & WRITTEN != 0 {
+                if flags & WRITTEN != 0 && !(canary!(MarksOnlyAccepted) && flags & (TAKEN | PARKED) == 0) {
                     self.add_flags(m, index, RETRY);
                 }
                 if now.as_micros() >= self.entries.get(m, index, DEADLINE) {

@@ -1,9 +1,27 @@
 //! What the application is told, and in which order: news of the link, receipts, presence and messages by turns.
 
+use super::Client;
+use super::commands::parts;
 use super::event::{Event, Received, Token};
 use super::session::State;
+use super::watches::WatchId;
 use crate::message::MessageId;
 use uuid::Uuid;
+
+/// For a roster, which takes presence and leaves everything else.
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
+    /// The next event of presence, if any, past all others; refusals of watches are left.
+    pub(crate) fn poll_arrival(&mut self) -> Option<Event<'_>> {
+        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        let state = &mut self.state;
+        if state.takes_commands() { state.arrivals.lend(m, lent, &state.watches) } else { None }
+    }
+
+    /// True where the application wants what comes under that watch.
+    pub(crate) fn wants(&self, watch: WatchId) -> bool {
+        self.state.watches.wants(self.memory.as_ref(), watch)
+    }
+}
 
 /// Each of these is given the part of memory that is lent besides the rest, so that what an event borrows stands in
 /// nobody's way.
@@ -46,6 +64,9 @@ impl State {
             return Some(event);
         }
         let (entry, payload, position) = self.inbox.lend(m, lent)?;
+        if canary!(RemembersWhenTaken) {
+            self.seen.remember(m, &entry.origin, entry.id);
+        }
         Some(Event::Message(Received {
             from: Uuid::from_bytes(entry.origin.uuid),
             boot: entry.origin.boot,
@@ -73,6 +94,9 @@ impl State {
 
     /// The last item that may be acknowledged where all up to `received` are here.
     pub(super) fn taken(&self, m: &[u8], received: u64) -> u64 {
+        if canary!(AcknowledgesTooEarly) {
+            return received;
+        }
         let lent = m.get(self.lent_at..).unwrap_or_default();
         self.inbox.acknowledged(m, received).min(self.arrivals.acknowledged(lent, received))
     }

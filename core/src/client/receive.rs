@@ -44,11 +44,12 @@ impl State {
             }
             (Control::Ping, Phase::Up(_)) => Ok(()),
             (Control::Farewell, Phase::Up(_)) => self.farewell(),
+            (Control::State(state), Phase::Up(_)) if self.lossy.is_some() => self.heard_state(m, now, &state),
             _ => Err(Code::UnexpectedFrame),
         }
     }
 
-    fn acknowledged(&mut self, m: &mut [u8], more: u64) -> Result<(), Code> {
+    pub(super) fn acknowledged(&mut self, m: &mut [u8], more: u64) -> Result<(), Code> {
         let half_written = self.current.is_some_and(|current| current.is_item());
         let sending = &mut self.session.as_mut().ok_or(Code::UnexpectedFrame)?.sending;
         let up_to = sending.acknowledge(more, half_written)?;
@@ -111,9 +112,12 @@ impl State {
         if deliver.payload.len() > self.max_payload as usize {
             return Err(Code::FrameTooLarge);
         }
-        if let Some(origin) = &deliver.define
-            && !self.seen.define(m, deliver.alias, origin)
-        {
+        let is_defined = match &deliver.define {
+            Some(origin) => self.seen.define(m, deliver.alias, origin),
+            // Each item stands for itself where the one before may come later.
+            None => self.lossy.is_none(),
+        };
+        if !is_defined {
             return Err(Code::BadAlias);
         }
         let (sender, id) = self.seen.resolve(m, deliver.alias, deliver.id_step).ok_or(Code::BadAlias)?;

@@ -176,7 +176,7 @@ impl Seen {
             None => Verdict::HandOn,
             Some(repetition) => self.judge_repetition(m, sender, id, repetition),
         };
-        if verdict == Verdict::HandOn {
+        if verdict == Verdict::HandOn && !canary!(RemembersWhenTaken) {
             self.mark(m, sender, id);
             if late || repetition.is_some_and(|r| r.past == DeliveryPast::Parked && !r.direct) {
                 self.mark_late(m, sender, id);
@@ -188,6 +188,10 @@ impl Seen {
     /// The rule for a delivery that may be a repetition, case by case in the order of PROTOCOL.md.
     fn judge_repetition(&self, m: &[u8], sender: u32, id: u64, repetition: Repetition) -> Verdict {
         let Repetition { past, direct, here } = repetition;
+        if canary!(TakesRepetitions) {
+            return Verdict::HandOn;
+        }
+        let here = here || canary!(LetsAnybodyIn);
         let taken = matches!(past, DeliveryPast::Taken { .. });
         let highest = self.senders.get(m, sender, HIGHEST);
         if id > highest {
@@ -209,9 +213,18 @@ impl Seen {
                 Verdict::Decline
             };
         }
+        if canary!(HandsOnOutOfOrder) && below < self.window {
+            return Verdict::HandOn;
+        }
         // In the window it was not had, but now it would come out of order. Below nothing is known: that this client was
         // there when it was accepted does not prove that it was meant, nor that it got it.
         Verdict::Decline
+    }
+
+    /// Marks what was handed on, for [`canary`](crate::canary).
+    pub(super) fn remember(&mut self, m: &mut [u8], origin: &Origin, id: u64) {
+        let sender = self.find_or_make(m, origin);
+        self.mark(m, sender, id);
     }
 
     #[inline]

@@ -5,6 +5,7 @@ use super::arrivals::Arrivals;
 use super::backoff::Backoff;
 use super::event::{Close, CloseReason, DisconnectReason, Established};
 use super::inbox::Inbox;
+use super::lossy::Lossy;
 use super::memory::{Cutter, Region, copy};
 use super::outbox::Outbox;
 use super::seen::Seen;
@@ -81,7 +82,7 @@ pub(super) struct State {
     /// Changes of attributes that were made so far, and how many of them the hello contains.
     pub(super) sets: u64,
     covered_sets: u64,
-    closing: Option<Close>,
+    pub(super) closing: Option<Close>,
     pub(super) goodbye_written: bool,
 
     pub(super) outbox: Outbox,
@@ -112,6 +113,7 @@ pub(super) struct State {
     pub(super) partial: usize,
     pub(super) partial_at: usize,
     pub(super) frame_limit: usize,
+    pub(super) lossy: Option<Lossy>,
 }
 
 impl State {
@@ -167,12 +169,16 @@ impl State {
             partial: 0,
             partial_at: 0,
             frame_limit,
+            lossy: None,
         };
         state.lent_at = cutter.used();
         state.inbox.cut_payloads(cutter, config.max_payload, state.lent_at);
         state.arrivals = Arrivals::new(cutter, presence_items, state.lent_at);
         state.partial_at = cutter.used();
-        cutter.region(Self::partial_size(frame_limit));
+        state.lossy = Lossy::new(cutter, config, frame_limit);
+        if state.lossy.is_none() {
+            cutter.region(Self::partial_size(frame_limit));
+        }
         state
     }
 
@@ -244,6 +250,9 @@ impl State {
         self.goodbye_written = false;
         self.last_words = None;
         self.current = None;
+        if let Some(lossy) = &mut self.lossy {
+            lossy.start_link(self.boot, self.link);
+        }
         self.phase = Phase::Opening { until: now + self.handshake_timeout };
         debug!("e_pigeon::client", "{}: link {} is connected", self.uuid, self.link);
         self.lifecycle.connect();
@@ -390,6 +399,7 @@ impl State {
         let epoch = u64::from_le_bytes(welcome.epoch);
         let time_to_live = Duration::from_millis(welcome.session_ttl_ms);
         let max_payload = welcome.max_payload;
+        let received = welcome.resumed.map_or(0, |resumed| resumed.received);
         let established = if let Some(resumed) = welcome.resumed {
             let session = self.session.as_mut().ok_or(Code::UnexpectedFrame)?;
             if (session.epoch, session.number) != (epoch, welcome.session) {
@@ -403,6 +413,10 @@ impl State {
             self.inbox.resume(m, resumed.received);
             (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
             self.told_window = hello.known.ok_or(Code::UnexpectedFrame)?.window;
+            if canary!(SaysAcknowledgementOnce) {
+                let taken = self.inbox.acknowledged(m, session.receiving.received());
+                session.receiving.tell_in_handshake(taken.max(session.receiving.told()));
+            }
             Established::Resumed
         } else {
             let sending = Sending::fresh(welcome.window);
@@ -424,6 +438,9 @@ impl State {
         // No message under way is larger: the broker took those.
         self.outbox.refuse_larger_than(m, max_payload);
         self.had_session = true;
+        if let (Some(lossy), Some(session)) = (&mut self.lossy, &self.session) {
+            lossy.establish(received, session.receiving.told(), self.told_window);
+        }
         self.slots.limit(welcome.slots);
         self.phase = Phase::Up(KeepAlive::new(now, Duration::from_millis(u64::from(welcome.keep_alive_ms))));
         self.backoff.reset();

@@ -10,11 +10,11 @@ use crate::framing::{header_len, write_header};
 use crate::time::Instant;
 use crate::wire::control::{Abort, Control, Hello, Window};
 use crate::wire::item::{Message, UpItem};
-use crate::wire::kind;
+use crate::wire::{self, kind};
 
 /// A frame, described so that it can be written again from its beginning.
 #[derive(Clone, Copy, Debug)]
-enum Frame {
+pub(super) enum Frame {
     Hello(Hello),
     Ack(u64),
     Window(Window),
@@ -25,6 +25,7 @@ enum Frame {
     Goodbye(Close),
     Ping,
     Abort(Abort),
+    State(wire::lossy::State),
 }
 
 /// The frame that is being written, how long its body is, and how much of the whole is out.
@@ -44,6 +45,9 @@ impl Current {
 
 impl State {
     pub(super) fn transmit(&mut self, m: &mut [u8], now: Instant, out: &mut [u8]) -> usize {
+        if self.lossy.is_some() {
+            return self.lossy_transmit(m, now, out);
+        }
         let now = self.advance(now);
         let mut written = 0;
         while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
@@ -113,7 +117,7 @@ impl State {
     }
 
     /// The next item: first what has a number already, in the order of numbers, then declines, then watches, then the outbox.
-    fn begin_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+    pub(super) fn begin_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
         if self.goodbye_written {
             return None;
         }
@@ -156,13 +160,19 @@ impl State {
         Some(self.describe(m, now, entry))
     }
 
-    fn describe(&mut self, m: &mut [u8], now: Instant, entry: Outbound) -> Frame {
+    pub(super) fn describe(&mut self, m: &mut [u8], now: Instant, entry: Outbound) -> Frame {
         if entry.is_set {
             return Frame::Set(entry);
         }
-        let (slot, defines) = self.slots.choose(m, &self.outbox, &entry);
-        let id_step = entry.id - self.last_id;
-        self.last_id = entry.id;
+        let (slot, defines, id_step) = if self.lossy.is_some() {
+            // Each item stands for itself: the one before may come later.
+            (0, true, entry.id)
+        } else {
+            let (slot, defines) = self.slots.choose(m, &self.outbox, &entry);
+            let id_step = entry.id - self.last_id;
+            self.last_id = entry.id;
+            (slot, defines, id_step)
+        };
         Frame::Message {
             entry,
             slot,
@@ -172,7 +182,7 @@ impl State {
         }
     }
 
-    fn write_body(&self, m: &[u8], frame: &Frame, writer: &mut Writer<'_>) {
+    pub(super) fn write_body(&self, m: &[u8], frame: &Frame, writer: &mut Writer<'_>) {
         match *frame {
             Frame::Hello(hello) => Control::Hello(hello, self.hello_attributes(m)).write(writer),
             Frame::Ack(more) => Control::Ack(more).write(writer),
@@ -210,10 +220,14 @@ impl State {
             Frame::Goodbye(how) => Control::Goodbye(how == Close::End).write(writer),
             Frame::Ping => Control::Ping.write(writer),
             Frame::Abort(abort) => Control::Abort(abort).write(writer),
+            Frame::State(state) => Control::State(state).write(writer),
         }
     }
 
     pub(super) fn wants_transmit(&self, m: &[u8]) -> bool {
+        if self.lossy.is_some() {
+            return self.lossy_wants_transmit(m);
+        }
         if self.current.is_some() || self.last_words.is_some() {
             return true;
         }
@@ -224,13 +238,17 @@ impl State {
                     || self.due_acknowledgement(m).is_some()
                     || self.due_window(m).is_some()
                     || self.goodbye(m).is_some()
-                    || (!self.goodbye_written
-                        && (self.inbox.has_decline()
-                            || self.watches.next_wish(m).is_some()
-                            || self.may_write_outbox(m)))
+                    || self.has_new_item(m)
             }
             _ => false,
         }
+    }
+
+    /// True where an item may be written for the first time on this link.
+    pub(super) fn has_new_item(&self, m: &[u8]) -> bool {
+        let has_any =
+            || self.inbox.has_decline() || self.watches.next_wish(m).is_some() || self.may_write_outbox(m);
+        !self.goodbye_written && has_any()
     }
 
     fn may_write_outbox(&self, m: &[u8]) -> bool {

@@ -1,9 +1,32 @@
-//! Bytes into frames and back: where a frame begins and ends in a stream.
+//! Bytes into frames and back: where a frame begins and ends.
 //!
-//! On streams a frame is its length, a varint, and that many bytes. (PROTOCOL.md, "Framing")
+//! On streams a frame is its length, a varint, and that many bytes; that is here. On serial lines it is stuffed, see
+//! [`cobs`]. A datagram is a frame. (PROTOCOL.md, "Framing")
+
+pub mod cobs;
 
 use crate::codec::{Writer, varint_len};
 use crate::error::Code;
+
+/// What carries a link, and so where its frames begin and end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Framing {
+    /// A reliable stream of bytes, such as TCP, a Unix socket, or a serial line that damages nothing.
+    #[default]
+    Length,
+    /// A line that may damage, lose or insert bytes: each frame is stuffed and has a checksum.
+    Cobs,
+    /// Datagrams, which may be lost, come twice or in another order, but not damaged: each is a frame.
+    Datagram,
+}
+
+impl Framing {
+    /// True where frames may be lost, come twice, or in another order.
+    pub fn is_lossy(self) -> bool {
+        self != Self::Length
+    }
+}
 
 /// Bytes of a length that may stand in front of a frame: enough for every frame within the protocol's limits.
 const MAX_HEADER: usize = 4;

@@ -3,6 +3,10 @@
 //! Numbers only, no payload: the machine is the same at both ends. Items have numbers 1, 2, 3 … within a session;
 //! on a stream a number is never written, it is that of the item before plus one. (PROTOCOL.md, "Items")
 
+pub(crate) mod recovery;
+pub(crate) mod reorder;
+pub(crate) mod timing;
+
 use crate::error::Code;
 use crate::time::Instant;
 use crate::wire::control::Window;
@@ -38,6 +42,11 @@ impl Sending {
         self.acknowledged = acknowledged;
         self.window = window;
         Ok(())
+    }
+
+    /// The last number that was written to this link.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// True where items that have a number wait to be written to this link.
@@ -97,7 +106,6 @@ impl Sending {
     }
 
     /// The last number that was acknowledged.
-    #[cfg(feature = "alloc")]
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }

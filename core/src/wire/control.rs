@@ -3,6 +3,7 @@
 //! Postcard reads some integers in more than one encoding. What was read is canonical exactly if it is as long as
 //! the encoding that would be written for it, and nothing is left over.
 
+use super::lossy::State;
 use super::{MAGIC, VERSION, kind};
 use crate::attributes::AttributesRef;
 use crate::codec::{Malformed, Reader, Writer};
@@ -123,6 +124,8 @@ pub enum Control<'a> {
     Goodbye(bool),
     /// The broker has noted it.
     Farewell,
+    /// Where this end stands; on lossy framed transports only.
+    State(State),
 }
 
 fn read_postcard<'a, T: Serialize + Deserialize<'a>>(reader: &mut Reader<'a>) -> Result<T, Malformed> {
@@ -179,6 +182,7 @@ impl<'a> Control<'a> {
             kind::PING => Self::Ping,
             kind::GOODBYE => Self::Goodbye(reader.bool()?),
             kind::FAREWELL => Self::Farewell,
+            kind::STATE => Self::State(State::read(reader)?),
             _ => return Err(Malformed),
         };
         reader.finish()?;
@@ -232,6 +236,10 @@ impl<'a> Control<'a> {
                 writer.u8(u8::from(*end));
             }
             Self::Farewell => writer.u8(kind::FAREWELL),
+            Self::State(state) => {
+                writer.u8(kind::STATE);
+                state.write(writer);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod control;
 pub mod item;
+pub mod lossy;
 
 /// The version of the protocol that this crate speaks.
 pub const VERSION: u64 = 1;
@@ -41,6 +42,8 @@ pub mod kind {
     pub const GOODBYE: u8 = 0x09;
     /// The broker has noted it.
     pub const FAREWELL: u8 = 0x0a;
+    /// Where this end stands. On lossy framed transports only, in place of acknowledgements, windows and pings.
+    pub const STATE: u8 = 0x0b;
 
     /// A message to the broker: `0x10` with the flags below.
     pub const MESSAGE: u8 = 0x10;

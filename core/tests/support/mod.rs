@@ -2,6 +2,8 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod counting;
+pub mod datagrams;
+pub mod limits;
 pub mod random;
 pub mod raw;
 

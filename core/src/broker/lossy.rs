@@ -1,0 +1,388 @@
+//! A link where frames may be lost, come twice, or in another order: what is taken, what is written, and what is written
+//! again. (PROTOCOL.md, "Lossy framed transports")
+
+use super::links::{Frame, Phase};
+use super::{Broker, Ready};
+use crate::codec::{Reader, Writer};
+use crate::error::Code;
+use crate::framing::Framing;
+use crate::framing::cobs::{self, Unstuffing};
+use crate::handshake::{Verdict, judge};
+use crate::link::recovery::{Place, Recovery};
+use crate::link::reorder::Reorder;
+use crate::time::Instant;
+use crate::wire::control::{Abort, Control, Welcome, Window};
+use crate::wire::kind;
+use crate::wire::lossy::{MAX_PREFIX, Prefix, State};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use uuid::Uuid;
+
+/// What a link has besides where its framing is lossy.
+#[derive(Debug)]
+pub(super) struct Lossy {
+    framing: Framing,
+    tag: u32,
+    unstuffing: Unstuffing,
+    /// The front of a frame that is not whole.
+    partial: Vec<u8>,
+    /// From a welcome on.
+    recovery: Option<Recovery>,
+    /// The welcome, for a hello that comes again.
+    welcome: Option<Welcome>,
+    reorder: Reorder,
+    /// Items that came too early.
+    early: Vec<u8>,
+    /// The frame that goes out, and how much of it is out.
+    staged: Vec<u8>,
+    out: usize,
+    /// How the link ended, for a peer that did not hear it.
+    last_words: Option<Control<'static>>,
+}
+
+impl Lossy {
+    /// `None` where the framing is not lossy.
+    pub(super) fn new(framing: Framing) -> Option<Box<Self>> {
+        framing.is_lossy().then(|| {
+            Box::new(Self {
+                framing,
+                tag: 0,
+                unstuffing: Unstuffing::default(),
+                partial: Vec::new(),
+                recovery: None,
+                welcome: None,
+                reorder: Reorder::default(),
+                early: Vec::new(),
+                staged: Vec::new(),
+                out: 0,
+                last_words: None,
+            })
+        })
+    }
+
+    /// When something is to be said again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.recovery.as_ref().and_then(Recovery::deadline)
+    }
+
+    pub(super) fn timeout(&mut self, now: Instant) {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.expire(now);
+        }
+    }
+
+    /// True where the link stays for a while after its end, because the peer may not have heard of it.
+    pub(super) fn lingers(&self) -> bool {
+        !matches!(self.last_words, Some(Control::Abort(Abort { code: Code::ShuttingDown, .. })))
+    }
+
+    /// A hello begins a new link on the same transport. What goes out now is finished.
+    pub(super) fn start_again(&mut self) {
+        self.recovery = None;
+        self.welcome = None;
+        self.reorder.clear();
+        self.last_words = None;
+    }
+
+    /// Moves bytes of the frame that goes out to the front of `out`; says how many.
+    fn drain(&mut self, out: &mut [u8]) -> usize {
+        let rest = self.staged.get(self.out..).unwrap_or_default();
+        let count = rest.len().min(out.len());
+        for (to, from) in out.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        self.out += count;
+        count
+    }
+
+    fn has_staged(&self) -> bool {
+        self.out < self.staged.len()
+    }
+}
+
+// What comes in.
+impl Broker {
+    pub(super) fn lossy_input(&mut self, index: u32, now: Instant, bytes: &[u8]) -> usize {
+        let Some(link) = self.links.get_mut(index) else { return bytes.len() };
+        let room = MAX_PREFIX + link.frame_limit + cobs::CHECKSUM;
+        let Some(lossy) = &mut link.lossy else { return bytes.len() };
+        if lossy.framing == Framing::Datagram {
+            if bytes.len() <= room {
+                self.lossy_frame(index, now, bytes);
+            }
+            return bytes.len();
+        }
+        let mut partial = core::mem::take(&mut lossy.partial);
+        partial.resize(room, 0);
+        let mut input = bytes;
+        while !input.is_empty() {
+            if self.budget == 0 {
+                if let Some(id) = self.links.id(index) {
+                    self.ready.push_back(Ready::Resume(id));
+                }
+                break;
+            }
+            let Some(lossy) = self.lossy(index) else { break };
+            let (taken, frame) = lossy.unstuffing.take(input, &mut partial);
+            input = input.get(taken..).unwrap_or_default();
+            if let Some(Ok(length)) = frame {
+                self.lossy_frame(index, now, partial.get(..length).unwrap_or_default());
+            }
+        }
+        if let Some(lossy) = self.lossy(index) {
+            lossy.partial = partial;
+        }
+        bytes.len() - input.len()
+    }
+
+    fn lossy(&mut self, index: u32) -> Option<&mut Lossy> {
+        self.links.get_mut(index)?.lossy.as_deref_mut()
+    }
+
+    fn recovery(&mut self, index: u32) -> Option<&mut Recovery> {
+        self.lossy(index)?.recovery.as_mut()
+    }
+
+    /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
+    fn lossy_frame(&mut self, index: u32, now: Instant, frame: &[u8]) {
+        let mut reader = Reader::new(frame);
+        let Ok(prefix) = Prefix::read(&mut reader) else { return };
+        let body = reader.rest();
+        let Some(&frame_kind) = body.first() else { return };
+        let is_sound = (frame_kind >= kind::MESSAGE) == (prefix.number > 0);
+        let begins_link = frame_kind == kind::HELLO && is_sound && !self.is_stale(body);
+        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(lossy) = &mut link.lossy else { return };
+        let is_ours = lossy.tag == prefix.tag || canary!(IgnoresTags);
+        match &mut link.phase {
+            Phase::Up { keep_alive, .. } if is_ours => {
+                keep_alive.hear(now);
+                match frame_kind {
+                    _ if !is_sound => self.abort(index, Abort { code: Code::Malformed, detail: 0 }),
+                    // The welcome was lost, or the hello comes twice.
+                    kind::HELLO => link.welcome = lossy.welcome,
+                    kind::STATE | kind::GOODBYE | kind::ABORT => self.frame(index, body),
+                    _ if prefix.number > 0 => self.lossy_item(index, prefix.number, body),
+                    _ => self.abort(index, Abort { code: Code::UnexpectedFrame, detail: 0 }),
+                }
+            }
+            Phase::Closing { .. } if is_ours => {
+                // Whoever still speaks did not hear the end.
+                match lossy.last_words.filter(|_| frame_kind != kind::ABORT) {
+                    Some(Control::Abort(abort)) => link.abort = Some(abort),
+                    Some(Control::Farewell) => link.farewell = true,
+                    _ => {}
+                }
+            }
+            Phase::Hello { .. } if frame_kind != kind::HELLO => {
+                // It speaks to another life of this broker, or to an earlier link.
+                lossy.tag = prefix.tag;
+                link.abort = Some(Abort { code: Code::UnexpectedFrame, detail: 0 });
+            }
+            _ if begins_link => {
+                self.start_link_again(index);
+                self.lossy_hello(index, prefix.tag, body);
+            }
+            _ => {}
+        }
+    }
+
+    /// True where a hello was overtaken by another one of the same client.
+    fn is_stale(&self, body: &[u8]) -> bool {
+        let mut reader = Reader::new(body);
+        let Ok(kind::HELLO) = reader.u8() else { return true };
+        let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut reader) else { return false };
+        let session =
+            self.sessions.find(Uuid::from_bytes(hello.uuid)).and_then(|found| self.sessions.get(found));
+        let facts = session.map(|session| session.facts(self.epoch));
+        matches!(judge(&hello, facts.as_ref()), Verdict::Refuse(Code::Superseded | Code::TakenOver))
+    }
+
+    /// The transport has no beginning and no end that could be told: a hello is both.
+    fn start_link_again(&mut self, index: u32) {
+        self.leave(index);
+        let until = self.now + self.config.handshake_timeout;
+        let Some(link) = self.links.get_mut(index) else { return };
+        let slots = link.start_again(until);
+        for slot in slots {
+            self.messages.drop_destination(slot);
+        }
+    }
+
+    fn lossy_hello(&mut self, index: u32, tag: u32, body: &[u8]) {
+        if let Some(lossy) = self.lossy(index) {
+            lossy.tag = tag;
+        }
+        self.frame(index, body);
+        let Some(link) = self.links.get_mut(index) else { return };
+        let session = link.session().and_then(|session| self.sessions.get(session));
+        let (Some(welcome), Some(session), Some(lossy)) = (link.welcome, session, &mut link.lossy) else {
+            return;
+        };
+        // Nothing was written on this link, so what the client has received is what was written last.
+        let (received, acknowledged) = (session.sending.sent(), session.receiving.told());
+        lossy.recovery = Some(Recovery::new(received, acknowledged, welcome.window));
+        lossy.welcome = Some(welcome);
+    }
+
+    /// Takes an item where it is the next one, and those that were waiting for it.
+    fn lossy_item(&mut self, index: u32, number: u64, body: &[u8]) {
+        let Some(received) = self.received(index) else { return };
+        let room = self.config.reorder_bytes as usize;
+        let Some(lossy) = self.lossy(index) else { return };
+        let Some(recovery) = &mut lossy.recovery else { return };
+        match recovery.place(number, received) {
+            Place::Known => return,
+            Place::Ahead => {
+                lossy.early.resize(room, 0);
+                if lossy.reorder.keep(&mut lossy.early, number, body) {
+                    recovery.kept(number, received);
+                }
+                return;
+            }
+            Place::Next => self.frame(index, body),
+        }
+        let mut early = self.lossy(index).map(|lossy| core::mem::take(&mut lossy.early)).unwrap_or_default();
+        let mut next = number + 1;
+        while self.received(index) == Some(next - 1) {
+            let Some(lossy) = self.lossy(index) else { break };
+            if !lossy.recovery.as_mut().is_some_and(Recovery::received_one) {
+                break;
+            }
+            let Some(at) = lossy.reorder.find(&early, next) else { break };
+            self.frame(index, early.get(at.clone()).unwrap_or_default());
+            if let Some(lossy) = self.lossy(index) {
+                lossy.reorder.remove(&mut early, &at);
+            }
+            next += 1;
+        }
+        if let Some(lossy) = self.lossy(index) {
+            lossy.early = early;
+        }
+    }
+
+    /// The last item that came in order on a link that is up.
+    fn received(&self, index: u32) -> Option<u64> {
+        let session = self.links.get(index)?.session()?;
+        Some(self.sessions.get(session)?.receiving.received())
+    }
+
+    /// The client tells where it stands.
+    pub(super) fn heard_state(&mut self, index: u32, session: u32, state: &State) -> Result<(), Code> {
+        let now = self.now;
+        if !self.recovery(index).ok_or(Code::UnexpectedFrame)?.hear(state, now)? {
+            return Ok(());
+        }
+        let sending = &mut self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?.sending;
+        sending.set_window(state.window);
+        let more = state.acknowledged.checked_sub(sending.acknowledged()).ok_or(Code::BadAcknowledgement)?;
+        if more > 0 { self.acknowledged(index, session, more) } else { Ok(()) }
+    }
+}
+
+// What goes out.
+impl Broker {
+    pub(super) fn lossy_transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
+        let mut written = 0;
+        while let Some(lossy) = self.lossy(index) {
+            written += lossy.drain(out.get_mut(written..).unwrap_or_default());
+            let is_datagram = lossy.framing == Framing::Datagram;
+            if lossy.has_staged() || written == out.len() || (is_datagram && written > 0) {
+                break;
+            }
+            let Some((number, frame)) = self.begin_lossy_frame(index, now) else { break };
+            self.stage(index, number, &frame);
+        }
+        written
+    }
+
+    /// Builds a frame, to go out in pieces of any size: what it is made of may be gone before the last of them.
+    fn stage(&mut self, index: u32, number: u64, frame: &Frame) {
+        let Some(lossy) = self.lossy(index) else { return };
+        let (prefix, is_line) = (Prefix { tag: lossy.tag, number }, lossy.framing == Framing::Cobs);
+        let mut staged = core::mem::take(&mut lossy.staged);
+        let write = |writer: &mut Writer<'_>| {
+            prefix.write(writer);
+            self.write_body(index, frame, writer);
+        };
+        let mut counter = Writer::counting();
+        write(&mut counter);
+        let length = counter.total();
+        let (at, room) =
+            if is_line { (cobs::headroom(length), cobs::stuffed_len(length)) } else { (0, length) };
+        staged.clear();
+        staged.resize(room, 0);
+        write(&mut Writer::new(staged.get_mut(at..).unwrap_or_default(), 0));
+        let end = if is_line { cobs::stuff(&mut staged, length) } else { length };
+        staged.truncate(end);
+        if let Some(lossy) = self.lossy(index) {
+            (lossy.staged, lossy.out) = (staged, 0);
+        }
+    }
+
+    /// Chooses the next frame and its number, 0 for none.
+    fn begin_lossy_frame(&mut self, index: u32, now: Instant) -> Option<(u64, Frame)> {
+        let link = self.links.get_mut(index)?;
+        let Phase::Up { session, .. } = link.phase else {
+            let abort = link.abort.take().map(Control::Abort);
+            let words = abort.or_else(|| core::mem::take(&mut link.farewell).then_some(Control::Farewell))?;
+            if let (Phase::Closing { .. }, Some(lossy)) = (link.phase, &mut link.lossy) {
+                lossy.last_words = Some(words);
+            }
+            return Some((0, Frame::Control(words)));
+        };
+        if let Some(welcome) = link.welcome.take() {
+            return Some((0, Frame::Control(Control::Welcome(welcome))));
+        }
+        if link.goodbye.is_some() {
+            self.say_farewell(index);
+            return self.begin_lossy_frame(index, now);
+        }
+        link.window = None;
+        if let Some(state) = self.begin_state(index, session, now) {
+            return Some((0, Frame::Control(Control::State(state))));
+        }
+        let recovery = self.recovery(index)?;
+        let (missing, has_room) = (recovery.next_missing(), recovery.has_room());
+        let (number, frame) = match missing {
+            Some(number) => (number, self.item_again(index, session, number)?),
+            None if has_room => {
+                let frame = self.choose_item(index, session)?;
+                (self.sessions.get(session)?.sending.sent(), frame)
+            }
+            None => return None,
+        };
+        self.recovery(index)?.wrote(number, now);
+        Some((number, frame))
+    }
+
+    fn begin_state(&mut self, index: u32, session: u32, now: Instant) -> Option<State> {
+        let window = self.present_window(index, session);
+        let link = self.links.get_mut(index)?;
+        let state = self.sessions.get_mut(session)?;
+        let received = state.receiving.received();
+        let recovery = link.lossy.as_mut()?.recovery.as_mut()?;
+        // What is received is taken at once.
+        if !link.ping_due && !recovery.is_state_due(received, window) {
+            return None;
+        }
+        link.ping_due = false;
+        state.receiving.tell_in_handshake(received);
+        (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
+        Some(recovery.tell(received, received, window, now))
+    }
+
+    fn present_window(&self, index: u32, session: u32) -> Window {
+        let narrow = self.sessions.get(session).is_some_and(|session| session.narrow);
+        self.open_window(narrow || self.links.get(index).is_some_and(|link| link.shut))
+    }
+
+    /// The item of that number, which was written before.
+    fn item_again(&mut self, index: u32, session: u32, number: u64) -> Option<Frame> {
+        let epoch = self.epoch;
+        let state = self.sessions.get(session)?;
+        let place = number.checked_sub(state.sending.acknowledged() + 1)?;
+        let next = state.queue.at(place, epoch)?;
+        self.describe_next(index, session, next)
+    }
+}

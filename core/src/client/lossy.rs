@@ -1,0 +1,373 @@
+//! A client's link where frames may be lost, come twice, or in another order: what is taken, what is written, and what is
+//! written again. (PROTOCOL.md, "Lossy framed transports")
+
+use super::event::Close;
+use super::memory::{Cutter, Region};
+use super::session::{Phase, State};
+use super::transmit::Frame;
+use crate::codec::{Reader, Writer};
+use crate::config::ClientConfig;
+use crate::error::Code;
+use crate::framing::Framing;
+use crate::framing::cobs::{self, Unstuffing};
+use crate::link::recovery::{Place, Recovery};
+use crate::link::reorder::Reorder;
+use crate::link::timing::{Repeat, RoundTrip};
+use crate::time::Instant;
+use crate::wire::control::Window;
+use crate::wire::lossy::{self, MAX_PREFIX, Prefix};
+use crate::wire::{MAX_OVERHEAD, kind};
+
+/// What a client has besides on such a link. The regions lie in the part of memory behind everything else.
+#[derive(Clone, Debug)]
+pub(super) struct Lossy {
+    framing: Framing,
+    tag: u32,
+    unstuffing: Unstuffing,
+    /// From a welcome on.
+    recovery: Option<Recovery>,
+    reorder: Reorder,
+    /// The front of a frame that is not whole; items that came too early; the frame that goes out.
+    partial: Region,
+    early: Region,
+    staged: Region,
+    /// How much of the frame is out, and where it ends.
+    out: usize,
+    end: usize,
+    /// The hello or the goodbye that is repeated until it is answered.
+    word: Repeat,
+}
+
+impl Lossy {
+    /// Cuts its memory; `None` where the framing is not lossy.
+    pub(super) fn new(cutter: &mut Cutter, config: &ClientConfig, frame_limit: usize) -> Option<Self> {
+        let base = cutter.used();
+        let is_line = match config.framing {
+            Framing::Length => return None,
+            Framing::Cobs => true,
+            Framing::Datagram => false,
+        };
+        let hello = 192 + usize::from(config.attribute_bytes);
+        let message = MAX_OVERHEAD + usize::from(config.destination_bytes) + config.max_payload as usize;
+        let largest = MAX_PREFIX + hello.max(message);
+        let (partial, staged) = if is_line {
+            (MAX_PREFIX + frame_limit + cobs::CHECKSUM, cobs::stuffed_len(largest))
+        } else {
+            (0, largest)
+        };
+        Some(Self {
+            framing: config.framing,
+            tag: 0,
+            unstuffing: Unstuffing::default(),
+            recovery: None,
+            reorder: Reorder::default(),
+            partial: cutter.region(partial).rebased(base),
+            early: cutter.region(config.reorder_bytes as usize).rebased(base),
+            staged: cutter.region(staged).rebased(base),
+            out: 0,
+            end: 0,
+            word: Repeat::default(),
+        })
+    }
+
+    /// A new link: nothing is left of the one before.
+    pub(super) fn start_link(&mut self, boot: u64, link: u64) {
+        self.tag = lossy::tag(boot, link);
+        self.unstuffing = Unstuffing::default();
+        self.recovery = None;
+        self.reorder.clear();
+        (self.out, self.end) = (0, 0);
+        self.word.end();
+    }
+
+    /// A welcome: the broker has all items up to `received`, and knows the other two.
+    pub(super) fn establish(&mut self, received: u64, acknowledged: u64, window: Window) {
+        self.word.end();
+        self.recovery = Some(Recovery::new(received, acknowledged, window));
+    }
+
+    /// When something is to be said again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let recovery = self.recovery.as_ref().and_then(Recovery::deadline);
+        [self.word.due(self.round_trip()), recovery].into_iter().flatten().min()
+    }
+
+    pub(super) fn timeout(&mut self, now: Instant) {
+        if self.word.is_over(self.round_trip(), now) {
+            self.word.fail();
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.expire(now);
+        }
+    }
+
+    fn round_trip(&self) -> &RoundTrip {
+        self.recovery.as_ref().map_or(&RoundTrip::UNKNOWN, Recovery::round_trip)
+    }
+
+    /// Moves bytes of the frame that goes out to the front of `out`; says how many.
+    fn drain(&mut self, kept: &[u8], out: &mut [u8]) -> usize {
+        let rest = self.staged.bytes(kept).get(self.out..self.end).unwrap_or_default();
+        let count = rest.len().min(out.len());
+        for (to, from) in out.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        self.out += count;
+        count
+    }
+
+    fn has_staged(&self) -> bool {
+        self.out < self.end
+    }
+}
+
+// What comes in.
+impl State {
+    /// Takes bytes; `kept` is the part of memory that holds what is not whole or came too early.
+    pub(super) fn lossy_input(&mut self, m: &mut [u8], kept: &mut [u8], now: Instant, bytes: &[u8]) {
+        let Some(lossy) = &self.lossy else { return };
+        let (partial_at, early_at) = (lossy.partial.range(), lossy.early.range());
+        // The regions lie behind each other.
+        let (partial, rest) = kept.split_at_mut(partial_at.end.min(kept.len()));
+        let early = rest.get_mut(..early_at.len()).unwrap_or_default();
+        if lossy.framing == Framing::Datagram {
+            self.lossy_frame(m, early, now, bytes);
+            return;
+        }
+        let mut input = bytes;
+        while !input.is_empty() && self.is_linked() {
+            let Some(lossy) = &mut self.lossy else { return };
+            let (taken, frame) = lossy.unstuffing.take(input, partial);
+            input = input.get(taken..).unwrap_or_default();
+            if let Some(Ok(length)) = frame {
+                self.lossy_frame(m, early, now, partial.get(..length).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
+    fn lossy_frame(&mut self, m: &mut [u8], early: &mut [u8], now: Instant, frame: &[u8]) {
+        let mut reader = Reader::new(frame);
+        let Ok(prefix) = Prefix::read(&mut reader) else { return };
+        let body = reader.rest();
+        let Some(&frame_kind) = body.first() else { return };
+        if self.lossy.as_ref().is_none_or(|lossy| lossy.tag != prefix.tag) && !canary!(IgnoresTags) {
+            return;
+        }
+        self.heard(now);
+        let is_item = frame_kind >= kind::MESSAGE;
+        match (frame_kind, self.phase) {
+            _ if is_item != (prefix.number > 0) => self.fail(now, Code::Malformed),
+            (kind::ABORT, _) | (kind::WELCOME, Phase::Opening { .. }) => self.frame(m, now, body),
+            // They come again once this client is welcomed, or the answer to a hello comes twice.
+            (_, Phase::Opening { .. }) | (kind::WELCOME, _) => {}
+            _ if is_item => self.lossy_item(m, early, now, prefix.number, body),
+            (kind::STATE | kind::FAREWELL, _) => self.frame(m, now, body),
+            _ => self.fail(now, Code::UnexpectedFrame),
+        }
+    }
+
+    /// Takes an item where it is the next one, and those that were waiting for it.
+    fn lossy_item(&mut self, m: &mut [u8], early: &mut [u8], now: Instant, number: u64, body: &[u8]) {
+        let Some(received) = self.session.as_ref().map(|session| session.receiving.received()) else {
+            return;
+        };
+        let Some((reorder, recovery)) = self.recovery() else { return };
+        match recovery.place(number, received) {
+            Place::Known => return,
+            Place::Ahead => {
+                if reorder.keep(early, number, body) {
+                    recovery.kept(number, received);
+                }
+                return;
+            }
+            Place::Next => self.frame(m, now, body),
+        }
+        let mut next = number + 1;
+        while self.is_established() {
+            let Some((reorder, recovery)) = self.recovery() else { return };
+            if !recovery.received_one() {
+                return;
+            }
+            let Some(at) = reorder.find(early, next) else { return };
+            self.frame(m, now, early.get(at.clone()).unwrap_or_default());
+            if let Some((reorder, _)) = self.recovery() {
+                reorder.remove(early, &at);
+            }
+            next += 1;
+        }
+    }
+
+    fn recovery(&mut self) -> Option<(&mut Reorder, &mut Recovery)> {
+        let lossy = self.lossy.as_mut()?;
+        Some((&mut lossy.reorder, lossy.recovery.as_mut()?))
+    }
+
+    /// The broker tells where it stands.
+    pub(super) fn heard_state(
+        &mut self,
+        m: &mut [u8],
+        now: Instant,
+        state: &lossy::State,
+    ) -> Result<(), Code> {
+        let (_, recovery) = self.recovery().ok_or(Code::UnexpectedFrame)?;
+        if !recovery.hear(state, now)? {
+            return Ok(());
+        }
+        let sending = &mut self.session.as_mut().ok_or(Code::UnexpectedFrame)?.sending;
+        sending.set_window(state.window);
+        let more = state.acknowledged.checked_sub(sending.acknowledged()).ok_or(Code::BadAcknowledgement)?;
+        if more > 0 { self.acknowledged(m, more) } else { Ok(()) }
+    }
+}
+
+// What goes out.
+impl State {
+    pub(super) fn lossy_transmit(&mut self, memory: &mut [u8], now: Instant, out: &mut [u8]) -> usize {
+        let now = self.advance(now);
+        let (m, kept) = memory.split_at_mut(self.partial_at.min(memory.len()));
+        let mut written = 0;
+        while let Some(lossy) = &mut self.lossy {
+            written += lossy.drain(kept, out.get_mut(written..).unwrap_or_default());
+            let is_datagram = lossy.framing == Framing::Datagram;
+            if lossy.has_staged() || written == out.len() || (is_datagram && written > 0) {
+                break;
+            }
+            let Some((number, frame)) = self.begin_lossy_frame(m, now) else { break };
+            self.stage(m, kept, number, &frame);
+        }
+        if let (Phase::Up(keep_alive), 1..) = (&mut self.phase, written) {
+            keep_alive.speak(now);
+        }
+        written
+    }
+
+    /// Builds a frame, to go out in pieces of any size: what it is made of may be gone before the last of them.
+    fn stage(&mut self, m: &[u8], kept: &mut [u8], number: u64, frame: &Frame) {
+        let Some(lossy) = &self.lossy else { return };
+        let (prefix, framing) = (Prefix { tag: lossy.tag, number }, lossy.framing);
+        let buffer = lossy.staged.bytes_mut(kept);
+        let write = |writer: &mut Writer<'_>| {
+            prefix.write(writer);
+            self.write_body(m, frame, writer);
+        };
+        let mut counter = Writer::counting();
+        write(&mut counter);
+        let length = counter.total();
+        let is_line = framing == Framing::Cobs;
+        let at = if is_line { cobs::headroom(length) } else { 0 };
+        write(&mut Writer::new(buffer.get_mut(at..).unwrap_or_default(), 0));
+        let end = if is_line { cobs::stuff(buffer, length) } else { length };
+        if let Some(lossy) = &mut self.lossy {
+            (lossy.out, lossy.end) = (0, end);
+        }
+    }
+
+    /// Chooses the next frame and its number, 0 for none.
+    fn begin_lossy_frame(&mut self, m: &mut [u8], now: Instant) -> Option<(u64, Frame)> {
+        match self.phase {
+            Phase::Opening { .. } => return self.begin_hello_again(m, now).map(|frame| (0, frame)),
+            Phase::Up(_) => {}
+            Phase::Down { .. } | Phase::Closed => {
+                return self.last_words.take().map(|abort| (0, Frame::Abort(abort)));
+            }
+        }
+        if let Some(state) = self.begin_state(m, now) {
+            return Some((0, Frame::State(state)));
+        }
+        let (_, recovery) = self.recovery()?;
+        let (missing, has_room) = (recovery.next_missing(), recovery.has_room());
+        let item = match missing {
+            Some(number) => self.item_again(m, now, number).map(|frame| (number, frame)),
+            None if has_room => self
+                .begin_item(m, now)
+                .and_then(|frame| self.session.as_ref().map(|session| (session.sending.sent(), frame))),
+            None => None,
+        };
+        if let Some((number, frame)) = item {
+            self.recovery()?.1.wrote(number, now);
+            return Some((number, frame));
+        }
+        self.begin_goodbye(m, now).map(|frame| (0, frame))
+    }
+
+    fn begin_hello_again(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+        let lossy = self.lossy.as_mut().filter(|lossy| !lossy.word.is_running())?;
+        lossy.word.start_again(now);
+        Some(Frame::Hello(match self.hello {
+            None => self.begin_hello(m),
+            Some(hello) => hello,
+        }))
+    }
+
+    fn begin_state(&mut self, m: &[u8], now: Instant) -> Option<lossy::State> {
+        let (received, acknowledged, window) = self.standing(m)?;
+        let ping_due = self.ping_due;
+        let (_, recovery) = self.recovery()?;
+        if !ping_due && !recovery.is_state_due(acknowledged, window) {
+            return None;
+        }
+        let state = recovery.tell(received, acknowledged, window, now);
+        let receiving = &mut self.session.as_mut()?.receiving;
+        receiving.tell_in_handshake(acknowledged);
+        self.told_window = window;
+        self.ping_due = false;
+        Some(state)
+    }
+
+    /// Where this end stands: received, acknowledged, and the window.
+    fn standing(&self, m: &[u8]) -> Option<(u64, u64, Window)> {
+        let receiving = &self.session.as_ref()?.receiving;
+        let received = receiving.received();
+        let acknowledged = self.taken(m, received).max(receiving.told());
+        Some((received, acknowledged, self.due_window(m).unwrap_or(self.told_window)))
+    }
+
+    /// The item of that number, which was written before.
+    fn item_again(&mut self, m: &mut [u8], now: Instant, number: u64) -> Option<Frame> {
+        if let Some(declined) = self.inbox.declined_by(m, number) {
+            return Some(Frame::Decline(declined));
+        }
+        if let Some(wish) = self.watches.told_with(m, number) {
+            return Some(Frame::Watch(wish));
+        }
+        let entry = self.outbox.numbered(m, number)?;
+        Some(self.describe(m, now, entry))
+    }
+
+    /// A goodbye, when the broker has everything else, and knows what is acknowledged.
+    fn begin_goodbye(&mut self, m: &[u8], now: Instant) -> Option<Frame> {
+        let how = self.due_goodbye(m)?;
+        let lossy = self.lossy.as_mut()?;
+        lossy.word.start_again(now);
+        self.goodbye_written = true;
+        Some(Frame::Goodbye(how))
+    }
+
+    fn due_goodbye(&self, m: &[u8]) -> Option<Close> {
+        let lossy = self.lossy.as_ref()?;
+        if self.goodbye_written {
+            return self.closing.filter(|_| !lossy.word.is_running());
+        }
+        self.goodbye(m).filter(|_| lossy.recovery.as_ref().is_some_and(Recovery::is_settled))
+    }
+
+    pub(super) fn lossy_wants_transmit(&self, m: &[u8]) -> bool {
+        let Some(lossy) = &self.lossy else { return false };
+        if lossy.has_staged() || self.last_words.is_some() {
+            return true;
+        }
+        match (self.phase, &lossy.recovery) {
+            (Phase::Opening { .. }, _) => !lossy.word.is_running(),
+            (Phase::Up(_), Some(recovery)) => {
+                let is_state_due = |(_, acknowledged, window)| recovery.is_state_due(acknowledged, window);
+                self.ping_due
+                    || self.standing(m).is_some_and(is_state_due)
+                    || recovery.next_missing().is_some()
+                    || (recovery.has_room() && self.has_new_item(m))
+                    || self.due_goodbye(m).is_some()
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Each limit of a broker, reached on purpose: the right error or receipt, and nothing is lost in silence. The books are
+//! checked at every step.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use core::time::Duration;
+use e_pigeon_core::{
+    AttributesRef, BrokerConfig, Close, Destination, Filter, Full, LinkId, MessageId, Outgoing, Ready,
+    Reason, Receipt, SendError, Until, Value,
+};
+use support::datagrams::{Datagrams, beyond};
+use support::raw::{Raw, hello, message};
+use support::{MAX, World, client_config, group, uuid};
+
+support::limits::limits!(
+    e_pigeon_core::BrokerConfig::default();
+    max_links, max_sessions, max_attributes, max_payload, max_messages, max_message_bytes, max_held, queue_messages,
+    queue_bytes, window_messages, window_bytes, receipt_backlog, max_watches, watch_backlog, max_time_to_live,
+    keep_alive, session_ttl, settle, handshake_timeout, reorder_bytes, accept_delay;
+    but hash_seed
+);
+
+/// A broker with limits of its own, and clients in room "a".
+fn world_with(clients: usize, adapt: impl FnOnce(&mut BrokerConfig)) -> World {
+    let mut config = BrokerConfig { settle: Duration::from_secs(1), ..BrokerConfig::default() };
+    adapt(&mut config);
+    World::with(clients, config)
+}
+
+fn ended(id: MessageId, delivered: u32, recipients: u32, reason: Reason) -> Receipt {
+    Receipt::Final { id, delivered, recipients, reason: Some(reason) }
+}
+
+fn has_note(world: &World, n: usize, part: &str) -> bool {
+    world.peers[n].log.notes.iter().any(|note| note.contains(part))
+}
+
+/// The client is away, and its session waits.
+fn keep_away(world: &mut World, n: usize) {
+    world.cut(n);
+    world.peers[n].reachable = false;
+}
+
+fn max_links() {
+    let mut world = world_with(1, |config| config.max_links = 1);
+    assert_eq!(world.broker.handle_connected(world.now), Err(Full));
+    let id = world.send(0, &uuid(0).into(), "the one that is there goes on");
+    world.settle();
+    assert_eq!(world.outcome(0, id), Some((1, 1)));
+    world.cut(0);
+    assert!(world.broker.handle_connected(world.now).is_ok());
+}
+
+fn max_sessions() {
+    let mut world = world_with(1, |config| config.max_sessions = 1);
+    world.join(client_config(1), "a");
+    world.settle();
+    assert!(has_note(&world, 1, "Aborted(Full"), "{:?}", world.peers[1].log.notes);
+    assert!(!world.peers[1].client.is_closed(), "it tries again");
+    assert_eq!(world.broker.stats().sessions, 1);
+    // An absent one counts too, until it ends.
+    world.close(0, Close::End);
+    world.pass(Duration::from_secs(10));
+    assert!(world.peers[1].client.is_established());
+}
+
+fn max_attributes() {
+    let mut world = world_with(2, |config| config.max_attributes = 1);
+    world.peers[0].client.set(world.now, "second", Value::Int(1)).unwrap();
+    world.settle();
+    assert!(has_note(&world, 0, "AttributesRefused(TooLarge)"), "{:?}", world.peers[0].log.notes);
+    let id = world.send(1, &group("a").without_sender(), "it has those that it had");
+    world.settle();
+    assert_eq!(world.outcome(1, id), Some((1, 1)));
+    let newcomer = world.join(client_config(2), "a");
+    world.peers[newcomer].client.set(world.now, "second", Value::Int(1)).unwrap();
+    world.settle();
+    assert!(has_note(&world, newcomer, "Closed(Refused(TooManyAttributes, 1))"));
+}
+
+fn max_payload() {
+    let mut world = world_with(2, |config| config.max_payload = 100);
+    let to: Destination = uuid(1).into();
+    let (fits, too_large) = (Outgoing::new(&to, &[b'x'; 100]), Outgoing::new(&to, &[b'x'; 101]));
+    let now = world.now;
+    assert_eq!(world.peers[0].client.send(now, &too_large), Err(SendError::TooLarge { max: 100 }));
+    let fits = world.peers[0].client.send(now, &fits).unwrap();
+    // A client that does not know the broker yet takes it, and answers as soon as it does.
+    let newcomer = world.join(client_config(2), "a");
+    let refused = world.peers[newcomer].client.send(now, &too_large).unwrap();
+    world.settle();
+    assert_eq!(world.outcome(0, fits), Some((1, 1)));
+    assert_eq!(world.peers[newcomer].log.finals[&refused.0], ended(refused, 0, 0, Reason::TooLarge));
+    // One that knows and sends it all the same is answered by the broker.
+    let mut raw = Raw::new(world.config.clone());
+    let link = raw.up(3, 1);
+    raw.put(link, &message(Some(&uuid(9).into()), 1, None, &[b'x'; 101]));
+    let stats = raw.broker.stats();
+    assert_eq!((stats.taken, stats.answered_by_reason[Reason::TooLarge as usize - 1]), (1, 1));
+    assert!(stats.is_balanced());
+}
+
+/// Fills the broker with messages for nobody, until it refuses; returns how many it took.
+fn fill(world: &mut World, payload: &str, reason: Reason) -> u64 {
+    for taken in 0..1_000 {
+        let id = world.send(0, &group("nobody is here"), payload);
+        world.flow();
+        if let Some(receipt) = world.peers[0].log.finals.get(&id.0) {
+            assert_eq!(*receipt, ended(id, 0, 0, reason));
+            assert_eq!(world.broker.stats().open, taken);
+            return taken;
+        }
+    }
+    panic!("it is never full");
+}
+
+/// There is a place again when one of those that wait comes to its end.
+fn room_comes_again(world: &mut World) {
+    let n = world.join(client_config(7), "nobody is here");
+    world.settle();
+    assert!(!world.messages(n).is_empty());
+    let id = world.send(0, &uuid(7).into(), "room again");
+    world.settle();
+    assert_eq!(world.outcome(0, id), Some((1, 1)));
+    assert_eq!(world.broker.stats().payload_bytes, 0);
+}
+
+fn max_messages() {
+    let mut world = world_with(1, |config| config.max_messages = 3);
+    assert_eq!(fill(&mut world, "x", Reason::BrokerFull), 3);
+    room_comes_again(&mut world);
+}
+
+fn max_message_bytes() {
+    let mut world = world_with(1, |config| (config.max_payload, config.max_message_bytes) = (1_024, 4_096));
+    assert_eq!(fill(&mut world, &"x".repeat(1_000), Reason::BrokerFull), 4);
+    room_comes_again(&mut world);
+}
+
+fn max_held() {
+    let mut world = world_with(2, |config| config.max_held = 2);
+    assert_eq!(fill(&mut world, "parked", Reason::BrokerFull), 2);
+    let here = world.send(0, &uuid(1).into(), "for somebody who is here there is room");
+    world.settle();
+    assert_eq!(world.outcome(0, here), Some((1, 1)));
+    // The same where the broker died: what it cannot hold for those who are not back is 0 of so many.
+    keep_away(&mut world, 1);
+    let ids: Vec<_> = (0..3).map(|n| world.send(0, &uuid(1).into(), &n.to_string())).collect();
+    world.settle();
+    world.kill_broker();
+    world.pass(Duration::from_secs(10));
+    // Two were parked before and are taken first.
+    for id in ids {
+        assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, Reason::BrokerFull));
+    }
+}
+
+fn queue_messages() {
+    let mut world = world_with(2, |config| config.queue_messages = 2);
+    keep_away(&mut world, 1);
+    let ids: Vec<_> = (0..3).map(|n| world.send(0, &uuid(1).into(), &n.to_string())).collect();
+    world.settle();
+    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 0, 1, Reason::QueueFull));
+    world.peers[1].reachable = true;
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.messages(1), ["0", "1"]);
+    assert_eq!((world.outcome(0, ids[0]), world.outcome(0, ids[1])), (Some((1, 1)), Some((1, 1))));
+}
+
+fn queue_bytes() {
+    let mut world = world_with(3, |config| (config.max_payload, config.queue_bytes) = (100, 250));
+    keep_away(&mut world, 1);
+    let to = group("a").without_sender();
+    let mut send = |length: usize| {
+        let id = world.send(0, &to, &"x".repeat(length));
+        world.flow();
+        id
+    };
+    let (ids, small) = ([send(100), send(100), send(100)], send(50));
+    // Who has room gets it, and what fits is taken.
+    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 1, 2, Reason::QueueFull));
+    world.peers[1].reachable = true;
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.outcome(0, small), Some((2, 2)));
+    assert_eq!((world.messages(1).len(), world.messages(2).len()), (3, 4));
+}
+
+/// Sends so many messages without waiting for any acknowledgement; returns how many the broker took from it.
+fn ignore_the_window(raw: &mut Raw, link: LinkId, payload: &[u8]) -> u64 {
+    let to = Destination::from(uuid(9));
+    raw.put(link, &message(Some(&to), 1, None, payload));
+    for _ in 0..10 {
+        // The link is ended when it breaks the rule, and takes nothing more.
+        let _ = raw.broker.handle_input(raw.now, link, &message(None, 1, None, payload));
+    }
+    assert!(raw.broker.stats().is_balanced());
+    assert_eq!(raw.broker.stats().connected, 0, "it was thrown out");
+    raw.broker.stats().taken
+}
+
+fn window_messages() {
+    let mut world = world_with(2, |config| config.window_messages = 2);
+    for n in 0..50 {
+        world.send(0, &uuid(1).into(), &n.to_string());
+    }
+    world.settle();
+    assert_eq!((world.messages(1).len(), world.peers[0].log.finals.len()), (50, 50));
+    let mut raw = Raw::new(world.config.clone());
+    let link = raw.up(3, 1);
+    assert_eq!(ignore_the_window(&mut raw, link, b"x"), 2);
+}
+
+fn window_bytes() {
+    let mut world = world_with(2, |config| (config.max_payload, config.window_bytes) = (100, 250));
+    for _ in 0..50 {
+        world.send(0, &uuid(1).into(), &"x".repeat(100));
+    }
+    world.settle();
+    assert_eq!((world.messages(1).len(), world.peers[0].log.finals.len()), (50, 50));
+    let mut raw = Raw::new(world.config.clone());
+    let link = raw.up(3, 1);
+    assert_eq!(ignore_the_window(&mut raw, link, &[b'x'; 100]), 2);
+}
+
+fn receipt_backlog() {
+    let mut world = world_with(2, |config| (config.receipt_backlog, config.window_messages) = (4, 4));
+    // A message that is not taken holds back the acknowledgement of all receipts behind it.
+    world.peers[0].sleeps = true;
+    world.send(1, &uuid(0).into(), "unread");
+    world.settle();
+    let (here, nobody) = (uuid(1).into(), uuid(9).into());
+    for n in 0..100 {
+        // Receipts that differ do not become one.
+        world.send(0, if n % 2 == 0 { &here } else { &nobody }, "x");
+        world.flow();
+    }
+    let taken = world.broker.stats().taken;
+    assert!(taken < 30, "{taken} were taken from somebody who confirms no receipt");
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.broker.stats().taken, taken, "its window stays shut");
+    world.peers[0].sleeps = false;
+    world.settle();
+    assert_eq!(world.broker.stats().taken, 101, "nothing is lost");
+    assert_eq!(world.messages(1).len(), 50);
+    world.pass(Duration::from_secs(3_700));
+    assert_eq!(world.peers[0].log.finals.len(), 100);
+}
+
+fn max_watches() {
+    let mut world = world_with(1, |config| config.max_watches = 1);
+    let now = world.now;
+    let client = &mut world.peers[0].client;
+    let first = client.watch(now, &Filter::everyone()).unwrap();
+    let second = client.watch(now, &Filter::everyone()).unwrap();
+    world.settle();
+    assert!(has_note(&world, 0, &format!("WatchRefused({second:?}, BrokerFull)")));
+    assert_eq!(world.peers[0].roster.peers(first).count(), 1);
+}
+
+fn watch_backlog() {
+    let mut resets = Vec::new();
+    for backlog in [1_000, 3] {
+        let mut world = world_with(1, |config| config.watch_backlog = backlog);
+        let watch = world.peers[0].client.watch(world.now, &Filter::everyone()).unwrap();
+        world.settle();
+        let before = world.peers[0].log.notes.len();
+        world.half_open(0);
+        for n in 1..20 {
+            world.peers[0].reachable = false;
+            world.join(client_config(n), "a");
+            world.flow();
+        }
+        world.peers[0].reachable = true;
+        world.pass(Duration::from_secs(10));
+        assert_eq!(world.peers[0].roster.peers(watch).count(), 20);
+        let notes = &world.peers[0].log.notes[before..];
+        resets.push(notes.iter().filter(|note| note.starts_with("PresenceReset")).count());
+    }
+    assert_eq!(resets, [0, 1]);
+}
+
+fn max_time_to_live() {
+    let mut world = world_with(1, |config| config.max_time_to_live = Duration::from_secs(2));
+    let id = world.send_for(0, &uuid(9).into(), "for a day", Duration::from_secs(24 * 3600));
+    world.pass(Duration::from_millis(1_900));
+    assert_eq!(world.outcome(0, id), None);
+    world.pass(Duration::from_millis(200));
+    assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, Reason::Expired));
+}
+
+fn keep_alive() {
+    let interval = Duration::from_secs(1);
+    let mut world = world_with(1, |config| config.keep_alive = interval);
+    world.half_open(0);
+    world.peers[0].reachable = false;
+    world.pass(interval * 2);
+    assert_eq!(world.broker.stats().connected, 1);
+    world.pass(interval * 2);
+    assert_eq!((world.broker.stats().connected, world.broker.stats().sessions), (0, 1), "away, not gone");
+}
+
+fn session_ttl() {
+    let mut world = world_with(2, |config| config.session_ttl = Duration::from_secs(5));
+    keep_away(&mut world, 1);
+    let id = world.send(0, &uuid(1).into(), "too late");
+    world.pass(Duration::from_millis(4_900));
+    assert_eq!(world.outcome(0, id), None);
+    world.pass(Duration::from_millis(200));
+    assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, Reason::Gone));
+    assert_eq!((world.broker.stats().sessions, world.broker.stats().gone), (1, 1));
+}
+
+fn settle() {
+    let mut world = world_with(1, |config| config.settle = Duration::from_secs(3));
+    world.kill_broker();
+    let id = world.send(0, &uuid(0).into(), "not before");
+    world.pass(Duration::from_millis(2_900));
+    assert!(world.peers[0].client.is_established());
+    assert_eq!(world.broker.stats().taken, 0);
+    world.pass(Duration::from_millis(200));
+    assert_eq!(world.outcome(0, id), Some((1, 1)));
+}
+
+fn handshake_timeout() {
+    let mut raw =
+        Raw::new(BrokerConfig { handshake_timeout: Duration::from_secs(2), ..BrokerConfig::default() });
+    let link = raw.link();
+    // Half a hello is none.
+    let half = hello(1, 1, None, AttributesRef::EMPTY);
+    raw.put(link, &half[..half.len() / 2]);
+    raw.now = raw.now + Duration::from_millis(1_999);
+    raw.broker.handle_timeout(raw.now);
+    assert_eq!(raw.broker.poll_ready(), None);
+    raw.now = raw.now + Duration::from_millis(1);
+    raw.broker.handle_timeout(raw.now);
+    let said = {
+        let mut out = [0; 64];
+        let count = raw.broker.poll_transmit(raw.now, link, &mut out).unwrap();
+        out[..count].to_vec()
+    };
+    assert_eq!(said, [3, 3, e_pigeon_core::Code::HandshakeTimeout as u8, 0], "ABORT");
+    let ready: Vec<_> = core::iter::from_fn(|| raw.broker.poll_ready()).collect();
+    assert!(ready.contains(&Ready::Close(link)), "{ready:?}");
+}
+
+fn reorder_bytes() {
+    // Room for one message of 20 bytes that came too early, and not for two.
+    let mut pair = Datagrams::new(|_| {}, BrokerConfig { reorder_bytes: 100, ..BrokerConfig::default() });
+    pair.send_all(["1", "the second, 20 bytes", "the third, 20 bytes."]);
+    let datagrams = pair.up();
+    pair.deliver_up(&datagrams[1..]);
+    assert_eq!(beyond(&pair.down()), 1);
+    assert_eq!(pair.broker.stats().taken, 0, "none before its turn");
+    pair.deliver_up(&datagrams[..1]);
+    assert_eq!(pair.broker.stats().taken, 2);
+    // What had no room comes again.
+    pair.deliver_up(&datagrams[2..]);
+    assert_eq!(pair.broker.stats().taken, 3);
+    assert!(pair.broker.stats().is_balanced());
+}
+
+fn accept_delay() {
+    let mut world = world_with(2, |config| config.accept_delay = Duration::from_millis(300));
+    keep_away(&mut world, 1);
+    let id = world.send(0, &uuid(1).into(), "waits");
+    world.pass(Duration::from_millis(290));
+    assert_eq!(world.peers[0].log.accepted, []);
+    world.pass(Duration::from_millis(20));
+    assert_eq!(world.peers[0].log.accepted, [Receipt::Accepted { id, recipients: 1, last: false }]);
+    // Whoever asked for it is told at once.
+    let to: Destination = uuid(1).into();
+    let outgoing = Outgoing { until: Until::Accepted, ..Outgoing::new(&to, b"only this") };
+    let id = world.peers[0].client.send(world.now, &outgoing).unwrap();
+    world.up(0, MAX);
+    world.down(0, MAX);
+    world.poll(0);
+    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Accepted { id, recipients: 1, last: true });
+}

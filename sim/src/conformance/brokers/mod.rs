@@ -1,0 +1,64 @@
+//! What is asked of an adapter's broker. All peers are driven by hand.
+
+mod crowds;
+mod endings;
+mod streams;
+
+use std::time::Duration;
+
+use e_pigeon_core::BrokerConfig;
+
+use super::peer::Peer;
+use super::{BrokerAdapter, Check, Place, RunningBroker, checks, config, until};
+
+pub(super) fn all<A: BrokerAdapter>() -> Vec<Check<A>> {
+    checks![
+        streams::bytes_may_come_and_go_one_by_one,
+        streams::a_burst_is_read_to_its_end_though_nothing_follows,
+        streams::input_that_the_core_did_not_take_is_offered_again,
+        streams::a_peer_that_does_not_read_gets_everything_later_and_stops_nobody,
+        streams::deadlines_are_kept_while_nothing_comes,
+        crowds::all_who_speak_before_they_are_accepted_are_heard,
+        crowds::a_thousand_connections_are_served,
+        crowds::a_storm_of_reconnects_leaves_nothing_and_disturbs_nobody,
+        crowds::one_too_many_is_told_so,
+        endings::whoever_talks_nonsense_hears_the_last_words,
+        endings::what_was_said_before_the_end_of_writing_counts,
+        endings::a_connection_that_breaks_while_it_is_written_loses_nothing,
+        endings::a_stop_in_the_middle_of_everything_is_told_and_takes_no_time;
+        alone: streams::an_idle_broker_does_not_work
+    ]
+}
+
+/// A broker with an epoch of its own.
+fn start<A: BrokerAdapter>(adapter: &A, place: &Place, config: BrokerConfig) -> A::Broker {
+    adapter.start_broker(config, 1, &place.address()).expect("the broker listens")
+}
+
+fn dial<B: RunningBroker>(broker: &B, number: u128) -> Peer {
+    Peer::dial(config(number), &broker.address())
+}
+
+/// A peer with a session.
+fn join<B: RunningBroker>(broker: &B, number: u128) -> Peer {
+    let mut peer = dial(broker, number);
+    establish(&mut peer);
+    peer
+}
+
+fn establish(peer: &mut Peer) {
+    let before = peer.log.established.len();
+    until("a session", || {
+        peer.turns();
+        peer.log.established.len() > before
+    });
+}
+
+/// Waits until the broker has so many links.
+fn until_links<B: RunningBroker>(broker: &B, links: u32) {
+    until(&format!("{links} links"), || broker.stats().links == links);
+}
+
+fn short() -> BrokerConfig {
+    BrokerConfig { handshake_timeout: Duration::from_millis(300), ..BrokerConfig::default() }
+}

@@ -1,0 +1,81 @@
+//! What is asked of an adapter's client. The broker is driven by hand.
+
+mod connections;
+mod streams;
+
+use std::time::Duration;
+
+use e_pigeon_core::{BrokerConfig, ClientConfig, Outgoing};
+
+use super::host::Host;
+use super::log::Log;
+use super::{Check, ClientAdapter, Place, RunningClient, checks, config, numbered, until};
+
+pub(super) fn all<A: ClientAdapter>() -> Vec<Check<A>> {
+    checks![
+        streams::bytes_may_come_and_go_one_by_one,
+        streams::a_burst_is_read_to_its_end_though_nothing_follows,
+        streams::commands_go_out_by_themselves,
+        streams::a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait,
+        streams::an_application_that_does_not_read_holds_back_its_sender_only,
+        connections::a_broker_that_is_not_there_is_found_when_it_is,
+        connections::a_broker_that_slams_its_door_is_not_besieged,
+        connections::connections_that_are_cut_lose_nothing,
+        connections::a_broker_that_ends_its_writing_is_left,
+        connections::silence_is_noticed_in_time,
+        connections::a_close_in_the_middle_of_everything_says_all_and_ends,
+        connections::a_client_that_is_dropped_is_away,
+        connections::a_crowd_comes_back_after_each_cut;
+        alone: streams::an_idle_client_does_not_work
+    ]
+}
+
+/// A client and what its application was told.
+struct Told<C> {
+    client: C,
+    log: Log,
+}
+
+impl<C: RunningClient> Told<C> {
+    fn start<A: ClientAdapter<Client = C>>(adapter: &A, config: ClientConfig, host: &Host) -> Self {
+        Self { client: adapter.start_client(config, host.address()), log: Log::default() }
+    }
+
+    /// One that has a session.
+    fn join<A: ClientAdapter<Client = C>>(adapter: &A, number: u128, host: &Host) -> Self {
+        Self::start(adapter, config(number), host).established()
+    }
+
+    fn established(mut self) -> Self {
+        until("a session", || {
+            self.listen();
+            !self.log.established.is_empty()
+        });
+        self
+    }
+
+    /// Takes the events that are there.
+    fn listen(&mut self) {
+        // A check looks at other things too.
+        for _ in 0..1000 {
+            let Some(heard) = self.client.next(Duration::ZERO) else { break };
+            self.log.note(heard);
+        }
+    }
+
+    fn send(&mut self, to: u128, number: u32, size: usize) {
+        let (to, payload) = (super::to(to), numbered(number, size));
+        self.client.send(&Outgoing::new(&to, &payload)).expect("room for a message");
+    }
+
+    /// Sends messages with the numbers from 0 on.
+    fn send_numbered(&mut self, to: u128, count: u32, size: usize) {
+        for number in 0..count {
+            self.send(to, number, size);
+        }
+    }
+}
+
+fn host(place: &Place, config: BrokerConfig) -> Host {
+    Host::start(config, 1, &place.address())
+}

@@ -1,0 +1,157 @@
+//! What goes over one connection: pieces, bursts, stalls, silence.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e_pigeon_core::{BrokerConfig, ClientConfig, Filter, Outgoing, SendError, Value};
+
+use super::super::host::Manners;
+use super::super::{ClientAdapter, Place, RunningClient, config, limits, numbered, to, until};
+use super::{Told, host};
+
+pub(super) fn bytes_may_come_and_go_one_by_one<A: ClientAdapter>(adapter: &A, place: &Place) {
+    let host = host(place, BrokerConfig::default());
+    host.behave(Manners { read_piece: 1, write_piece: 1, ..Manners::GOOD });
+    let mut alice = Told::start(adapter, config(1), &host);
+    let mut bob = Told::start(adapter, config(2), &host);
+    alice.send_numbered(2, 20, 300);
+    bob.send_numbered(1, 20, 5);
+    until("all are answered", || {
+        alice.listen();
+        bob.listen();
+        alice.log.delivered_to(1) == 20 && bob.log.delivered_to(1) == 20
+    });
+    alice.log.assert_all(20);
+    bob.log.assert_all(20);
+}
+
+/// There is more than one read takes, and when it is read no edge tells of the rest.
+pub(super) fn a_burst_is_read_to_its_end_though_nothing_follows<A: ClientAdapter>(
+    adapter: &A,
+    place: &Place,
+) {
+    let host = host(place, BrokerConfig::default());
+    let mut alice = Told::join(adapter, 1, &host);
+    let mut bob = Told::join(adapter, 2, &host);
+    // All of it is at the broker before the first byte comes.
+    host.behave(Manners { write_piece: 0, ..Manners::GOOD });
+    alice.send_numbered(2, 60, 60_000);
+    until("all of it is at the broker", || host.stats().taken == 60);
+    // It is written at once, and then not a byte more: not even that of an acknowledgement is answered.
+    host.behave(Manners::GOOD);
+    until("the whole burst", || {
+        bob.listen();
+        bob.log.numbers.len() == 60
+    });
+    bob.log.assert_all(60);
+    until("the receipts", || {
+        alice.listen();
+        bob.listen();
+        alice.log.delivered_to(1) == 60
+    });
+}
+
+/// The adapter is asleep, and nothing wakes it but the command.
+pub(super) fn commands_go_out_by_themselves<A: ClientAdapter>(adapter: &A, place: &Place) {
+    let host = host(place, BrokerConfig::default());
+    let mut alice = Told::join(adapter, 1, &host);
+    let manual = ClientConfig { manual_acknowledgement: true, ..config(2) };
+    let mut bob = Told::start(adapter, manual, &host).established();
+    thread::sleep(Duration::from_millis(50));
+    bob.client.set("room", Value::Str("lobby")).expect("room for a change");
+    thread::sleep(Duration::from_millis(50));
+    let lobby = Filter::all_of(&[("room", Value::Str("lobby"))]).expect("a filter").into();
+    alice.client.send(&Outgoing::new(&lobby, &numbered(0, 10))).expect("room for a message");
+    until("the message is there", || {
+        bob.listen();
+        bob.log.numbers.len() == 1
+    });
+    thread::sleep(Duration::from_millis(100));
+    bob.listen();
+    alice.listen();
+    assert!(alice.log.finals.is_empty(), "nobody has acknowledged it yet");
+    bob.client.acknowledge(bob.log.last_token.expect("the message"));
+    until("the acknowledgement is there", || {
+        alice.listen();
+        alice.log.delivered_to(1) == 1
+    });
+}
+
+pub(super) fn a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait<A: ClientAdapter>(
+    adapter: &A,
+    place: &Place,
+) {
+    let host = host(place, BrokerConfig::default());
+    let mut alice = Told::join(adapter, 1, &host);
+    host.behave(Manners::STALLED);
+    let begun = Instant::now();
+    let mut sent = 0;
+    // The outbox has 4 MiB: more than the socket takes.
+    let error = loop {
+        match alice.client.send(&Outgoing::new(&to(1), &numbered(sent, 60_000))) {
+            Ok(_) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent < 1000, "there is no limit to what it takes");
+    };
+    assert_eq!(error, SendError::Full);
+    assert!(begun.elapsed() < Duration::from_secs(2), "sending has waited for somebody");
+    // The application is not stopped by it.
+    assert!(alice.client.next(Duration::from_millis(200)).is_none(), "nothing has happened");
+    host.behave(Manners::GOOD);
+    until("everything is answered, and there is room", || {
+        alice.listen();
+        alice.log.delivered_to(1) == sent as usize && alice.log.capacity > 0
+    });
+    alice.log.assert_all(sent);
+}
+
+pub(super) fn an_application_that_does_not_read_holds_back_its_sender_only<A: ClientAdapter>(
+    adapter: &A,
+    place: &Place,
+) {
+    let host = host(place, BrokerConfig::default());
+    let few = ClientConfig { inbox_messages: 8, inbox_bytes: 1 << 16, ..config(2) };
+    let mut alice = Told::join(adapter, 1, &host);
+    let mut bob = Told::start(adapter, few, &host).established();
+    let mut carol = Told::join(adapter, 3, &host);
+    alice.send_numbered(2, 500, 1000);
+    until("all of it is at the broker", || host.stats().taken == 500);
+    // Bob's application is busy with something else.
+    for number in 0..20 {
+        alice.send(3, number, 100);
+        until("others go on", || {
+            alice.listen();
+            carol.listen();
+            alice.log.delivered_to(1) == number as usize + 1
+        });
+    }
+    assert_eq!(host.stats().open, 500, "what nobody has read is not confirmed");
+    // What its application does not read is no reason for its socket to be left alone: it stays connected, and sends.
+    bob.send(3, 20, 100);
+    until("it is still heard", || {
+        carol.listen();
+        carol.log.numbers.len() == 21
+    });
+    until("all of it", || {
+        alice.listen();
+        bob.listen();
+        carol.listen();
+        alice.log.delivered_to(1) == 520
+    });
+    bob.log.assert_all(500);
+    carol.log.assert_all(21);
+}
+
+pub(super) fn an_idle_client_does_not_work<A: ClientAdapter>(adapter: &A, place: &Place) {
+    let host = host(place, BrokerConfig::default());
+    let mut idle: Vec<_> = (10..20).map(|number| Told::join(adapter, number, &host)).collect();
+    idle.iter_mut().for_each(Told::listen);
+    limits::assert_idle("clients with nothing to do");
+    // Nobody reads what one has; and another has more to write than its socket takes.
+    idle[0].send_numbered(11, 10, 1000);
+    until("it is there", || host.stats().taken == 10);
+    host.behave(Manners::STALLED);
+    idle[2].send_numbered(11, 60, 60_000);
+    limits::assert_idle("clients that wait for their application or their socket");
+}

@@ -1,0 +1,38 @@
+//! What the system allows this process, and what it has used.
+
+use std::time::Duration;
+
+/// Lets this process have as many descriptors as the system allows it: a thousand connections have two thousand ends.
+pub(super) fn raise_descriptors() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Where it cannot be had, connecting says so.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
+
+/// The processor time that this process has used; `None` where that cannot be known.
+pub(super) fn processor_time() -> Option<Duration> {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Duration::try_from(time).ok()
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// Fails where the process works while there is nothing to do.
+pub(super) fn assert_idle(what: &str) {
+    // What has just happened may still have its after-effects.
+    std::thread::sleep(Duration::from_millis(100));
+    let before = processor_time();
+    std::thread::sleep(Duration::from_millis(400));
+    if let (Some(before), Some(after)) = (before, processor_time()) {
+        let spent = after.saturating_sub(before);
+        assert!(spent < Duration::from_millis(100), "{spent:?} of 400 ms were spent working: {what}");
+    }
+}
