@@ -6,7 +6,7 @@ use crate::violation::{Outcome, ensure};
 use e_pigeon_core::{Instant, Reason, Until};
 
 /// How often the broker may die before a recipient's memory of its lives ends. (docs/GUARANTEES.md, limit 4)
-const KILLS: u32 = 3;
+pub(crate) const KILLS: u32 = 3;
 
 type Final = (u32, u32, Option<Reason>);
 

@@ -53,6 +53,11 @@ impl World {
             })
     }
 
+    /// The present boot of each client.
+    pub(crate) fn boots(&self) -> Vec<u64> {
+        self.peers.iter().map(|peer| peer.config.boot).collect()
+    }
+
     fn what_is_left(&self) -> String {
         let unanswered: Vec<(usize, u64)> = self
             .peers
@@ -73,7 +78,7 @@ impl World {
     pub(crate) fn finish(&mut self) -> Outcome {
         self.note_repeated();
         ensure!(self.is_quiet(), "stuck", "it does not come to an end: {}", self.what_is_left());
-        let boots: Vec<u64> = self.peers.iter().map(|peer| peer.config.boot).collect();
+        let boots = self.boots();
         self.model.finish(self.now, |client, boot| boots[client] == boot)?;
         for (n, peer) in self.peers.iter().enumerate() {
             peer.watcher.check(n, &self.model)?;

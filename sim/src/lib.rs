@@ -7,6 +7,7 @@ mod answers;
 mod application;
 mod check;
 mod coverage;
+mod ends;
 mod faults;
 mod generate;
 mod lane;

@@ -223,6 +223,9 @@ impl World {
                 let Some(sent) = self.model.messages.get_mut(&key) else {
                     return Err(Violation { kind: "payload", text: format!("{n} got {key:?}, never sent") });
                 };
+                if sent.kills > 0 && sent.accepted.unwrap_or(0) > 0 {
+                    self.coverage.hit(Path::ReleasedToReturning);
+                }
                 self.model.logs.hand(self.epoch, sent, &self.model.limits, &handed, &mut self.coverage)?;
                 news = News::Message(message.token, key);
             }
@@ -236,7 +239,7 @@ impl World {
                     _ => {}
                 }
             }
-            Event::Established(how) => self.model.established(n, how)?,
+            Event::Established(how) => self.model.established(n, how, &mut self.coverage)?,
             Event::AttributesRefused(reason) => {
                 ensure!(false, "attributes", "{n} may not have its attributes: {reason}");
             }

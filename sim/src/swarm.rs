@@ -143,7 +143,7 @@ impl Swarm {
             config.max_payload = max_payload / 2;
         }
         if self.few_places {
-            (config.max_links, config.max_sessions) = source.pick(&[(6, 64), (7, 64), (64, 6)]);
+            (config.max_links, config.max_sessions) = source.pick(&[(6, 64), (7, 6), (64, 6)]);
         }
         config
     }

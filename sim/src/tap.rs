@@ -4,7 +4,7 @@ use crate::coverage::{Coverage, Path};
 use crate::step::client_of;
 use e_pigeon_core::codec::{Malformed, Reader};
 use e_pigeon_core::framing::{Step, step};
-use e_pigeon_core::wire::control::{Control, Known};
+use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Message, UpItem};
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::{Past, Uuid};
@@ -162,15 +162,6 @@ impl Tap {
     /// True where a frame is not whole.
     pub(crate) fn is_inside_frame(&self) -> bool {
         !self.kept.is_empty()
-    }
-
-    /// The window that a hello names.
-    pub(crate) fn note_hello(frame: &Frame<'_>) -> Option<u32> {
-        let Frame::Control(Control::Hello(hello, _)) = frame else { return None };
-        Some(match hello.known {
-            Some(Known { window, .. }) => window.messages,
-            None => hello.window.messages,
-        })
     }
 
     /// The window of the items that are read at the other end.

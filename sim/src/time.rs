@@ -170,6 +170,8 @@ impl World {
         }
         self.connections.forget();
         self.pass_until(SOON, Self::is_quiet)?;
+        let boots = self.boots();
+        self.model.check_progress(self.now, |client, boot| boots[client] == boot)?;
         // What was refused for lack of room is sent when one that expires last makes room.
         let longest = LONG * 2 + SOON + self.setup.broker.session_ttl.min(LONG);
         self.pass_until(longest, Self::is_quiet)?;

@@ -3,7 +3,7 @@
 use crate::coverage::Path;
 use crate::setup::Medium;
 use crate::step::client_of;
-use crate::tap::{Frame, Tap};
+use crate::tap::Frame;
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use e_pigeon_core::wire::control::Control;
@@ -167,7 +167,11 @@ impl World {
         if !bytes.is_empty() {
             let taken = self.peers[n].client.handle_input(self.now, &bytes);
             ensure!(taken == bytes.len(), "input", "{n} takes {taken} of {} bytes", bytes.len());
-            connection.welcomed |= self.peers[n].client.is_established();
+            let is_up = self.peers[n].client.is_established();
+            connection.welcomed |= is_up;
+            if is_up && connection.epoch == self.epoch && !connection.broker_gone {
+                self.model.welcomed(n);
+            }
             self.overhear_down(id, &bytes);
         }
         let ended = self.connections.get(id).is_some_and(|c| c.broker_gone && c.ends && c.down.is_empty());
@@ -248,7 +252,6 @@ impl World {
                     Code::Superseded if is_own => Path::SupersededHello,
                     Code::Superseded => Path::Takeover,
                     Code::TakenOver => Path::TakeoverByBoot,
-                    Code::Full => Path::SessionsFull,
                     _ => {
                         return Err(Violation {
                             kind: "aborted",
@@ -270,6 +273,7 @@ impl World {
             return;
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
+        let n = connection.client;
         let mut tap = core::mem::take(&mut connection.up_tap);
         let mut lines = Vec::new();
         let traced = self.is_traced();
@@ -279,7 +283,12 @@ impl World {
             if traced {
                 lines.push(frame.to_string());
             }
-            window = window.or_else(|| Tap::note_hello(&frame));
+            if let Frame::Control(Control::Hello(hello, _)) = &frame {
+                window = Some(hello.known.map_or(hello.window, |known| known.window).messages);
+                if hello.known.is_none() && self.model.sessions[n].was_told {
+                    self.coverage.hit(Path::ForgottenByClient);
+                }
+            }
             tap.note_up(&frame, &mut self.coverage);
         });
         for line in lines {
