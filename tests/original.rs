@@ -13,6 +13,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::address::Address;
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::pairing::Pairing;
@@ -34,7 +35,7 @@ struct SlowLink {
 }
 
 impl SlowLink {
-    fn to(broker: SocketAddr) -> Self {
+    fn to(broker: Address) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind the slow link");
         let address = listener.local_addr().expect("its address");
         let link = Self { address, up: Arc::default(), down: Arc::default() };
@@ -42,7 +43,7 @@ impl SlowLink {
         // It takes one connection: a second one would be a fault, and finds nobody.
         thread::spawn(move || {
             let (client, _) = listener.accept().expect("the client connects");
-            let broker = TcpStream::connect(broker).expect("the broker accepts");
+            let broker: TcpStream = broker.connect().expect("the broker accepts").into();
             let pairs = [(&client, &broker, up), (&broker, &client, down)];
             for (from, to, count) in pairs {
                 let (from, to) = (from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));

@@ -52,6 +52,11 @@ impl Holding {
         self.count
     }
 
+    /// How many offers are remembered.
+    pub(super) fn offers(&self) -> usize {
+        self.offered.len()
+    }
+
     /// A message begins to wait; `order` is its place among all.
     pub(super) fn insert(&mut self, destination: DestinationRef<'_>, order: u64, message: u32) {
         self.count += 1;

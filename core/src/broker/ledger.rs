@@ -43,6 +43,14 @@ pub struct Stats {
     pub connected: u32,
     /// Bytes that payloads take.
     pub payload_bytes: u64,
+    /// Messages that the broker still names: those in flight, and those that have ended and that a queue still has.
+    pub kept: u64,
+    /// Senders that it knows: one for each session, and those of messages whose senders have none any more.
+    pub senders: u64,
+    /// Destinations that it knows: those of messages, and those that links have an alias for.
+    pub destinations: u64,
+    /// To how many sessions held messages were offered.
+    pub offers: u64,
 }
 
 impl Stats {

@@ -139,6 +139,16 @@ impl Messages {
         self.messages.len()
     }
 
+    /// How many senders are known.
+    pub(super) fn senders(&self) -> usize {
+        self.senders.len()
+    }
+
+    /// How many destinations are known.
+    pub(super) fn destinations(&self) -> usize {
+        self.destinations.len()
+    }
+
     /// How many have not ended.
     pub(super) fn open(&self) -> usize {
         self.open

@@ -374,6 +374,10 @@ impl Broker {
             sessions: self.sessions.len() as u32,
             connected: self.sessions.connected,
             payload_bytes: self.pool.used_bytes(),
+            kept: self.messages.len() as u64,
+            senders: self.messages.senders() as u64,
+            destinations: self.messages.destinations() as u64,
+            offers: self.holding.offers() as u64,
             ..self.stats
         }
     }

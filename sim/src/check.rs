@@ -1,0 +1,100 @@
+//! What must hold after every step, and what must hold in the end.
+
+use crate::violation::{Outcome, ensure};
+use crate::world::World;
+use e_pigeon_core::wire::MAX_SLOTS;
+
+impl World {
+    /// The books balance, and nothing is above its limit.
+    pub(crate) fn check_bounds(&self) -> Outcome {
+        let stats = self.broker.stats();
+        let config = &self.setup.broker;
+        ensure!(stats.is_balanced(), "books", "the books do not balance: {stats:?}");
+        let sessions = u64::from(stats.sessions);
+        let bounds = [
+            ("links", u64::from(stats.links), u64::from(config.max_links)),
+            ("sessions", sessions, u64::from(config.max_sessions)),
+            ("connected sessions", u64::from(stats.connected), sessions.min(u64::from(stats.links))),
+            ("messages", stats.kept, u64::from(config.max_messages)),
+            ("open messages", stats.open, stats.kept),
+            ("waiting messages", stats.waiting, u64::from(config.max_held).min(stats.open)),
+            ("offers", stats.offers, 8 * u64::from(config.max_held)),
+            ("bytes of payload", stats.payload_bytes, config.max_message_bytes),
+            ("deliveries", stats.held, sessions * u64::from(config.queue_messages)),
+            ("senders", stats.senders, sessions + stats.kept),
+            ("destinations", stats.destinations, stats.kept + u64::from(stats.links) * u64::from(MAX_SLOTS)),
+        ];
+        for (name, count, bound) in bounds {
+            ensure!(count <= bound, "bounds", "{count} {name} where {bound} may be: {stats:?}");
+        }
+        let open = self.model.sessions.iter().filter(|session| session.is_open).count() as u64;
+        let connected = self.model.sessions.iter().filter(|session| session.is_connected).count() as u64;
+        ensure!(
+            (open, connected) == (sessions, u64::from(stats.connected)),
+            "sessions",
+            "{open} are open, {connected} connected: {stats:?}"
+        );
+        Ok(())
+    }
+
+    /// Everything was answered, and everybody knows.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let stats = self.broker.stats();
+        let is_empty = stats.open == 0 && stats.held == 0 && stats.kept == 0 && stats.payload_bytes == 0;
+        is_empty
+            && self.peers.iter().all(|peer| {
+                let client = &peer.client;
+                client.is_established()
+                    && !peer.leaves
+                    && !client.has_event()
+                    && client.unanswered().next().is_none()
+                    && peer.lent.is_empty()
+                    && peer.refused.is_none()
+            })
+    }
+
+    /// The present boot of each client.
+    pub(crate) fn boots(&self) -> Vec<u64> {
+        self.peers.iter().map(|peer| peer.config.boot).collect()
+    }
+
+    fn what_is_left(&self) -> String {
+        let unanswered: Vec<(usize, u64)> = self
+            .peers
+            .iter()
+            .enumerate()
+            .flat_map(|(n, peer)| peer.client.unanswered().map(move |id| (n, id.0)))
+            .collect();
+        let up: Vec<bool> = self.peers.iter().map(|peer| peer.client.is_established()).collect();
+        let refused: Vec<bool> = self.peers.iter().map(|peer| peer.refused.is_some()).collect();
+        let lent: Vec<usize> = self.peers.iter().map(|peer| peer.lent.len()).collect();
+        format!(
+            "unanswered (sender, id) {unanswered:?}, established {up:?}, waiting for room {refused:?}, lent {lent:?}, {:?}",
+            self.broker.stats()
+        )
+    }
+
+    /// Everything has come to its end.
+    pub(crate) fn finish(&mut self) -> Outcome {
+        self.note_repeated();
+        ensure!(self.is_quiet(), "stuck", "it does not come to an end: {}", self.what_is_left());
+        let boots = self.boots();
+        self.model.finish(self.now, |client, boot| boots[client] == boot)?;
+        for (n, peer) in self.peers.iter().enumerate() {
+            peer.watcher.check(n, &self.model)?;
+            let (wanted, has) = (peer.wanted, self.model.sessions[n].attributes);
+            ensure!(wanted == has, "attributes", "{n} wants {wanted:?}, and the broker has {has:?}");
+        }
+        let stats = self.broker.stats();
+        let sessions = u64::from(stats.sessions);
+        let slots = u64::from(stats.links) * u64::from(MAX_SLOTS);
+        let is_base = sessions == self.peers.len() as u64
+            && stats.links == stats.sessions
+            && stats.connected == stats.sessions
+            && stats.senders == sessions
+            && stats.destinations <= slots
+            && (stats.waiting, stats.offers) == (0, 0);
+        ensure!(is_base, "memory", "the broker holds more than its sessions: {stats:?}");
+        Ok(())
+    }
+}

@@ -1,0 +1,436 @@
+//! The reference model: what the contract promises, without a protocol.
+//!
+//! It knows what applications sent, what they were handed and told, and which sessions with which attributes the broker
+//! had when. For each message it keeps two sets of clients: those that are *certain* recipients, because they matched
+//! all the time from `send` to the first receipt, and those that are *possible*, because they matched at some moment
+//! since. What really happened must lie between the two. (docs/GUARANTEES.md)
+
+use crate::coverage::{Coverage, Path};
+use crate::limits::Limits;
+use crate::log::Logs;
+use crate::setup::Setup;
+use crate::step::{Attributes, Send};
+use crate::violation::{Outcome, ensure};
+use e_pigeon_core::{Established, Instant, Receipt, Until};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Sender, its boot, and the id.
+pub(crate) type Key = (usize, u64, u64);
+
+/// A set of clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Set(pub(crate) u64);
+
+impl Set {
+    pub(crate) fn has(self, client: usize) -> bool {
+        self.0 >> client & 1 == 1
+    }
+
+    pub(crate) fn add(&mut self, client: usize) {
+        self.0 |= 1 << client;
+    }
+
+    pub(crate) fn remove(&mut self, client: usize) {
+        self.0 &= !(1 << client);
+    }
+
+    pub(crate) fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    pub(crate) fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// A payload, which nobody wants to read.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Content(pub(crate) Vec<u8>);
+
+impl core::fmt::Debug for Content {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+/// A message, from `send` on.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) sent: Send,
+    pub(crate) payload: Content,
+    pub(crate) deadline: Instant,
+    pub(crate) certain: Set,
+    pub(crate) possible: Set,
+    /// The recipients, where an *accepted* has fixed them and they are known one by one.
+    pub(crate) promised: Set,
+    /// The last *accepted* that was told.
+    pub(crate) accepted: Option<u32>,
+    pub(crate) answer: Option<Receipt>,
+    pub(crate) handed: BTreeSet<(usize, u64)>,
+    /// Whose application has confirmed it.
+    pub(crate) taken: Set,
+    /// How often the broker died since it was sent.
+    pub(crate) kills: u32,
+    /// It may have been sent twice, or a recipient may have lost its memory of it: the broker died, or a session was
+    /// renewed or ended.
+    pub(crate) disturbed: bool,
+    /// The same, and not only because the broker died.
+    pub(crate) lost: bool,
+    /// A possible recipient's session has ended.
+    pub(crate) gone: bool,
+    /// A session was given attributes since it was sent.
+    pub(crate) joined: bool,
+    /// They were not those that it had before.
+    pub(crate) changed: bool,
+}
+
+impl Message {
+    pub(crate) fn matches(&self, client: usize, attributes: Attributes) -> bool {
+        let is_own = self.sent.without_sender && client == self.sent.from;
+        !is_own && self.sent.to.matches(client, attributes)
+    }
+
+    pub(crate) fn is_direct(&self) -> bool {
+        matches!(self.sent.to, crate::To::Client(_))
+    }
+
+    /// Somebody has matched it all the time, so it cannot have been parked.
+    pub(crate) fn was_never_parked(&self) -> bool {
+        !self.certain.is_empty()
+    }
+}
+
+/// A session at the broker, as whoever runs the broker sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) is_open: bool,
+    pub(crate) is_connected: bool,
+    pub(crate) attributes: Attributes,
+    away_since: Option<Instant>,
+    /// Its client knows of it.
+    is_welcomed: bool,
+    /// It was given attributes in the call whose events are yet to come.
+    is_new: bool,
+    /// The client has said that its session ends.
+    may_end: bool,
+    /// It did, and has started again since: what the old boot said counts only as long as the new one has no link.
+    is_reborn: bool,
+    /// How often the client may find its session gone, and how often it did.
+    losses: u64,
+    losses_told: u64,
+    /// This boot of the client had a session, and was told of one.
+    had_session: bool,
+    pub(crate) was_told: bool,
+}
+
+/// The whole of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) limits: Limits,
+    pub(crate) messages: BTreeMap<Key, Message>,
+    /// Those whose recipients may still change.
+    open: BTreeSet<Key>,
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) logs: Logs,
+}
+
+impl Model {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let clients = setup.clients.len();
+        Self {
+            limits: Limits::new(setup),
+            messages: BTreeMap::new(),
+            open: BTreeSet::new(),
+            sessions: vec![Session::default(); clients],
+            logs: Logs::new(clients),
+        }
+    }
+
+    // What applications do.
+
+    pub(crate) fn sent(&mut self, key: Key, sent: &Send, payload: Vec<u8>, deadline: Instant) -> Outcome {
+        let mut message = Message {
+            sent: sent.clone(),
+            payload: Content(payload),
+            deadline,
+            certain: Set::default(),
+            possible: Set::default(),
+            promised: Set::default(),
+            accepted: None,
+            answer: None,
+            handed: BTreeSet::new(),
+            taken: Set::default(),
+            kills: 0,
+            disturbed: false,
+            lost: false,
+            gone: false,
+            joined: false,
+            changed: false,
+        };
+        for (client, session) in self.sessions.iter().enumerate() {
+            if session.is_open && self.limits.receives(client) && message.matches(client, session.attributes)
+            {
+                message.possible.add(client);
+                if session.is_connected || !message.sent.only_connected {
+                    message.certain.add(client);
+                }
+            }
+        }
+        self.limits.count(&message.payload.0, message.possible);
+        (0..self.sessions.len())
+            .filter(|&client| message.possible.has(client))
+            .for_each(|client| self.logs.may_hear(client, (key.0, key.1)));
+        self.open.insert(key);
+        let before = self.messages.insert(key, message);
+        ensure!(before.is_none(), "ids", "{key:?} was given out twice");
+        Ok(())
+    }
+
+    /// An application has confirmed a message.
+    pub(crate) fn taken(&mut self, client: usize, key: Key) {
+        if let Some(message) = self.messages.get_mut(&key) {
+            message.taken.add(client);
+        }
+    }
+
+    /// A client says that its session ends.
+    pub(crate) fn leaves(&mut self, client: usize) {
+        (self.sessions[client].may_end, self.sessions[client].is_reborn) = (true, false);
+    }
+
+    /// A client starts again, with another boot.
+    pub(crate) fn restarted(&mut self, client: usize) {
+        let session = &mut self.sessions[client];
+        (session.had_session, session.was_told, session.is_reborn) = (false, false, true);
+        (self.sessions[client].losses, self.sessions[client].losses_told) = (0, 0);
+        self.logs.restart(client);
+        self.disturb(client);
+    }
+
+    // What the broker does.
+
+    /// A session is given attributes, or was refused at the last moment.
+    pub(crate) fn given(&mut self, client: usize, attributes: Attributes) {
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let changed = core::mem::replace(&mut session.attributes, attributes) != attributes;
+        session.is_new = true;
+        let receives = self.limits.receives(client);
+        for key in &self.open {
+            let Some(message) = self.messages.get_mut(key) else { continue };
+            message.joined = true;
+            message.changed |= changed;
+            if !receives || !message.matches(client, attributes) {
+                if message.accepted.unwrap_or(0) == 0 {
+                    message.certain.remove(client);
+                }
+            } else if !message.possible.has(client) {
+                message.possible.add(client);
+                self.logs.may_hear(client, (key.0, key.1));
+                let mut set = Set::default();
+                set.add(client);
+                self.limits.count_for(&message.payload.0, set);
+            }
+        }
+    }
+
+    pub(crate) fn opened(&mut self, client: usize) {
+        let session = &mut self.sessions[client];
+        (session.is_open, session.is_connected, session.is_welcomed) = (true, true, false);
+        session.may_end &= !core::mem::take(&mut session.is_reborn);
+        if core::mem::replace(&mut session.had_session, true) {
+            // What it has sent meanwhile may have been written to a link of the session before.
+            for (_, message) in self.messages.range_mut((client, 0, 0)..=(client, u64::MAX, u64::MAX)) {
+                message.disturbed = true;
+                message.certain = Set::default();
+            }
+        }
+    }
+
+    /// A session has a link again; returns whether it was renewed.
+    pub(crate) fn resumed(&mut self, client: usize) -> Outcome<bool> {
+        let session = &mut self.sessions[client];
+        ensure!(session.is_open, "sessions", "{client} has resumed a session that does not exist");
+        session.is_connected = true;
+        let renewed = session.is_new;
+        if renewed {
+            (session.had_session, session.is_welcomed) = (true, false);
+            session.may_end &= !core::mem::take(&mut session.is_reborn);
+        }
+        if renewed {
+            session.losses += 1;
+            self.disturb(client);
+        }
+        Ok(renewed)
+    }
+
+    /// A client knows of the session that it has now.
+    pub(crate) fn welcomed(&mut self, client: usize) {
+        self.sessions[client].is_welcomed = true;
+    }
+
+    pub(crate) fn away(&mut self, now: Instant, client: usize) {
+        let session = &mut self.sessions[client];
+        session.is_connected = false;
+        session.away_since = Some(now);
+        for key in &self.open {
+            if let Some(message) = self.messages.get_mut(key)
+                && message.sent.only_connected
+            {
+                message.certain.remove(client);
+            }
+        }
+    }
+
+    pub(crate) fn ended(&mut self, now: Instant, client: usize) -> Outcome {
+        let time_to_live = self.limits.session_ttl;
+        let session = &mut self.sessions[client];
+        ensure!(session.is_open, "sessions", "the session of {client} ended twice");
+        let is_over = session.away_since.is_some_and(|since| now >= since + time_to_live);
+        let may_end = session.may_end || (!session.is_connected && is_over);
+        ensure!(may_end, "sessions", "the session of {client} ended before its time: {session:?}");
+        session.is_open = false;
+        session.is_connected = false;
+        session.losses += 1;
+        for message in self.messages.values_mut().filter(|message| message.possible.has(client)) {
+            message.gone = true;
+        }
+        self.disturb(client);
+        Ok(())
+    }
+
+    /// All events of a call have been seen.
+    pub(crate) fn settled(&mut self) {
+        self.sessions.iter_mut().for_each(|session| session.is_new = false);
+    }
+
+    /// A client's memory at the broker, or the broker's memory at the client, is gone.
+    fn disturb(&mut self, client: usize) {
+        for (key, message) in &mut self.messages {
+            if key.0 == client {
+                (message.disturbed, message.lost) = (true, true);
+                message.certain = Set::default();
+            } else if message.possible.has(client) {
+                (message.disturbed, message.lost) = (true, true);
+                message.certain.remove(client);
+            }
+        }
+    }
+
+    /// The broker has died. Its heir knows nobody.
+    pub(crate) fn killed(&mut self) {
+        for session in &mut self.sessions {
+            session.losses += 1;
+            (session.is_open, session.is_connected) = (false, false);
+        }
+        for message in self.messages.values_mut() {
+            message.kills += 1;
+            message.disturbed = true;
+            message.certain = Set::default();
+        }
+    }
+
+    // What applications are told.
+
+    pub(crate) fn established(
+        &mut self,
+        client: usize,
+        how: Established,
+        coverage: &mut Coverage,
+    ) -> Outcome {
+        let session = &mut self.sessions[client];
+        let had = core::mem::replace(&mut session.was_told, true);
+        match how {
+            Established::Fresh => ensure!(!had, "sessions", "{client} has its first session again"),
+            Established::Resumed => {}
+            Established::Lost => {
+                coverage.hit(Path::LostSession);
+                session.losses_told += 1;
+                ensure!(
+                    session.losses_told <= session.losses,
+                    "sessions",
+                    "{client} has lost a session that was there: {session:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A receipt.
+    pub(crate) fn told(
+        &mut self,
+        now: Instant,
+        key: Key,
+        receipt: Receipt,
+        coverage: &mut Coverage,
+    ) -> Outcome {
+        let Some(message) = self.messages.get_mut(&key) else {
+            return Err(crate::Violation { kind: "receipts", text: format!("{receipt:?}, never sent") });
+        };
+        ensure!(message.answer.is_none(), "receipts", "{key:?} has {receipt:?} after {:?}", message.answer);
+        match receipt {
+            Receipt::Accepted { recipients, last, .. } => {
+                check_accepted(key, message, recipients, last)?;
+                message.accepted = Some(recipients);
+                // Those who were away would take it after the broker's death (limit 3), and those who know of no session
+                // would not (limit 6).
+                let welcomed = self.sessions.iter().enumerate();
+                let all_know = welcomed.filter(|&(n, _)| message.certain.has(n)).all(|(_, s)| s.is_welcomed);
+                let is_exact = recipients > 0 && message.certain.count() == recipients;
+                if is_exact && all_know && !message.sent.only_connected {
+                    message.promised = message.certain;
+                }
+            }
+            Receipt::Final { delivered, recipients, reason, .. } => {
+                crate::answers::check(now, key, message, &self.limits, (delivered, recipients, reason))?;
+            }
+        }
+        coverage.hit(path_of(receipt));
+        if receipt.is_final() {
+            message.answer = Some(receipt);
+            // What was only accepted may still find its recipients.
+            if message.sent.until == Until::Delivered {
+                self.open.remove(&key);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path_of(receipt: Receipt) -> Path {
+    use e_pigeon_core::Reason;
+    match receipt {
+        Receipt::Accepted { .. } => Path::UntilAccepted,
+        Receipt::Final { reason, .. } => match reason {
+            None => Path::InFull,
+            Some(Reason::Expired) => Path::ExpiredAtBroker,
+            Some(Reason::QueueFull) => Path::QueueFull,
+            Some(Reason::TooLarge) => Path::TooLarge,
+            Some(Reason::BrokerFull) => Path::BrokerFull,
+            Some(Reason::Gone) => Path::Gone,
+            Some(_) => Path::Nobody,
+        },
+    }
+}
+
+fn check_accepted(key: Key, message: &Message, recipients: u32, last: bool) -> Outcome {
+    let until = message.sent.until;
+    ensure!(last == (until == Until::Accepted), "receipts", "{key:?} is accepted, last {last}, {until:?}");
+    let (certain, possible) = (message.certain.count(), message.possible.count());
+    ensure!(recipients <= possible, "receipts", "{key:?} accepted for {recipients}: {message:?}");
+    ensure!(
+        message.disturbed || recipients >= certain,
+        "receipts",
+        "{key:?} accepted for {recipients}, but {certain} match: {message:?}"
+    );
+    let before = message.accepted.unwrap_or(0);
+    ensure!(
+        message.disturbed || before == 0 || before == recipients,
+        "receipts",
+        "{key:?} accepted for {recipients} after {before}: {message:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Reads along what passes through a connection: for the trace and for the table of coverage, never for the model.
+
+use crate::coverage::{Coverage, Path};
+use crate::step::client_of;
+use e_pigeon_core::codec::{Malformed, Reader};
+use e_pigeon_core::framing::{Step, step};
+use e_pigeon_core::wire::control::Control;
+use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Message, UpItem};
+use e_pigeon_core::wire::kind;
+use e_pigeon_core::{Past, Uuid};
+use std::collections::BTreeMap;
+
+/// No frame of a small world is longer.
+const LIMIT: usize = 1 << 20;
+
+/// What one end of a connection has read, as frames.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tap {
+    kept: Vec<u8>,
+    /// Which sender and last id an alias means, where this reads deliveries.
+    aliases: BTreeMap<u8, (usize, u64, u64)>,
+    /// The window that the handshake named for the items that are read here, and what of it is used.
+    window: Option<u32>,
+    messages: u64,
+    /// What this end acknowledges of the other direction.
+    pub(crate) acknowledged: u64,
+}
+
+/// One frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    Control(Control<'a>),
+    Up(UpItem<'a>),
+    Down(DownItem<'a>),
+}
+
+/// A delivery that was read: sender, boot, id.
+pub(crate) type Key = (usize, u64, u64);
+
+impl<'a> Frame<'a> {
+    /// Reads the body of a frame that goes up, or down.
+    pub(crate) fn read(body: &'a [u8], up: bool) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body);
+        let frame_kind = reader.u8()?;
+        if frame_kind < kind::MESSAGE {
+            return Control::read(frame_kind, &mut reader).map(Self::Control);
+        }
+        if up {
+            UpItem::read(frame_kind, &mut reader).map(Self::Up)
+        } else {
+            DownItem::read(frame_kind, &mut reader).map(Self::Down)
+        }
+    }
+}
+
+/// A frame in words. Payloads are only counted.
+impl core::fmt::Display for Frame<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match *self {
+            Self::Control(control) => write!(f, "{control:?}"),
+            Self::Up(UpItem::Message(message)) => {
+                let bytes = message.payload.len();
+                write!(f, "{:?}, {bytes} bytes", Message { payload: &[], ..message })
+            }
+            Self::Up(item) => write!(f, "{item:?}"),
+            Self::Down(DownItem::Deliver(deliver)) => {
+                let bytes = deliver.payload.len();
+                write!(f, "{:?}, {bytes} bytes", Deliver { payload: &[], ..deliver })
+            }
+            Self::Down(item) => write!(f, "{item:?}"),
+        }
+    }
+}
+
+impl Tap {
+    /// Takes in bytes that arrive, and calls `each` for every frame that is whole with them.
+    pub(crate) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&mut Self, &[u8])) {
+        let mut input = bytes;
+        while !input.is_empty() {
+            match step(&self.kept, input, LIMIT) {
+                Ok(Step::InPlace(extent)) => {
+                    let (frame, rest) = input.split_at(extent.total());
+                    input = rest;
+                    each(self, &frame[extent.header..]);
+                }
+                Ok(Step::Keep(count)) => {
+                    self.kept.extend_from_slice(&input[..count]);
+                    input = &input[count..];
+                }
+                Ok(Step::Complete(count, extent)) => {
+                    self.kept.extend_from_slice(&input[..count]);
+                    input = &input[count..];
+                    let kept = core::mem::take(&mut self.kept);
+                    each(self, &kept[extent.header..]);
+                }
+                // Whoever reads it ends the connection.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Notes what a frame from a client shows.
+    pub(crate) fn note_up(&mut self, frame: &Frame<'_>, coverage: &mut Coverage) {
+        match frame {
+            Frame::Control(Control::Ack(more)) => self.acknowledged += more,
+            Frame::Up(UpItem::Message(message)) => {
+                self.messages += 1;
+                let past = match message.retry {
+                    None => return,
+                    Some(Past::Sent) => Path::RetrySent,
+                    Some(Past::Parked) => Path::RetryParked,
+                    Some(Past::Taken(_)) => Path::RetryTaken,
+                };
+                coverage.hit(past);
+            }
+            Frame::Up(UpItem::Decline(_)) => coverage.hit(Path::Declined),
+            _ => {}
+        }
+    }
+
+    /// Notes what a frame from the broker shows. Returns which message a delivery is, and whether it may be repeated.
+    pub(crate) fn note_down(&mut self, frame: &Frame<'_>, coverage: &mut Coverage) -> Option<(Key, bool)> {
+        match frame {
+            Frame::Control(Control::Welcome(welcome)) => {
+                self.window = Some(welcome.window.messages);
+                if welcome.window.messages == 0 {
+                    coverage.hit(Path::WelcomedShut);
+                }
+            }
+            Frame::Control(Control::Window(window)) => {
+                coverage.hit(if window.messages == 0 { Path::Narrowed } else { Path::WindowOpened });
+            }
+            Frame::Control(Control::Ack(more)) => self.acknowledged += more,
+            Frame::Down(DownItem::Accepted(accepted)) if accepted.recipients == 0 => {
+                coverage.hit(Path::Parked);
+            }
+            Frame::Down(DownItem::Deliver(deliver)) => return self.delivery(deliver, coverage),
+            _ => {}
+        }
+        None
+    }
+
+    fn delivery(&mut self, deliver: &Deliver<'_>, coverage: &mut Coverage) -> Option<(Key, bool)> {
+        self.messages += 1;
+        if let Some(origin) = deliver.define {
+            let sender = client_of(Uuid::from_bytes(origin.uuid));
+            if self.aliases.insert(deliver.alias, (sender, origin.boot, 0)).is_some() {
+                coverage.hit(Path::AliasReused);
+            }
+        }
+        if deliver.late {
+            coverage.hit(Path::Released);
+        }
+        if matches!(deliver.retry, Some(DeliveryPast::Taken { .. })) {
+            coverage.hit(Path::OfferedAgain);
+        }
+        let (sender, boot, last) = self.aliases.get_mut(&deliver.alias)?;
+        *last = last.wrapping_add_signed(deliver.id_step);
+        Some(((*sender, *boot, *last), deliver.retry.is_some()))
+    }
+
+    /// True where a frame is not whole.
+    pub(crate) fn is_inside_frame(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// The window of the items that are read at the other end.
+    pub(crate) fn window(&self) -> Option<u32> {
+        self.window
+    }
+
+    /// True where as many messages were read as the window has, and not yet acknowledged as far as the other end knows.
+    pub(crate) fn is_full(&self, window: Option<u32>, acknowledged: u64) -> bool {
+        window.is_some_and(|window| {
+            window > 0 && self.messages.saturating_sub(acknowledged) >= u64::from(window)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use e_pigeon_core::Broker;
+
+    #[test]
+    fn frames_are_read_whatever_the_pieces() {
+        let mut tap = Tap::default();
+        let mut frames = Vec::new();
+        let bytes = [Broker::FULL, &[1, 8]].concat();
+        for byte in bytes {
+            tap.feed(&[byte], |_, body| frames.push(Frame::read(body, false).unwrap().to_string()));
+        }
+        assert_eq!(frames, ["Abort(Abort { code: Full, detail: 0 })", "Ping"]);
+    }
+}

@@ -1,0 +1,182 @@
+//! What time does, and how a world comes to rest.
+
+use crate::setup::LONG;
+use crate::violation::{Outcome, Violation, ensure};
+use crate::world::{World, trace};
+use core::time::Duration;
+use e_pigeon_core::Instant;
+
+/// How often everything may move while time stands still.
+const ROUNDS: usize = 100_000;
+/// How many deadlines may come one after the other.
+const DEADLINES: usize = 1_000_000;
+/// As many events as an application takes in one turn, when all is well.
+const EVENTS: usize = 1_000;
+/// As many bytes as are under way at once, when all is well.
+const UNDER_WAY: usize = 1 << 16;
+/// In so much time everything must have come to its end, where nothing waits for anybody's time to live.
+const SOON: Duration = Duration::from_secs(120);
+
+impl World {
+    /// The next moment at which anything is due.
+    fn next_deadline(&self) -> Option<Instant> {
+        let peers = self.peers.iter().filter(|peer| !peer.stopped);
+        let peers = peers.filter(|peer| peer.reachable || peer.connection.is_some());
+        let network = self.network.as_ref().and_then(|network| network.due(self.now));
+        let due = peers.filter_map(|peer| peer.client.poll_timeout());
+        due.chain(self.broker.poll_timeout()).chain(network).min()
+    }
+
+    /// Time passes, and whoever is due is told.
+    pub(crate) fn advance(&mut self, by: Duration) -> Outcome {
+        self.now = self.now + by;
+        self.timeouts()
+    }
+
+    fn timeouts(&mut self) -> Outcome {
+        let now = self.now;
+        for n in 0..self.peers.len() {
+            let peer = &mut self.peers[n];
+            if !peer.stopped && peer.client.poll_timeout().is_some_and(|at| at <= now) {
+                peer.client.handle_timeout(now);
+                let next = peer.client.poll_timeout();
+                ensure!(
+                    next.is_none_or(|at| at > now),
+                    "busy",
+                    "{n} is due at {next:?}, though it is {now:?} and it was told"
+                );
+                self.leave_if_wanted(n)?;
+            }
+        }
+        if self.broker.poll_timeout().is_some_and(|at| at <= now) {
+            self.broker.handle_timeout(now);
+            let next = self.broker.poll_timeout();
+            ensure!(
+                next.is_none_or(|at| at > now),
+                "busy",
+                "the broker is due at {next:?}, though it is {now:?} and it was told"
+            );
+            self.after_broker()?;
+        }
+        Ok(())
+    }
+
+    /// Everything that is not stalled moves until nothing does any more; time stands still.
+    pub(crate) fn flow(&mut self) -> Outcome {
+        for _ in 0..ROUNDS {
+            self.timeouts()?;
+            let mut moved = false;
+            let (piece, out) = match self.setup.piece {
+                0 => (usize::MAX, usize::MAX),
+                piece => (piece, piece),
+            };
+            for n in 0..self.peers.len() {
+                moved |= self.connect(n)?;
+                moved |= self.write_up(n, out, UNDER_WAY)?;
+            }
+            for id in self.connections.ids() {
+                let up = self.allowed(id, crate::Direction::Up).min(piece);
+                if up > 0 {
+                    moved |= self.read_up(id, up)?;
+                }
+                moved |= self.write_down(id, out, UNDER_WAY, true)?;
+                let down = self.allowed(id, crate::Direction::Down).min(piece);
+                if down > 0 {
+                    moved |= self.read_down(id, down)?;
+                }
+            }
+            for n in 0..self.peers.len() {
+                moved |= self.poll(n, EVENTS)?;
+                if self.healed {
+                    moved |= self.acknowledge(n, usize::MAX)?;
+                }
+            }
+            self.connections.forget();
+            self.check_bounds()?;
+            if !moved {
+                return Ok(());
+            }
+        }
+        Err(Violation { kind: "busy", text: "it never comes to rest".into() })
+    }
+
+    fn allowed(&mut self, id: u64, direction: crate::Direction) -> usize {
+        let Some(connection) = self.connections.get(id) else { return 0 };
+        let Some(network) = &mut self.network else { return usize::MAX };
+        let lane = match direction {
+            crate::Direction::Up => &connection.up,
+            crate::Direction::Down => &connection.down,
+        };
+        // The end of a connection is no byte, and comes through at any time.
+        if lane.is_empty() {
+            return usize::MAX;
+        }
+        network.allows(self.now, connection.client, direction, lane.len())
+    }
+
+    /// Time passes in a world in which everything moves.
+    ///
+    /// # Errors
+    ///
+    /// A promise was broken.
+    pub fn pass(&mut self, by: Duration) -> Outcome {
+        self.pass_until(by, |_| false)
+    }
+
+    /// The same, until something holds.
+    ///
+    /// # Errors
+    ///
+    /// A promise was broken.
+    pub fn pass_until(&mut self, by: Duration, enough: impl Fn(&Self) -> bool) -> Outcome {
+        let end = self.now + by;
+        for _ in 0..DEADLINES {
+            self.flow()?;
+            if enough(self) {
+                return Ok(());
+            }
+            let Some(due) = self.next_deadline().filter(|&due| due <= end) else {
+                self.now = end.max(self.now);
+                return self.flow();
+            };
+            self.now = self.now.max(due);
+        }
+        Err(Violation { kind: "busy", text: "time does not pass".into() })
+    }
+
+    /// Nothing goes wrong any more, and everything must come to its end: every message of a living client is answered,
+    /// all queues are empty, everybody knows who is here, and the broker has no more in its tables than its sessions.
+    ///
+    /// # Errors
+    ///
+    /// A promise was broken.
+    pub fn heal(&mut self) -> Outcome {
+        trace!(self, "-- all is well from here on");
+        self.healed = true;
+        for peer in &mut self.peers {
+            (peer.reachable, peer.sleeps, peer.stopped) = (true, false, false);
+        }
+        for connection in self.connections.values_mut() {
+            connection.is_stalled = false;
+        }
+        for id in self.connections.ids() {
+            let Some(connection) = self.connections.get(id) else { continue };
+            let (client_gone, broker_gone) = (connection.client_gone, connection.broker_gone);
+            if client_gone {
+                self.broker_loses(id)?;
+            } else if broker_gone && !connection.ends {
+                self.client_loses(id);
+            }
+        }
+        self.connections.forget();
+        self.pass_until(SOON, Self::is_quiet)?;
+        let boots = self.boots();
+        self.model.check_progress(self.now, |client, boot| boots[client] == boot)?;
+        // What was refused for lack of room is sent when one that expires last makes room.
+        let longest = LONG * 2 + SOON + self.setup.broker.session_ttl.min(LONG);
+        self.pass_until(longest, Self::is_quiet)?;
+        // What was left half told is told by now.
+        self.pass(Duration::from_millis(1))?;
+        self.finish()
+    }
+}

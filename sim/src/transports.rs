@@ -1,0 +1,350 @@
+//! What moves through connections, and what each end makes of it.
+
+use crate::coverage::Path;
+use crate::setup::Medium;
+use crate::step::client_of;
+use crate::tap::Frame;
+use crate::violation::{Outcome, Violation, ensure};
+use crate::world::{World, trace};
+use e_pigeon_core::wire::control::Control;
+use e_pigeon_core::wire::item::DownItem;
+use e_pigeon_core::{Broker, BrokerEvent, Code, Ready, Reason};
+
+/// More calls in a row than that are a call that never ends.
+const ENDLESS: usize = 1_000_000;
+/// The largest buffer for output.
+const OUT: usize = 4_096;
+
+impl World {
+    /// A client connects, where it wants to.
+    pub(crate) fn connect(&mut self, n: usize) -> Outcome<bool> {
+        let Some(peer) = self.peers.get_mut(n) else { return Ok(false) };
+        if peer.stopped || !peer.reachable || !peer.client.wants_connection() {
+            return Ok(false);
+        }
+        peer.client.handle_connected(self.now);
+        let id = self.connections.add(n, peer.config.boot, self.epoch, self.setup.medium);
+        peer.connection = Some(id);
+        if self.connections.iter().any(|(_, c)| c.client == n && c.client_gone && !c.broker_gone) {
+            self.coverage.hit(Path::BothLinks);
+        }
+        trace!(self, "{n} connects by {id}");
+        Ok(true)
+    }
+
+    /// The broker gets to know of a connection.
+    pub(crate) fn accept(&mut self, id: u64) -> Outcome {
+        let epoch = self.epoch;
+        let is_behind = |n: usize| {
+            self.connections.iter().any(|(newer, c)| newer > id && c.client == n && c.link.is_some())
+        };
+        let overtaken = self.connections.get(id).is_some_and(|c| is_behind(c.client));
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
+        if connection.link.is_some() || connection.broker_gone || connection.epoch != epoch {
+            return Ok(());
+        }
+        match self.broker.handle_connected(self.now) {
+            Ok(link) => connection.link = Some(link),
+            Err(_) => {
+                self.coverage.hit(Path::LinksFull);
+                connection.down.put(Broker::FULL);
+                (connection.broker_gone, connection.ends) = (true, true);
+            }
+        }
+        if overtaken {
+            self.coverage.hit(Path::ReorderedAccept);
+        }
+        self.after_broker()
+    }
+
+    /// A client writes, while less than `most` are under way.
+    pub(crate) fn write_up(&mut self, n: usize, out: usize, most: usize) -> Outcome<bool> {
+        let mut buffer = [0; OUT];
+        let size = out.clamp(1, OUT);
+        let mut any = false;
+        if size < 8 {
+            self.coverage.hit(Path::TinyOutput);
+        }
+        for _ in 0..ENDLESS {
+            let Some(peer) = self.peers.get_mut(n).filter(|peer| !peer.stopped) else { return Ok(any) };
+            let Some(connection) = peer.connection.and_then(|id| self.connections.get_mut(id)) else {
+                return Ok(any);
+            };
+            if connection.up.len() >= most {
+                return Ok(any);
+            }
+            let wants = peer.client.wants_transmit();
+            let written = peer.client.poll_transmit(self.now, &mut buffer[..size]);
+            ensure!(wants || written == 0, "transmit", "{n} wants to write nothing and writes {written}");
+            ensure!(!wants || written > 0, "transmit", "{n} wants to write and writes nothing");
+            if written == 0 {
+                return Ok(any);
+            }
+            if !connection.broker_gone {
+                connection.up.put(&buffer[..written]);
+            }
+            any = true;
+        }
+        Err(Violation { kind: "busy", text: format!("{n} writes for ever") })
+    }
+
+    /// At most so many bytes, or datagrams, reach the broker.
+    pub(crate) fn read_up(&mut self, id: u64, most: usize) -> Outcome<bool> {
+        let Some(connection) = self.connections.get(id) else { return Ok(false) };
+        if connection.up.is_empty() || connection.is_stalled || connection.full || connection.broker_gone {
+            return Ok(false);
+        }
+        if connection.link.is_none() {
+            self.accept(id)?;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(false) };
+        let Some(link) = connection.link.filter(|_| !connection.broker_gone) else { return Ok(true) };
+        let bytes = connection.up.take(most.max(1));
+        self.reading = Some(id);
+        let taken = self.broker.handle_input(self.now, link, &bytes);
+        let Ok(taken) = taken else {
+            return Err(Violation { kind: "links", text: format!("the broker forgot {id} on its own") });
+        };
+        ensure!(taken <= bytes.len(), "input", "the broker takes {taken} of {} bytes", bytes.len());
+        connection.full = taken < bytes.len();
+        connection.up.put_back(&bytes[taken..]);
+        self.overhear_up(id, &bytes[..taken]);
+        self.after_broker()?;
+        self.reading = None;
+        Ok(true)
+    }
+
+    /// The broker writes, while less than `most` are under way.
+    pub(crate) fn write_down(
+        &mut self,
+        id: u64,
+        out: usize,
+        most: usize,
+        only_listed: bool,
+    ) -> Outcome<bool> {
+        let mut buffer = [0; OUT];
+        let size = out.clamp(1, OUT);
+        let mut any = false;
+        for _ in 0..ENDLESS {
+            let Some(connection) = self.connections.get_mut(id) else { return Ok(any) };
+            let Some(link) = connection.link.filter(|_| !connection.broker_gone) else { return Ok(any) };
+            if connection.down.len() >= most || (only_listed && !connection.listed) {
+                return Ok(any);
+            }
+            let Ok(written) = self.broker.poll_transmit(self.now, link, &mut buffer[..size]) else {
+                return Err(Violation { kind: "links", text: format!("the broker forgot {id} on its own") });
+            };
+            // Where the first of the queue does not fit the window and expires, the next may: that waits until the
+            // link is named for something else.
+            let is_delivery = written < 3 || buffer[1] & 0xf0 == 0x20 || buffer[2] & 0xf0 == 0x20;
+            ensure!(
+                connection.listed || written == 0 || is_delivery,
+                "ready",
+                "the broker writes {:?} to {id}, which it did not name as ready",
+                &buffer[..written.min(16)]
+            );
+            connection.listed = written > 0;
+            if written > 0 && !connection.client_gone {
+                connection.down.put(&buffer[..written]);
+            }
+            self.after_broker()?;
+            if written == 0 {
+                return Ok(any);
+            }
+            any = true;
+        }
+        Err(Violation { kind: "busy", text: format!("the broker writes for ever to {id}") })
+    }
+
+    /// At most so many bytes, or datagrams, reach the client.
+    pub(crate) fn read_down(&mut self, id: u64, most: usize) -> Outcome<bool> {
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(false) };
+        let n = connection.client;
+        if connection.client_gone || connection.is_stalled || self.peers[n].stopped {
+            return Ok(false);
+        }
+        let bytes = connection.down.take(most.max(1));
+        if !bytes.is_empty() {
+            let taken = self.peers[n].client.handle_input(self.now, &bytes);
+            ensure!(taken == bytes.len(), "input", "{n} takes {taken} of {} bytes", bytes.len());
+            let is_up = self.peers[n].client.is_established();
+            connection.welcomed |= is_up;
+            if is_up && connection.epoch == self.epoch && !connection.broker_gone {
+                self.model.welcomed(n);
+            }
+            self.overhear_down(id, &bytes);
+        }
+        let ended = self.connections.get(id).is_some_and(|c| c.broker_gone && c.ends && c.down.is_empty());
+        if ended {
+            self.client_loses(id);
+            return Ok(true);
+        }
+        self.leave_if_wanted(n)?;
+        Ok(!bytes.is_empty())
+    }
+
+    /// A client whose connection is of no more use writes its last words and goes.
+    pub(crate) fn leave_if_wanted(&mut self, n: usize) -> Outcome {
+        if self.peers[n].client.wants_disconnect()
+            && let Some(id) = self.peers[n].connection
+        {
+            self.write_up(n, OUT, usize::MAX)?;
+            self.client_loses(id);
+        }
+        Ok(())
+    }
+
+    /// Looks at what the broker has to say, after each call.
+    pub(crate) fn after_broker(&mut self) -> Outcome {
+        for (client, attributes) in self.witness.take() {
+            trace!(self, "broker: {client} is given {attributes:?}");
+            self.model.given(client, attributes);
+        }
+        while let Some(event) = self.broker.poll_event() {
+            trace!(self, "broker: {event}");
+            self.broker_says(event)?;
+        }
+        self.model.settled();
+        while let Some(ready) = self.broker.poll_ready() {
+            let (Ready::Transmit(link) | Ready::Resume(link) | Ready::Close(link)) = ready;
+            let Some(connection) = self.connections.with_link(link, self.epoch) else {
+                return Err(Violation { kind: "links", text: format!("{ready:?} of an unknown link") });
+            };
+            match ready {
+                Ready::Transmit(_) => connection.listed = true,
+                Ready::Resume(_) => connection.full = false,
+                Ready::Close(_) => {
+                    (connection.broker_gone, connection.ends) = (true, true);
+                    connection.up.clear();
+                    self.broker.handle_disconnected(self.now, link);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn broker_says(&mut self, event: BrokerEvent) -> Outcome {
+        match event {
+            BrokerEvent::SessionOpened(uuid) => self.model.opened(client_of(uuid)),
+            BrokerEvent::SessionResumed(uuid) => {
+                let n = client_of(uuid);
+                let renewed = self.model.resumed(n)?;
+                self.coverage.hit(if renewed { Path::Renewed } else { Path::Resumed });
+                let peer = &mut self.peers[n];
+                if peer.lost_up && peer.lost_down && !renewed {
+                    self.coverage.hit(Path::ResumedBehind);
+                }
+                (peer.lost_up, peer.lost_down) = (false, false);
+            }
+            BrokerEvent::SessionAway(uuid) => self.model.away(self.now, client_of(uuid)),
+            BrokerEvent::SessionEnded(uuid) => {
+                self.coverage.hit(Path::SessionExpired);
+                self.model.ended(self.now, client_of(uuid))?;
+            }
+            BrokerEvent::LinkAborted(link, code) => {
+                let reading = self.reading;
+                let own =
+                    self.connections.iter().find(|(_, c)| c.link == Some(link) && c.epoch == self.epoch);
+                let is_own = own.is_some_and(|(id, _)| reading == Some(id));
+                let path = match code {
+                    Code::Silent => Path::BrokerSilent,
+                    Code::HandshakeTimeout => Path::HelloTimeout,
+                    Code::Superseded if is_own => Path::SupersededHello,
+                    Code::Superseded => Path::Takeover,
+                    Code::TakenOver => Path::TakeoverByBoot,
+                    _ => {
+                        return Err(Violation {
+                            kind: "aborted",
+                            text: format!("the broker ended a link: {code}"),
+                        });
+                    }
+                };
+                self.coverage.hit(path);
+            }
+            other => ensure!(false, "events", "the broker says {other:?}"),
+        }
+        Ok(())
+    }
+
+    // What is overheard.
+
+    fn overhear_up(&mut self, id: u64, bytes: &[u8]) {
+        if self.setup.medium != Medium::Stream {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let n = connection.client;
+        let mut tap = core::mem::take(&mut connection.up_tap);
+        let mut lines = Vec::new();
+        let traced = self.is_traced();
+        let mut window = None;
+        tap.feed(bytes, |tap, body| {
+            let Ok(frame) = Frame::read(body, true) else { return };
+            if traced {
+                lines.push(frame.to_string());
+            }
+            if let Frame::Control(Control::Hello(hello, _)) = &frame {
+                window = Some(hello.known.map_or(hello.window, |known| known.window).messages);
+                if hello.known.is_none() && self.model.sessions[n].was_told {
+                    self.coverage.hit(Path::ForgottenByClient);
+                }
+            }
+            tap.note_up(&frame, &mut self.coverage);
+        });
+        for line in lines {
+            trace!(self, "broker < {id}: {line}");
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if let Some(window) = window {
+            connection.hello_window = Some(window);
+        }
+        if tap.is_full(connection.down_tap.window(), connection.down_tap.acknowledged) {
+            self.coverage.hit(Path::WindowFull);
+        }
+        connection.up_tap = tap;
+    }
+
+    fn overhear_down(&mut self, id: u64, bytes: &[u8]) {
+        if self.setup.medium != Medium::Stream {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let (n, boot) = (connection.client, connection.boot);
+        let mut tap = core::mem::take(&mut connection.down_tap);
+        let mut lines = Vec::new();
+        let traced = self.is_traced();
+        tap.feed(bytes, |tap, body| {
+            let Ok(frame) = Frame::read(body, false) else { return };
+            if traced {
+                lines.push(frame.to_string());
+            }
+            if let Frame::Down(DownItem::Final(ended)) = frame
+                && ended.reason == Some(Reason::Expired)
+            {
+                let ids = ended.first..ended.first + u64::from(ended.count);
+                self.peers[n].written_finals.extend(ids);
+            }
+            if let Frame::Control(Control::Abort(_)) = frame {
+                return;
+            }
+            if let Some((key, repeated)) = tap.note_down(&frame, &mut self.coverage) {
+                let had = self.model.messages.get(&key).is_some_and(|m| m.handed.contains(&(n, boot)));
+                if had {
+                    self.coverage.hit(Path::HadIt);
+                }
+                let highest = self.model.logs.highest(n, (key.0, key.1));
+                if repeated && key.2 + self.model.limits.seen_window(n) <= highest {
+                    self.coverage.hit(Path::BelowWindow);
+                }
+            }
+        });
+        for line in lines {
+            trace!(self, "{n} < {id}: {line}");
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if tap.is_full(connection.hello_window, connection.up_tap.acknowledged) {
+            self.coverage.hit(Path::InboxFull);
+        }
+        connection.down_tap = tap;
+    }
+}
