@@ -14,6 +14,7 @@ mod keeping;
 mod machine;
 mod order;
 mod pings;
+mod pipe;
 mod replays;
 #[path = "../support/mod.rs"]
 mod support;
