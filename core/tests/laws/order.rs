@@ -84,6 +84,19 @@ struct Peer {
     finals: BTreeMap<MessageId, Receipt>,
 }
 
+impl Peer {
+    fn new(limits: &Limits, n: usize) -> Self {
+        Self {
+            machine: ClientMachine::new(&limits.client(n)),
+            connections: Vec::new(),
+            has_transport: false,
+            token: None,
+            had: Vec::new(),
+            finals: BTreeMap::new(),
+        }
+    }
+}
+
 /// What was sent: to whom, where it is one.
 type Sent = BTreeMap<(usize, MessageId), Option<usize>>;
 
@@ -106,14 +119,7 @@ impl Mess {
             max_payload: 64,
             ..BrokerConfig::default()
         };
-        let peers = (0..CLIENTS).map(|n| Peer {
-            machine: ClientMachine::new(&limits.client(n)),
-            connections: Vec::new(),
-            has_transport: false,
-            token: None,
-            had: Vec::new(),
-            finals: BTreeMap::new(),
-        });
+        let peers = (0..CLIENTS).map(|n| Peer::new(limits, n));
         Self {
             now: Instant::from_micros(100_000_000),
             framing: limits.framing,
@@ -280,12 +286,13 @@ impl Mess {
     }
 
     /// Everything is done as the front page says, until nothing is left to do.
-    fn heal(&mut self) {
-        // Somebody has what messages wait for.
-        let mut is_set = false;
+    fn heal(&mut self, limits: &Limits) {
+        // Somebody comes who has what messages wait for.
+        let mut newcomer = Peer::new(limits, CLIENTS);
+        newcomer.machine.client.set(self.now, "a", Value::Int(1)).unwrap();
+        self.peers.push(newcomer);
         for _ in 0..3_000 {
-            is_set = is_set || self.peers[1].machine.client.set(self.now, "a", Value::Int(1)).is_ok();
-            let moved: usize = (0..CLIENTS).map(|n| self.turn(n)).sum();
+            let moved: usize = (0..self.peers.len()).map(|n| self.turn(n)).sum();
             while let Some(ready) = self.broker.broker.poll_ready() {
                 if let Ready::Close(link) = ready {
                     self.broker.broker.handle_disconnected(self.now, link);
@@ -296,7 +303,7 @@ impl Mess {
             }
             let open = self.peers.iter().map(|peer| peer.machine.client.unanswered().count()).sum::<usize>();
             let stats = self.broker.broker.stats();
-            if is_set && (open, stats.open, stats.held, stats.payload_bytes) == (0, 0, 0, 0) {
+            if (open, stats.open, stats.held, stats.payload_bytes) == (0, 0, 0, 0) {
                 return;
             }
             let due = self.peers.iter().filter_map(|peer| peer.machine.client.poll_timeout());
@@ -338,7 +345,7 @@ impl Mess {
 
     fn judge(&self) {
         for (&(from, id), &to) in &self.sent {
-            let had: Vec<usize> = (0..CLIENTS)
+            let had: Vec<usize> = (0..self.peers.len())
                 .flat_map(|n| self.peers[n].had.iter().filter(move |&&had| had == (from, id)).map(move |_| n))
                 .collect();
             let mut once = had.clone();
@@ -382,7 +389,7 @@ proptest! {
     fn no_order_of_calls_panics_loses_or_blocks(limits in crate::conversation::limits(), acts in acts()) {
         let mut mess = Mess::new(&limits);
         acts.iter().for_each(|act| mess.act(act));
-        mess.heal();
+        mess.heal(&limits);
         mess.judge();
     }
 }
