@@ -1,11 +1,13 @@
 //! Honest clients, and the limits that they and the broker have.
 
+use crate::bodies::hostile::secret;
 use crate::bodies::line::Line;
 use core::time::Duration;
-use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Framing, LinkId, Secret, Token, Uuid};
+use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Framing, LinkId, Token, Uuid};
 
 pub(super) fn honest_uuid(n: usize) -> Uuid {
-    Uuid::from_u128(0x2000 + n as u128)
+    // No damage to one byte makes it of that of a hostile client.
+    Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef + n as u128)
 }
 
 /// What carries the links of honest clients.
@@ -29,7 +31,7 @@ impl Honest {
     pub(super) fn new(n: usize, how: u8) -> Self {
         let is_small = how & 1 != 0;
         let seed = n as u64 + 1;
-        let mut config = ClientConfig::new(honest_uuid(n), Secret([n as u8; 16]), seed, seed);
+        let mut config = ClientConfig::new(honest_uuid(n), secret(n as u8), seed, seed);
         config.max_payload = 64;
         config.outbox_messages = if is_small { 3 } else { 32 };
         config.outbox_bytes = if is_small { 400 } else { 4_000 };

@@ -151,8 +151,12 @@ impl World {
             Operation::Pass(milliseconds) => self.pass(Duration::from_millis(u64::from(*milliseconds))),
             Operation::Kill => self.kill(),
             Operation::Hostile(who, chunk) => {
-                if let Some(link) = self.hostile[h(who)] {
-                    let _ = self.broker.handle_input(now, link, &chunk.bytes());
+                let bytes = chunk.bytes();
+                // Whoever comes first with a UUID, or has its secret, may have it by right.
+                let claims = |n| bytes.windows(16).any(|part| part == honest_uuid(n).as_bytes());
+                let is_fair = !(0..HONEST).any(claims);
+                if let Some(link) = self.hostile[h(who)].filter(|_| is_fair) {
+                    let _ = self.broker.handle_input(now, link, &bytes);
                 }
             }
             Operation::HostileTransmit(who, most) => {
