@@ -1,9 +1,10 @@
 //! Conversations of clients with a broker in memory, recorded call by call.
 
 use crate::machine::{Answer, BrokerMachine, Call, ClientMachine, Machine, Style};
+use crate::pipe::{Mishap, Pipe};
 use crate::support::{client_config, uuid};
 use core::time::Duration;
-use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Destination, Filter, Instant, Until, Value};
+use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Destination, Filter, Framing, Instant, Until, Value};
 use proptest::prelude::*;
 
 /// How many clients there are.
@@ -29,6 +30,12 @@ pub(crate) enum Step {
     /// Everything that can be done at once.
     Flow,
     Close(usize, bool),
+    /// To what is under way from a client or to it; nothing on streams.
+    Suffer(usize, bool, Mishap),
+}
+
+pub(crate) fn mishap() -> impl Strategy<Value = Mishap> {
+    prop_oneof![Just(Mishap::Lost), Just(Mishap::Twice), Just(Mishap::Later)]
 }
 
 pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
@@ -52,20 +59,25 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         3 => prop_oneof![0_u64..40, 0_u64..4_000, 0_u64..70_000].prop_map(Step::Pass),
         3 => Just(Step::Flow),
         1 => (n(), any::<bool>()).prop_map(|(n, end)| Step::Close(n, end)),
+        4 => (n(), any::<bool>(), mishap()).prop_map(|(n, up, mishap)| Step::Suffer(n, up, mishap)),
     ];
     prop::collection::vec(step, 1..most)
 }
 
-/// Limits of everything: small ones are as likely as large ones.
+/// Limits of everything, of which small ones are as likely as large ones, and what carries the links.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
+    pub(crate) framing: Framing,
     pub(crate) small_broker: bool,
     pub(crate) small_clients: bool,
     pub(crate) manual: bool,
 }
 
 pub(crate) fn limits() -> impl Strategy<Value = Limits> {
-    any::<[bool; 3]>().prop_map(|[small_broker, small_clients, manual]| Limits {
+    let framing =
+        prop_oneof![2 => Just(Framing::Length), 1 => Just(Framing::Cobs), 1 => Just(Framing::Datagram)];
+    (framing, any::<[bool; 3]>()).prop_map(|(framing, [small_broker, small_clients, manual])| Limits {
+        framing,
         small_broker,
         small_clients,
         manual,
@@ -106,6 +118,7 @@ impl Limits {
         (config.senders, config.seen_window, config.late_ids) = (8, 256, 64);
         (config.destination_slots, config.destination_bytes, config.attribute_bytes) = (2, 100, 60);
         (config.watches, config.presence_items) = (1, 3);
+        (config.framing, config.reorder_bytes) = (self.framing, 1_024);
         config.manual_acknowledgement = self.manual;
         config
     }
@@ -132,8 +145,8 @@ impl<M: Machine> Recorded<M> {
 pub(crate) struct Peer {
     pub(crate) recorded: Recorded<ClientMachine>,
     link: Option<usize>,
-    up: Vec<u8>,
-    down: Vec<u8>,
+    up: Pipe,
+    down: Pipe,
 }
 
 pub(crate) struct Conversation {
@@ -147,12 +160,12 @@ pub(crate) fn record(limits: &Limits, steps: &[Step]) -> Conversation {
     let peers = (0..CLIENTS).map(|n| Peer {
         recorded: Recorded::new(ClientMachine::new(&limits.client(n))),
         link: None,
-        up: Vec::new(),
-        down: Vec::new(),
+        up: Pipe::new(limits.framing),
+        down: Pipe::new(limits.framing),
     });
     let mut conversation = Conversation {
         now: Instant::from_micros(1_000_000),
-        broker: Recorded::new(BrokerMachine::new(&limits.broker())),
+        broker: Recorded::new(BrokerMachine::new(&limits.broker(), limits.framing)),
         peers: peers.collect(),
     };
     // The clock of a broker begins with its first call.
@@ -193,8 +206,10 @@ impl Conversation {
             Step::Connect(n) => self.connect(n),
             Step::Cut(n) => self.cut(n, true),
             Step::HalfOpen(n) => self.cut(n, false),
-            Step::Up(n, most) => drop(self.up(n, most)),
-            Step::Down(n, most) => drop(self.down(n, most)),
+            Step::Up(n, most) => self.up(n, most),
+            Step::Down(n, most) => self.down(n, most),
+            Step::Suffer(n, true, mishap) => self.peers[n].up.suffer(mishap),
+            Step::Suffer(n, false, mishap) => self.peers[n].down.suffer(mishap),
             Step::Ready => self.ready(),
             Step::Pass(milliseconds) => {
                 self.now = self.now + Duration::from_millis(milliseconds);
@@ -235,26 +250,24 @@ impl Conversation {
         }
     }
 
-    fn up(&mut self, n: usize, most: usize) -> usize {
-        let Some(link) = self.peers[n].link else { return 0 };
-        let written = self.client(n, Call::Transmit(0, most)).bytes;
+    fn up(&mut self, n: usize, most: usize) {
+        let Some(link) = self.peers[n].link else { return };
+        let written = self.client(n, Call::Transmit(0, most)).written;
         let peer = &mut self.peers[n];
-        peer.up.extend_from_slice(&written);
-        let bytes: Vec<u8> = peer.up.drain(..most.min(peer.up.len())).collect();
-        let count = bytes.len();
-        self.broker.call(self.now, Call::Input(link, bytes));
-        count
+        peer.up.put(&written);
+        for piece in peer.up.take(most) {
+            self.broker.call(self.now, Call::Input(link, piece));
+        }
     }
 
-    fn down(&mut self, n: usize, most: usize) -> usize {
-        let Some(link) = self.peers[n].link else { return 0 };
-        let written = &self.broker.call(self.now, Call::Transmit(link, most)).bytes;
+    fn down(&mut self, n: usize, most: usize) {
+        let Some(link) = self.peers[n].link else { return };
+        let written = &self.broker.call(self.now, Call::Transmit(link, most)).written;
         let peer = &mut self.peers[n];
-        peer.down.extend_from_slice(written);
-        let bytes: Vec<u8> = peer.down.drain(..most.min(peer.down.len())).collect();
-        let count = bytes.len();
-        self.client(n, Call::Input(0, bytes));
-        count
+        peer.down.put(written);
+        for piece in peer.down.take(most) {
+            self.client(n, Call::Input(0, piece));
+        }
     }
 
     fn ready(&mut self) {

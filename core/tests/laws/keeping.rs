@@ -11,7 +11,7 @@ use e_pigeon_core::framing::extent;
 use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome, Window};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin};
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::{AttributesRef, BrokerConfig, Event, Instant};
+use e_pigeon_core::{AttributesRef, BrokerConfig, Event, Framing, Instant};
 use proptest::prelude::*;
 
 const NOW: Instant = Instant::from_micros(1_000_000);
@@ -48,6 +48,7 @@ fn poll(machine: &mut ClientMachine, had: &mut Vec<u8>, most: usize) {
 /// A hostile broker delivers, and cares for no window. Returns what the application had in the end, and what the
 /// client says that it has received.
 fn overrun_a_client(limits: &Limits, deliveries: &[(usize, usize)], piece: usize) -> (Vec<u8>, u64) {
+    let limits = Limits { framing: Framing::Length, ..limits.clone() };
     let mut machine = ClientMachine::new(&limits.client(0));
     assert_eq!(connect(&mut machine).known, None);
     let welcome = Welcome {
@@ -133,7 +134,7 @@ proptest! {
 
 #[test]
 fn what_overruns_a_window_is_not_received() {
-    let limits = Limits { small_broker: true, small_clients: true, manual: false };
+    let limits = Limits { framing: Framing::Length, small_broker: true, small_clients: true, manual: false };
     let (had, received) = overrun_a_client(&limits, &[(40, 0); 10], 7);
     assert_eq!((had.as_slice(), received), (&[0, 1][..], 2), "an inbox of two messages");
     let config = BrokerConfig { settle: core::time::Duration::ZERO, ..limits.broker() };

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Instant, LinkId, Outgoing,
-    Ready, Token, Until, Value, WatchId,
+    Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Framing, Instant, LinkId,
+    Outgoing, Ready, Token, Until, Value, WatchId,
 };
 
 /// A call of a machine. The number names a link of a broker, in the order of connecting; a client has one.
@@ -45,7 +45,8 @@ impl Call {
 /// What came of a call, and what the machine says of itself afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
-    pub(crate) bytes: Vec<u8>,
+    /// Datagrams, or a piece of a stream.
+    pub(crate) written: Vec<Vec<u8>>,
     pub(crate) told: Vec<String>,
     pub(crate) state: String,
 }
@@ -105,24 +106,40 @@ pub(crate) trait Machine {
     fn deadline(&self) -> Option<Instant>;
 }
 
-/// Takes at most so many bytes in buffers of these sizes.
-fn transmit(most: usize, sizes: &mut Sizes, mut poll: impl FnMut(&mut [u8]) -> usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while bytes.len() < most {
-        let size = sizes.next().min(most - bytes.len()).min(1 << 16);
+/// The largest buffer that is ever given, in which every datagram has room.
+const LARGEST: usize = 1 << 13;
+
+/// Takes at most so many bytes in buffers of these sizes, or as many datagrams as begin in them.
+fn transmit(
+    framing: Framing,
+    most: usize,
+    sizes: &mut Sizes,
+    mut poll: impl FnMut(&mut [u8]) -> usize,
+) -> Vec<Vec<u8>> {
+    let (mut pieces, mut total) = (Vec::new(), 0);
+    let is_datagram = framing == Framing::Datagram;
+    while total < most {
+        let size = if is_datagram { LARGEST } else { sizes.next().min(most - total).min(LARGEST) };
         let mut out = vec![0; size];
         let written = poll(&mut out);
         assert!(written <= size, "{written} bytes in a buffer of {size}");
         if written == 0 {
             break;
         }
-        bytes.extend_from_slice(&out[..written]);
+        out.truncate(written);
+        pieces.push(out);
+        total += written;
     }
-    bytes
+    if is_datagram || pieces.is_empty() { pieces } else { vec![pieces.concat()] }
 }
 
 /// Gives bytes in pieces of these sizes, all of which must be taken.
-fn input(bytes: &[u8], sizes: &mut Sizes, mut give: impl FnMut(&[u8]) -> usize) {
+fn input(framing: Framing, bytes: &[u8], sizes: &mut Sizes, mut give: impl FnMut(&[u8]) -> usize) {
+    if framing == Framing::Datagram {
+        // A datagram comes whole.
+        assert_eq!(give(bytes), bytes.len());
+        return;
+    }
     let mut rest = bytes;
     loop {
         let (piece, others) = rest.split_at(sizes.next().min(rest.len()));
@@ -136,6 +153,7 @@ fn input(bytes: &[u8], sizes: &mut Sizes, mut give: impl FnMut(&[u8]) -> usize) 
 
 pub(crate) struct ClientMachine {
     pub(crate) client: Client<Vec<u8>>,
+    framing: Framing,
     token: Option<Token>,
     watch: Option<WatchId>,
 }
@@ -143,7 +161,8 @@ pub(crate) struct ClientMachine {
 impl ClientMachine {
     pub(crate) fn new(config: &ClientConfig) -> Self {
         let memory = vec![0xaa; config.memory_needed()];
-        Self { client: Client::new(config.clone(), memory).unwrap(), token: None, watch: None }
+        let client = Client::new(config.clone(), memory).unwrap();
+        Self { client, framing: config.framing, token: None, watch: None }
     }
 
     fn events(&mut self, most: usize, told: &mut Vec<String>) {
@@ -164,17 +183,19 @@ impl Machine for ClientMachine {
     const HAS_LINKS: bool = false;
 
     fn act(&mut self, now: Instant, call: &Call, style: &mut Style, answer: &mut Answer) {
-        let client = &mut self.client;
+        let (client, framing) = (&mut self.client, self.framing);
         match call {
             Call::Connected => client.handle_connected(now),
             Call::Disconnected(_) => client.handle_disconnected(now),
-            Call::Input(_, bytes) => input(bytes, &mut style.input, |piece| client.handle_input(now, piece)),
+            Call::Input(_, bytes) => {
+                input(framing, bytes, &mut style.input, |piece| client.handle_input(now, piece));
+            }
             Call::Timeout => client.handle_timeout(now),
             Call::Transmit(_, most) => {
                 let wants = client.wants_transmit();
-                let bytes = transmit(*most, &mut style.output, |out| client.poll_transmit(now, out));
-                assert!(*most == 0 || wants != bytes.is_empty(), "wants_transmit knows");
-                answer.bytes = bytes;
+                answer.written =
+                    transmit(framing, *most, &mut style.output, |out| client.poll_transmit(now, out));
+                assert!(*most == 0 || wants != answer.written.is_empty(), "wants_transmit knows");
             }
             Call::Events(most) => self.events(*most, &mut answer.told),
             Call::Ready => panic!("a client has no list of links"),
@@ -212,11 +233,12 @@ impl Machine for ClientMachine {
 pub(crate) struct BrokerMachine {
     pub(crate) broker: Broker,
     pub(crate) links: Vec<LinkId>,
+    framing: Framing,
 }
 
 impl BrokerMachine {
-    pub(crate) fn new(config: &BrokerConfig) -> Self {
-        Self { broker: Broker::new(config.clone(), 1).unwrap(), links: Vec::new() }
+    pub(crate) fn new(config: &BrokerConfig, framing: Framing) -> Self {
+        Self { broker: Broker::new(config.clone(), 1).unwrap(), links: Vec::new(), framing }
     }
 }
 
@@ -224,10 +246,10 @@ impl Machine for BrokerMachine {
     const HAS_LINKS: bool = true;
 
     fn act(&mut self, now: Instant, call: &Call, style: &mut Style, answer: &mut Answer) {
-        let broker = &mut self.broker;
+        let (broker, framing) = (&mut self.broker, self.framing);
         match call {
             Call::Connected => {
-                let link = broker.handle_connected(now);
+                let link = broker.handle_connected_over(now, framing);
                 answer.told.push(format!("{link:?}"));
                 self.links.extend(link);
             }
@@ -237,7 +259,7 @@ impl Machine for BrokerMachine {
             }
             Call::Input(link, bytes) => {
                 let Some(&link) = self.links.get(*link) else { return };
-                input(bytes, &mut style.input, |piece| {
+                input(framing, bytes, &mut style.input, |piece| {
                     // A link that is gone swallows what it is given.
                     broker.handle_input(now, link, piece).unwrap_or(piece.len())
                 });
@@ -246,7 +268,7 @@ impl Machine for BrokerMachine {
             Call::Transmit(link, most) => {
                 let Some(&link) = self.links.get(*link) else { return };
                 let poll = |out: &mut [u8]| broker.poll_transmit(now, link, out).unwrap_or(0);
-                answer.bytes = transmit(*most, &mut style.output, poll);
+                answer.written = transmit(framing, *most, &mut style.output, poll);
             }
             Call::Events(most) => {
                 let events = core::iter::from_fn(|| broker.poll_event()).take(*most);

@@ -1,13 +1,15 @@
 //! No order of calls panics, loses or blocks: clients and a broker are told whatever comes, in any order, with old
 //! connections that linger; then everything is done as it should be, and each message was had once and is answered.
 
-use crate::conversation::{CLIENTS, Limits};
+use crate::conversation::{CLIENTS, Limits, mishap};
 use crate::machine::{BrokerMachine, ClientMachine};
+use crate::pipe::{Mishap, Pipe};
 use crate::quiet;
 use crate::support::uuid;
 use core::time::Duration;
 use e_pigeon_core::{
-    BrokerConfig, Destination, Event, Filter, Instant, LinkId, MessageId, Outgoing, Ready, Receipt, Value,
+    BrokerConfig, Destination, Event, Filter, Framing, Instant, LinkId, MessageId, Outgoing, Ready, Receipt,
+    Value,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -33,6 +35,8 @@ enum Act {
     BrokerTimeout(i64),
     Ready(usize),
     Events(usize),
+    /// To what is under way from a client or to it; nothing on streams.
+    Suffer(usize, bool, Mishap),
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -57,20 +61,21 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         2 => time().prop_map(Act::BrokerTimeout),
         1 => (0_usize..9).prop_map(Act::Ready),
         1 => (0_usize..9).prop_map(Act::Events),
+        3 => (n(), any::<bool>(), mishap()).prop_map(|(n, up, mishap)| Act::Suffer(n, up, mishap)),
     ];
     prop::collection::vec(act, 1..200)
 }
 
 /// A connection, of which the client may have let go.
-struct Pipe {
+struct Connection {
     link: Option<LinkId>,
-    up: Vec<u8>,
-    down: Vec<u8>,
+    up: Pipe,
+    down: Pipe,
 }
 
 struct Peer {
     machine: ClientMachine,
-    pipes: Vec<Pipe>,
+    connections: Vec<Connection>,
     /// True where the last of them is the one that the client has.
     has_transport: bool,
     token: Option<e_pigeon_core::Token>,
@@ -79,11 +84,25 @@ struct Peer {
     finals: BTreeMap<MessageId, Receipt>,
 }
 
+impl Peer {
+    fn new(limits: &Limits, n: usize) -> Self {
+        Self {
+            machine: ClientMachine::new(&limits.client(n)),
+            connections: Vec::new(),
+            has_transport: false,
+            token: None,
+            had: Vec::new(),
+            finals: BTreeMap::new(),
+        }
+    }
+}
+
 /// What was sent: to whom, where it is one.
 type Sent = BTreeMap<(usize, MessageId), Option<usize>>;
 
 struct Mess {
     now: Instant,
+    framing: Framing,
     broker: BrokerMachine,
     peers: Vec<Peer>,
     sent: Sent,
@@ -100,17 +119,11 @@ impl Mess {
             max_payload: 64,
             ..BrokerConfig::default()
         };
-        let peers = (0..CLIENTS).map(|n| Peer {
-            machine: ClientMachine::new(&limits.client(n)),
-            pipes: Vec::new(),
-            has_transport: false,
-            token: None,
-            had: Vec::new(),
-            finals: BTreeMap::new(),
-        });
+        let peers = (0..CLIENTS).map(|n| Peer::new(limits, n));
         Self {
             now: Instant::from_micros(100_000_000),
-            broker: BrokerMachine::new(&config),
+            framing: limits.framing,
+            broker: BrokerMachine::new(&config, limits.framing),
             peers: peers.collect(),
             sent: Sent::new(),
         }
@@ -128,11 +141,16 @@ impl Mess {
                 self.peers[n].has_transport = false;
             }
             Act::BrokerDisconnected(n, which) => {
-                let link = pipe(&mut self.peers[n], which).and_then(|pipe| pipe.link);
+                let link = connection(&mut self.peers[n], which).and_then(|connection| connection.link);
                 link.into_iter().for_each(|link| self.broker.broker.handle_disconnected(now, link));
             }
             Act::Up(n, which, most, out) => drop(self.up(n, which, most, out)),
             Act::Down(n, which, most, out) => drop(self.down(n, which, most, out)),
+            Act::Suffer(n, up, mishap) => {
+                let under_way = connection(&mut self.peers[n], 0)
+                    .map(|connection| if up { &mut connection.up } else { &mut connection.down });
+                under_way.into_iter().for_each(|pipe| pipe.suffer(mishap));
+            }
             Act::Poll(n, most) => drop(self.poll(n, most)),
             Act::PollReceipt(n) => {
                 if let Some(receipt) = self.peers[n].machine.client.poll_receipt() {
@@ -185,49 +203,61 @@ impl Mess {
     }
 
     fn connected(&mut self, n: usize) {
-        let link = self.broker.broker.handle_connected(self.now).ok();
-        self.peers[n].pipes.push(Pipe { link, up: Vec::new(), down: Vec::new() });
+        let link = self.broker.broker.handle_connected_over(self.now, self.framing).ok();
+        let (up, down) = (Pipe::new(self.framing), Pipe::new(self.framing));
+        self.peers[n].connections.push(Connection { link, up, down });
         self.peers[n].machine.client.handle_connected(self.now);
         self.peers[n].has_transport = true;
     }
 
+    /// The size of a buffer in which a datagram has room.
+    fn room(&self, out: usize) -> usize {
+        if self.framing == Framing::Datagram { 1 << 13 } else { out }
+    }
+
     fn up(&mut self, n: usize, which: usize, most: usize, out: usize) -> usize {
+        let mut out = vec![0; self.room(out)];
         let peer = &mut self.peers[n];
+        let mut count = 0;
         if which == 0 && peer.has_transport {
-            let mut out = vec![0; out];
-            let pipe = peer.pipes.last_mut().unwrap();
-            while pipe.up.len() < most
+            while count < most
                 && let written @ 1.. = peer.machine.client.poll_transmit(self.now, &mut out)
             {
-                pipe.up.extend_from_slice(&out[..written]);
+                count += written;
+                peer.connections.last_mut().unwrap().up.put(&[out[..written].to_vec()]);
             }
         }
-        let Some(pipe) = pipe(peer, which) else { return 0 };
-        let count = most.min(pipe.up.len());
-        let bytes: Vec<u8> = pipe.up.drain(..count).collect();
-        if let Some(link) = pipe.link {
-            let taken = self.broker.broker.handle_input(self.now, link, &bytes);
-            assert!(taken.is_err() || taken == Ok(count));
+        let Some(connection) = connection(peer, which) else { return 0 };
+        for piece in connection.up.take(most) {
+            count += piece.len();
+            if let Some(link) = connection.link {
+                let taken = self.broker.broker.handle_input(self.now, link, &piece);
+                assert!(taken.is_err() || taken == Ok(piece.len()));
+            }
         }
         count
     }
 
     fn down(&mut self, n: usize, which: usize, most: usize, out: usize) -> usize {
+        let mut out = vec![0; self.room(out)];
         let peer = &mut self.peers[n];
         let is_current = which == 0 && peer.has_transport;
-        let Some(pipe) = pipe(peer, which) else { return 0 };
-        let mut out = vec![0; out];
-        while let Some(link) = pipe.link
-            && pipe.down.len() < most
+        let Some(connection) = connection(peer, which) else { return 0 };
+        let mut count = 0;
+        while let Some(link) = connection.link
+            && count < most
             && let Ok(written @ 1..) = self.broker.broker.poll_transmit(self.now, link, &mut out)
         {
-            pipe.down.extend_from_slice(&out[..written]);
+            count += written;
+            connection.down.put(&[out[..written].to_vec()]);
         }
-        let count = most.min(pipe.down.len());
-        let bytes: Vec<u8> = pipe.down.drain(..count).collect();
-        // What comes on a connection that the client has left comes to nobody.
-        if is_current {
-            assert_eq!(peer.machine.client.handle_input(self.now, &bytes), count, "a client takes all");
+        for piece in connection.down.take(most) {
+            count += piece.len();
+            // What comes on a connection that the client has left comes to nobody.
+            if is_current {
+                let taken = peer.machine.client.handle_input(self.now, &piece);
+                assert_eq!(taken, piece.len(), "a client takes all");
+            }
         }
         count
     }
@@ -256,12 +286,13 @@ impl Mess {
     }
 
     /// Everything is done as the front page says, until nothing is left to do.
-    fn heal(&mut self) {
-        // Somebody has what messages wait for.
-        let mut is_set = false;
+    fn heal(&mut self, limits: &Limits) {
+        // Somebody comes who has what messages wait for.
+        let mut newcomer = Peer::new(limits, CLIENTS);
+        newcomer.machine.client.set(self.now, "a", Value::Int(1)).unwrap();
+        self.peers.push(newcomer);
         for _ in 0..3_000 {
-            is_set = is_set || self.peers[1].machine.client.set(self.now, "a", Value::Int(1)).is_ok();
-            let moved: usize = (0..CLIENTS).map(|n| self.turn(n)).sum();
+            let moved: usize = (0..self.peers.len()).map(|n| self.turn(n)).sum();
             while let Some(ready) = self.broker.broker.poll_ready() {
                 if let Ready::Close(link) = ready {
                     self.broker.broker.handle_disconnected(self.now, link);
@@ -272,7 +303,7 @@ impl Mess {
             }
             let open = self.peers.iter().map(|peer| peer.machine.client.unanswered().count()).sum::<usize>();
             let stats = self.broker.broker.stats();
-            if is_set && (open, stats.open, stats.held, stats.payload_bytes) == (0, 0, 0, 0) {
+            if (open, stats.open, stats.held, stats.payload_bytes) == (0, 0, 0, 0) {
                 return;
             }
             let due = self.peers.iter().filter_map(|peer| peer.machine.client.poll_timeout());
@@ -287,14 +318,17 @@ impl Mess {
     fn turn(&mut self, n: usize) -> usize {
         // Connections that the client has left are gone; so is one that the broker has ended.
         let current = usize::from(self.peers[n].has_transport);
-        let keep = self.peers[n].pipes.len() - current.min(self.peers[n].pipes.len());
-        for pipe in self.peers[n].pipes.drain(..keep) {
-            pipe.link.into_iter().for_each(|link| self.broker.broker.handle_disconnected(self.now, link));
+        let keep = self.peers[n].connections.len() - current.min(self.peers[n].connections.len());
+        for connection in self.peers[n].connections.drain(..keep) {
+            connection
+                .link
+                .into_iter()
+                .for_each(|link| self.broker.broker.handle_disconnected(self.now, link));
         }
         let mut moved = self.up(n, 0, usize::MAX, 4_096) + self.down(n, 0, usize::MAX, 4_096);
         moved += self.poll(n, usize::MAX);
         self.acknowledge(n);
-        let link = self.peers[n].pipes.last().and_then(|pipe| pipe.link);
+        let link = self.peers[n].connections.last().and_then(|connection| connection.link);
         let is_gone =
             link.is_none_or(|link| self.broker.broker.poll_transmit(self.now, link, &mut []).is_err());
         let Peer { machine: ClientMachine { client, .. }, has_transport, .. } = &mut self.peers[n];
@@ -311,7 +345,7 @@ impl Mess {
 
     fn judge(&self) {
         for (&(from, id), &to) in &self.sent {
-            let had: Vec<usize> = (0..CLIENTS)
+            let had: Vec<usize> = (0..self.peers.len())
                 .flat_map(|n| self.peers[n].had.iter().filter(move |&&had| had == (from, id)).map(move |_| n))
                 .collect();
             let mut once = had.clone();
@@ -336,9 +370,9 @@ impl Mess {
 }
 
 /// One of the connections of a client, the last one first.
-fn pipe(peer: &mut Peer, which: usize) -> Option<&mut Pipe> {
-    let at = peer.pipes.len().checked_sub(which + 1)?;
-    peer.pipes.get_mut(at)
+fn connection(peer: &mut Peer, which: usize) -> Option<&mut Connection> {
+    let at = peer.connections.len().checked_sub(which + 1)?;
+    peer.connections.get_mut(at)
 }
 
 fn answered(finals: &mut BTreeMap<MessageId, Receipt>, receipt: Receipt) {
@@ -355,7 +389,7 @@ proptest! {
     fn no_order_of_calls_panics_loses_or_blocks(limits in crate::conversation::limits(), acts in acts()) {
         let mut mess = Mess::new(&limits);
         acts.iter().for_each(|act| mess.act(act));
-        mess.heal();
+        mess.heal(&limits);
         mess.judge();
     }
 }

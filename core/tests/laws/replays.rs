@@ -16,7 +16,7 @@ trait Law {
 
     /// For each machine of a conversation.
     fn holds(&self, limits: &Limits, conversation: &Conversation) {
-        self.hold(BrokerMachine::new(&limits.broker()), &conversation.broker.script);
+        self.hold(BrokerMachine::new(&limits.broker(), limits.framing), &conversation.broker.script);
         for (n, peer) in conversation.peers.iter().enumerate() {
             let Recorded { script, .. } = &peer.recorded;
             self.hold(ClientMachine::new(&limits.client(n)), script);
@@ -57,11 +57,15 @@ impl Law for EarlyTimeouts {
     fn hold<M: Machine>(&self, mut machine: M, script: &Script) {
         let mut last = Instant::default();
         for (at, (now, call, answer)) in script.iter().enumerate() {
-            // Somewhere between the last call and this one, but before the deadline.
+            // Right before the deadline, or somewhere between the last call and this one.
             let choice = self.0.at(at);
             let gap = now.saturating_duration_since(last).as_micros() as u64;
             let deadline = machine.deadline();
-            let early = last + Duration::from_micros(choice % (gap + 1));
+            let right_before = deadline.map(|deadline| Instant::from_micros(deadline.as_micros() - 1));
+            let early = match right_before {
+                Some(early) if choice.is_multiple_of(2) && last <= early && early <= *now => early,
+                _ => last + Duration::from_micros(choice % (gap + 1)),
+            };
             if at > 0 && !choice.is_multiple_of(3) && deadline.is_none_or(|deadline| early < deadline) {
                 let before = machine.state();
                 let answer = machine.call(early, &Call::Timeout, &mut Style::whole());
@@ -155,7 +159,7 @@ impl Law for Meaningless {
 }
 
 proptest! {
-    #![proptest_config(quiet(96))]
+    #![proptest_config(quiet(192))]
 
     #[test]
     fn the_same_calls_give_the_same_trace(limits in limits(), steps in steps(150)) {

@@ -7,6 +7,7 @@ use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, Message, Origin, PresenceState, Refused, UpItem,
 };
 use e_pigeon_core::wire::kind;
+use e_pigeon_core::wire::lossy::State;
 use e_pigeon_core::{
     Attributes, AttributesRef, Code, Destination, DestinationRef, Filter, FilterRef, Past, PatchRef, Reason,
     Taken, Uuid, Value,
@@ -253,6 +254,22 @@ fn welcome() -> impl Strategy<Value = Control<'static>> {
     )
 }
 
+fn state() -> impl Strategy<Value = State> {
+    let serials = (number(), number(), any::<bool>());
+    (serials, number(), number(), window(), number()).prop_map(
+        |((serial, heard, wants_reply), one, other, window, beyond)| State {
+            serial: serial.max(1),
+            heard,
+            wants_reply,
+            received: one.max(other),
+            acknowledged: one.min(other),
+            window,
+            // The first that is missing is not here.
+            beyond: beyond & !1,
+        },
+    )
+}
+
 fn control() -> impl Strategy<Value = Control<'static>> {
     prop_oneof![
         hello(),
@@ -268,6 +285,7 @@ fn control() -> impl Strategy<Value = Control<'static>> {
         Just(Control::Ping),
         any::<bool>().prop_map(Control::Goodbye),
         Just(Control::Farewell),
+        state().prop_map(Control::State),
     ]
 }
 

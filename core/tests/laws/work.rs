@@ -61,7 +61,7 @@ proptest! {
         let mut style = Style::whole();
         for peer in &mut conversation.peers {
             let client = &mut peer.recorded.machine;
-            let written = client.call(now, &Call::Transmit(0, most), &mut style).bytes.len();
+            let written = client.call(now, &Call::Transmit(0, most), &mut style).written.concat().len();
             prop_assert!(written < most, "{} bytes, {} are the most", written, most);
             let config = limits.client(0);
             let events = 2 * config.outbox_messages + config.inbox_messages + u32::from(config.presence_items) + 8;
@@ -70,7 +70,7 @@ proptest! {
         }
         let broker = &mut conversation.broker.machine;
         for link in 0..broker.links.len() {
-            let written = broker.call(now, &Call::Transmit(link, most), &mut style).bytes.len();
+            let written = broker.call(now, &Call::Transmit(link, most), &mut style).written.concat().len();
             prop_assert!(written < most, "{} bytes, {} are the most", written, most);
         }
         let ready = core::iter::from_fn(|| broker.broker.poll_ready()).take(3 * broker.links.len() + 1).count();

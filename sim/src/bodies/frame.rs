@@ -2,6 +2,7 @@
 
 use e_pigeon_core::Code;
 use e_pigeon_core::codec::Writer;
+use e_pigeon_core::framing::cobs::{self, Damaged, Unstuffing};
 use e_pigeon_core::framing::{Step, header_len, step, write_header};
 
 /// The most bytes of a header: what a reader keeps besides the largest body.
@@ -16,15 +17,20 @@ struct Read {
     end: Result<Vec<u8>, Code>,
 }
 
-/// The first byte is kept for the choice of a framing, of which there is one; the second chooses the limit, the third
-/// how the stream is cut at random; the others are the stream.
+/// The first byte chooses the framing, the second the limit, the third how the stream is cut at random; the others are
+/// the stream. Where datagrams are the frames there is nothing to be found.
 ///
 /// # Panics
 ///
 /// Where the framing breaks a promise.
 pub fn frame(data: &[u8]) {
-    let [_framing, limit, seed, stream @ ..] = data else { return };
-    length_delimited(stream, limit_of(*limit), *seed);
+    let [framing, limit, seed, stream @ ..] = data else { return };
+    let limit = limit_of(*limit);
+    if framing.is_multiple_of(2) {
+        length_delimited(stream, limit, *seed);
+    } else {
+        stuffed(stream, limit, *seed);
+    }
 }
 
 /// Limits from one byte to more than a stream of the fuzzer ever has.
@@ -32,7 +38,7 @@ fn limit_of(choice: u8) -> usize {
     match choice {
         0..=127 => usize::from(choice) + 1,
         128..=250 => usize::from(choice) * 16,
-        _ => 1 << 20,
+        _ => 1 << 16,
     }
 }
 
@@ -58,6 +64,55 @@ fn length_delimited(stream: &[u8], limit: usize, seed: u8) {
         let above = read(pieces(&framed, seed), stream.len() - 1).end;
         assert_eq!(above, Err(Code::FrameTooLarge), "found from the header");
     }
+}
+
+/// A line that damages bytes: its frames, and where they were damaged.
+type Line = Vec<Result<Vec<u8>, Damaged>>;
+
+fn stuffed(line: &[u8], limit: usize, seed: u8) {
+    let whole = unstuff(std::iter::once(line), limit);
+    assert_eq!(unstuff(line.chunks(1), limit), whole, "byte by byte");
+    assert_eq!(unstuff(pieces(line, seed), limit), whole, "cut at random");
+    let zeros = line.iter().filter(|&&byte| byte == 0).count();
+    assert!(whole.len() <= zeros, "a zero ends a frame, and nothing else does");
+    // Every frame that was whole comes again, and so does the line itself as the content of one. What is in front of a
+    // frame, whatever it is, costs no more than itself.
+    for content in whole.iter().flatten().map(Vec::as_slice).chain([line]) {
+        let framed = stuff(content);
+        assert_eq!(
+            framed.iter().position(|&byte| byte == 0),
+            Some(framed.len() - 1),
+            "the zero is at the end"
+        );
+        let stream = [line, &[0], &framed].concat();
+        let frames = unstuff(pieces(&stream, seed), content.len().max(limit));
+        assert_eq!(frames.last(), Some(&Ok(content.to_vec())));
+    }
+}
+
+fn stuff(content: &[u8]) -> Vec<u8> {
+    let at = cobs::headroom(content.len());
+    let mut buffer = vec![0x55; cobs::stuffed_len(content.len())];
+    buffer[at..at + content.len()].copy_from_slice(content);
+    let length = cobs::stuff(&mut buffer, content.len());
+    buffer.truncate(length);
+    buffer
+}
+
+/// Reads a line that comes in pieces, as both machines do.
+fn unstuff<'a>(pieces: impl Iterator<Item = &'a [u8]>, limit: usize) -> Line {
+    let (mut unstuffing, mut frames) = (Unstuffing::default(), Vec::new());
+    let mut content = vec![0; limit + cobs::CHECKSUM];
+    for piece in pieces {
+        let mut input = piece;
+        while !input.is_empty() {
+            let (taken, frame) = unstuffing.take(input, &mut content);
+            assert!((1..=input.len()).contains(&taken), "it must go on");
+            input = &input[taken..];
+            frames.extend(frame.map(|frame| frame.map(|length| content[..length].to_vec())));
+        }
+    }
+    frames
 }
 
 fn put(stream: &mut Vec<u8>, body: &[u8]) {

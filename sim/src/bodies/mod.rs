@@ -9,6 +9,7 @@ mod broker_stream;
 mod client_stream;
 mod frame;
 mod hostile;
+mod line;
 mod wire;
 
 pub use broker_ops::broker_ops;

@@ -10,7 +10,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::framing::{header_len, write_header};
 use e_pigeon_core::wire::control::Window;
-use e_pigeon_core::{Attributes, Destination, Filter, Past, Taken, Uuid, Value};
+use e_pigeon_core::{Attributes, Destination, Filter, Past, Secret, Taken, Uuid, Value};
 
 /// Clients that a hostile peer may claim to be or write to. The first is honest.
 pub(super) const CLIENTS: u8 = 4;
@@ -18,6 +18,17 @@ const KEYS: [&str; 3] = ["a", "b", "c"];
 
 pub(super) fn uuid(who: u8) -> Uuid {
     Uuid::from_u128(0x1000 + u128::from(who % CLIENTS))
+}
+
+/// The secret of an honest client, no byte of which is in that of a hostile one.
+pub(super) fn secret(n: u8) -> Secret {
+    Secret([0x70 + n; 16])
+}
+
+/// True where a fuzzer has found out a secret, which it does by looking at what is compared: whoever has it may be put
+/// out by right.
+pub(super) fn has_secret(bytes: &[u8], n: u8) -> bool {
+    bytes.windows(16).any(|part| part == secret(n).0)
 }
 
 /// Mostly small, sometimes at an end of a range.

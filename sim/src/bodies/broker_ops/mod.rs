@@ -1,14 +1,18 @@
 //! A broker under operations as the fuzzer likes them, with honest and hostile clients, against a model that knows no
 //! protocol: who has had what, and which answers there may be.
 
+mod honest;
+mod model;
+
 use super::hostile::{Chunk, UpFrame, uuid};
 use arbitrary::{Arbitrary, Unstructured};
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, LinkId, MessageId,
-    Outgoing, Ready, Receipt, Secret, Token, Until, Uuid, Value,
+    Broker, BrokerConfig, Destination, Event, Filter, Framing, Instant, LinkId, Outgoing, Ready, Until, Value,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use honest::{Honest, broker_config, framing, honest_uuid};
+use model::{Model, Sent};
+use std::collections::BTreeSet;
 
 /// How many honest clients there are, and how many hostile ones may be connected.
 const HONEST: usize = 3;
@@ -54,6 +58,8 @@ enum Operation {
     HostileTransmit(u8, u16),
     HostileConnected(u8),
     HostileDisconnected(u8),
+    /// Something happens to what is under way from a client or to it, where the framing is lossy.
+    Suffer(u8, bool, u8),
 }
 
 #[derive(Clone, Copy, Debug, Arbitrary)]
@@ -82,114 +88,10 @@ pub fn broker_ops(data: &[u8]) {
     world.heal();
 }
 
-/// What the model knows of a message.
-#[derive(Debug)]
-struct Sent {
-    payload: Vec<u8>,
-    /// The one it is for, where it is for one.
-    direct: Option<Uuid>,
-    without_sender: bool,
-    /// Whose application was handed it.
-    had: BTreeSet<usize>,
-    is_ended: bool,
-}
-
-#[derive(Debug, Default)]
-struct Model {
-    sent: BTreeMap<(usize, MessageId), Sent>,
-    /// The last message that was for one recipient, by sender and recipient.
-    last_direct: BTreeMap<(usize, usize), MessageId>,
-}
-
-impl Model {
-    fn handed(&mut self, to: usize, from: usize, id: MessageId, payload: &[u8]) {
-        let sent = self.sent.get_mut(&(from, id)).expect("a message that was sent");
-        assert_eq!(sent.payload, payload);
-        assert!(sent.had.insert(to), "{id} of {from} came to {to} twice");
-        assert!(!(sent.without_sender && from == to), "the sender was to be left out");
-        if let Some(direct) = sent.direct {
-            assert_eq!(direct, honest_uuid(to), "a message for somebody else");
-            let before = self.last_direct.insert((from, to), id);
-            assert!(before.is_none_or(|before| before < id), "{id} of {from} came to {to} after {before:?}");
-        }
-    }
-
-    fn answered(&mut self, from: usize, receipt: Receipt) {
-        let sent = self.sent.get_mut(&(from, receipt.id())).expect("a receipt for what was sent");
-        assert!(!sent.is_ended, "{receipt:?} after the final one");
-        sent.is_ended = receipt.is_final();
-        if let Receipt::Final { delivered, recipients, reason, .. } = receipt {
-            assert!(delivered <= recipients, "{receipt:?}");
-            assert_eq!(reason.is_none(), delivered == recipients && recipients > 0, "{receipt:?}");
-            let most = sent.had.len() + HOSTILE_IDENTITIES;
-            assert!(delivered as usize <= most, "{receipt:?}, but only {:?} have had it", sent.had);
-        }
-    }
-}
-
-fn honest_uuid(n: usize) -> Uuid {
-    Uuid::from_u128(0x2000 + n as u128)
-}
-
-struct Honest {
-    client: Client<Vec<u8>>,
-    link: Option<LinkId>,
-    up: Vec<u8>,
-    down: Vec<u8>,
-    token: Option<Token>,
-}
-
-impl Honest {
-    fn new(n: usize, how: u8) -> Self {
-        let is_small = how & 1 != 0;
-        let seed = n as u64 + 1;
-        let mut config = ClientConfig::new(honest_uuid(n), Secret([n as u8; 16]), seed, seed);
-        config.max_payload = 64;
-        config.outbox_messages = if is_small { 3 } else { 32 };
-        config.outbox_bytes = if is_small { 400 } else { 4_000 };
-        config.inbox_messages = if is_small { 2 } else { 32 };
-        config.inbox_bytes = if is_small { 64 } else { 2_000 };
-        // Nobody is forgotten: what was had can always be told.
-        config.senders = 8;
-        (config.seen_window, config.late_ids) = (1_024, 512);
-        (config.destination_slots, config.destination_bytes, config.attribute_bytes) = (2, 100, 60);
-        (config.watches, config.presence_items) = (1, 2);
-        config.manual_acknowledgement = how & 4 != 0;
-        let memory = vec![0; config.memory_needed()];
-        let client =
-            Client::new(config, memory).expect("a config that is valid, and as much memory as it needs");
-        Self { client, link: None, up: Vec::new(), down: Vec::new(), token: None }
-    }
-}
-
-fn broker_config(how: u8) -> BrokerConfig {
-    let small = BrokerConfig {
-        max_links: 4,
-        max_sessions: 4,
-        max_messages: 6,
-        max_message_bytes: 512,
-        max_held: 2,
-        queue_messages: 3,
-        queue_bytes: 128,
-        window_messages: 2,
-        window_bytes: 64,
-        receipt_backlog: 1,
-        max_watches: 1,
-        watch_backlog: 1,
-        ..BrokerConfig::default()
-    };
-    BrokerConfig {
-        max_payload: 64,
-        session_ttl: Duration::from_secs(30),
-        settle: Duration::from_secs(u64::from(how >> 3 & 1)),
-        max_time_to_live: Duration::from_secs(60),
-        ..if how & 2 == 0 { BrokerConfig::default() } else { small }
-    }
-}
-
 struct World {
     now: Instant,
     config: BrokerConfig,
+    framing: Framing,
     epoch: u64,
     broker: Broker,
     honest: Vec<Honest>,
@@ -204,6 +106,7 @@ impl World {
             now: Instant::from_micros(1),
             broker: Broker::new(config.clone(), 1).expect("a config that is valid"),
             config,
+            framing: framing(how),
             epoch: 1,
             honest: (0..HONEST).map(|n| Honest::new(n, how)).collect(),
             hostile: [None; HOSTILE],
@@ -248,8 +151,12 @@ impl World {
             Operation::Pass(milliseconds) => self.pass(Duration::from_millis(u64::from(*milliseconds))),
             Operation::Kill => self.kill(),
             Operation::Hostile(who, chunk) => {
-                if let Some(link) = self.hostile[h(who)] {
-                    let _ = self.broker.handle_input(now, link, &chunk.bytes());
+                let bytes = chunk.bytes();
+                // Whoever comes first with a UUID, or has its secret, may have it by right.
+                let claims = |n| bytes.windows(16).any(|part| part == honest_uuid(n).as_bytes());
+                let is_fair = !(0..HONEST).any(claims);
+                if let Some(link) = self.hostile[h(who)].filter(|_| is_fair) {
+                    let _ = self.broker.handle_input(now, link, &bytes);
                 }
             }
             Operation::HostileTransmit(who, most) => {
@@ -261,6 +168,10 @@ impl World {
                 if self.hostile[h(who)].is_none() {
                     self.hostile[h(who)] = self.broker.handle_connected(now).ok();
                 }
+            }
+            Operation::Suffer(who, up, choice) => {
+                let honest = &mut self.honest[n(who)];
+                if *up { &mut honest.up } else { &mut honest.down }.suffer(*choice);
             }
             Operation::HostileDisconnected(who) => {
                 let link = self.hostile[h(who)].take();
@@ -307,7 +218,7 @@ impl World {
         if !honest.client.wants_connection() {
             return;
         }
-        match self.broker.handle_connected(self.now) {
+        match self.broker.handle_connected_over(self.now, self.framing) {
             Ok(link) => {
                 honest.link = Some(link);
                 honest.client.handle_connected(self.now);
@@ -338,37 +249,54 @@ impl World {
         self.broker.handle_timeout(self.now);
     }
 
+    /// A buffer of that size, or of one in which a datagram has room.
+    fn buffer(&self, out: usize) -> Vec<u8> {
+        vec![0; if self.framing == Framing::Datagram { 1 << 12 } else { out + 1 }]
+    }
+
     /// Moves at most so many bytes from a client to the broker, written into a buffer of that size.
     fn up(&mut self, n: usize, most: usize, out: usize) -> usize {
+        let mut out = self.buffer(out);
         let honest = &mut self.honest[n];
         let Some(link) = honest.link else { return 0 };
-        let mut out = vec![0; out + 1];
         while honest.up.len() < most
             && let written @ 1.. = honest.client.poll_transmit(self.now, &mut out)
         {
-            honest.up.extend_from_slice(&out[..written]);
+            honest.up.put(&out[..written]);
         }
-        let count = most.min(honest.up.len());
-        // A link that the broker has forgotten swallows what it is given.
-        let taken = self.broker.handle_input(self.now, link, &honest.up[..count]).unwrap_or(count);
-        assert!(taken <= count && (taken > 0 || count == 0), "{taken} of {count} bytes");
-        honest.up.drain(..taken);
-        taken
+        let mut count = 0;
+        while count < most
+            && let Some(mut piece) = honest.up.next(most - count)
+        {
+            // A link that the broker has forgotten swallows what it is given.
+            let taken = self.broker.handle_input(self.now, link, &piece).unwrap_or(piece.len());
+            assert!((1..=piece.len()).contains(&taken), "{taken} of {} bytes", piece.len());
+            let rest = piece.split_off(taken);
+            count += taken;
+            if !rest.is_empty() {
+                honest.up.put_back(rest);
+            }
+        }
+        count
     }
 
     /// Moves at most so many bytes from the broker to a client.
     fn down(&mut self, n: usize, most: usize, out: usize) -> usize {
+        let mut out = self.buffer(out);
         let honest = &mut self.honest[n];
         let Some(link) = honest.link else { return 0 };
-        let mut out = vec![0; out + 1];
         while honest.down.len() < most
             && let Ok(written @ 1..) = self.broker.poll_transmit(self.now, link, &mut out)
         {
-            honest.down.extend_from_slice(&out[..written]);
+            honest.down.put(&out[..written]);
         }
-        let count = most.min(honest.down.len());
-        assert_eq!(honest.client.handle_input(self.now, &honest.down[..count]), count, "a client takes all");
-        honest.down.drain(..count);
+        let mut count = 0;
+        while count < most
+            && let Some(piece) = honest.down.next(most - count)
+        {
+            assert_eq!(honest.client.handle_input(self.now, &piece), piece.len(), "a client takes all");
+            count += piece.len();
+        }
         count
     }
 
