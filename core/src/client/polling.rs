@@ -1,24 +1,22 @@
 //! What the application is told, and in which order: news of the link, receipts, presence and messages by turns.
 
-use super::Client;
-use super::commands::parts;
 use super::event::{Event, Received, Token};
 use super::session::State;
-use super::watches::WatchId;
 use crate::message::MessageId;
 use uuid::Uuid;
 
 /// For a roster, which takes presence and leaves everything else.
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
+#[cfg(feature = "alloc")]
+impl<B: AsRef<[u8]> + AsMut<[u8]>> super::Client<B> {
     /// The next event of presence, if any, past all others; refusals of watches are left.
     pub(crate) fn poll_arrival(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        let (m, lent) = super::commands::parts(&mut self.memory, self.state.lent_at);
         let state = &mut self.state;
         if state.takes_commands() { state.arrivals.lend(m, lent, &state.watches) } else { None }
     }
 
     /// True where the application wants what comes under that watch.
-    pub(crate) fn wants(&self, watch: WatchId) -> bool {
+    pub(crate) fn wants(&self, watch: super::WatchId) -> bool {
         self.state.watches.wants(self.memory.as_ref(), watch)
     }
 }
