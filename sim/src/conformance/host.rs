@@ -251,7 +251,7 @@ impl Line {
             return false;
         }
         if self.unsent.is_empty() {
-            self.fill(broker, now, 1 << 16);
+            self.fill(broker, now, piece.max(1 << 16));
         }
         if self.unsent.is_empty() {
             if self.link.is_none() {
