@@ -25,7 +25,8 @@ pub(super) fn processor_time() -> Option<Duration> {
     None
 }
 
-/// Fails where the process works while there is nothing to do.
+/// Fails where the process works while there is nothing to do. On a busy machine one that turns round and round gets
+/// little time too, so little is allowed.
 pub(super) fn assert_idle(what: &str) {
     // What has just happened may still have its after-effects.
     std::thread::sleep(Duration::from_millis(50));
@@ -33,7 +34,7 @@ pub(super) fn assert_idle(what: &str) {
     std::thread::sleep(Duration::from_millis(300));
     if let (Some(before), Some(after)) = (before, processor_time()) {
         let spent = after.saturating_sub(before);
-        assert!(spent < Duration::from_millis(75), "{spent:?} of 300 ms were spent working: {what}");
+        assert!(spent < Duration::from_millis(25), "{spent:?} of 300 ms were spent working: {what}");
     }
 }
 
