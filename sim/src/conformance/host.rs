@@ -41,6 +41,7 @@ struct Shared {
     blow: Mutex<Option<Blow>>,
     stats: Mutex<Stats>,
     accepted: AtomicUsize,
+    turns: AtomicUsize,
     stop: AtomicBool,
 }
 
@@ -60,6 +61,7 @@ impl Host {
             blow: Mutex::new(None),
             stats: Mutex::default(),
             accepted: AtomicUsize::new(0),
+            turns: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         });
         let mut desk = Desk {
@@ -77,8 +79,11 @@ impl Host {
         &self.address
     }
 
+    /// Treats its connections so from now on: the turn in which it did not know of that yet is over.
     pub(super) fn behave(&self, manners: Manners) {
         *lock(&self.shared.manners) = manners;
+        let now = self.shared.turns.load(Ordering::Acquire);
+        super::until("the turn is over", || self.shared.turns.load(Ordering::Acquire) > now + 1);
     }
 
     /// Strikes all connections, and returns when that is done.
@@ -170,6 +175,7 @@ impl Desk {
         self.lines.retain(|line| !line.is_over);
         while self.broker.poll_event().is_some() {}
         *lock(&self.shared.stats) = self.broker.stats();
+        self.shared.turns.fetch_add(1, Ordering::AcqRel);
         moved
     }
 
@@ -251,7 +257,7 @@ impl Line {
             return false;
         }
         if self.unsent.is_empty() {
-            self.fill(broker, now, 1 << 16);
+            self.fill(broker, now, piece.max(1 << 16));
         }
         if self.unsent.is_empty() {
             if self.link.is_none() {

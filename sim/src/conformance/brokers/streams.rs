@@ -138,7 +138,7 @@ pub(super) fn deadlines_are_kept_while_nothing_comes<A: BrokerAdapter>(adapter: 
         place,
         BrokerConfig {
             handshake_timeout: Duration::from_millis(200),
-            keep_alive: Duration::from_millis(150),
+            keep_alive: Duration::from_millis(250),
             ..BrokerConfig::default()
         },
     );
@@ -149,7 +149,7 @@ pub(super) fn deadlines_are_kept_while_nothing_comes<A: BrokerAdapter>(adapter: 
     // The broker's signs of life come in time: a client that hears none gives up after three intervals.
     let mut alice = join(&broker, 1);
     let start = std::time::Instant::now();
-    while start.elapsed() < Duration::from_millis(900) {
+    while start.elapsed() < Duration::from_millis(800) {
         alice.turns();
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -21,6 +21,7 @@ pub(super) fn all<A: ClientAdapter>() -> Vec<Check<A>> {
         streams::an_application_that_does_not_read_holds_back_its_sender_only,
         connections::a_broker_that_is_not_there_is_found_when_it_is,
         connections::a_broker_that_slams_its_door_is_not_besieged,
+        connections::all_goes_out_when_the_window_opens,
         connections::connections_that_are_cut_lose_nothing,
         connections::a_broker_that_ends_its_writing_is_left,
         connections::silence_is_noticed_in_time,

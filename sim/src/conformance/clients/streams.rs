@@ -33,22 +33,27 @@ pub(super) fn a_burst_is_read_to_its_end_though_nothing_follows<A: ClientAdapter
     let host = host(place, BrokerConfig::default());
     let mut alice = Told::join(adapter, 1, &host);
     let mut bob = Told::join(adapter, 2, &host);
-    // All of it is at the broker before the first byte comes.
-    host.behave(Manners { write_piece: 0, ..Manners::GOOD });
-    alice.send_numbered(2, 60, 60_000);
-    until("all of it is at the broker", || host.stats().taken == 60);
-    // It is written at once, and then not a byte more: not even that of an acknowledgement is answered.
-    host.behave(Manners::GOOD);
-    until("the whole burst", || {
-        bob.listen();
-        bob.log.numbers.len() == 60
-    });
-    bob.log.assert_all(60);
-    until("the receipts", || {
-        alice.listen();
-        bob.listen();
-        alice.log.delivered_to(1) == 60
-    });
+    // The kernel makes more room for one who reads fast, so later bursts are larger.
+    for round in 1..=5 {
+        // All of it is at the broker before the first byte comes.
+        host.behave(Manners { write_piece: 0, ..Manners::GOOD });
+        for number in (round - 1) * 60..round * 60 {
+            alice.send(2, number, 60_000);
+        }
+        until("all of it is at the broker", || host.stats().taken == u64::from(round) * 60);
+        // It is written as fast as it goes, and then not a byte more.
+        host.behave(Manners { write_piece: 1 << 22, ..Manners::GOOD });
+        until("the whole burst", || {
+            bob.listen();
+            bob.log.numbers.len() == round as usize * 60
+        });
+        until("the receipts", || {
+            alice.listen();
+            bob.listen();
+            alice.log.delivered_to(1) == round as usize * 60
+        });
+    }
+    bob.log.assert_all(300);
 }
 
 /// The adapter is asleep, and nothing wakes it but the command.
@@ -95,9 +100,9 @@ pub(super) fn a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait<A
         assert!(sent < 1000, "there is no limit to what it takes");
     };
     assert_eq!(error, SendError::Full);
-    assert!(begun.elapsed() < Duration::from_secs(2), "sending has waited for somebody");
+    assert!(begun.elapsed() < Duration::from_secs(4), "sending has waited for somebody");
     // The application is not stopped by it.
-    assert!(alice.client.next(Duration::from_millis(200)).is_none(), "nothing has happened");
+    assert!(alice.client.next(Duration::from_millis(100)).is_none(), "nothing has happened");
     host.behave(Manners::GOOD);
     until("everything is answered, and there is room", || {
         alice.listen();
@@ -116,11 +121,11 @@ pub(super) fn what_a_broker_does_not_read_waits_in_the_core<A: ClientAdapter>(ad
     host.behave(Manners::STALLED);
     for number in 0..COUNT {
         let (to, payload) = (to(2), numbered(number, 60_000));
-        let time_to_live = Duration::from_millis(300);
+        let time_to_live = Duration::from_millis(200);
         let outgoing = Outgoing { time_to_live, ..Outgoing::new(&to, &payload) };
         alice.client.send(&outgoing).expect("room for a message");
     }
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(350));
     host.behave(Manners::GOOD);
     until("all have ended", || {
         alice.listen();
@@ -151,7 +156,7 @@ pub(super) fn an_application_that_does_not_read_holds_back_its_sender_only<A: Cl
             alice.log.delivered_to(1) == number as usize + 1
         });
     }
-    assert_eq!(host.stats().open, 500, "what nobody has read is not confirmed");
+    until("what nobody has read is not confirmed, and all else is", || host.stats().open == 500);
     // What its application does not read is no reason for its socket to be left alone: it stays connected, and sends.
     bob.send(3, 20, 100);
     until("it is still heard", || {
