@@ -3,6 +3,8 @@
 
 pub mod counting;
 pub mod limits;
+pub mod lossy;
+pub mod lossy_raw;
 pub mod random;
 pub mod raw;
 
