@@ -304,6 +304,22 @@ fn a_broker_that_is_shut_down_waits_for_nobody() {
 }
 
 #[test]
+fn a_round_trip_above_the_first_timer_is_found_out() {
+    let mut lab = Lab::new(1, Framing::Datagram, 2, NONE);
+    lab.delay = ms(700);
+    lab.all_here();
+    lab.pass(ms(20_000));
+    let before = lab.frames;
+    for k in 0..40 {
+        assert!(lab.send(0, &uuid(1).into(), &format!("{k}")));
+        lab.until("answered", ms(60_000), |lab| lab.peers[0].finals.len() == k + 1);
+    }
+    let frames = lab.frames - before;
+    // Message, delivery and receipt, each with a state for it and a reply to that.
+    assert!(frames < 40 * 12, "{frames} frames for 40 messages");
+}
+
+#[test]
 fn an_idle_link_lives_on_a_line_that_loses_every_tenth_frame() {
     for seed in 1..=5 {
         let mut lab = Lab::new(seed, Framing::Datagram, 2, NONE);

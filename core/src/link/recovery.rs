@@ -48,6 +48,8 @@ pub(crate) struct Recovery {
     told: (u64, Window),
     /// The first state that told this, until the peer has heard it.
     unheard: Option<u64>,
+    /// The state whose round trip is measured, and when it was written.
+    asked: Option<(u64, Instant)>,
     states: Repeat,
     state_due: bool,
 }
@@ -71,6 +73,7 @@ impl Recovery {
             heard: 0,
             told: (acknowledged, window),
             unheard: None,
+            asked: None,
             states: Repeat::default(),
             state_due: false,
         }
@@ -163,6 +166,12 @@ impl Recovery {
         }
         self.heard = state.serial;
         self.state_due |= state.wants_reply;
+        if let Some((serial, at)) = self.asked.take_if(|&mut (serial, _)| state.heard >= serial)
+            && state.heard == serial
+        {
+            // An answer to one that was written later says nothing of this one.
+            self.round_trip.measure(now.saturating_duration_since(at));
+        }
         if self.unheard.is_some_and(|serial| state.heard >= serial) {
             self.unheard = None;
             self.states.end();
@@ -238,6 +247,7 @@ impl Recovery {
         }
         if self.unheard.is_some() {
             self.states.start_again(now);
+            self.asked.get_or_insert((self.serial, now));
         }
         State {
             serial: self.serial,
