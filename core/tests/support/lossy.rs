@@ -161,7 +161,7 @@ impl Lab {
         {
             match event {
                 Event::Message(message) => {
-                    peer.got.push(String::from_utf8(message.payload.to_vec()).unwrap());
+                    peer.got.push(String::from_utf8_lossy(message.payload).into_owned());
                 }
                 Event::Receipt(receipt) if receipt.is_final() => peer.finals.push(receipt),
                 Event::Disconnected { .. } => peer.lost += 1,
