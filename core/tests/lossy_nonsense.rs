@@ -390,7 +390,8 @@ fn others_notice_nothing_of_a_hostile_peer() {
             while let Ok(written @ 1..) = lab.broker.poll_transmit(now, id, &mut out) {
                 enemy.hears(&out[..written]);
             }
-            if turn % 10 == 0 && lab.send(turn / 10 % 2, &uuid(1 - turn / 10 % 2).into(), &format!("{turn}"))
+            if turn % 10 == 0
+                && lab.send(turn / 10 % 2, &uuid(1 - turn / 10 % 2).into(), &format!("honest {turn}"))
             {
                 sent += 1;
             }
