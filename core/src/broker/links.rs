@@ -142,8 +142,8 @@ impl Link {
     /// True where everything that could be said was written.
     pub(super) fn is_done(&self) -> bool {
         let all_out = self.current.is_none() && self.abort.is_none() && !self.farewell;
-        let lingers = self.lossy.as_ref().is_some_and(|lossy| lossy.lingers());
-        matches!(self.phase, Phase::Closing { .. }) && all_out && !lingers
+        let is_kept = self.lossy.as_ref().is_some_and(|lossy| lossy.lingers() || lossy.has_staged());
+        matches!(self.phase, Phase::Closing { .. }) && all_out && !is_kept
     }
 
     /// The same transport begins a new link; returns the destinations that were known by alias.

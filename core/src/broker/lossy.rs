@@ -38,6 +38,8 @@ pub(super) struct Lossy {
     out: usize,
     /// How the link ended, for a peer that did not hear it.
     last_words: Option<Control<'static>>,
+    /// The broker is shut down.
+    shuts_down: bool,
 }
 
 impl Lossy {
@@ -56,6 +58,7 @@ impl Lossy {
                 staged: Vec::new(),
                 out: 0,
                 last_words: None,
+                shuts_down: false,
             })
         })
     }
@@ -73,7 +76,12 @@ impl Lossy {
 
     /// True where the link stays for a while after its end, because the peer may not have heard of it.
     pub(super) fn lingers(&self) -> bool {
-        !matches!(self.last_words, Some(Control::Abort(Abort { code: Code::ShuttingDown, .. })))
+        !self.shuts_down
+    }
+
+    /// Nobody is waited for any more.
+    pub(super) fn shut_down(&mut self) {
+        self.shuts_down = true;
     }
 
     /// A hello begins a new link on the same transport. What goes out now is finished.
@@ -95,7 +103,8 @@ impl Lossy {
         count
     }
 
-    fn has_staged(&self) -> bool {
+    /// True where a frame has gone out in part.
+    pub(super) fn has_staged(&self) -> bool {
         self.out < self.staged.len()
     }
 }
@@ -150,9 +159,13 @@ impl Broker {
         let body = reader.rest();
         let Some(&frame_kind) = body.first() else { return };
         let is_sound = (frame_kind >= kind::MESSAGE) == (prefix.number > 0);
-        let begins_link = frame_kind == kind::HELLO && is_sound && !self.is_stale(body);
+        let is_hello = frame_kind == kind::HELLO && is_sound;
+        let is_stale = is_hello && self.is_stale(body);
         let Some(link) = self.links.get_mut(index) else { return };
         let Some(lossy) = &mut link.lossy else { return };
+        if lossy.shuts_down {
+            return;
+        }
         let is_ours = lossy.tag == prefix.tag || canary!(IgnoresTags);
         match &mut link.phase {
             Phase::Up { keep_alive, .. } if is_ours => {
@@ -161,9 +174,11 @@ impl Broker {
                     _ if !is_sound => self.abort(index, Abort { code: Code::Malformed, detail: 0 }),
                     // The welcome was lost, or the hello comes twice.
                     kind::HELLO => link.welcome = lossy.welcome,
-                    kind::STATE | kind::GOODBYE | kind::ABORT => self.frame(index, body),
+                    kind::ACK | kind::WINDOW | kind::PING => {
+                        self.abort(index, Abort { code: Code::UnexpectedFrame, detail: 0 });
+                    }
                     _ if prefix.number > 0 => self.lossy_item(index, prefix.number, body),
-                    _ => self.abort(index, Abort { code: Code::UnexpectedFrame, detail: 0 }),
+                    _ => self.frame(index, body),
                 }
             }
             Phase::Closing { .. } if is_ours => {
@@ -174,12 +189,16 @@ impl Broker {
                     _ => {}
                 }
             }
-            Phase::Hello { .. } if frame_kind != kind::HELLO => {
+            // Two brokers that hear each other would never end.
+            Phase::Hello { .. } if frame_kind == kind::ABORT => {}
+            Phase::Hello { .. } if !is_hello => {
                 // It speaks to another life of this broker, or to an earlier link.
                 lossy.tag = prefix.tag;
-                link.abort = Some(Abort { code: Code::UnexpectedFrame, detail: 0 });
+                let code = if is_sound { Code::UnexpectedFrame } else { Code::Malformed };
+                link.abort = Some(Abort { code, detail: 0 });
             }
-            _ if begins_link => {
+            // Where no link is in its way, one that is stale is told so.
+            phase if is_hello && (!is_stale || matches!(phase, Phase::Hello { .. })) => {
                 self.start_link_again(index);
                 self.lossy_hello(index, prefix.tag, body);
             }
@@ -366,7 +385,9 @@ impl Broker {
         if !link.ping_due && !recovery.is_state_due(received, window) {
             return None;
         }
-        link.ping_due = false;
+        if core::mem::take(&mut link.ping_due) {
+            recovery.ask();
+        }
         state.receiving.tell_in_handshake(received);
         (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
         Some(recovery.tell(received, received, window, now))

@@ -305,6 +305,13 @@ impl Broker {
         self.advance(now);
         for index in self.links.indices() {
             self.abort(index, Abort { code: Code::ShuttingDown, detail: 0 });
+            let Some(link) = self.links.get_mut(index) else { continue };
+            if let Some(lossy) = &mut link.lossy {
+                lossy.shut_down();
+                if link.is_done() {
+                    self.list_close(index);
+                }
+            }
         }
     }
 

@@ -76,7 +76,7 @@ impl Lossy {
         self.unstuffing = Unstuffing::default();
         self.recovery = None;
         self.reorder.clear();
-        (self.out, self.end) = (0, 0);
+        self.drop_staged();
         self.word.end();
     }
 
@@ -84,6 +84,11 @@ impl Lossy {
     pub(super) fn establish(&mut self, received: u64, acknowledged: u64, window: Window) {
         self.word.end();
         self.recovery = Some(Recovery::new(received, acknowledged, window));
+    }
+
+    /// The transport is gone, and with it what did not go out.
+    pub(super) fn drop_staged(&mut self) {
+        (self.out, self.end) = (0, 0);
     }
 
     /// When something is to be said again.
@@ -131,7 +136,10 @@ impl State {
         let (partial, rest) = kept.split_at_mut(partial_at.end.min(kept.len()));
         let early = rest.get_mut(..early_at.len()).unwrap_or_default();
         if lossy.framing == Framing::Datagram {
-            self.lossy_frame(m, early, now, bytes);
+            // What comes when the link has ended is left over of it.
+            if self.is_linked() && bytes.len() <= MAX_PREFIX + self.frame_limit + cobs::CHECKSUM {
+                self.lossy_frame(m, early, now, bytes);
+            }
             return;
         }
         let mut input = bytes;
@@ -162,8 +170,8 @@ impl State {
             // They come again once this client is welcomed, or the answer to a hello comes twice.
             (_, Phase::Opening { .. }) | (kind::WELCOME, _) => {}
             _ if is_item => self.lossy_item(m, early, now, prefix.number, body),
-            (kind::STATE | kind::FAREWELL, _) => self.frame(m, now, body),
-            _ => self.fail(now, Code::UnexpectedFrame),
+            (kind::ACK | kind::WINDOW | kind::PING, _) => self.fail(now, Code::UnexpectedFrame),
+            _ => self.frame(m, now, body),
         }
     }
 
@@ -306,6 +314,9 @@ impl State {
         let (_, recovery) = self.recovery()?;
         if !ping_due && !recovery.is_state_due(acknowledged, window) {
             return None;
+        }
+        if ping_due {
+            recovery.ask();
         }
         let state = recovery.tell(received, acknowledged, window, now);
         let receiving = &mut self.session.as_mut()?.receiving;

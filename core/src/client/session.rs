@@ -263,6 +263,9 @@ impl State {
         let had = core::mem::take(&mut self.transport);
         self.last_words = None;
         self.current = None;
+        if let Some(lossy) = &mut self.lossy {
+            lossy.drop_staged();
+        }
         match self.phase {
             Phase::Opening { .. } | Phase::Up(_) => self.link_lost(now, DisconnectReason::TransportLost),
             // An attempt to connect has failed.

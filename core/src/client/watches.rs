@@ -16,7 +16,8 @@ const STAGE: Field<u8> = Field::at(4);
 const LENGTH: Field<u16> = Field::at(5);
 /// The number of the item that told the broker.
 const ITEM: Field<u64> = Field::at(7);
-const FILTER: usize = 15;
+const REASON: Field<u8> = Field::at(15);
+const FILTER: usize = 16;
 
 /// How far the broker was told of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +39,12 @@ enum Stage {
     Leaving = 6,
     /// The broker refused it, and the application does not know yet.
     Refused = 7,
+    /// The same, and that it has the WATCH at all is not acknowledged: that word was lost or comes later.
+    AskedRefused = 8,
 }
 
 impl Stage {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Free,
         Self::Wanted,
         Self::Asked,
@@ -50,6 +53,7 @@ impl Stage {
         Self::Unwanted,
         Self::Leaving,
         Self::Refused,
+        Self::AskedRefused,
     ];
 
     /// True where the application wants what comes under it.
@@ -128,6 +132,7 @@ impl Watches {
             Stage::Wanted | Stage::Refused => Stage::Free,
             Stage::Asked => Stage::AskedInVain,
             Stage::Active => Stage::Unwanted,
+            Stage::AskedRefused => Stage::Leaving,
             unwanted => unwanted,
         };
         self.set(m, index, next);
@@ -148,8 +153,10 @@ impl Watches {
     /// What the broker was told with that number.
     pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<Wish> {
         let told = |&index: &u32| {
-            matches!(self.stage(m, index), Stage::Asked | Stage::AskedInVain | Stage::Leaving)
-                && self.table.get(m, index, ITEM) == item
+            matches!(
+                self.stage(m, index),
+                Stage::Asked | Stage::AskedInVain | Stage::AskedRefused | Stage::Leaving
+            ) && self.table.get(m, index, ITEM) == item
         };
         self.indices().find(told).map(|index| self.wish(m, index))
     }
@@ -178,6 +185,7 @@ impl Watches {
             let next = match self.stage(m, index) {
                 Stage::Asked => Stage::Active,
                 Stage::AskedInVain => Stage::Unwanted,
+                Stage::AskedRefused => Stage::Refused,
                 Stage::Leaving => Stage::Free,
                 _ => continue,
             };
@@ -193,7 +201,7 @@ impl Watches {
             let next = match self.stage(m, index) {
                 Stage::Wanted | Stage::Asked | Stage::Active => Stage::Wanted,
                 Stage::Free | Stage::AskedInVain | Stage::Unwanted | Stage::Leaving => Stage::Free,
-                Stage::Refused => Stage::Refused,
+                Stage::Refused | Stage::AskedRefused => Stage::Refused,
             };
             self.set(m, index, next);
         }
@@ -202,15 +210,16 @@ impl Watches {
     /// The broker refuses that watch; false where it has no reason to.
     pub(super) fn refuse(&self, m: &mut [u8], number: u32, reason: Reason) -> bool {
         let Some(index) = self.find(m, number) else { return true };
+        // That its number may be used again is known by the acknowledgement only.
+        self.table.set(m, index, REASON, reason as u8);
         match self.stage(m, index) {
-            Stage::Active => {
-                self.set(m, index, Stage::Refused);
-                self.table.set(m, index, LENGTH, reason as u16);
-            }
+            Stage::Active => self.set(m, index, Stage::Refused),
+            Stage::Asked => self.set(m, index, Stage::AskedRefused),
+            Stage::AskedInVain => self.set(m, index, Stage::Leaving),
             Stage::Unwanted => self.set(m, index, Stage::Free),
             // That it goes is under way already.
             Stage::Leaving => {}
-            Stage::Free | Stage::Wanted | Stage::Asked | Stage::AskedInVain | Stage::Refused => return false,
+            Stage::Free | Stage::Wanted | Stage::Refused | Stage::AskedRefused => return false,
         }
         true
     }
@@ -224,7 +233,7 @@ impl Watches {
         let index = self.indices().find(|&index| self.stage(m, index) == Stage::Refused)?;
         self.set(m, index, Stage::Free);
         // Only codes of reasons are put there.
-        let reason = Reason::from_code(self.table.get(m, index, LENGTH) as u8).unwrap_or(Reason::NotAllowed);
+        let reason = Reason::from_code(self.table.get(m, index, REASON)).unwrap_or(Reason::NotAllowed);
         Some((WatchId(self.table.get(m, index, NUMBER)), reason))
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Recovery {
     told: (u64, Window),
     /// The first state that told this, until the peer has heard it.
     unheard: Option<u64>,
+    /// The state whose round trip is measured, and when it was written.
+    asked: Option<(u64, Instant)>,
     states: Repeat,
     state_due: bool,
 }
@@ -71,6 +73,7 @@ impl Recovery {
             heard: 0,
             told: (acknowledged, window),
             unheard: None,
+            asked: None,
             states: Repeat::default(),
             state_due: false,
         }
@@ -157,34 +160,51 @@ impl Recovery {
         {
             return Err(Code::BadAcknowledgement);
         }
+        let shift = u32::try_from(ahead).unwrap_or(SPAN);
+        if self.arrived.checked_shr(shift).unwrap_or(0) & !state.beyond != 0 {
+            // No timer runs for what has come.
+            return Err(Code::BadAcknowledgement);
+        }
         self.heard = state.serial;
         self.state_due |= state.wants_reply;
+        if let Some((serial, at)) = self.asked.take_if(|&mut (serial, _)| state.heard >= serial)
+            && state.heard == serial
+        {
+            // An answer to one that was written later says nothing of this one.
+            self.round_trip.measure(now.saturating_duration_since(at));
+        }
         if self.unheard.is_some_and(|serial| state.heard >= serial) {
             self.unheard = None;
             self.states.end();
         }
         for word in [&mut self.arrived, &mut self.missing, &mut self.repeated] {
-            *word = word.checked_shr(u32::try_from(ahead).unwrap_or(SPAN)).unwrap_or(0);
+            *word = word.checked_shr(shift).unwrap_or(0);
         }
         self.base = state.received;
         let news = ahead > 0 || state.beyond & !self.arrived != 0;
         self.arrived = state.beyond;
         self.missing &= !self.arrived;
         if news {
-            self.measure(now);
+            // Only what was written once tells how long an answer takes; until then a timer that was too short stays
+            // as long as it has become.
+            if self.measure(now) {
+                self.items.start(now);
+            } else {
+                self.items.start_again(now);
+            }
             self.flight = (self.flight + 1).min(SPAN);
-            self.items.start(now);
         }
         self.find_gaps();
         Ok(true)
     }
 
-    fn measure(&mut self, now: Instant) {
-        let Some((number, at)) = self.timed else { return };
-        if number <= self.base || self.arrived & (1 << (number - self.base - 1)) != 0 {
-            self.round_trip.measure(now.saturating_duration_since(at));
-            self.timed = None;
-        }
+    /// Takes the round trip of the item that is timed; false where that has not come.
+    fn measure(&mut self, now: Instant) -> bool {
+        let has_come =
+            |number: u64| number <= self.base || self.arrived & (1 << (number - self.base - 1)) != 0;
+        let Some((_, at)) = self.timed.take_if(|&mut (number, _)| has_come(number)) else { return false };
+        self.round_trip.measure(now.saturating_duration_since(at));
+        true
     }
 
     /// What was written well before something that has come, and has not come itself, is missing.
@@ -209,6 +229,14 @@ impl Recovery {
         self.state_due || is_unheard || self.told != (acknowledged, window)
     }
 
+    /// The next one is a sign of life. The peer is to answer it, so that both ends are heard, and it is repeated until
+    /// they are; where it is an answer itself, the peer was heard just now.
+    pub(crate) fn ask(&mut self) {
+        if !self.state_due {
+            self.unheard.get_or_insert(self.serial + 1);
+        }
+    }
+
     /// The next frame that tells it.
     pub(crate) fn tell(&mut self, received: u64, acknowledged: u64, window: Window, now: Instant) -> State {
         self.serial += 1;
@@ -220,6 +248,7 @@ impl Recovery {
         }
         if self.unheard.is_some() {
             self.states.start_again(now);
+            self.asked.get_or_insert((self.serial, now));
         }
         let skipped = if canary!(TakesRangesForAll) { self.beyond.count_ones() } else { 0 };
         State {

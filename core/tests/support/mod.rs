@@ -4,6 +4,8 @@
 pub mod counting;
 pub mod datagrams;
 pub mod limits;
+pub mod lossy;
+pub mod lossy_raw;
 pub mod random;
 pub mod raw;
 
