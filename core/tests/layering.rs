@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of the core, lowest first. What stands in one entry may name what stands in the entries before, and
 /// itself.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
+    "canary",
     "trace",
     "time",
     "codec",
