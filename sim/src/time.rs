@@ -79,6 +79,7 @@ impl World {
                 if up > 0 {
                     moved |= self.read_up(id, up)?;
                 }
+                self.hang_up(id)?;
                 moved |= self.write_down(id, out, UNDER_WAY, true)?;
                 let down = self.allowed(id, crate::Direction::Down).min(piece);
                 if down > 0 {
@@ -98,6 +99,12 @@ impl World {
             }
         }
         Err(Violation { kind: "busy", text: "it never comes to rest".into() })
+    }
+
+    /// When all is well, the broker sees the end of a connection that its client has left.
+    fn hang_up(&mut self, id: u64) -> Outcome {
+        let left = self.connections.get(id).is_some_and(|c| c.client_gone && c.up.is_empty());
+        if self.healed && left { self.broker_loses(id) } else { Ok(()) }
     }
 
     fn allowed(&mut self, id: u64, direction: crate::Direction) -> usize {
