@@ -184,6 +184,27 @@ impl World {
         self.pass_until(longest, Self::is_quiet)?;
         // What was left half told is told by now.
         self.pass(Duration::from_millis(1))?;
+        self.finish()?;
+        self.part_some()
+    }
+
+    /// Every other client goes away for a moment: the others know, and then everything is as before.
+    fn part_some(&mut self) -> Outcome {
+        let away: Vec<usize> = (0..self.peers.len()).step_by(2).collect();
+        for &n in &away {
+            self.peers[n].reachable = false;
+            if let Some(id) = self.peers[n].connection {
+                self.client_loses(id);
+                self.broker_loses(id)?;
+            }
+        }
+        self.pass(Duration::from_millis(1))?;
+        self.check_presence()?;
+        for &n in &away {
+            self.peers[n].reachable = true;
+        }
+        self.pass_until(SOON, Self::is_quiet)?;
+        self.pass(Duration::from_millis(1))?;
         self.finish()
     }
 }
