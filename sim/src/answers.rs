@@ -80,7 +80,8 @@ fn check_reason(now: Instant, key: Key, message: &Message, limits: &Limits, reas
     let is_one = match reason {
         Reason::Expired => now >= message.deadline,
         Reason::Gone => message.gone,
-        Reason::Declined => message.disturbed,
+        // Who declines is out, or leaves the place to somebody else: no message ends by that.
+        Reason::Declined => false,
         Reason::Nobody => message.sent.only_connected && !message.was_never_parked(),
         reason => limits.may_be(reason, length, message.possible),
     };

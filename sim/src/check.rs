@@ -27,6 +27,8 @@ impl World {
         for (name, count, bound) in bounds {
             ensure!(count <= bound, "bounds", "{count} {name} where {bound} may be: {stats:?}");
         }
+        let waits = self.model.must_wait(self.now);
+        ensure!(!waits || stats.taken == 0, "settling", "the broker takes messages too soon: {stats:?}");
         let open = self.model.sessions.iter().filter(|session| session.is_open).count() as u64;
         let connected = self.model.sessions.iter().filter(|session| session.is_connected).count() as u64;
         ensure!(
@@ -74,14 +76,20 @@ impl World {
         )
     }
 
+    /// Whoever is connected knows who is here.
+    pub(crate) fn check_presence(&self) -> Outcome {
+        let connected = self.peers.iter().enumerate().filter(|(_, peer)| peer.client.is_established());
+        connected.into_iter().try_for_each(|(n, peer)| peer.watcher.check(n, &self.model))
+    }
+
     /// Everything has come to its end.
     pub(crate) fn finish(&mut self) -> Outcome {
         self.note_repeated();
         ensure!(self.is_quiet(), "stuck", "it does not come to an end: {}", self.what_is_left());
         let boots = self.boots();
         self.model.finish(self.now, |client, boot| boots[client] == boot)?;
+        self.check_presence()?;
         for (n, peer) in self.peers.iter().enumerate() {
-            peer.watcher.check(n, &self.model)?;
             let (wanted, has) = (peer.wanted, self.model.sessions[n].attributes);
             ensure!(wanted == has, "attributes", "{n} wants {wanted:?}, and the broker has {has:?}");
         }

@@ -111,7 +111,7 @@ impl World {
         }
         let epoch = self.draw();
         self.broker = Broker::with_policy(self.setup.broker.clone(), epoch, self.witness.clone())?;
-        self.model.killed();
+        self.model.killed(self.now);
         // It begins to settle when it is first told the time.
         self.broker.handle_timeout(self.now);
         self.after_broker()

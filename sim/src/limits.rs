@@ -9,6 +9,7 @@ use e_pigeon_core::Reason;
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) session_ttl: Duration,
+    pub(crate) settle: Duration,
     max_payload: u32,
     max_messages: u64,
     max_message_bytes: u64,
@@ -50,6 +51,7 @@ impl Limits {
         });
         Self {
             session_ttl: broker.session_ttl,
+            settle: broker.settle,
             max_payload: broker.max_payload,
             max_messages: broker.max_messages.into(),
             max_message_bytes: broker.max_message_bytes,

@@ -8,7 +8,7 @@
 use crate::coverage::{Coverage, Path};
 use crate::limits::Limits;
 use crate::log::Logs;
-use crate::setup::Setup;
+use crate::setup::{LONG, Setup};
 use crate::step::{Attributes, Send};
 use crate::violation::{Outcome, ensure};
 use e_pigeon_core::{Established, Instant, Receipt, Until};
@@ -113,6 +113,8 @@ pub(crate) struct Session {
     away_since: Option<Instant>,
     /// Its client knows of it.
     is_welcomed: bool,
+    /// The client knows a session of an earlier life of the broker.
+    knows_another: bool,
     /// It was given attributes in the call whose events are yet to come.
     is_new: bool,
     /// The client has said that its session ends.
@@ -135,6 +137,8 @@ pub(crate) struct Model {
     /// Those whose recipients may still change.
     open: BTreeSet<Key>,
     pub(crate) sessions: Vec<Session>,
+    /// Until then a new broker waits for the clients of the one before.
+    settles_at: Instant,
     pub(crate) logs: Logs,
 }
 
@@ -146,6 +150,7 @@ impl Model {
             messages: BTreeMap::new(),
             open: BTreeSet::new(),
             sessions: vec![Session::default(); clients],
+            settles_at: Instant::default(),
             logs: Logs::new(clients),
         }
     }
@@ -206,6 +211,7 @@ impl Model {
     pub(crate) fn restarted(&mut self, client: usize) {
         let session = &mut self.sessions[client];
         (session.had_session, session.was_told, session.is_reborn) = (false, false, true);
+        (session.is_welcomed, session.knows_another) = (false, false);
         (self.sessions[client].losses, self.sessions[client].losses_told) = (0, 0);
         self.logs.restart(client);
         self.disturb(client);
@@ -321,9 +327,11 @@ impl Model {
     }
 
     /// The broker has died. Its heir knows nobody.
-    pub(crate) fn killed(&mut self) {
+    pub(crate) fn killed(&mut self, now: Instant) {
+        self.settles_at = now + self.limits.settle;
         for session in &mut self.sessions {
             session.losses += 1;
+            session.knows_another |= session.is_welcomed;
             (session.is_open, session.is_connected) = (false, false);
         }
         for message in self.messages.values_mut() {
@@ -331,6 +339,12 @@ impl Model {
             message.disturbed = true;
             message.certain = Set::default();
         }
+    }
+
+    /// True where the broker takes nothing yet: it waits for clients of the one before, and there are no others.
+    pub(crate) fn must_wait(&self, now: Instant) -> bool {
+        let all_come_back = self.sessions.iter().all(|session| session.knows_another);
+        now < self.settles_at && all_come_back && self.limits.session_ttl >= LONG
     }
 
     // What applications are told.

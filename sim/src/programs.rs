@@ -194,16 +194,7 @@ impl World {
             return Ok(false);
         };
         ensure!(has, "events", "{n} has no event and gives {event:?}");
-        let line = traced.then(|| match event {
-            Event::Message(message) => format!(
-                "{n} gets {} of {}, {} bytes{}",
-                message.id,
-                client_of(message.from),
-                message.payload.len(),
-                if message.maybe_repeated { ", maybe repeated" } else { "" }
-            ),
-            _ => format!("{n}: {event:?}"),
-        });
+        let line = traced.then(|| in_words(n, &event));
         if let Some(application) = &mut peer.application {
             application.event(self.now, n, &event, steps);
         }
@@ -326,6 +317,20 @@ impl World {
         for (_, key) in peer.lent.drain(..count) {
             self.model.taken(n, key);
         }
+    }
+}
+
+/// An event, as a line of the trace.
+fn in_words(n: usize, event: &Event<'_>) -> String {
+    match event {
+        Event::Message(message) => format!(
+            "{n} gets {} of {}, {} bytes{}",
+            message.id,
+            client_of(message.from),
+            message.payload.len(),
+            if message.maybe_repeated { ", maybe repeated" } else { "" }
+        ),
+        _ => format!("{n}: {event:?}"),
     }
 }
 

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn bytes_are_used_up_one_for_each_small_choice() {
-        let mut source = Source::bytes(&[3, 200, 1, 0]);
+        let mut source = Source::bytes(&[3, 150, 1, 0]);
         assert_eq!((source.below(1), source.below(4), source.percent(50)), (0, 3, false));
         assert_eq!(source.below(60_000), 256);
         assert!(source.is_over());

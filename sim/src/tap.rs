@@ -57,6 +57,22 @@ impl<'a> Frame<'a> {
 impl core::fmt::Display for Frame<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match *self {
+            Self::Control(Control::Hello(hello, attributes)) => {
+                let client = client_of(Uuid::from_bytes(hello.uuid));
+                write!(f, "Hello of {client}, link {}, attributes {attributes:?}, ", hello.link)?;
+                match hello.known {
+                    Some(known) => write!(
+                        f,
+                        "knows session {}, received {}, acknowledged {}",
+                        known.session, known.received, known.acknowledged
+                    ),
+                    None => f.write_str("knows no session"),
+                }
+            }
+            Self::Control(Control::Welcome(welcome)) => {
+                let (session, window) = (welcome.session, welcome.window.messages);
+                write!(f, "Welcome to session {session}, window {window}, {:?}", welcome.resumed)
+            }
             Self::Control(control) => write!(f, "{control:?}"),
             Self::Up(UpItem::Message(message)) => {
                 let bytes = message.payload.len();

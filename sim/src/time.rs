@@ -79,6 +79,7 @@ impl World {
                 if up > 0 {
                     moved |= self.read_up(id, up)?;
                 }
+                self.hang_up(id)?;
                 moved |= self.write_down(id, out, UNDER_WAY, true)?;
                 let down = self.allowed(id, crate::Direction::Down).min(piece);
                 if down > 0 {
@@ -98,6 +99,12 @@ impl World {
             }
         }
         Err(Violation { kind: "busy", text: "it never comes to rest".into() })
+    }
+
+    /// When all is well, the broker sees the end of a connection that its client has left.
+    fn hang_up(&mut self, id: u64) -> Outcome {
+        let left = self.connections.get(id).is_some_and(|c| c.client_gone && c.up.is_empty());
+        if self.healed && left { self.broker_loses(id) } else { Ok(()) }
     }
 
     fn allowed(&mut self, id: u64, direction: crate::Direction) -> usize {
@@ -176,6 +183,27 @@ impl World {
         let longest = LONG * 2 + SOON + self.setup.broker.session_ttl.min(LONG);
         self.pass_until(longest, Self::is_quiet)?;
         // What was left half told is told by now.
+        self.pass(Duration::from_millis(1))?;
+        self.finish()?;
+        self.part_some()
+    }
+
+    /// Every other client goes away for a moment: the others know, and then everything is as before.
+    fn part_some(&mut self) -> Outcome {
+        let away: Vec<usize> = (0..self.peers.len()).step_by(2).collect();
+        for &n in &away {
+            self.peers[n].reachable = false;
+            if let Some(id) = self.peers[n].connection {
+                self.client_loses(id);
+                self.broker_loses(id)?;
+            }
+        }
+        self.pass(Duration::from_millis(1))?;
+        self.check_presence()?;
+        for &n in &away {
+            self.peers[n].reachable = true;
+        }
+        self.pass_until(SOON, Self::is_quiet)?;
         self.pass(Duration::from_millis(1))?;
         self.finish()
     }
