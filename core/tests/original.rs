@@ -10,13 +10,13 @@ mod support;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use e_pigeon_core::codec::Reader;
+use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::framing::extent;
 use e_pigeon_core::wire::control::{Control, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Origin, UpItem};
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::{
-    AttributesRef, BrokerConfig, Code, Destination, Event, Filter, Instant, MessageId, Ready, Value,
+    AttributesRef, BrokerConfig, Code, Destination, Event, Filter, Instant, MessageId, Past, Ready, Value,
 };
 use support::random::Random;
 use support::raw::{Raw, WIDE, frame, hello, message};
@@ -85,10 +85,13 @@ fn a_lost_confirmation_makes_no_duplicate() {
             let id = world.send(0, &uuid(1).into(), &format!("{n}"));
             ids.push(id);
             world.up(0, MAX);
+            // It has come, or was taken too, and that is lost on the way.
+            world.peers[1].sleeps = n % 3 == 0;
             world.down(1, MAX);
             world.poll(1);
-            // It was taken, and that is lost on the way.
             lose(&mut world, 1, half_open);
+            world.pass(Duration::from_secs(3));
+            world.peers[1].sleeps = false;
             world.pass(Duration::from_secs(3));
             // The receipt is lost on its way too, or was there and its acknowledgement is lost.
             if n % 2 == 0 {
@@ -302,6 +305,23 @@ fn odd_frames(random: &mut Random) -> Vec<Vec<u8>> {
             w.u8(kind);
             w.raw(&body);
         }));
+    }
+    // What is right up to somewhere.
+    let to: Destination = Filter::all_of(&[("room", Value::Str("nowhere"))]).unwrap().into();
+    let set = [1, 4, b'm', b'o', b'o', b'd', 1, 2, 4, b'f', b'i', b'n', b'e'];
+    let watch = |w: &mut Writer<'_>| UpItem::Watch(1, Filter::everyone().as_ref()).write(w);
+    let right = [
+        hello(99, 1, None, AttributesRef::EMPTY),
+        message(Some(&to), 1, Some(Past::Parked), b"text"),
+        frame(|w| {
+            w.u8(kind::SET);
+            w.raw(&set);
+        }),
+        frame(watch),
+    ];
+    for right in &right {
+        let body = &right[extent(right, 4096).unwrap().unwrap().header..];
+        frames.extend((1..body.len()).map(|length| frame(|w| w.raw(&body[..length]))));
     }
     // No frame at all, none that ends, and what the original spoke.
     frames.extend([vec![0], vec![0xff; 20], b"{\"type\":\"session.update\",\"data\":null}\n".to_vec()]);
