@@ -10,6 +10,8 @@ use super::stage::{Stage, free_address};
 pub(crate) struct Broker<'a> {
     stage: &'a Stage,
     address: SocketAddr,
+    /// What stands before the address on its command line.
+    scheme: &'static str,
     options: Vec<String>,
     program: Program,
 }
@@ -17,10 +19,19 @@ pub(crate) struct Broker<'a> {
 impl<'a> Broker<'a> {
     /// Starts it on a free port with these options, and waits until it accepts.
     pub(crate) fn start(stage: &'a Stage, by: &Deadline, options: &[&str]) -> Self {
+        Self::start_with(stage, by, "", options)
+    }
+
+    /// The same for a line behind a socket.
+    pub(crate) fn start_on_line(stage: &'a Stage, by: &Deadline, options: &[&str]) -> Self {
+        Self::start_with(stage, by, "cobs:", options)
+    }
+
+    fn start_with(stage: &'a Stage, by: &Deadline, scheme: &'static str, options: &[&str]) -> Self {
         let address = free_address();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let program = serve(stage, by, address, &options);
-        Self { stage, address, options, program }
+        let program = serve(stage, by, &format!("{scheme}{address}"), &options);
+        Self { stage, address, scheme, options, program }
     }
 
     /// Where it listens.
@@ -41,7 +52,7 @@ impl<'a> Broker<'a> {
 
     /// Starts it again on the same port, after [`Self::kill`].
     pub(crate) fn restart(&mut self, by: &Deadline) {
-        self.program = serve(self.stage, by, self.address, &self.options);
+        self.program = serve(self.stage, by, &format!("{}{}", self.scheme, self.address), &self.options);
     }
 
     /// It must still be running; SIGTERM must end it with 0.
@@ -52,9 +63,8 @@ impl<'a> Broker<'a> {
 }
 
 /// Starts one life.
-fn serve(stage: &Stage, by: &Deadline, address: SocketAddr, options: &[String]) -> Program {
-    let address = address.to_string();
-    let mut arguments = vec!["serve", "--listen", &address];
+fn serve(stage: &Stage, by: &Deadline, address: &str, options: &[String]) -> Program {
+    let mut arguments = vec!["serve", "--listen", address];
     arguments.extend(options.iter().map(String::as_str));
     let mut program = Program::start(stage, "serve", &arguments, Input::Nothing);
     program.wait_stdout_line(by, &format!("listening on {address}"));
