@@ -9,10 +9,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e_pigeon_core::{BrokerConfig, ClientConfig, Close};
 use e_pigeon_smol::{Client, Endpoint};
+use e_pigeon_transport::serial;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use support::{
     Running, any_port, config, delivered, established, everyone_else, join, join_as, message, outgoing, soon,
@@ -49,6 +50,12 @@ fn lay() -> [Endpoint; 2] {
     carry(&one, &other);
     carry(&other, &one);
     [path, other_path].map(|path| Endpoint::serial(path, 115_200).expect("a rate"))
+}
+
+/// Says whether somebody has the line.
+fn is_taken(endpoint: &Endpoint) -> bool {
+    let Endpoint::Serial(line) = endpoint else { panic!("no line") };
+    serial::open(line).is_err_and(|error| error.kind() == ErrorKind::ResourceBusy)
 }
 
 fn any_cobs_port() -> Endpoint {
@@ -104,10 +111,17 @@ fn a_serial_line_has_one_link_after_the_other() {
     smol::block_on(async {
         let [of_broker, of_client] = lay();
         let handshake_timeout = Duration::from_millis(100);
-        let broker =
-            Running::start(BrokerConfig { handshake_timeout, ..BrokerConfig::default() }, 1, of_broker);
-        // Nobody says hello, so the broker ends some links, and has one again each time.
-        smol::Timer::after(Duration::from_secs(1)).await;
+        let broker = Running::start(
+            BrokerConfig { handshake_timeout, ..BrokerConfig::default() },
+            1,
+            of_broker.clone(),
+        );
+        // Nobody says hello, so the broker ends some links, and has one again each time, on the line that it keeps.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) {
+            assert!(is_taken(&of_broker), "closed after {:?}", start.elapsed());
+            smol::Timer::after(Duration::from_millis(20)).await;
+        }
         assert!(broker.stats().links <= 1);
         for number in 1..3 {
             let client = join_line(number, &of_client);

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e_pigeon_core::{BrokerConfig, Close, Uuid};
+use e_pigeon_transport::serial;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::world::{World, any_port};
@@ -43,6 +44,12 @@ fn lay() -> [Endpoint; 2] {
     carry(&one, &other);
     carry(&other, &one);
     [path, other_path].map(|path| Endpoint::serial(path, 115_200).expect("a rate"))
+}
+
+/// Says whether somebody has the line.
+fn is_taken(endpoint: &Endpoint) -> bool {
+    let Endpoint::Serial(line) = endpoint else { panic!("no line") };
+    serial::open(line).is_err_and(|error| error.kind() == ErrorKind::ResourceBusy)
 }
 
 fn any_cobs_port() -> Endpoint {
@@ -84,10 +91,11 @@ fn a_serial_line_has_one_link_after_the_other() {
     let [of_broker, of_client] = lay();
     let config = BrokerConfig { handshake_timeout: Duration::from_millis(100), ..BrokerConfig::default() };
     let mut world = World::new(config, of_broker);
-    // Nobody says hello, so the broker ends some links, and has one again each time.
+    // Nobody says hello, so the broker ends some links, and has one again each time, on the line that it keeps.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
         world.turn(Duration::from_millis(20));
+        assert!(is_taken(&world.endpoint), "closed after {:?}", start.elapsed());
     }
     assert!(world.broker.as_ref().expect("a broker").stats().links <= 1);
     for client in 0..2 {
