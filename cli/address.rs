@@ -1,16 +1,14 @@
-//! Where a broker is, or is to be: `[tcp:]HOST:PORT` or `unix:PATH`.
+//! Where a broker is, or is to be: `[tcp:]HOST:PORT`, `cobs:HOST:PORT`, `unix:PATH` or `serial:DEVICE@BAUD`.
 
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 
+use e_pigeon_core::Framing;
 use e_pigeon_mio::Endpoint;
 
 use crate::failure::plain;
-
-/// The schemes that are for later.
-const OTHERS: [&str; 2] = ["cobs:", "serial:"];
 
 /// An address, not resolved yet: a name may mean something else tomorrow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +18,12 @@ pub(crate) enum Address {
         host: String,
         port: u16,
     },
+    /// The same for a socket that a line is behind.
+    Cobs { host: String, port: u16 },
     /// A path stays what it is.
     Unix(Endpoint),
+    /// A device too.
+    Serial(Endpoint),
 }
 
 impl Address {
@@ -30,21 +32,41 @@ impl Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return Self::from_path(path.into());
         }
-        let address = Self::parse_tcp(text, "127.0.0.1:9999, [::1]:9999 or unix:/run/e-pigeon.sock")?;
-        if matches!(address, Self::Tcp { port: 0, .. }) {
+        if let Some(line) = text.strip_prefix("serial:") {
+            return Self::parse_serial(line);
+        }
+        let address = Self::parse_socket(text, "127.0.0.1:9999, [::1]:9999 or unix:/run/e-pigeon.sock")?;
+        if matches!(address, Self::Tcp { port: 0, .. } | Self::Cobs { port: 0, .. }) {
             return Err("port 0 is nowhere to connect to, for example 127.0.0.1:9999".into());
         }
         Ok(address)
     }
 
-    /// Reads a TCP address to listen on, where port 0 means any.
+    /// Reads an address with a port to listen on, where port 0 means any.
     pub(crate) fn parse_listen(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return Err(format!(
-                "not for --listen, give --unix {path}; HOST:PORT is 127.0.0.1:9999, for example"
-            ));
+        for scheme in ["unix", "serial"] {
+            if let Some(rest) = text.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(':')) {
+                return Err(format!(
+                    "not for --listen, give --{scheme} {rest}; HOST:PORT is 127.0.0.1:9999, for example"
+                ));
+            }
         }
-        Self::parse_tcp(text, "127.0.0.1:9999 or [::1]:9999")
+        Self::parse_socket(text, "127.0.0.1:9999 or [::1]:9999")
+    }
+
+    /// Reads the device of a serial line and its rate.
+    pub(crate) fn parse_serial(text: &str) -> Result<Self, String> {
+        const EXAMPLE: &str = "/dev/ttyUSB0@115200";
+        let Some((path, baud)) = text.rsplit_once('@') else {
+            return Err(format!("the rate of the line is missing, for example {EXAMPLE}"));
+        };
+        if baud.is_empty() || !baud.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("behind the @ belongs the rate of the line, for example {EXAMPLE}"));
+        }
+        // What does not fit is no rate either.
+        Endpoint::serial(path, baud.parse().unwrap_or(u32::MAX))
+            .map(Self::Serial)
+            .map_err(|error| format!("{}, for example {EXAMPLE}", plain(&error)))
     }
 
     /// Takes the path of a Unix socket.
@@ -54,12 +76,14 @@ impl Address {
         Endpoint::unix(path).map(Self::Unix).map_err(explain)
     }
 
-    fn parse_tcp(text: &str, examples: &str) -> Result<Self, String> {
-        if OTHERS.iter().any(|scheme| text.starts_with(scheme)) {
-            return Err("this build carries tcp: and unix: only, for example tcp:127.0.0.1:9999".into());
-        }
-        let wrong = || format!("not an address, for example {examples}");
-        let (host, port) = text.strip_prefix("tcp:").unwrap_or(text).rsplit_once(':').ok_or_else(wrong)?;
+    fn parse_socket(text: &str, examples: &str) -> Result<Self, String> {
+        let line = text.strip_prefix("cobs:");
+        let wrong = || match line {
+            Some(_) => "not an address with a port, for example cobs:127.0.0.1:9999".to_owned(),
+            None => format!("not an address, for example {examples}"),
+        };
+        let rest = line.or_else(|| text.strip_prefix("tcp:")).unwrap_or(text);
+        let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
         let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match in_brackets {
             Some(host) if host.contains(':') => host,
@@ -73,7 +97,17 @@ impl Address {
         {
             return Err(wrong());
         }
-        Ok(Self::Tcp { host: host.to_owned(), port: port.parse().map_err(|_| wrong())? })
+        let (host, port) = (host.to_owned(), port.parse().map_err(|_| wrong())?);
+        Ok(if line.is_some() { Self::Cobs { host, port } } else { Self::Tcp { host, port } })
+    }
+
+    /// How frames go there.
+    pub(crate) fn framing(&self) -> Framing {
+        match self {
+            Self::Tcp { .. } => Framing::Length,
+            Self::Cobs { .. } => Framing::Cobs,
+            Self::Unix(endpoint) | Self::Serial(endpoint) => endpoint.framing(),
+        }
     }
 
     /// Asks the system what the name means now.
@@ -82,7 +116,10 @@ impl Address {
             Self::Tcp { host, port } => {
                 Ok((host.as_str(), *port).to_socket_addrs()?.map(Endpoint::from).collect())
             }
-            Self::Unix(endpoint) => Ok(vec![endpoint.clone()]),
+            Self::Cobs { host, port } => {
+                Ok((host.as_str(), *port).to_socket_addrs()?.map(Endpoint::Cobs).collect())
+            }
+            Self::Unix(endpoint) | Self::Serial(endpoint) => Ok(vec![endpoint.clone()]),
         }
     }
 }
@@ -92,7 +129,9 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(endpoint) => endpoint.fmt(f),
+            Self::Cobs { host, port } if host.contains(':') => write!(f, "cobs:[{host}]:{port}"),
+            Self::Cobs { host, port } => write!(f, "cobs:{host}:{port}"),
+            Self::Unix(endpoint) | Self::Serial(endpoint) => endpoint.fmt(f),
         }
     }
 }
@@ -110,6 +149,10 @@ mod tests {
             ("tcp:[::1]:65535", "[::1]:65535"),
             ("unix:/run/x", "unix:/run/x"),
             ("unix:here:9999", "unix:here:9999"),
+            ("cobs:localhost:1", "cobs:localhost:1"),
+            ("cobs:[::1]:9999", "cobs:[::1]:9999"),
+            ("serial:/dev/ttyS0@9600", "serial:/dev/ttyS0@9600"),
+            ("serial:/dev/at@home@115200", "serial:/dev/at@home@115200"),
         ] {
             assert_eq!(Address::parse_connect(text).expect(text).to_string(), told);
         }
@@ -133,8 +176,10 @@ mod tests {
             "tcp:",
             "a b:1",
             "localhost:0",
-            "serial:/dev/tty@9600",
-            "cobs:x:1",
+            "cobs:",
+            "cobs:localhost",
+            "cobs:127.0.0.1:0",
+            "cobs:tcp:127.0.0.1:1",
         ] {
             let error = Address::parse_connect(text).expect_err(text);
             assert!(error.contains("127.0.0.1:9999"), "{text}: {error}");
@@ -155,6 +200,25 @@ mod tests {
         );
         let error = Address::parse_listen("unix:/run/x").expect_err("the other option");
         assert!(error.contains("--unix /run/x") && error.contains("127.0.0.1:9999"), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_is_an_error_with_an_example() {
+        for (text, told) in [
+            ("/dev/ttyS0", "the rate of the line is missing"),
+            ("", "the rate of the line is missing"),
+            ("/dev/ttyS0@", "behind the @"),
+            ("/dev/ttyS0@fast", "behind the @"),
+            ("/dev/ttyS0@-9600", "behind the @"),
+            ("/dev/ttyS0@9601", "there is no rate of 9601 baud"),
+            ("/dev/ttyS0@99999999999", "there is no rate of"),
+            ("@9600", "no device is named"),
+        ] {
+            let error = Address::parse_connect(&format!("serial:{text}")).expect_err(text);
+            assert!(error.starts_with(told) && error.ends_with("for example /dev/ttyUSB0@115200"), "{error}");
+        }
+        let error = Address::parse_listen("serial:/dev/ttyS0@9600").expect_err("the other option");
+        assert!(error.contains("--serial /dev/ttyS0@9600"), "{error}");
     }
 
     #[test]

@@ -38,12 +38,17 @@ pub(crate) enum Command {
 /// Run a broker
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Where to listen on TCP; port 0 picks one. May be given several times. The default does not hold with --unix
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999", default_value_if("unix", ArgPredicate::IsPresent, None), value_parser = Address::parse_listen)]
+    /// Where to listen on TCP; port 0 picks one. With cobs: in front, for lines that damage bytes and are behind a socket.
+    /// May be given several times. The default does not hold with --unix or --serial
+    #[arg(long, value_name = "[cobs:]HOST:PORT", default_value = "127.0.0.1:9999", default_value_ifs([("unix", ArgPredicate::IsPresent, None::<&str>), ("serial", ArgPredicate::IsPresent, None)]), value_parser = Address::parse_listen)]
     pub(crate) listen: Vec<Address>,
     /// Listen on a Unix socket, whose file is made here and removed at the end. May be given several times
     #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(Address::from_path))]
     pub(crate) unix: Vec<Address>,
+    /// Serve the one client at the other end of a serial line, which is opened again whenever it is lost. May be given
+    /// several times
+    #[arg(long, value_name = "DEVICE@BAUD", value_parser = Address::parse_serial)]
+    pub(crate) serial: Vec<Address>,
     /// Print the addresses as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -54,11 +59,18 @@ pub(crate) struct Serve {
     pub(crate) limits: Limits,
 }
 
+impl Serve {
+    /// Everything that it is to listen on.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.listen.iter().chain(&self.unix).chain(&self.serial)
+    }
+}
+
 /// What every client can be told.
 #[derive(Debug, Args)]
 pub(crate) struct Client {
     /// The address of the broker.
-    #[arg(help = "The broker: [tcp:]HOST:PORT or unix:PATH", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
+    #[arg(help = "The broker: [tcp:]HOST:PORT, unix:PATH, cobs:HOST:PORT (a line behind a socket) or serial:DEVICE@BAUD", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
     pub(crate) connect: Address,
     /// Be the client whose UUID and secret are in this file, which is made where it is missing. Its session stays
     /// when the program ends
@@ -231,7 +243,7 @@ mod tests {
             &["e-pigeon", "send"][..],
             &["e-pigeon", "send", "--to", "bob", "x"],
             &["e-pigeon", "send", "--to", "everyone", "--expire", "soon", "x"],
-            &["e-pigeon", "listen", "--connect", "serial:/dev/tty@9600"],
+            &["e-pigeon", "listen", "--connect", "serial:/dev/ttyS0"],
             &["e-pigeon", "serve", "--listen", "unix:/tmp/x"],
             &["e-pigeon", "listen", "--set", "Name=x"],
             &["e-pigeon", "listen", "--count", "0"],
@@ -244,7 +256,7 @@ mod tests {
         }
         assert!(wrong(&["e-pigeon", "send", "x"]).contains("--to"));
         assert!(wrong(&["e-pigeon", "send", "--to", "bob", "x"]).contains("name=alice"));
-        assert!(wrong(&["e-pigeon", "listen", "--connect", "cobs:x"]).contains("tcp: and unix: only"));
+        assert!(wrong(&["e-pigeon", "listen", "--connect", "cobs:x"]).contains("cobs:127.0.0.1:9999"));
         assert!(wrong(&["e-pigeon", "serve", "--unix", &"x".repeat(108)]).contains("has 108 bytes"));
     }
 
@@ -255,11 +267,14 @@ mod tests {
             (&["--listen", "localhost:1"], &["localhost:1"]),
             (&["--unix", "/run/x", "--unix", "y"], &["unix:/run/x", "unix:y"]),
             (&["--unix", "y", "--listen", "localhost:1"], &["localhost:1", "unix:y"]),
+            (&["--listen", "cobs:localhost:1"], &["cobs:localhost:1"]),
+            (&["--serial", "/dev/ttyS0@9600"], &["serial:/dev/ttyS0@9600"]),
+            (&["--serial", "/dev/ttyS0@9600", "--unix", "y"], &["unix:y", "serial:/dev/ttyS0@9600"]),
         ] {
             let arguments =
                 Arguments::try_parse_from(["e-pigeon", "serve"].iter().chain(more)).expect("right");
             let Command::Serve(serve) = arguments.command else { panic!("not serve") };
-            let told: Vec<String> = serve.listen.iter().chain(&serve.unix).map(Address::to_string).collect();
+            let told: Vec<String> = serve.addresses().map(Address::to_string).collect();
             assert_eq!(told, listeners, "{more:?}");
         }
     }

@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     let mut broker = BrokerLoop::new(arguments.transport, config, epoch)?;
     let signals = Signals::catch_with_report(broker.wake())?;
     let mut endpoints = Vec::new();
-    for address in arguments.listen.iter().chain(&arguments.unix) {
+    for address in arguments.addresses() {
         endpoints.push(bind(&mut broker, address)?);
     }
     announce(&endpoints, arguments.json);
@@ -52,11 +52,13 @@ fn bind(broker: &mut BrokerLoop, address: &Address) -> Result<Endpoint, Failure>
 fn hint(address: &Address, kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind;
     match (address, kind) {
-        (Address::Tcp { .. }, ErrorKind::AddrInUse) => {
+        (Address::Tcp { .. } | Address::Cobs { .. }, ErrorKind::AddrInUse) => {
             "stop the program that has it, or choose another port with --listen"
         }
-        (Address::Tcp { .. }, ErrorKind::PermissionDenied) => "choose a port above 1023 with --listen",
-        (Address::Tcp { .. }, _) => "choose an address of this machine with --listen",
+        (Address::Tcp { .. } | Address::Cobs { .. }, ErrorKind::PermissionDenied) => {
+            "choose a port above 1023 with --listen"
+        }
+        (Address::Tcp { .. } | Address::Cobs { .. }, _) => "choose an address of this machine with --listen",
         (Address::Unix(_), ErrorKind::AddrInUse) => {
             "stop the program that listens there, or choose another path with --unix"
         }
@@ -68,6 +70,12 @@ fn hint(address: &Address, kind: io::ErrorKind) -> &'static str {
             "choose a path in a directory that you may write to with --unix"
         }
         (Address::Unix(_), _) => "choose another path with --unix",
+        (Address::Serial(_), ErrorKind::ResourceBusy) => "stop that, or choose another line with --serial",
+        (Address::Serial(_), ErrorKind::PermissionDenied) => {
+            "join the group that may use the line (ls -l shows it), or choose another with --serial"
+        }
+        (Address::Serial(_), ErrorKind::Unsupported) => "choose another rate behind the @",
+        (Address::Serial(_), _) => "plug it in, or choose the device of a serial line with --serial",
     }
 }
 

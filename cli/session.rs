@@ -36,6 +36,7 @@ impl Session {
         let boot = u64::from_ne_bytes(random()?);
         let seed = u64::from_ne_bytes(random()?);
         let mut config = ClientConfig::new(identity.uuid, identity.secret, boot, seed);
+        config.framing = arguments.connect.framing();
         adapt(&mut config);
 
         let carrier = ClientLoop::new(arguments.transport, config, arguments.connect.clone())?;

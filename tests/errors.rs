@@ -65,7 +65,13 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
             &["send", "--to", "room=a", "--to", "room=b", "hello"],
             "'--to <DEST>' cannot be used multiple times",
         ),
-        (&["peers", "--connect", "serial:/dev/tty@9600"], "127.0.0.1:9999"),
+        (&["peers", "--connect", "serial:/dev/ttyS0"], "/dev/ttyUSB0@115200"),
+        (&["peers", "--connect", "serial:/dev/ttyS0@9601"], "no rate of 9601 baud"),
+        (&["peers", "--connect", "cobs:localhost"], "cobs:127.0.0.1:9999"),
+        (&["serve", "--listen", "serial:/dev/ttyS0@9600"], "--serial /dev/ttyS0@9600"),
+        (&["serve", "--listen", "cobs:localhost"], "cobs:127.0.0.1:9999"),
+        (&["serve", "--serial", "/dev/ttyS0"], "/dev/ttyUSB0@115200"),
+        (&["serve", "--serial", "/dev/ttyS0@12345"], "no rate of 12345 baud"),
         (&["peers", "--set", "=1"], "name=alice"),
         (&["peers", "everyone"], "everyone"),
         (&["demo", "--seed", "lucky"], "1000"),
@@ -97,6 +103,8 @@ fn an_address_that_cannot_be_had_is_told_with_what_to_do_instead() {
         // An address of documentation, which no machine has.
         (&["serve", "--listen", "192.0.2.1:9999"], "choose an address of this machine with --listen"),
         (&["serve", "--unix", text_of(&missing)], "make its directory"),
+        (&["serve", "--serial", "/dev/no-such-line@9600"], "plug it in"),
+        (&["serve", "--serial", "/dev/null@9600"], "what is there is no serial line"),
     ] {
         let line = complaint(&stage, &by, arguments, 1);
         assert!(line.contains(named) && line.contains(arguments[2]), "{line:?}");

@@ -190,6 +190,20 @@ fn what_is_left_over_of_an_earlier_link_changes_nothing() {
 }
 
 #[test]
+fn half_a_frame_that_was_left_on_a_line_does_not_cost_the_handshake() {
+    let mut lab = Lab::new(1, Framing::Cobs, 1, NONE);
+    for up in [true, false] {
+        lab.all_here();
+        let now = lab.now;
+        lab.peers[0].client.handle_disconnected(now);
+        lab.pass(ms(1));
+        lab.put(0, up, ms(0), vec![7, 8, 9]);
+        let took = lab.until("back", ms(60_000), |lab| lab.peers[0].client.is_established());
+        assert!(took < ms(300), "up {up}: {took:?}");
+    }
+}
+
+#[test]
 fn a_window_that_opens_is_heard_of_though_the_word_of_it_is_lost() {
     for seed in 1..=20 {
         let mut lab = Lab::with(seed, Framing::Datagram, 2, NONE, |config| {

@@ -9,6 +9,8 @@ use super::stage::Stage;
 pub(crate) struct Broker<'a> {
     stage: &'a Stage,
     address: Address,
+    /// What stands before the address on its command line.
+    scheme: &'static str,
     options: Vec<String>,
     program: Program,
 }
@@ -16,10 +18,19 @@ pub(crate) struct Broker<'a> {
 impl<'a> Broker<'a> {
     /// Starts it at a free address with these options, and waits until it accepts.
     pub(crate) fn start(stage: &'a Stage, by: &Deadline, options: &[&str]) -> Self {
+        Self::start_with(stage, by, "", options)
+    }
+
+    /// The same for a line behind a socket.
+    pub(crate) fn start_on_line(stage: &'a Stage, by: &Deadline, options: &[&str]) -> Self {
+        Self::start_with(stage, by, "cobs:", options)
+    }
+
+    fn start_with(stage: &'a Stage, by: &Deadline, scheme: &'static str, options: &[&str]) -> Self {
         let address = stage.address();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let program = serve(stage, by, address, &options);
-        Self { stage, address, options, program }
+        let program = serve(stage, by, scheme, address, &options);
+        Self { stage, address, scheme, options, program }
     }
 
     /// Where it listens.
@@ -40,7 +51,7 @@ impl<'a> Broker<'a> {
 
     /// Starts it again at the same address, after [`Self::kill`].
     pub(crate) fn restart(&mut self, by: &Deadline) {
-        self.program = serve(self.stage, by, self.address, &self.options);
+        self.program = serve(self.stage, by, self.scheme, self.address, &self.options);
     }
 
     /// It must still be running; SIGTERM must end it with 0.
@@ -51,11 +62,12 @@ impl<'a> Broker<'a> {
 }
 
 /// Starts one life.
-fn serve(stage: &Stage, by: &Deadline, address: Address, options: &[String]) -> Program {
+fn serve(stage: &Stage, by: &Deadline, scheme: &str, address: Address, options: &[String]) -> Program {
     let [option, place] = address.serve_option();
+    let place = format!("{scheme}{place}");
     let mut arguments = vec!["serve", &option, &place];
     arguments.extend(options.iter().map(String::as_str));
     let mut program = Program::start(stage, "serve", &arguments, Input::Nothing);
-    program.wait_stdout_line(by, &format!("listening on {address}"));
+    program.wait_stdout_line(by, &format!("listening on {scheme}{address}"));
     program
 }

@@ -14,6 +14,8 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod receipts;
 pub(crate) mod recorder;
+#[cfg(unix)]
+pub(crate) mod serial;
 pub(crate) mod stage;
 pub(crate) mod steady;
 pub(crate) mod text;

@@ -64,8 +64,8 @@ impl BrokerDriver {
     /// # Errors
     ///
     /// What the system says where the endpoint cannot be had (`AddrInUse` where somebody listens there), that what stands
-    /// at the path is no socket (`AlreadyExists`), that no socket can have this path (`InvalidInput`), or that there are
-    /// 16 listeners already.
+    /// at the path is no socket (`AlreadyExists`), that no socket can have this path or that it is no serial line
+    /// (`InvalidInput`), that another program has the line (`ResourceBusy`), or that there are 16 listeners already.
     pub fn bind(&mut self, endpoint: impl Into<Endpoint>) -> io::Result<Endpoint> {
         let listeners = self.hub.endpoints().count();
         if listeners == LISTENERS {

@@ -8,7 +8,7 @@ use e_pigeon_transport::{Clock, Closing, Connection, Endpoint, INPUT, Input, OUT
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use crate::connecting::{Attempt, Progress};
+use crate::connecting::{Attempt, Limits, Progress};
 use crate::stream::{Stream, note};
 
 /// So many writes, then the loop gets its turn.
@@ -31,7 +31,7 @@ pub struct ClientDriver {
     resolver: Resolver,
     registry: Registry,
     token: Token,
-    connect_timeout: Duration,
+    connecting: Limits,
     transport: Transport,
     /// The connection before this one, until its last words have arrived.
     closing: Option<(Connection<Stream>, Closing)>,
@@ -70,13 +70,14 @@ impl ClientDriver {
         token: Token,
     ) -> Result<Self, ConfigError> {
         let memory = vec![0; config.memory_needed()].into_boxed_slice();
+        let connecting = Limits { timeout: Duration::from_secs(10), framing: config.framing };
         Ok(Self {
             client: Client::new(config, memory)?,
             clock: Clock::start(),
             resolver: resolver.into(),
             registry,
             token,
-            connect_timeout: Duration::from_secs(10),
+            connecting,
             transport: Transport::None,
             closing: None,
             input: vec![0; INPUT].into_boxed_slice(),
@@ -90,7 +91,7 @@ impl ClientDriver {
 
     /// Sets how long one endpoint may take to answer, from the next attempt on.
     pub fn set_connect_timeout(&mut self, timeout: Duration) {
-        self.connect_timeout = timeout;
+        self.connecting.timeout = timeout;
     }
 
     /// Says whether events with this token are the driver's.
@@ -244,8 +245,10 @@ impl ClientDriver {
     fn connect_where_wanted(&mut self) {
         if self.has_to_connect() {
             let now = self.clock.now();
+            // A line can only be opened when it is closed.
+            self.closing.take_if(|(connection, _)| connection.is_line());
             let (attempt, progress) =
-                Attempt::begin(&mut self.resolver, &self.registry, self.token, self.connect_timeout, now);
+                Attempt::begin(&mut self.resolver, &self.registry, self.token, self.connecting, now);
             self.transport = Transport::Connecting(attempt);
             self.connect_on(progress);
         }
@@ -297,9 +300,11 @@ impl ClientDriver {
             if !connection.flush() {
                 return;
             }
-            let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room));
-            connection.write(&self.output[..filled]);
-            if filled < self.output.len() {
+            let batch = connection.batch().min(self.output.len());
+            let output = &mut self.output[..batch];
+            let filled = fill(output, |room| self.client.poll_transmit(now, room));
+            connection.write(&output[..filled]);
+            if filled < output.len() {
                 return;
             }
         }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use e_pigeon_core::Instant;
-use e_pigeon_transport::{Endpoint, Resolver};
+use e_pigeon_core::{Framing, Instant};
+use e_pigeon_transport::{Endpoint, Resolver, Socket};
 use mio::{Registry, Token};
 
 use crate::stream::Stream;
@@ -27,7 +27,16 @@ pub(crate) struct Attempt {
     left: VecDeque<Endpoint>,
     trying: Option<(Stream, Endpoint)>,
     deadline: Instant,
-    timeout: Duration,
+    limits: Limits,
+}
+
+/// What holds for every endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long it may take to answer.
+    pub(crate) timeout: Duration,
+    /// How the client is configured.
+    pub(crate) framing: Framing,
 }
 
 impl Attempt {
@@ -36,10 +45,11 @@ impl Attempt {
         resolver: &mut Resolver,
         registry: &Registry,
         token: Token,
-        timeout: Duration,
+        limits: Limits,
         now: Instant,
     ) -> (Self, Progress) {
-        let mut attempt = Self { left: VecDeque::new(), trying: None, deadline: now + timeout, timeout };
+        let mut attempt =
+            Self { left: VecDeque::new(), trying: None, deadline: now + limits.timeout, limits };
         match resolver.endpoints() {
             Ok(endpoints) => attempt.left = endpoints.into(),
             Err(error) => return (attempt, Progress::Failed(error)),
@@ -74,13 +84,16 @@ impl Attempt {
     fn next(&mut self, registry: &Registry, token: Token, now: Instant, failure: io::Error) -> Progress {
         let mut failure = failure;
         while let Some(endpoint) = self.left.pop_front() {
-            let started = Stream::connect(&endpoint).and_then(|mut stream| {
+            let started = endpoint.check_framing(self.limits.framing).and_then(|()| {
+                let mut stream = Stream::connect(&endpoint)?;
                 stream.register(registry, token)?;
                 Ok(stream)
             });
             match started {
+                // Nobody has to answer.
+                Ok(stream) if stream.is_line() => return Progress::Connected(stream, endpoint),
                 Ok(stream) => {
-                    self.deadline = now + self.timeout;
+                    self.deadline = now + self.limits.timeout;
                     self.trying = Some((stream, endpoint));
                     return Progress::Waiting;
                 }

@@ -1,4 +1,4 @@
-//! e-pigeon over TCP and Unix sockets in a [mio] event loop.
+//! e-pigeon over TCP, Unix sockets and serial lines in a [mio] event loop.
 //!
 //! The protocol is in [`e_pigeon_core`], which knows no sockets; this crate knows nothing else. It has a driver for a
 //! client and one for a broker. Both live in a [`mio::Poll`] that may hold other things too, and neither starts a thread.
@@ -78,6 +78,13 @@
 //! with the permissions that the umask leaves, and whoever may write to it may connect. It is removed when the broker stops;
 //! what a killed one leaves behind is replaced by the next that binds there. Where there are no Unix sockets
 //! (`cfg(not(unix))`) only TCP is left.
+//!
+//! # Lines
+//!
+//! [`Endpoint::serial`] is a tty, [`Endpoint::Cobs`] a line behind a TCP socket; both may damage bytes. A client that connects
+//! there says so in its config: [`ClientConfig::framing`](e_pigeon_core::ClientConfig) is [`Endpoint::framing`]. A serial line has
+//! one client, and [`BrokerDriver::bind`] opens it; where it is lost, the driver opens it again, after 100 ms at first and 5 s at
+//! most. Both ends have it for themselves.
 //!
 //! # What it costs
 //!

@@ -1,13 +1,21 @@
-//! A connected socket of either kind: the only place that asks which.
+//! A connected socket or an open line: the only place that asks which.
 
+#[cfg(unix)]
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+#[cfg(unix)]
+use std::os::fd::AsRawFd;
 
+#[cfg(unix)]
+use e_pigeon_transport::serial;
 use e_pigeon_transport::{Connection, Endpoint, Socket};
 use mio::event::Event;
 use mio::net::TcpStream;
 #[cfg(unix)]
 use mio::net::UnixStream;
+#[cfg(unix)]
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 /// A stream of bytes to a peer.
@@ -16,15 +24,19 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    #[cfg(unix)]
+    Serial(File),
 }
 
-/// Does the same with whichever socket it is.
+/// Does the same with whichever socket it is; the last is for a line.
 macro_rules! either {
-    ($stream:expr, $socket:ident => $call:expr) => {
+    ($stream:expr, $socket:ident => $call:expr, $line:ident => $other:expr) => {
         match $stream {
             Stream::Tcp($socket) => $call,
             #[cfg(unix)]
             Stream::Unix($socket) => $call,
+            #[cfg(unix)]
+            Stream::Serial($line) => $other,
         }
     };
 }
@@ -33,11 +45,13 @@ impl Stream {
     /// Begins to connect.
     pub(crate) fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Tcp(address) => TcpStream::connect(*address).map(Self::Tcp),
+            Endpoint::Tcp(address) | Endpoint::Cobs(address) => TcpStream::connect(*address).map(Self::Tcp),
             #[cfg(unix)]
             Endpoint::Unix(path) => {
                 e_pigeon_transport::unix::connect(path).map(|socket| Self::Unix(UnixStream::from_std(socket)))
             }
+            #[cfg(unix)]
+            Endpoint::Serial(line) => serial::open(line).map(Self::Serial),
             // `Endpoint` may get more kinds.
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -45,15 +59,18 @@ impl Stream {
 
     /// Lets the loop tell of this socket on `token`.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        either!(self, socket => registry.register(socket, token, Interest::READABLE | Interest::WRITABLE))
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        either!(self,
+            socket => registry.register(socket, token, interest),
+            line => registry.register(&mut SourceFd(&line.as_raw_fd()), token, interest))
     }
 
     /// Says whether the socket is connected (`true`), is not yet, or never will be.
     pub(crate) fn is_connected(&self) -> io::Result<bool> {
-        if let Some(error) = either!(self, socket => socket.take_error())? {
+        if let Some(error) = either!(self, socket => socket.take_error(), _line => return Ok(true))? {
             return Err(error);
         }
-        match either!(self, socket => socket.peer_addr().map(drop)) {
+        match either!(self, socket => socket.peer_addr().map(drop), _line => Ok(())) {
             Ok(()) => Ok(true),
             // Not every system says "not connected" here; they all mean "not yet" as long as there is no error.
             Err(error)
@@ -82,9 +99,10 @@ pub(crate) fn note(connection: &mut Connection<Stream>, event: &Event) {
 
 impl Socket for Stream {
     /// With epoll whatever comes later is an event of its own; elsewhere only "would block" arms the next event.
-    /// (Descriptors that a peer passes along shorten the read of a Unix socket too: it delays itself, nobody else.)
+    /// (Descriptors that a peer passes along shorten the read of a Unix socket too: it delays itself, nobody else.) A line
+    /// gives no more than its buffer holds, and may have filled it again.
     fn is_emptied_by_short_read(&mut self) -> bool {
-        cfg!(target_os = "linux")
+        cfg!(target_os = "linux") && !self.is_line()
     }
 
     fn do_not_delay(&self) {
@@ -92,27 +110,33 @@ impl Socket for Stream {
             Self::Tcp(socket) => drop(socket.set_nodelay(true)),
             // It never delays.
             #[cfg(unix)]
-            Self::Unix(_) => {}
+            Self::Unix(_) | Self::Serial(_) => {}
         }
     }
 
     fn finish(&self) -> io::Result<()> {
-        either!(self, socket => socket.shutdown(Shutdown::Write))
+        either!(self, socket => socket.shutdown(Shutdown::Write), _line => Ok(()))
+    }
+
+    fn is_line(&self) -> bool {
+        either!(self, _socket => false, _line => true)
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        either!(self, socket => socket.read(buffer))
+        either!(self,
+            socket => socket.read(buffer),
+            line => line.read(buffer).and_then(|count| serial::read(count, buffer)))
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        either!(self, socket => socket.write(bytes))
+        either!(self, socket => socket.write(bytes), line => line.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        either!(self, socket => socket.flush())
+        either!(self, socket => socket.flush(), line => line.flush())
     }
 }

@@ -1,6 +1,8 @@
 //! Clients and a broker in one machine, all in one `Poll`: what sockets do to them.
 
 #[cfg(unix)]
+mod lines;
+#[cfg(unix)]
 mod unix;
 mod world;
 

@@ -118,7 +118,8 @@ impl Broker {
     /// # Errors
     ///
     /// What the system says where the endpoint cannot be had (`AddrInUse` where somebody listens there), that what stands
-    /// at the path is no socket (`AlreadyExists`), or that no socket can have this path (`InvalidInput`).
+    /// at the path is no socket (`AlreadyExists`), that no socket can have this path or that it is no serial line
+    /// (`InvalidInput`), or that another program has the line (`ResourceBusy`).
     pub fn listen(&mut self, endpoint: impl Into<Endpoint>) -> io::Result<Endpoint> {
         let index = self.hub.endpoints().count();
         let listener = Ear::bind(endpoint.into(), self.ready.waker(Source::Listener(index)))?;

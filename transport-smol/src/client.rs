@@ -28,10 +28,11 @@ use crate::waiters::{Place, Waiters};
 pub fn client(config: ClientConfig, resolver: impl Into<Resolver>) -> Result<(Client, Driver), ConfigError> {
     let memory = vec![0; config.memory_needed()].into_boxed_slice();
     let (manual, max_reports) = (config.manual_acknowledgement, config.outbox_messages);
+    let framing = config.framing;
     let core = e_pigeon_core::Client::new(config, memory)?;
     let uuid = core.uuid();
     let shared = Arc::new(Shared::new(core, manual, usize::try_from(max_reports).unwrap_or(usize::MAX)));
-    let driver = Driver::new(shared.clone(), resolver.into());
+    let driver = Driver::new(shared.clone(), resolver.into(), framing);
     Ok((Client { shared, uuid }, driver))
 }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_io::Timer;
+use e_pigeon_core::Framing;
 use e_pigeon_transport::Endpoint;
 
 use crate::stream::Stream;
@@ -29,11 +30,15 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// Begins an attempt, which fails with the reason why the last of the endpoints did not answer.
-pub(crate) fn connect(endpoints: Vec<Endpoint>, timeout: Duration) -> Attempt {
+/// Begins an attempt of a client with that framing, which fails with the reason why the last of the endpoints did not answer.
+pub(crate) fn connect(endpoints: Vec<Endpoint>, framing: Framing, timeout: Duration) -> Attempt {
     Attempt(Box::pin(async move {
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         for endpoint in endpoints {
+            if let Err(error) = endpoint.check_framing(framing) {
+                failure = error;
+                continue;
+            }
             match within(timeout, Stream::connect(&endpoint)).await {
                 Ok(stream) => return Ok((stream, endpoint)),
                 Err(error) => failure = error,

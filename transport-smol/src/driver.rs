@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use e_pigeon_core::{Close, Instant};
+use e_pigeon_core::{Close, Framing, Instant};
 use e_pigeon_transport::{Closing, Connection, Endpoint, FAREWELL, INPUT, Input, OUTPUT, Resolver, fill};
 
 use crate::alarm::Alarm;
@@ -25,6 +25,7 @@ use crate::stream::{Stream, note};
 pub struct Driver {
     shared: Arc<Shared>,
     resolver: Resolver,
+    framing: Framing,
     connect_timeout: Duration,
     transport: Transport,
     /// The connection before this one, until its last words have arrived.
@@ -54,10 +55,11 @@ struct Wishes {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, resolver: Resolver) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, resolver: Resolver, framing: Framing) -> Self {
         Self {
             shared,
             resolver,
+            framing,
             connect_timeout: Duration::from_secs(10),
             transport: Transport::None,
             closing: None,
@@ -83,15 +85,17 @@ impl Driver {
         self.finish_closing(context);
         self.connect_on(context);
         let mut input = Input::Nothing;
-        let mut has_room = false;
+        let mut room = 0;
         if let Transport::Open(connection) = &mut self.transport {
             connection.socket().set_waker(context.waker());
             note(connection);
             input = connection.read(&mut self.input);
-            has_room = connection.flush();
+            if connection.flush() {
+                room = connection.batch().min(self.output.len());
+            }
         }
-        let wishes = self.consult(context, input, has_room);
-        let mut again = wishes.filled == self.output.len();
+        let wishes = self.consult(context, input, room);
+        let mut again = room > 0 && wishes.filled == room;
         if let Transport::Open(connection) = &mut self.transport {
             connection.write(&self.output[..wishes.filled]);
             again &= connection.is_writable();
@@ -106,9 +110,12 @@ impl Driver {
             return Poll::Ready(());
         }
         if wishes.connect && matches!(self.transport, Transport::None) {
+            // A line can only be opened when it is closed.
+            self.closing.take_if(|(connection, _)| connection.is_line());
             match self.resolver.endpoints() {
                 Ok(endpoints) => {
-                    self.transport = Transport::Connecting(connect(endpoints, self.connect_timeout));
+                    let attempt = connect(endpoints, self.framing, self.connect_timeout);
+                    self.transport = Transport::Connecting(attempt);
                 }
                 Err(error) => self.lost(Some(error)),
             }
@@ -121,7 +128,7 @@ impl Driver {
     }
 
     /// Tells the client what has happened, and asks it for its output and its wishes.
-    fn consult(&mut self, context: &mut Context<'_>, input: Input, has_room: bool) -> Wishes {
+    fn consult(&mut self, context: &mut Context<'_>, input: Input, room: usize) -> Wishes {
         let Self { shared, input: bytes, output, farewell, closing, transport, .. } = self;
         shared.with(|state| {
             let now = state.now();
@@ -156,11 +163,8 @@ impl Driver {
                 *farewell = None;
             }
             let is_open = matches!(transport, Transport::Open(_));
-            let filled = if has_room && is_open {
-                fill(output, |room| state.core.poll_transmit(now, room))
-            } else {
-                0
-            };
+            let output = if is_open { &mut output[..room] } else { &mut [] };
+            let filled = fill(output, |room| state.core.poll_transmit(now, room));
             let closing = closing.as_ref().map(|(_, closing)| closing.deadline());
             let next = [state.core.poll_timeout(), closing, *farewell].into_iter().flatten().min();
             Wishes {

@@ -1,4 +1,4 @@
-//! e-pigeon over TCP and Unix sockets, as futures for any executor.
+//! e-pigeon over TCP, Unix sockets and serial lines, as futures for any executor.
 //!
 //! The protocol is in [`e_pigeon_core`], which knows no sockets; this crate knows nothing else. It brings a [`Client`], which
 //! is a handle with a [`Driver`], and a [`Broker`], which is one future for all its links. Nothing is spawned here: you await
@@ -66,7 +66,11 @@
 //!
 //! # Where the broker is
 //!
-//! An [`Endpoint`] is an IP address with a port or the path of a Unix stream socket, and clients and brokers take both. A
+//! An [`Endpoint`] is an IP address with a port, the path of a Unix stream socket, or a line that may damage bytes: a tty
+//! ([`Endpoint::serial`]) or something behind a TCP socket ([`Endpoint::Cobs`]). Clients and brokers take all of them; the
+//! config of a client that connects to a line says so: [`ClientConfig::framing`](e_pigeon_core::ClientConfig) is
+//! [`Endpoint::framing`]. A serial line has one client; a broker that lost it opens it again, after 100 ms at first and 5 s at
+//! most. A
 //! [`Resolver`] may be a function; it is called from the driver before each attempt to connect, and as long as it looks a
 //! name up, that task does nothing else.
 //!

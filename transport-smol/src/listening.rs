@@ -1,5 +1,7 @@
-//! A listening socket of either kind that wakes its task by itself.
+//! A listening socket of either kind, or a line, that wakes its task by itself.
 
+#[cfg(unix)]
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 #[cfg(unix)]
@@ -7,6 +9,8 @@ use std::os::unix::net::UnixListener;
 use std::task::{Context, Poll, Waker};
 
 use async_io::Async;
+#[cfg(unix)]
+use e_pigeon_transport::serial::{self, SerialLine};
 #[cfg(unix)]
 use e_pigeon_transport::unix::{self, SocketFile};
 use e_pigeon_transport::{BACKLOG, Endpoint, Listener, Listening, bind_tcp};
@@ -29,6 +33,12 @@ enum Kind {
         _file: SocketFile,
         socket: Async<UnixListener>,
     },
+    /// Opened once already, where that is still to be accepted.
+    #[cfg(unix)]
+    Serial {
+        line: SerialLine,
+        opened: Option<File>,
+    },
 }
 
 impl Ear {
@@ -36,15 +46,23 @@ impl Ear {
     pub(crate) fn bind(endpoint: Endpoint, waker: Waker) -> io::Result<Listener<Self>> {
         let (kind, endpoint) = match endpoint {
             Endpoint::Tcp(address) => {
-                let socket = bind_tcp(address)?;
-                let endpoint = Endpoint::Tcp(socket.local_addr()?);
-                (Kind::Tcp(Async::new_nonblocking(socket)?), endpoint)
+                let (kind, address) = Kind::bind_tcp(address)?;
+                (kind, Endpoint::Tcp(address))
+            }
+            Endpoint::Cobs(address) => {
+                let (kind, address) = Kind::bind_tcp(address)?;
+                (kind, Endpoint::Cobs(address))
             }
             #[cfg(unix)]
             Endpoint::Unix(path) => {
                 let (socket, file) = unix::bind(&path, BACKLOG)?;
                 let socket = Async::new_nonblocking(socket)?;
                 (Kind::Unix { _file: file, socket }, Endpoint::Unix(path))
+            }
+            #[cfg(unix)]
+            Endpoint::Serial(line) => {
+                let opened = Some(serial::open(&line)?);
+                (Kind::Serial { line: line.clone(), opened }, Endpoint::Serial(line))
             }
             // `Endpoint` may get more kinds.
             _ => return Err(io::ErrorKind::Unsupported.into()),
@@ -58,17 +76,32 @@ impl Ear {
             Kind::Tcp(socket) => socket.poll_readable(&mut context),
             #[cfg(unix)]
             Kind::Unix { socket, .. } => socket.poll_readable(&mut context),
+            #[cfg(unix)]
+            Kind::Serial { .. } => Poll::Pending,
         }
     }
+}
 
-    fn take(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
-        match &self.kind {
-            Kind::Tcp(socket) => {
+impl Kind {
+    fn bind_tcp(address: SocketAddr) -> io::Result<(Self, SocketAddr)> {
+        let socket = bind_tcp(address)?;
+        let address = socket.local_addr()?;
+        Ok((Self::Tcp(Async::new_nonblocking(socket)?), address))
+    }
+
+    fn take(&mut self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(socket) => {
                 let (stream, peer) = socket.get_ref().accept()?;
                 Ok((Stream::tcp(Async::new(stream)?), Some(peer)))
             }
             #[cfg(unix)]
-            Kind::Unix { socket, .. } => Ok((Stream::unix(unix::accept(socket)?)?, None)),
+            Self::Unix { socket, .. } => Ok((Stream::unix(unix::accept(socket)?)?, None)),
+            #[cfg(unix)]
+            Self::Serial { line, opened } => {
+                let file = opened.take().map_or_else(|| serial::open(line), Ok)?;
+                Ok((Stream::serial(file)?, None))
+            }
         }
     }
 }
@@ -77,6 +110,14 @@ impl Listening for Ear {
     type Socket = Stream;
 
     fn accept(&mut self) -> io::Result<(Stream, Option<SocketAddr>)> {
-        crate::stream::attempt(|| self.take(), || self.poll_readable())
+        loop {
+            match self.kind.take() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match self.poll_readable() {
+                    Poll::Ready(ready) => ready?,
+                    Poll::Pending => return Err(error),
+                },
+                result => return result,
+            }
+        }
     }
 }

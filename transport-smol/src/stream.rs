@@ -1,5 +1,7 @@
-//! A connected socket of either kind that wakes its task by itself: the only place that asks which kind.
+//! A connected socket or an open line that wakes its task by itself: the only place that asks which kind.
 
+#[cfg(unix)]
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
@@ -7,6 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, Waker};
 
 use async_io::Async;
+#[cfg(unix)]
+use e_pigeon_transport::serial;
 use e_pigeon_transport::{Connection, Endpoint, Socket};
 
 /// A stream of bytes to a peer. Whenever it says `WouldBlock`, its waker is called once that has changed.
@@ -21,15 +25,22 @@ enum Kind {
     Tcp(Async<TcpStream>),
     #[cfg(unix)]
     Unix(Async<UnixStream>),
+    #[cfg(unix)]
+    Serial(Async<File>),
 }
 
-/// Does the same with whichever socket it is.
+/// Does the same with whichever socket it is; the last is for a line, where that is something else.
 macro_rules! either {
     ($stream:expr, $socket:ident => $call:expr) => {
+        either!($stream, $socket => $call, $socket => $call)
+    };
+    ($stream:expr, $socket:ident => $call:expr, $line:ident => $other:expr) => {
         match &$stream.kind {
             Kind::Tcp($socket) => $call,
             #[cfg(unix)]
             Kind::Unix($socket) => $call,
+            #[cfg(unix)]
+            Kind::Serial($line) => $other,
         }
     };
 }
@@ -38,9 +49,13 @@ impl Stream {
     /// Connects, however long that takes.
     pub(crate) async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Tcp(address) => Async::<TcpStream>::connect(*address).await.map(Self::tcp),
+            Endpoint::Tcp(address) | Endpoint::Cobs(address) => {
+                Async::<TcpStream>::connect(*address).await.map(Self::tcp)
+            }
             #[cfg(unix)]
             Endpoint::Unix(path) => Self::unix(e_pigeon_transport::unix::connect(path)?),
+            #[cfg(unix)]
+            Endpoint::Serial(line) => Self::serial(serial::open(line)?),
             // `Endpoint` may get more kinds.
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -53,6 +68,11 @@ impl Stream {
     #[cfg(unix)]
     pub(crate) fn unix(socket: UnixStream) -> io::Result<Self> {
         Ok(Self { kind: Kind::Unix(Async::new(socket)?), waker: Waker::noop().clone() })
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn serial(line: File) -> io::Result<Self> {
+        Ok(Self { kind: Kind::Serial(Async::new_nonblocking(line)?), waker: Waker::noop().clone() })
     }
 
     /// From now on that waker is called.
@@ -110,19 +130,28 @@ impl Socket for Stream {
             Kind::Tcp(socket) => drop(socket.get_ref().set_nodelay(true)),
             // It never delays.
             #[cfg(unix)]
-            Kind::Unix(_) => {}
+            Kind::Unix(_) | Kind::Serial(_) => {}
         }
     }
 
     fn finish(&self) -> io::Result<()> {
-        either!(self, socket => socket.get_ref().shutdown(Shutdown::Write))
+        either!(self, socket => socket.get_ref().shutdown(Shutdown::Write), _line => Ok(()))
+    }
+
+    fn is_line(&self) -> bool {
+        either!(self, _socket => false, _line => true)
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let this = &*self;
-        attempt(|| either!(this, socket => socket.get_ref().read(buffer)), || this.poll_readable())
+        let mut read = || {
+            either!(this,
+                socket => socket.get_ref().read(buffer),
+                line => line.get_ref().read(buffer).and_then(|count| serial::read(count, buffer)))
+        };
+        attempt(&mut read, || this.poll_readable())
     }
 }
 

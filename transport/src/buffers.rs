@@ -7,6 +7,10 @@ pub const INPUT: usize = 256 * 1024;
 /// for a link whose socket does not take it.
 pub const OUTPUT: usize = 64 * 1024;
 
+/// The same on a line, which may need a second for a kilobyte: what waits here cannot be overtaken by anything, and is sent
+/// again when its answer is long in coming.
+pub(crate) const LINE_OUTPUT: usize = 1024;
+
 /// Fills `output` with what `poll` writes to the front of the room that it is given, until that is nothing; returns how
 /// much there is.
 pub fn fill(output: &mut [u8], mut poll: impl FnMut(&mut [u8]) -> usize) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! A socket that is closed with unread input sends a reset, and a reset destroys what the peer has not read
 //! yet. So the output is flushed, the end is announced, and what still comes is read and thrown away until the
-//! peer closes too.
+//! peer closes too. A line only has to be flushed: nobody there hears that it is closed.
 
 use std::time::Duration;
 
@@ -40,6 +40,9 @@ impl Closing {
         connection.flush();
         if connection.has_unsent() {
             return false;
+        }
+        if connection.is_line() {
+            return true;
         }
         if !self.announced {
             connection.finish();

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::buffers::{LINE_OUTPUT, OUTPUT};
 use crate::socket::Socket;
 
 /// What a read brought.
@@ -75,6 +76,16 @@ impl<S: Socket> Connection<S> {
     /// Says whether a write may take something.
     pub fn is_writable(&self) -> bool {
         self.writable && self.broken.is_none()
+    }
+
+    /// Says whether it is a line: nobody at its other end hears that it is closed.
+    pub fn is_line(&self) -> bool {
+        self.socket.is_line()
+    }
+
+    /// How many bytes one write should have at most.
+    pub fn batch(&self) -> usize {
+        if self.is_line() { LINE_OUTPUT } else { OUTPUT }
     }
 
     /// Says whether bytes wait here that the socket has not taken.

@@ -5,9 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// One end of the way to a broker: an IP address with a port, or the file of a Unix stream socket.
+use e_pigeon_core::Framing;
+
+#[cfg(unix)]
+use crate::serial::SerialLine;
+
+/// One end of the way to a broker: an IP address with a port, the file of a Unix stream socket, or a serial line.
 ///
-/// Made from a [`SocketAddr`], or with [`Endpoint::unix`]. It is told as the program's command line takes it:
+/// Made from a [`SocketAddr`], or with [`Endpoint::unix`] or [`Endpoint::serial`]. It is told as the program's command line
+/// takes it:
 ///
 /// ```
 /// use e_pigeon_transport::Endpoint;
@@ -17,6 +23,8 @@ use std::path::PathBuf;
 /// assert_eq!(tcp.to_string(), "127.0.0.1:9999");
 /// # #[cfg(unix)]
 /// assert_eq!(Endpoint::unix("/run/e-pigeon.sock")?.to_string(), "unix:/run/e-pigeon.sock");
+/// # #[cfg(unix)]
+/// assert_eq!(Endpoint::serial("/dev/ttyS0", 115_200)?.to_string(), "serial:/dev/ttyS0@115200");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,9 +32,15 @@ use std::path::PathBuf;
 pub enum Endpoint {
     /// An IP address and a port.
     Tcp(SocketAddr),
+    /// An IP address and a port, where frames go as on a line that damages bytes: something that only passes bytes on, such as
+    /// the server of a serial line, is on the way.
+    Cobs(SocketAddr),
     /// The file of a Unix stream socket.
     #[cfg(unix)]
     Unix(PathBuf),
+    /// A serial line. It has two ends, so a broker has one client on it.
+    #[cfg(unix)]
+    Serial(SerialLine),
 }
 
 impl Endpoint {
@@ -44,13 +58,68 @@ impl Endpoint {
         Err(io::Error::new(io::ErrorKind::Unsupported, format!("no Unix sockets here: {}", path.display())))
     }
 
+    /// Takes the path of a tty and its rate in bits per second, after checking that there is such a rate. Both ends have to
+    /// agree on it, and on eight bits without parity.
+    ///
+    /// # Errors
+    ///
+    /// The path is empty or the rate is none that terminals know (`InvalidInput`), or this system has no terminals
+    /// (`Unsupported`).
+    pub fn serial(path: impl Into<PathBuf>, baud: u32) -> io::Result<Self> {
+        let path = path.into();
+        #[cfg(unix)]
+        return SerialLine::new(path, baud).map(Self::Serial);
+        #[cfg(not(unix))]
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("no serial lines here: {}@{baud}", path.display()),
+        ))
+    }
+
     /// The address of an endpoint that has one.
     #[must_use]
     pub fn as_tcp(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(address) => Some(*address),
+            Self::Tcp(address) | Self::Cobs(address) => Some(*address),
             #[cfg(unix)]
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Serial(_) => None,
+        }
+    }
+
+    /// How frames go over it: what the config of a client that connects there has to say.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        match self {
+            Self::Tcp(_) => Framing::Length,
+            Self::Cobs(_) => Framing::Cobs,
+            #[cfg(unix)]
+            Self::Unix(_) => Framing::Length,
+            #[cfg(unix)]
+            Self::Serial(_) => Framing::Cobs,
+        }
+    }
+
+    /// Says whether a client with that framing can connect there.
+    ///
+    /// # Errors
+    ///
+    /// It cannot (`InvalidInput`): the caller's fault.
+    pub fn check_framing(&self, framing: Framing) -> io::Result<()> {
+        if self.framing() == framing {
+            return Ok(());
+        }
+        let told = format!("the client is configured for another framing, {self} takes {:?}", self.framing());
+        Err(io::Error::new(io::ErrorKind::InvalidInput, told))
+    }
+
+    /// Says whether it is a line, which is opened and has nobody to accept.
+    pub(crate) fn is_line(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Cobs(_) => false,
+            #[cfg(unix)]
+            Self::Unix(_) => false,
+            #[cfg(unix)]
+            Self::Serial(_) => true,
         }
     }
 }
@@ -65,8 +134,11 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Cobs(address) => write!(f, "cobs:{address}"),
             #[cfg(unix)]
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            #[cfg(unix)]
+            Self::Serial(line) => line.fmt(f),
         }
     }
 }

@@ -127,12 +127,15 @@ impl<L: Listening> Hub<L> {
                 Ready::Transmit(_) => self.links.transmit(key, &mut self.broker, now),
                 Ready::Resume(_) => self.links.resume(key),
                 Ready::Close(_) => {
-                    self.links.close(key, &mut self.broker, now);
-                    self.leaving.push_back((now + LINGER, key));
+                    let goes_on = !self.listeners.is_empty();
+                    if self.links.close(key, &mut self.broker, now, goes_on) {
+                        self.leaving.push_back((now + LINGER, key));
+                    }
                 }
             }
             self.requeue(key);
         }
+        self.open_again(now);
     }
 
     /// Says how long the adapter may sleep; `None` for as long as nothing is ready.
@@ -183,14 +186,17 @@ impl<L: Listening> Hub<L> {
     }
 
     fn accept(&mut self, now: Instant, mut prepare: impl FnMut(&mut L::Socket, usize) -> io::Result<()>) {
-        for listener in &mut self.listeners {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
             for _ in 0..ACCEPTS {
                 let Some((socket, peer)) = listener.accept(now) else { break };
-                match self.links.adopt(socket, &peer, &mut prepare, &mut self.broker, now) {
+                match self.links.adopt(socket, (&peer, index), &mut prepare, &mut self.broker, now) {
                     // A refused one is on its way out from the beginning.
                     Ok((key, false)) => self.leaving.push_back((now + LINGER, key)),
                     Ok((_, true)) => {}
-                    Err(error) => tracing::debug!(%peer, %error, "dropped at once"),
+                    Err(error) => {
+                        tracing::debug!(%peer, %error, "dropped at once");
+                        listener.lost(now);
+                    }
                 }
             }
         }
@@ -199,6 +205,15 @@ impl<L: Listening> Hub<L> {
     fn serve(&mut self, key: usize, now: Instant) {
         self.links.serve(key, &mut self.broker, now);
         self.requeue(key);
+    }
+
+    /// Lines that are over are opened again, each after a while.
+    fn open_again(&mut self, now: Instant) {
+        while let Some(index) = self.links.take_lost() {
+            if let Some(listener) = self.listeners.get_mut(index) {
+                listener.lost(now);
+            }
+        }
     }
 
     fn requeue(&mut self, key: usize) {

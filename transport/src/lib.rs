@@ -6,7 +6,8 @@
 //! - **names**: an [`Endpoint`] is where a broker listens, a [`Resolver`] says where it is now, a [`Clock`] how late it is;
 //! - **sockets** that do not block: whatever an adapter's [`Socket`] is, a [`Connection`] remembers what it is ready for and
 //!   what it has not taken yet, and [`Closing`] ends it so that its last words arrive;
-//! - **listening**: [`bind_tcp`] and [`unix`] make the sockets, a [`Listener`] accepts, and waits where that fails;
+//! - **listening**: [`bind_tcp`] and [`unix`] make the sockets, a [`Listener`] accepts, and waits where that fails; a
+//!   [`serial`] line is opened, and opened again when it is lost;
 //! - **a broker's connections**: a [`Hub`] is a broker with its listeners and its links. The adapter tells it what is ready
 //!   and sleeps as long as it says.
 //!
@@ -22,6 +23,8 @@ mod hub;
 mod links;
 mod listener;
 mod resolver;
+#[cfg(unix)]
+pub mod serial;
 mod socket;
 #[cfg(unix)]
 pub mod unix;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use e_pigeon_core::{Broker, Instant, LinkId};
+use e_pigeon_core::{Broker, Framing, Instant, LinkId};
 use slab::Slab;
 
 use crate::buffers::{INPUT, OUTPUT, fill};
@@ -18,6 +18,8 @@ pub(crate) struct Links<S> {
     capacity: usize,
     /// From the index of a link to its slot.
     by_link: Vec<Option<usize>>,
+    /// The listeners whose line is over.
+    lost: Vec<usize>,
     input: Box<[u8]>,
     output: Box<[u8]>,
 }
@@ -26,6 +28,8 @@ pub(crate) struct Links<S> {
 struct Slot<S> {
     connection: Connection<S>,
     role: Role,
+    /// The listener that it came from.
+    origin: usize,
 }
 
 #[derive(Debug)]
@@ -38,6 +42,7 @@ enum Role {
 #[derive(Debug)]
 struct Peer {
     link: LinkId,
+    framing: Framing,
     /// What the broker has not taken yet. Nothing is read before that.
     untaken: Vec<u8>,
     /// The broker wants the untaken input now.
@@ -55,6 +60,7 @@ impl<S: Socket> Links<S> {
             slots: Slab::new(),
             capacity,
             by_link: Vec::new(),
+            lost: Vec::new(),
             input: vec![0; INPUT].into_boxed_slice(),
             output: vec![0; OUTPUT].into_boxed_slice(),
         }
@@ -80,7 +86,7 @@ impl<S: Socket> Links<S> {
     pub(crate) fn adopt(
         &mut self,
         mut socket: S,
-        peer: &Endpoint,
+        (peer, origin): (&Endpoint, usize),
         prepare: &mut impl FnMut(&mut S, usize) -> io::Result<()>,
         broker: &mut Broker,
         now: Instant,
@@ -92,20 +98,41 @@ impl<S: Socket> Links<S> {
         let key = entry.key();
         prepare(&mut socket, key)?;
         let mut connection = Connection::new(socket);
-        let Ok(link) = broker.handle_connected(now) else {
+        let framing = peer.framing();
+        let Ok(link) = broker.handle_connected_over(now, framing) else {
+            if framing.is_lossy() {
+                return Err(io::Error::other("all links are in use"));
+            }
             tracing::debug!(%peer, "refused: all links are in use");
             connection.write(Broker::FULL);
-            entry.insert(Slot { connection, role: Role::Leaving(Closing::begin(now)) });
+            entry.insert(Slot { connection, role: Role::Leaving(Closing::begin(now)), origin });
             return Ok((key, false));
         };
         tracing::trace!(%peer, link = link.index(), "accepted");
-        let peer = Peer { link, untaken: Vec::new(), resumes: false, has_output: false, queued: false };
-        entry.insert(Slot { connection, role: Role::Link(peer) });
+        let peer =
+            Peer { link, framing, untaken: Vec::new(), resumes: false, has_output: false, queued: false };
+        entry.insert(Slot { connection, role: Role::Link(peer), origin });
+        self.map(link, key);
+        Ok((key, true))
+    }
+
+    /// A listener whose line is over, if there is one.
+    pub(crate) fn take_lost(&mut self) -> Option<usize> {
+        self.lost.pop()
+    }
+
+    fn map(&mut self, link: LinkId, key: usize) {
         if self.by_link.len() <= link.index() {
             self.by_link.resize(link.index() + 1, None);
         }
         self.by_link[link.index()] = Some(key);
-        Ok((key, true))
+    }
+
+    fn remove(&mut self, key: usize) {
+        let slot = self.slots.remove(key);
+        if slot.connection.is_line() {
+            self.lost.push(slot.origin);
+        }
     }
 
     /// Lets a connection remember what it is ready for.
@@ -117,11 +144,11 @@ impl<S: Socket> Links<S> {
 
     /// Writes what the socket did not take before, and reads once.
     pub(crate) fn serve(&mut self, key: usize, broker: &mut Broker, now: Instant) {
-        let Some(Slot { connection, role }) = self.slots.get_mut(key) else { return };
+        let Some(Slot { connection, role, .. }) = self.slots.get_mut(key) else { return };
         match role {
             Role::Leaving(closing) => {
                 if closing.advance(connection, &mut self.input) {
-                    self.slots.remove(key);
+                    self.remove(key);
                 }
             }
             Role::Link(peer) => {
@@ -135,7 +162,7 @@ impl<S: Socket> Links<S> {
                 {
                     self.by_link[peer.link.index()] = None;
                     broker.handle_disconnected(now, peer.link);
-                    self.slots.remove(key);
+                    self.remove(key);
                 }
             }
         }
@@ -143,7 +170,7 @@ impl<S: Socket> Links<S> {
 
     /// Writes what the broker has for this link.
     pub(crate) fn transmit(&mut self, key: usize, broker: &mut Broker, now: Instant) {
-        if let Some(Slot { connection, role: Role::Link(peer) }) = self.slots.get_mut(key) {
+        if let Some(Slot { connection, role: Role::Link(peer), .. }) = self.slots.get_mut(key) {
             peer.has_output = true;
             peer.write(connection, broker, now, &mut self.output);
         }
@@ -156,10 +183,12 @@ impl<S: Socket> Links<S> {
         }
     }
 
-    /// Ends a link from this side: what the broker still says goes out first.
-    pub(crate) fn close(&mut self, key: usize, broker: &mut Broker, now: Instant) {
-        let Some(Slot { connection, role }) = self.slots.get_mut(key) else { return };
-        let Role::Link(peer) = role else { return };
+    /// Ends a link from this side, and returns whether its connection is on its way out: what the broker still says goes out
+    /// first. A line is kept for the next link where the broker `goes_on`.
+    pub(crate) fn close(&mut self, key: usize, broker: &mut Broker, now: Instant, goes_on: bool) -> bool {
+        let Some(Slot { connection, role, .. }) = self.slots.get_mut(key) else { return false };
+        let Role::Link(peer) = role else { return false };
+        let is_kept = goes_on && connection.is_line();
         // These are the last words, so this ends.
         loop {
             let filled =
@@ -167,12 +196,25 @@ impl<S: Socket> Links<S> {
             if filled == 0 {
                 break;
             }
-            connection.write(&self.output[..filled]);
+            // On a line where nobody listens they would pile up.
+            if !is_kept || !connection.has_unsent() {
+                connection.write(&self.output[..filled]);
+            }
         }
         self.by_link[peer.link.index()] = None;
         broker.handle_disconnected(now, peer.link);
+        // There was room for the link before it.
+        if is_kept && let Ok(link) = broker.handle_connected_over(now, peer.framing) {
+            tracing::trace!(link = link.index(), "the line has a new link");
+            peer.link = link;
+            peer.has_output = false;
+            peer.resumes = !peer.untaken.is_empty();
+            self.map(link, key);
+            return false;
+        }
         *role = Role::Leaving(Closing::begin(now));
         self.serve(key, broker, now);
+        true
     }
 
     /// Drops a connection that has had its time to leave.
@@ -183,13 +225,15 @@ impl<S: Socket> Links<S> {
             .get(key)
             .is_some_and(|slot| matches!(&slot.role, Role::Leaving(closing) if closing.deadline() <= now));
         if overdue {
-            self.slots.remove(key);
+            self.remove(key);
         }
     }
 
     /// Says whether the connection stopped early and is not in the queue yet: then it belongs there.
     pub(crate) fn ask_for_turn(&mut self, key: usize) -> bool {
-        let Some(Slot { connection, role: Role::Link(peer) }) = self.slots.get_mut(key) else { return false };
+        let Some(Slot { connection, role: Role::Link(peer), .. }) = self.slots.get_mut(key) else {
+            return false;
+        };
         let readable = connection.is_readable() && peer.untaken.is_empty();
         let more_output = peer.has_output && connection.is_writable();
         let ask = !peer.queued && (readable || more_output || peer.resumes);
@@ -253,6 +297,8 @@ impl Peer {
         output: &mut [u8],
     ) {
         if connection.flush() && self.has_output {
+            let batch = connection.batch().min(output.len());
+            let output = &mut output[..batch];
             let filled = fill(output, |room| broker.poll_transmit(now, self.link, room).unwrap_or(0));
             connection.write(&output[..filled]);
             self.has_output = filled == output.len();

@@ -17,7 +17,12 @@ pub const BACKLOG: i32 = 4096;
 /// connections once and not again when there is room.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// A listening socket with its latch: the adapter tells of a change once.
+/// A line that is lost or cannot be opened is tried again after `RETRY`; each time after twice as long as before, but no
+/// longer than this. One that was there for as long begins anew.
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+
+/// A listening socket with its latch: the adapter tells of a change once. Or a line: it is opened here, and again when it
+/// is [`lost`](Self::lost).
 #[derive(Debug)]
 pub struct Listener<L> {
     socket: L,
@@ -26,17 +31,48 @@ pub struct Listener<L> {
     ready: bool,
     /// When to try again after accepting failed.
     retry_at: Option<Instant>,
+    /// How long to wait for that.
+    retry_after: Duration,
+    /// When the line was opened.
+    opened_at: Instant,
 }
 
 impl<L: Listening> Listener<L> {
     /// Takes a socket that listens on `endpoint`, where connections may be waiting already.
     pub fn new(socket: L, endpoint: Endpoint) -> Self {
-        Self { socket, endpoint, ready: true, retry_at: None }
+        Self {
+            socket,
+            endpoint,
+            ready: true,
+            retry_at: None,
+            retry_after: RETRY,
+            opened_at: Instant::from_micros(0),
+        }
     }
 
     /// Remembers that connections may be waiting.
     pub fn note(&mut self) {
-        self.ready = true;
+        // Whoever has a line is not told of another.
+        self.ready |= !self.endpoint.is_line();
+    }
+
+    /// The line that was accepted is gone, or nothing can be done with it: it is opened again after a while.
+    pub fn lost(&mut self, now: Instant) {
+        if self.endpoint.is_line() {
+            if now.saturating_duration_since(self.opened_at) >= LONGEST_RETRY {
+                self.retry_after = RETRY;
+            }
+            tracing::warn!(line = %self.endpoint, "lost; it will be opened again");
+            self.ready = true;
+            self.retry_later(now);
+        }
+    }
+
+    fn retry_later(&mut self, now: Instant) {
+        self.retry_at = Some(now + self.retry_after);
+        if self.endpoint.is_line() {
+            self.retry_after = (2 * self.retry_after).min(LONGEST_RETRY);
+        }
     }
 
     /// Where it listens, with the port that was given where it was asked for any.
@@ -52,11 +88,15 @@ impl<L: Listening> Listener<L> {
         loop {
             match self.take() {
                 Ok(accepted) => {
+                    if self.endpoint.is_line() {
+                        tracing::info!(line = %self.endpoint, "opened");
+                        (self.ready, self.opened_at) = (false, now);
+                    }
                     self.retry_at = None;
                     return Some(accepted);
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
+                    io::ErrorKind::WouldBlock if !self.endpoint.is_line() => {
                         self.ready = false;
                         self.retry_at = None;
                         return None;
@@ -66,10 +106,12 @@ impl<L: Listening> Listener<L> {
                     | io::ErrorKind::ConnectionAborted
                     | io::ErrorKind::ConnectionReset => {}
                     _ => {
-                        if self.retry_at.is_none() {
+                        if self.endpoint.is_line() {
+                            tracing::debug!(line = %self.endpoint, %error, "cannot be opened for now");
+                        } else if self.retry_at.is_none() {
                             tracing::warn!(%error, "cannot accept connections for now; they wait");
                         }
-                        self.retry_at = Some(now + RETRY);
+                        self.retry_later(now);
                         return None;
                     }
                 },
@@ -85,7 +127,12 @@ impl<L: Listening> Listener<L> {
     /// A peer without an address is told by where it came.
     fn take(&mut self) -> io::Result<(L::Socket, Endpoint)> {
         let (socket, peer) = self.socket.accept()?;
-        Ok((socket, peer.map_or_else(|| self.endpoint.clone(), Endpoint::Tcp)))
+        let peer = match (peer, &self.endpoint) {
+            (Some(address), Endpoint::Cobs(_)) => Endpoint::Cobs(address),
+            (Some(address), _) => Endpoint::Tcp(address),
+            (None, endpoint) => endpoint.clone(),
+        };
+        Ok((socket, peer))
     }
 }
 

@@ -22,14 +22,20 @@ pub trait Socket: Read + Write {
     ///
     /// What the system says, mostly because the connection is gone.
     fn finish(&self) -> io::Result<()>;
+
+    /// Says whether it is a line: nobody at its other end hears that it is closed, and it may be slow.
+    fn is_line(&self) -> bool {
+        false
+    }
 }
 
-/// A listening socket that says `WouldBlock` where nobody waits.
+/// A listening socket that says `WouldBlock` where nobody waits; or a line, which is what it accepts.
 pub trait Listening {
     /// What it accepts.
     type Socket: Socket;
 
-    /// Takes one waiting connection, and the address of the peer where it has one.
+    /// Takes one waiting connection, and the address of the peer where it has one. A line is opened, and never while it is
+    /// open.
     ///
     /// # Errors
     ///

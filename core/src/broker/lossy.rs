@@ -329,11 +329,15 @@ impl Broker {
         let length = counter.total();
         let (at, room) =
             if is_line { (cobs::headroom(length), cobs::stuffed_len(length)) } else { (0, length) };
+        // A zero ends what was left on the line of a frame, or that would cost the handshake.
+        let lead =
+            usize::from(is_line && matches!(frame, Frame::Control(Control::Welcome(_) | Control::Abort(_))));
         staged.clear();
-        staged.resize(room, 0);
-        write(&mut Writer::new(staged.get_mut(at..).unwrap_or_default(), 0));
-        let end = if is_line { cobs::stuff(&mut staged, length) } else { length };
-        staged.truncate(end);
+        staged.resize(lead + room, 0);
+        let buffer = staged.get_mut(lead..).unwrap_or_default();
+        write(&mut Writer::new(buffer.get_mut(at..).unwrap_or_default(), 0));
+        let end = if is_line { cobs::stuff(buffer, length) } else { length };
+        staged.truncate(lead + end);
         if let Some(lossy) = self.lossy(index) {
             (lossy.staged, lossy.out) = (staged, 0);
         }

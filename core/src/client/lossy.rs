@@ -51,7 +51,7 @@ impl Lossy {
         let message = MAX_OVERHEAD + usize::from(config.destination_bytes) + config.max_payload as usize;
         let largest = MAX_PREFIX + hello.max(message);
         let (partial, staged) = if is_line {
-            (MAX_PREFIX + frame_limit + cobs::CHECKSUM, cobs::stuffed_len(largest))
+            (MAX_PREFIX + frame_limit + cobs::CHECKSUM, 1 + cobs::stuffed_len(largest))
         } else {
             (0, largest)
         };
@@ -263,11 +263,15 @@ impl State {
         write(&mut counter);
         let length = counter.total();
         let is_line = framing == Framing::Cobs;
+        // A zero ends what was left on the line of a frame, or that would cost the handshake.
+        let lead = usize::from(is_line && matches!(frame, Frame::Hello(_)));
+        let (zero, buffer) = buffer.split_at_mut(lead.min(buffer.len()));
+        zero.fill(0);
         let at = if is_line { cobs::headroom(length) } else { 0 };
         write(&mut Writer::new(buffer.get_mut(at..).unwrap_or_default(), 0));
         let end = if is_line { cobs::stuff(buffer, length) } else { length };
         if let Some(lossy) = &mut self.lossy {
-            (lossy.out, lossy.end) = (0, end);
+            (lossy.out, lossy.end) = (0, lead + end);
         }
     }
 

@@ -1,7 +1,9 @@
 //! A proxy between the clients and the broker whose network is bad: it cuts at random byte positions, stalls, splits into single
 //! bytes, and goes half-open. Which faults come after how many bytes follows from a seed and the number of the connection.
+//! Or it is a line that damages frames, and may be mute for a while.
 
 mod counters;
+mod damage;
 mod faults;
 mod pump;
 
@@ -11,6 +13,7 @@ use std::thread;
 
 use counters::Counters;
 pub(crate) use counters::Counts;
+pub(crate) use damage::{Damage, Damages};
 pub(crate) use faults::Plan;
 use pump::Link;
 use socket2::Socket;
@@ -21,6 +24,7 @@ use super::deadline::Deadline;
 const FAULTY: u8 = 0;
 const CLEAN: u8 = 1;
 const REFUSING: u8 = 2;
+const MUTE: u8 = 3;
 
 /// A running proxy. It ends with the test.
 pub(crate) struct Proxy {
@@ -32,6 +36,8 @@ pub(crate) struct Proxy {
 struct Shared {
     broker: Address,
     plan: Plan,
+    /// Whether frames are damaged instead.
+    damage: Option<Damage>,
     mode: AtomicU8,
     stopping: AtomicBool,
     connections: AtomicU64,
@@ -40,7 +46,15 @@ struct Shared {
 
 impl Shared {
     fn is_faulty(&self) -> bool {
-        self.mode.load(Ordering::SeqCst) == FAULTY
+        self.damage.is_none() && self.mode.load(Ordering::SeqCst) == FAULTY
+    }
+
+    fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref().filter(|_| self.mode.load(Ordering::SeqCst) == FAULTY)
+    }
+
+    fn is_mute(&self) -> bool {
+        self.mode.load(Ordering::SeqCst) == MUTE
     }
 
     /// Whether connections must go: the test ends, or nothing may come through.
@@ -52,19 +66,25 @@ impl Shared {
 impl Proxy {
     /// A proxy to the broker with these faults.
     pub(crate) fn start(broker: Address, plan: Plan) -> Self {
-        Self::start_in(broker, plan, FAULTY)
+        Self::start_in(broker, plan, None, FAULTY)
+    }
+
+    /// A line to the broker that damages one frame in so many.
+    pub(crate) fn start_damaging(broker: Address, seed: u64, one_in: u64) -> Self {
+        Self::start_in(broker, Plan::default(), Some(Damage::new(seed, one_in)), FAULTY)
     }
 
     /// A proxy without faults.
     pub(crate) fn start_clean(broker: Address) -> Self {
-        Self::start_in(broker, Plan::default(), CLEAN)
+        Self::start_in(broker, Plan::default(), None, CLEAN)
     }
 
-    fn start_in(broker: Address, plan: Plan, mode: u8) -> Self {
+    fn start_in(broker: Address, plan: Plan, damage: Option<Damage>, mode: u8) -> Self {
         let (listener, address) = broker.listen_beside();
         let shared = Arc::new(Shared {
             broker,
             plan,
+            damage,
             mode: AtomicU8::new(mode),
             stopping: AtomicBool::new(false),
             connections: AtomicU64::new(0),
@@ -88,6 +108,21 @@ impl Proxy {
     /// Drops all connections and lets nobody through, until [`Self::be_clean`].
     pub(crate) fn refuse(&self) {
         self.shared.mode.store(REFUSING, Ordering::SeqCst);
+    }
+
+    /// Swallows whatever comes while connections stay, until [`Self::be_faulty`].
+    pub(crate) fn be_mute(&self) {
+        self.shared.mode.store(MUTE, Ordering::SeqCst);
+    }
+
+    /// Makes its faults again.
+    pub(crate) fn be_faulty(&self) {
+        self.shared.mode.store(FAULTY, Ordering::SeqCst);
+    }
+
+    /// How a damaging one has damaged frames.
+    pub(crate) fn damages(&self) -> Damages {
+        self.shared.damage.as_ref().expect("it damages").counts()
     }
 
     /// Which faults there have been.

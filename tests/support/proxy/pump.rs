@@ -76,6 +76,9 @@ impl Link {
         let mut faults = Faults::new(&self.shared.plan, self.number, direction);
         let mut buffer = [0; BUFFER];
         let mut single = 0;
+        let end = if direction == Direction::ToBroker { 0 } else { 1 };
+        let mut damaging =
+            self.shared.damage.as_ref().map(|damage| damage.of_direction(2 * self.number + end));
         while self.stands() {
             let faulty = self.shared.is_faulty();
             // What lies behind a cut is not even read.
@@ -101,6 +104,17 @@ impl Link {
                 Err(error) if is_pause(&error) => continue,
                 Err(_) => return self.become_state(DROPPED),
             };
+            if self.shared.is_mute() {
+                continue;
+            }
+            if let (Some(damage), Some(damaging)) = (self.shared.damage(), &mut damaging) {
+                let mut damaged = Vec::with_capacity(read + 16);
+                damaging.pass(damage, &buffer[..read], &mut damaged);
+                if !self.forward(to, &damaged, 0) {
+                    return;
+                }
+                continue;
+            }
             let singly = read.min(single);
             single -= singly;
             if !self.forward(to, &buffer[..read], singly) {

@@ -107,7 +107,8 @@ impl World {
     pub(super) fn add_client(&mut self, resolver: impl Into<Resolver>) -> usize {
         let index = self.clients.len();
         let uuid = Uuid::from_u128(index as u128 + 1);
-        let config = ClientConfig::new(uuid, Secret([7; 16]), 1, index as u64);
+        let mut config = ClientConfig::new(uuid, Secret([7; 16]), 1, index as u64);
+        config.framing = self.endpoint.framing();
         let registry = self.poll.registry().try_clone().expect("a registry");
         let mut driver =
             ClientDriver::new(config, resolver, registry, Token(index)).expect("a config that works");

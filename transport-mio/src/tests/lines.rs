@@ -1,0 +1,117 @@
+//! What is special about lines: frames may be lost on them, and a serial one has nobody who accepts.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e_pigeon_core::{BrokerConfig, Close, Uuid};
+use e_pigeon_transport::serial;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::world::{World, any_port};
+use crate::Endpoint;
+
+/// A pseudo-terminal: the far end, and the path of the near one.
+fn pseudo_terminal() -> (File, PathBuf) {
+    let far: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+    grantpt(&far).expect("ours");
+    unlockpt(&far).expect("unlocked");
+    let name = ptsname(&far, Vec::new()).expect("a name").into_string().expect("text");
+    (File::from(far), PathBuf::from(name))
+}
+
+/// Carries bytes for as long as the test runs.
+fn carry(from: &File, to: &File) {
+    let (mut from, mut to) = (from.try_clone().expect("a descriptor"), to.try_clone().expect("a descriptor"));
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(read) => to.write_all(&buffer[..read]).expect("written"),
+                // Nobody has opened it.
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    });
+}
+
+/// A line between two terminals.
+fn lay() -> [Endpoint; 2] {
+    let [(one, path), (other, other_path)] = [pseudo_terminal(), pseudo_terminal()];
+    carry(&one, &other);
+    carry(&other, &one);
+    [path, other_path].map(|path| Endpoint::serial(path, 115_200).expect("a rate"))
+}
+
+/// Says whether somebody has the line.
+fn is_taken(endpoint: &Endpoint) -> bool {
+    let Endpoint::Serial(line) = endpoint else { panic!("no line") };
+    serial::open(line).is_err_and(|error| error.kind() == ErrorKind::ResourceBusy)
+}
+
+fn any_cobs_port() -> Endpoint {
+    Endpoint::Cobs(any_port().as_tcp().expect("TCP"))
+}
+
+#[test]
+fn lines_behind_sockets_carry_messages_and_are_found_again() {
+    let mut world = World::new(BrokerConfig::default(), any_cobs_port());
+    let (alice, bob) = (world.join(), world.join());
+    world.until_told(bob, "established");
+    world.send(alice, &super::everyone_else(), &[7; 20_000]);
+    world.until_told(alice, "1: 1 of 1");
+    assert_eq!(world.told[bob], ["established", "20000 bytes of 7"]);
+    assert_eq!(world.clients[bob].connected_to(), Some(&world.endpoint));
+    assert!(world.endpoint.to_string().starts_with("cobs:127.0.0.1:"), "{}", world.endpoint);
+
+    world.broker = None;
+    world.until_told(alice, "disconnected");
+    world.send(alice, &super::everyone_else(), b"kept");
+    world.start_broker(BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::default() }, 2);
+    world.until_told(alice, "2: 1 of 1");
+    assert_eq!(world.told[bob].last().map(String::as_str), Some("kept"));
+}
+
+#[test]
+fn a_client_does_not_connect_where_frames_go_another_way() {
+    let mut world = World::new(BrokerConfig::default(), any_cobs_port());
+    let tcp = world.broker.as_mut().expect("a broker").bind(any_port()).expect("bound");
+    let client = world.add_client(tcp);
+    world.until("it is told", |world| {
+        let error = world.clients[client].last_error();
+        error.is_some_and(|error| error.kind() == ErrorKind::InvalidInput)
+    });
+}
+
+#[test]
+fn a_serial_line_has_one_link_after_the_other() {
+    let [of_broker, of_client] = lay();
+    let config = BrokerConfig { handshake_timeout: Duration::from_millis(100), ..BrokerConfig::default() };
+    let mut world = World::new(config, of_broker);
+    // Nobody says hello, so the broker ends some links, and has one again each time, on the line that it keeps.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        world.turn(Duration::from_millis(20));
+        assert!(is_taken(&world.endpoint), "closed after {:?}", start.elapsed());
+    }
+    assert!(world.broker.as_ref().expect("a broker").stats().links <= 1);
+    for client in 0..2 {
+        assert_eq!(world.add_client(of_client.clone()), client);
+        world.until_told(client, "established");
+        world.send(client, &Uuid::from_u128(client as u128 + 1).into(), &[9; 30_000]);
+        world.until_told(client, "1: 1 of 1");
+        assert_eq!(world.told[client], ["established", "30000 bytes of 9", "1: 1 of 1"]);
+        assert_eq!(world.clients[client].connected_to(), Some(&of_client));
+        let now = world.clients[client].now();
+        world.clients[client].client().close(now, Close::End);
+        world.clients[client].flush();
+        world.until_told(client, "ended: closed");
+    }
+    let broker = world.broker.as_mut().expect("a broker");
+    broker.stop();
+    broker.flush();
+    world.until("it is stopped", |world| world.broker.as_ref().expect("a broker").is_stopped());
+}

@@ -1,0 +1,140 @@
+//! What is special about lines: frames may be lost on them, and a serial one has nobody who accepts.
+
+#![cfg(unix)]
+
+mod support;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e_pigeon_core::{BrokerConfig, ClientConfig, Close};
+use e_pigeon_smol::{Client, Endpoint};
+use e_pigeon_transport::serial;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use support::{
+    Running, any_port, config, delivered, established, everyone_else, join, join_as, message, outgoing, soon,
+    to, until,
+};
+
+/// A pseudo-terminal: the far end, and the path of the near one.
+fn pseudo_terminal() -> (File, PathBuf) {
+    let far: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+    grantpt(&far).expect("ours");
+    unlockpt(&far).expect("unlocked");
+    let name = ptsname(&far, Vec::new()).expect("a name").into_string().expect("text");
+    (File::from(far), PathBuf::from(name))
+}
+
+/// Carries bytes for as long as the test runs.
+fn carry(from: &File, to: &File) {
+    let (mut from, mut to) = (from.try_clone().expect("a descriptor"), to.try_clone().expect("a descriptor"));
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(read) => to.write_all(&buffer[..read]).expect("written"),
+                // Nobody has opened it.
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    });
+}
+
+/// A line between two terminals.
+fn lay() -> [Endpoint; 2] {
+    let [(one, path), (other, other_path)] = [pseudo_terminal(), pseudo_terminal()];
+    carry(&one, &other);
+    carry(&other, &one);
+    [path, other_path].map(|path| Endpoint::serial(path, 115_200).expect("a rate"))
+}
+
+/// Says whether somebody has the line.
+fn is_taken(endpoint: &Endpoint) -> bool {
+    let Endpoint::Serial(line) = endpoint else { panic!("no line") };
+    serial::open(line).is_err_and(|error| error.kind() == ErrorKind::ResourceBusy)
+}
+
+fn any_cobs_port() -> Endpoint {
+    Endpoint::Cobs(any_port().as_tcp().expect("TCP"))
+}
+
+fn join_line(number: u128, endpoint: &Endpoint) -> Client {
+    join_as(ClientConfig { framing: endpoint.framing(), ..config(number) }, endpoint)
+}
+
+#[test]
+fn lines_behind_sockets_carry_messages_and_are_found_again() {
+    smol::block_on(async {
+        let broker = Running::start(BrokerConfig::default(), 1, any_cobs_port());
+        let endpoint = broker.endpoint.clone();
+        assert!(endpoint.to_string().starts_with("cobs:127.0.0.1:"), "{endpoint}");
+        let (alice, bob) = (join_line(1, &endpoint), join_line(2, &endpoint));
+        established(&bob).await;
+        let answer = alice.send(&outgoing(&everyone_else(), &[7; 20_000])).expect("room");
+        assert_eq!(*message(&bob).await.payload, [7; 20_000]);
+        assert_eq!(bob.connected_to(), Some(endpoint.clone()));
+        broker.kill().await;
+
+        let kept = alice.send(&outgoing(&everyone_else(), b"kept")).expect("room");
+        let settle = Duration::from_millis(300);
+        let broker = Running::start(BrokerConfig { settle, ..BrokerConfig::default() }, 2, endpoint);
+        assert_eq!(&*message(&bob).await.payload, b"kept");
+        let reader = smol::spawn(support::read(bob.clone()));
+        for answer in [answer, kept] {
+            let id = answer.id();
+            assert_eq!(soon("a receipt", answer).await, Ok(delivered(id, 1)));
+        }
+        drop(reader);
+        broker.stop().await;
+    });
+}
+
+#[test]
+fn a_client_does_not_connect_where_frames_go_another_way() {
+    smol::block_on(async {
+        let broker = Running::start(BrokerConfig::default(), 1, any_cobs_port());
+        let client = join(1, &broker.endpoint);
+        until("it is told", || {
+            client.last_error().is_some_and(|error| error.kind() == ErrorKind::InvalidInput)
+        })
+        .await;
+        broker.stop().await;
+    });
+}
+
+#[test]
+fn a_serial_line_has_one_link_after_the_other() {
+    smol::block_on(async {
+        let [of_broker, of_client] = lay();
+        let handshake_timeout = Duration::from_millis(100);
+        let broker = Running::start(
+            BrokerConfig { handshake_timeout, ..BrokerConfig::default() },
+            1,
+            of_broker.clone(),
+        );
+        // Nobody says hello, so the broker ends some links, and has one again each time, on the line that it keeps.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) {
+            assert!(is_taken(&of_broker), "closed after {:?}", start.elapsed());
+            smol::Timer::after(Duration::from_millis(20)).await;
+        }
+        assert!(broker.stats().links <= 1);
+        for number in 1..3 {
+            let client = join_line(number, &of_client);
+            established(&client).await;
+            let answer = client.send(&outgoing(&to(number), &[9; 30_000])).expect("room");
+            assert_eq!(*message(&client).await.payload, [9; 30_000]);
+            assert_eq!(client.connected_to(), Some(of_client.clone()));
+            let reader = smol::spawn(support::read(client.clone()));
+            let id = answer.id();
+            assert_eq!(soon("a receipt", answer).await, Ok(delivered(id, 1)));
+            soon("goodbye", client.close(Close::End)).await.expect("a goodbye");
+            soon("the end", reader).await;
+        }
+        broker.stop().await;
+    });
+}
