@@ -187,6 +187,32 @@ fn a_client_that_was_taken_over_is_told_so_on_a_new_link_too() {
 }
 
 #[test]
+fn a_hello_that_is_refused_ends_nobody_s_link() {
+    let mut broker = broker(1);
+    let id = broker.handle_connected_over(at(0), Framing::Datagram).unwrap();
+    let hello = |hello, tag| control(Framing::Datagram, tag, Control::Hello(hello, AttributesRef::EMPTY));
+    broker.handle_input(at(1), id, &hello(hello_of(0, 5, 1), tag(5, 1))).unwrap();
+    from_broker(&mut broker, at(1), id);
+    let mut impostor = hello_of(0, 6, 1);
+    impostor.secret = [0xbb; 16];
+    let bad = [
+        hello(impostor, tag(6, 1)),
+        control(Framing::Datagram, tag(6, 2), Control::HelloOfVersion(9)),
+        frame(Framing::Datagram, tag(6, 3), 0, |w| w.raw(&[1, b'E', b'P', b'G', b'N', 1, 7])),
+    ];
+    for datagram in bad {
+        broker.handle_input(at(2), id, &datagram).unwrap();
+        assert_eq!(broker.stats().connected, 1, "{datagram:02x?}");
+    }
+    // Its own client is still heard.
+    broker
+        .handle_input(at(3), id, &control(Framing::Datagram, tag(5, 1), Control::State(state(1, 0, 0))))
+        .unwrap();
+    assert_eq!(abort_in(&from_broker(&mut broker, at(3), id)), None);
+    assert_eq!(broker.stats().connected, 1);
+}
+
+#[test]
 fn a_refusal_of_a_watch_may_come_before_the_word_that_the_watch_came() {
     for gives_up in [false, true] {
         let (mut client, tag) = welcomed(|config| config.watches = 2);

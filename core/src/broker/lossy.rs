@@ -160,7 +160,7 @@ impl Broker {
         let Some(&frame_kind) = body.first() else { return };
         let is_sound = (frame_kind >= kind::MESSAGE) == (prefix.number > 0);
         let is_hello = frame_kind == kind::HELLO && is_sound;
-        let is_stale = is_hello && self.is_stale(body);
+        let is_refused = is_hello && self.is_refused(body);
         let Some(link) = self.links.get_mut(index) else { return };
         let Some(lossy) = &mut link.lossy else { return };
         if lossy.shuts_down {
@@ -197,8 +197,8 @@ impl Broker {
                 let code = if is_sound { Code::UnexpectedFrame } else { Code::Malformed };
                 link.abort = Some(Abort { code, detail: 0 });
             }
-            // Where no link is in its way, one that is stale is told so.
-            phase if is_hello && (!is_stale || matches!(phase, Phase::Hello { .. })) => {
+            // Only where no link is in its way, one that is refused is told so.
+            phase if is_hello && (!is_refused || matches!(phase, Phase::Hello { .. })) => {
                 self.start_link_again(index);
                 self.lossy_hello(index, prefix.tag, body);
             }
@@ -206,15 +206,15 @@ impl Broker {
         }
     }
 
-    /// True where a hello was overtaken by another one of the same client.
-    fn is_stale(&self, body: &[u8]) -> bool {
+    /// True where a hello was overtaken, proves nothing, or cannot be read: it must not end a link that is there.
+    fn is_refused(&self, body: &[u8]) -> bool {
         let mut reader = Reader::new(body);
         let Ok(kind::HELLO) = reader.u8() else { return true };
-        let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut reader) else { return false };
+        let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut reader) else { return true };
         let session =
             self.sessions.find(Uuid::from_bytes(hello.uuid)).and_then(|found| self.sessions.get(found));
         let facts = session.map(|session| session.facts(self.epoch));
-        matches!(judge(&hello, facts.as_ref()), Verdict::Refuse(Code::Superseded | Code::TakenOver))
+        matches!(judge(&hello, facts.as_ref()), Verdict::Refuse(_))
     }
 
     /// The transport has no beginning and no end that could be told: a hello is both.
