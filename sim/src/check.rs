@@ -43,7 +43,9 @@ impl World {
     pub(crate) fn is_quiet(&self) -> bool {
         let stats = self.broker.stats();
         let is_empty = stats.open == 0 && stats.held == 0 && stats.kept == 0 && stats.payload_bytes == 0;
+        let all_said = self.peers.iter().zip(&self.model.sessions).all(|(p, s)| p.wanted == s.attributes);
         is_empty
+            && all_said
             && self.peers.iter().all(|peer| {
                 let client = &peer.client;
                 client.is_established()

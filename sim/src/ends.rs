@@ -28,8 +28,10 @@ impl Model {
         // Only the broker died: then it finds those again for whom it was, if they can prove what they had.
         let recipients = if message.is_direct() { message.possible } else { message.promised };
         let is_known = message.is_direct() || !message.changed;
-        let outbox = self.limits.outbox(key.0);
-        let can_prove = |client: usize| self.limits.seen_window(client) >= outbox;
+        let can_prove = |client: usize| {
+            let highest = self.logs.highest(client, (key.0, key.1));
+            highest < key.2 + self.limits.seen_window(client)
+        };
         let all_prove = (0..self.sessions.len()).filter(|&n| recipients.has(n)).all(can_prove);
         let remembered = (0..self.sessions.len()).all(|n| self.limits.senders(n) >= self.sessions.len());
         let is_there = (0..self.sessions.len()).any(|n| recipients.has(n));

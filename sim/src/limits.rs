@@ -28,7 +28,6 @@ struct Client {
     receives: bool,
     max_payload: u32,
     senders: usize,
-    outbox: u64,
     seen_window: u64,
     late_ids: u64,
     /// Messages that may have come into its queue, and their bytes.
@@ -43,7 +42,6 @@ impl Limits {
             receives: config.receives,
             max_payload: config.max_payload,
             senders: config.senders.into(),
-            outbox: config.outbox_messages.into(),
             seen_window: config.seen_window.into(),
             late_ids: config.late_ids.into(),
             messages: 0,
@@ -67,11 +65,6 @@ impl Limits {
 
     pub(crate) fn receives(&self, client: usize) -> bool {
         self.clients.get(client).is_some_and(|client| client.receives)
-    }
-
-    /// How many messages of a client may be unanswered.
-    pub(crate) fn outbox(&self, client: usize) -> u64 {
-        self.clients[client].outbox
     }
 
     /// How many ids below the highest a client can judge.

@@ -263,7 +263,7 @@ impl Model {
         session.is_connected = true;
         let renewed = session.is_new;
         if renewed {
-            (session.had_session, session.is_welcomed) = (true, false);
+            (session.had_session, session.is_welcomed, session.knows_another) = (true, false, false);
             session.may_end &= !core::mem::take(&mut session.is_reborn);
         }
         if renewed {
@@ -298,8 +298,7 @@ impl Model {
         let is_over = session.away_since.is_some_and(|since| now >= since + time_to_live);
         let may_end = session.may_end || (!session.is_connected && is_over);
         ensure!(may_end, "sessions", "the session of {client} ended before its time: {session:?}");
-        session.is_open = false;
-        session.is_connected = false;
+        (session.is_open, session.is_connected, session.knows_another) = (false, false, false);
         session.losses += 1;
         for message in self.messages.values_mut().filter(|message| message.possible.has(client)) {
             message.gone = true;

@@ -60,8 +60,8 @@ pub struct Swarm {
     pub small_payloads: bool,
     /// Clients remember few senders.
     pub small_senders: bool,
-    /// Few links or sessions may be.
-    pub few_places: bool,
+    /// Few links may be.
+    pub few_links: bool,
     /// Some clients acknowledge by themselves.
     pub manual: bool,
 }
@@ -98,7 +98,7 @@ impl Swarm {
             short_sessions: on(20),
             small_payloads: on(15),
             small_senders: on(15),
-            few_places: on(8),
+            few_links: on(8),
             manual: on(20),
         };
         let swarm = Self {
@@ -110,7 +110,7 @@ impl Swarm {
         let max_payload = source.pick(&[16, 64, 300, 1_000]);
         let broker = swarm.broker(source, max_payload);
         let clients = (0..clients).map(|_| swarm.client(source, max_payload)).collect();
-        let piece = if swarm.pieces { source.pick(&[0, 1, 7, 60, 500]) } else { 0 };
+        let piece = if swarm.pieces { source.pick(&[0, 7, 60, 500]) } else { 0 };
         let setup = Setup { seed: source.below(u64::MAX), broker, clients, medium: Medium::Stream, piece };
         (swarm, setup)
     }
@@ -142,8 +142,8 @@ impl Swarm {
         if self.small_payloads && source.percent(50) {
             config.max_payload = max_payload / 2;
         }
-        if self.few_places {
-            (config.max_links, config.max_sessions) = source.pick(&[(6, 64), (7, 6), (64, 6)]);
+        if self.few_links {
+            config.max_links = source.pick(&[6, 7]);
         }
         config
     }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use e_pigeon_core::Instant;
 
 /// How often everything may move while time stands still.
-const ROUNDS: usize = 100_000;
+const ROUNDS: usize = 1_000_000;
 /// How many deadlines may come one after the other.
 const DEADLINES: usize = 1_000_000;
 /// As many events as an application takes in one turn, when all is well.

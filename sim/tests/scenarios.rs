@@ -74,6 +74,46 @@ fn a_hello_that_nobody_waits_for_any_more_leaves_nothing() {
     );
 }
 
+/// A session that the broker has ended, while its client still holds on to a dead link, is no proof of having been
+/// there: whoever comes back from there does not take what was accepted for others.
+#[test]
+fn a_client_whose_session_has_ended_unnoticed_takes_nobodys_place() {
+    let mut setup = Setup::new(4);
+    setup.broker.session_ttl = ms(100);
+    holds(
+        setup,
+        &[
+            Step::Flow,
+            Step::Cut { pipe: Pipe(3, 0), client: false, broker: true, kept: usize::MAX },
+            Step::Pass(ms(150)),
+            Step::Sleep(1),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Pass(ms(20)),
+            Step::Kill { silent: false },
+        ],
+    );
+}
+
+/// What was accepted for somebody who was connected is offered to it after the broker's death, also where it has just
+/// lost its link again.
+#[test]
+fn a_message_to_those_connected_waits_for_a_recipient_that_is_away_when_it_is_sent_again() {
+    holds(
+        Setup::new(3),
+        &[
+            Step::Flow,
+            Step::Sleep(2),
+            Step::Send(Send { only_connected: true, ..Send::new(0, To::Client(2)) }),
+            Step::Pass(ms(20)),
+            Step::Kill { silent: false },
+            Step::Pass(ms(200)),
+            Step::Cut { pipe: Pipe(2, 0), client: true, broker: true, kept: usize::MAX },
+            Step::Unreachable(2),
+            Step::Pass(ms(3_000)),
+        ],
+    );
+}
+
 /// An old link may be read long after the new one was welcomed; nothing of it counts.
 #[test]
 fn a_link_that_is_read_late_takes_nothing_away() {

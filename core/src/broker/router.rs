@@ -193,7 +193,8 @@ impl Broker {
         if destination.without_sender() {
             into.retain(|&found| found != from);
         }
-        if destination.only_connected() {
+        // Of a held one nobody knows any more who was connected when it was first taken.
+        if destination.only_connected() && message.open != Open::Held {
             into.retain(|&found| self.sessions.get(found).is_some_and(|session| session.link.is_some()));
         }
         (destination.only_connected(), looked_at)

@@ -291,8 +291,9 @@ impl State {
 
     fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
         debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.uuid, self.link);
-        if self.is_established() {
-            self.lost_at = Some(now);
+        if let Phase::Up(keep_alive) = self.phase {
+            // The broker may have lost the link at any time since, and counts from then.
+            self.lost_at = Some(keep_alive.heard());
         }
         self.partial = 0;
         self.current = None;

@@ -170,6 +170,11 @@ impl KeepAlive {
         self.heard = now;
     }
 
+    /// When anything came in last.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
     /// Something went out.
     pub(crate) fn speak(&mut self, now: Instant) {
         self.spoke = now;
