@@ -48,7 +48,8 @@ pub(crate) struct Recovery {
     told: (u64, Window),
     /// The first state that told this, until the peer has heard it.
     unheard: Option<u64>,
-    /// The state whose round trip is measured, and when it was written.
+    /// The first state since the last answer that asked for one, and when it was written. No other asks before that is
+    /// answered or its time is over: else two ends that both have news would answer each other for ever.
     asked: Option<(u64, Instant)>,
     states: Repeat,
     state_due: bool,
@@ -167,11 +168,13 @@ impl Recovery {
         }
         self.heard = state.serial;
         self.state_due |= state.wants_reply;
-        if let Some((serial, at)) = self.asked.take_if(|&mut (serial, _)| state.heard >= serial)
-            && state.heard == serial
-        {
-            // An answer to one that was written later says nothing of this one.
-            self.round_trip.measure(now.saturating_duration_since(at));
+        if let Some((serial, at)) = self.asked.take_if(|&mut (serial, _)| state.heard >= serial) {
+            if state.heard == serial {
+                // An answer to one that was written later says nothing of this one.
+                self.round_trip.measure(now.saturating_duration_since(at));
+            }
+            // What has changed since is most likely heard with the next state; otherwise it is asked about.
+            self.states.start(now);
         }
         if self.unheard.is_some_and(|serial| state.heard >= serial) {
             self.unheard = None;
@@ -244,9 +247,9 @@ impl Recovery {
         if self.told != (acknowledged, window) {
             self.told = (acknowledged, window);
             self.unheard = Some(self.serial);
-            self.states.end();
         }
-        if self.unheard.is_some() {
+        let asks = self.unheard.is_some() && !self.states.is_running();
+        if asks {
             self.states.start_again(now);
             self.asked.get_or_insert((self.serial, now));
         }
@@ -254,7 +257,7 @@ impl Recovery {
         State {
             serial: self.serial,
             heard: self.heard,
-            wants_reply: self.unheard.is_some(),
+            wants_reply: asks,
             received: received + u64::from(skipped),
             acknowledged,
             window,
