@@ -144,6 +144,29 @@ fn a_repetition_that_crosses_its_receipt_comes_to_nobody_else() {
     );
 }
 
+/// Whoever had a message that was for its UUID can say so, in whichever life of the broker it had a session.
+#[test]
+fn a_message_for_one_uuid_is_confirmed_by_whoever_had_it() {
+    let mut setup = Setup::new(4);
+    setup.broker.settle = ms(0);
+    holds(
+        setup,
+        &[
+            Step::Pass(ms(20)),
+            Step::Stop(3),
+            Step::Restart { client: 3, silent: false },
+            Step::Send(Send::new(0, To::Client(3))),
+            Step::Pass(ms(2000)),
+            Step::Kill { silent: false },
+            Step::Pass(ms(150)),
+            Step::Stop(0),
+            Step::Continue(3),
+            Step::Flow,
+            Step::Kill { silent: false },
+        ],
+    );
+}
+
 /// An old link may be read long after the new one was welcomed; nothing of it counts.
 #[test]
 fn a_link_that_is_read_late_takes_nothing_away() {
