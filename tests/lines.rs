@@ -127,6 +127,7 @@ fn a_stream_over_a_damaging_line_survives_kills_of_the_broker(pairing: Pairing) 
 }
 
 in_all_pairings! {
+    over tcp
     lines_arrive_once_and_in_order_where_one_frame_in_a_hundred_is_damaged,
     lines_arrive_once_and_in_order_where_one_frame_in_ten_is_damaged,
     a_line_that_is_mute_for_a_while_and_then_gone_for_a_while_goes_on,

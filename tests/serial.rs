@@ -159,6 +159,7 @@ fn what_is_no_line_is_told_once_and_waited_for(pairing: Pairing) {
 }
 
 in_all_pairings! {
+    over tcp
     lines_go_over_two_serial_lines_and_one_client_after_the_other_has_them,
     a_stream_over_damaging_lines_goes_on_when_one_was_taken_away_and_laid_again,
     a_broker_that_is_killed_and_replaced_on_the_same_lines_is_noticed,

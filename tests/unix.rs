@@ -96,6 +96,7 @@ fn a_stream_to_two_listeners_survives_kills_of_the_broker_and_the_file_it_leaves
 
     // One part for each life of the broker, which ends in the middle of it.
     let end_of = |part: usize| text.len_of(part * LINES / (KILLS + 1));
+    let mut in_mid_stream = 0;
     for kill in 1..=KILLS {
         let (from, to) = (end_of(kill - 1), end_of(kill));
         feeder.send(text.bytes()[index(from)..index(to)].to_vec()).expect("the feeder waits");
@@ -106,12 +107,14 @@ fn a_stream_to_two_listeners_survives_kills_of_the_broker_and_the_file_it_leaves
         broker.kill();
         for listener in &mut listeners {
             listener.wait_said(&by, &format!("waiting for {address}: "), kill);
-            assert!(listener.stdout_len() < to, "kill {kill} came too late to be in mid-stream");
+            in_mid_stream += usize::from(listener.stdout_len() < to);
         }
         let nobody = UnixStream::connect(&path).expect_err("the file is there, the broker is not");
         assert_eq!(nobody.kind(), ErrorKind::ConnectionRefused);
         broker = serve(&stage, &by, &path, &options);
     }
+    // On a starved machine a kill may come when its part is through.
+    assert!(in_mid_stream > 0, "no kill came in mid-stream");
     feeder.send(text.bytes()[index(end_of(KILLS))..].to_vec()).expect("the feeder waits");
     drop(feeder);
 

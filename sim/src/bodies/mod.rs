@@ -10,12 +10,14 @@ mod client_stream;
 mod frame;
 mod hostile;
 mod line;
+mod sim;
 mod wire;
 
 pub use broker_ops::broker_ops;
 pub use broker_stream::broker_stream;
 pub use client_stream::client_stream;
 pub use frame::frame;
+pub use sim::sim;
 pub use wire::wire;
 
 #[cfg(test)]

@@ -97,3 +97,8 @@ fn broker_stream_holds_over_its_seeds_and_random_bytes() {
 fn broker_ops_holds_over_its_seeds_and_random_bytes() {
     run("broker_ops", broker_ops);
 }
+
+#[test]
+fn sim_holds_over_its_seeds_and_random_bytes() {
+    run("sim", sim);
+}
