@@ -224,3 +224,25 @@ fn a_window_that_opens_is_heard_of_though_the_word_of_it_is_lost() {
         lab.until("answered", ms(3_000), |lab| lab.peers[0].finals.len() == 10);
     }
 }
+
+#[test]
+fn what_the_ends_tell_each_other_does_not_multiply() {
+    for framing in FRAMINGS {
+        let mut lab = Lab::new(1, framing, 2, NONE);
+        lab.all_here();
+        (lab.is_eager, lab.delay) = (true, ms(50));
+        let before = lab.frames;
+        // Both speak all the time, so what each has to tell changes all the time.
+        for k in 0..200 {
+            assert!(
+                lab.send(0, &uuid(1).into(), &format!("{k}"))
+                    && lab.send(1, &uuid(0).into(), &format!("{k}"))
+            );
+            lab.pass(ms(2));
+        }
+        lab.until("answered", ms(10_000), |lab| lab.peers.iter().all(|peer| peer.finals.len() == 200));
+        // A message, a delivery, a receipt, and a state for each; and an answer to a change now and then.
+        let frames = (lab.frames - before) / 400;
+        assert!(frames <= 7, "{framing:?}: {frames} frames for each message");
+    }
+}

@@ -64,7 +64,8 @@ fn check_complete(key: Key, message: &Message, answer: Final) -> Outcome {
         "{key:?} is {answer:?}, but not all that it was for have it: {message:?}"
     );
     // Across lives of the broker another may take the place of a recipient, if it began to match. (Limit 3)
-    if !message.changed && message.kills <= KILLS {
+    // One that lost its session too may decline what it cannot judge, and is no recipient then. (Limit 9)
+    if !message.changed && !message.lost && message.kills <= KILLS {
         ensure!(
             message.promised.is_within(message.taken),
             "lost",

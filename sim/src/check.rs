@@ -44,7 +44,11 @@ impl World {
         let stats = self.broker.stats();
         let is_empty = stats.open == 0 && stats.held == 0 && stats.kept == 0 && stats.payload_bytes == 0;
         let all_said = self.peers.iter().zip(&self.model.sessions).all(|(p, s)| p.wanted == s.attributes);
+        // A link that has ended may linger for those who did not hear of it, and on a line a client may not yet know
+        // that there is another broker.
         is_empty
+            && stats.links == stats.connected
+            && stats.connected as usize == self.peers.len()
             && all_said
             && self.peers.iter().all(|peer| {
                 let client = &peer.client;

@@ -3,12 +3,12 @@
 use core::fmt;
 
 macro_rules! paths {
-    ($($(#[$meta:meta])* $name:ident $text:literal,)*) => {
+    ($($name:ident $text:literal,)*) => {
         /// A fault, or a path that is rarely taken.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Path {
-            $(#[doc = $text] $(#[$meta])* $name,)*
+            $(#[doc = $text] $name,)*
         }
 
         impl Path {
@@ -95,8 +95,12 @@ paths! {
     Synced "presence: snapshot complete",
     FellBehind "presence: told again after falling behind",
     WatchRefused "presence: watch refused",
-    #[doc(hidden)] SerialDisturbed "medium: bytes damaged, lost or inserted",
-    #[doc(hidden)] DatagramDisturbed "medium: datagrams lost, repeated or delayed",
+    SerialDisturbed "line: bytes damaged, lost or inserted",
+    DatagramDisturbed "datagrams lost, repeated or delayed",
+    ItemEarly "lossy medium: an item came before an earlier one",
+    GapTold "lossy medium: a gap was told",
+    ItemAgain "lossy medium: an item came again",
+    LineOutlivesBroker "line: another broker at its end",
 }
 
 /// How often each [`Path`] was hit.

@@ -97,6 +97,13 @@ impl World {
         self.note_repeated();
         self.epoch += 1;
         for connection in self.connections.values_mut() {
+            if silent && self.setup.medium == Medium::Serial && !connection.broker_gone {
+                // A line has no end: what is on it is read by the next.
+                self.coverage.hit(Path::LineOutlivesBroker);
+                (connection.link, connection.epoch) = (None, self.epoch);
+                (connection.listed, connection.full) = (false, false);
+                continue;
+            }
             // What was on its way to clients may still arrive, and then the end.
             (connection.broker_gone, connection.ends) = (true, true);
             connection.up.clear();

@@ -60,6 +60,7 @@ impl Lane {
                     bytes.push_front(byte);
                 }
             }
+            Self::Datagrams(_) if rest.is_empty() => {}
             Self::Datagrams(datagrams) => datagrams.push_front(rest.to_vec()),
         }
     }

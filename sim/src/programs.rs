@@ -4,6 +4,7 @@ use crate::application::Refused;
 use crate::coverage::Path;
 use crate::log::Handed;
 use crate::model::Key;
+use crate::setup::Medium;
 use crate::source::Random;
 use crate::step::{Payload, ROOMS, Send, Step, To, client_of};
 use crate::violation::{Outcome, Violation, ensure};
@@ -223,7 +224,7 @@ impl World {
             Event::Receipt(receipt) => news = News::Receipt(receipt),
             Event::CapacityAvailable => news = News::Capacity,
             Event::Disconnected { reason, .. } => {
-                check_disconnect(n, reason)?;
+                check_disconnect(n, reason, self.setup.medium)?;
                 match reason {
                     DisconnectReason::Silent => self.coverage.hit(Path::ClientSilent),
                     DisconnectReason::HandshakeTimeout => self.coverage.hit(Path::WelcomeTimeout),
@@ -344,13 +345,16 @@ enum News {
 }
 
 /// Links end for silence, in a handshake, or for a newer link, and for no fault of either side.
-fn check_disconnect(n: usize, reason: DisconnectReason) -> Outcome {
+fn check_disconnect(n: usize, reason: DisconnectReason, medium: Medium) -> Outcome {
     let is_harmless = match reason {
         DisconnectReason::TransportLost | DisconnectReason::Silent | DisconnectReason::HandshakeTimeout => {
             true
         }
         DisconnectReason::Aborted(code, _) => {
+            // On a line whoever speaks to a broker that was replaced, or to a link that is over, is told so.
+            let is_replaced = code == Code::UnexpectedFrame && medium == Medium::Serial;
             matches!(code, Code::Silent | Code::HandshakeTimeout | Code::Full | Code::Superseded)
+                || is_replaced
         }
         _ => false,
     };

@@ -2,7 +2,7 @@
 
 use crate::step::uuid;
 use core::time::Duration;
-use e_pigeon_core::{BrokerConfig, ClientConfig, Secret};
+use e_pigeon_core::{BrokerConfig, ClientConfig, Framing, Secret};
 
 /// What the bytes between clients and broker travel on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,17 @@ pub enum Medium {
     Serial,
     /// Datagrams: they may be lost, come twice, and overtake each other.
     Datagrams,
+}
+
+impl Medium {
+    /// How frames go on it.
+    pub fn framing(self) -> Framing {
+        match self {
+            Self::Stream => Framing::Length,
+            Self::Serial => Framing::Cobs,
+            Self::Datagrams => Framing::Datagram,
+        }
+    }
 }
 
 /// What a run begins with.

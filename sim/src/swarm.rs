@@ -111,7 +111,10 @@ impl Swarm {
         let broker = swarm.broker(source, max_payload);
         let clients = (0..clients).map(|_| swarm.client(source, max_payload)).collect();
         let piece = if swarm.pieces { source.pick(&[0, 7, 60, 500]) } else { 0 };
-        let setup = Setup { seed: source.below(u64::MAX), broker, clients, medium: Medium::Stream, piece };
+        let (stream, serial, datagrams) = (Medium::Stream, Medium::Serial, Medium::Datagrams);
+        let medium = source
+            .pick(&[stream, stream, stream, stream, stream, stream, serial, serial, datagrams, datagrams]);
+        let setup = Setup { seed: source.below(u64::MAX), broker, clients, medium, piece };
         (swarm, setup)
     }
 
@@ -125,6 +128,7 @@ impl Swarm {
             settle: ms(source.pick(&[0, 100, 1_000, 3_000])),
             handshake_timeout: ms(source.pick(&[500, 5_000])),
             accept_delay: ms(source.pick(&[0, 1, 10, 10, 200])),
+            reorder_bytes: source.pick(&[0, 200, 4_000]),
             max_watches: source.pick(&[1, 2, 8]),
             watch_backlog: source.pick(&[1, 2, 1_024]),
             ..plain_broker()
@@ -169,6 +173,7 @@ impl Swarm {
         config.reconnect_min = ms(source.pick(&[1, 50, 100]));
         config.reconnect_max = ms(source.pick(&[100, 1_000, 5_000]));
         config.handshake_timeout = ms(source.pick(&[500, 10_000]));
+        config.reorder_bytes = source.pick(&[0, 200, 4_000]);
         config.manual_acknowledgement = self.manual && source.percent(60);
         config
     }

@@ -1,22 +1,31 @@
 //! Reads along what passes through a connection: for the trace and for the table of coverage, never for the model.
 
 use crate::coverage::{Coverage, Path};
+use crate::setup::Medium;
 use crate::step::client_of;
 use e_pigeon_core::codec::{Malformed, Reader};
+use e_pigeon_core::framing::cobs::Unstuffing;
 use e_pigeon_core::framing::{Step, step};
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Message, UpItem};
 use e_pigeon_core::wire::kind;
+use e_pigeon_core::wire::lossy::Prefix;
 use e_pigeon_core::{Past, Uuid};
 use std::collections::BTreeMap;
 
 /// No frame of a small world is longer.
 const LIMIT: usize = 1 << 20;
+/// Nor on a line, where room for it is kept all the time.
+const LINE_LIMIT: usize = 1 << 13;
 
 /// What one end of a connection has read, as frames.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tap {
     kept: Vec<u8>,
+    unstuffing: Unstuffing,
+    /// The number of the item that is read now, and the highest so far, where numbers are written.
+    number: u64,
+    highest: u64,
     /// Which sender and last id an alias means, where this reads deliveries.
     aliases: BTreeMap<u8, (usize, u64, u64)>,
     /// The window that the handshake named for the items that are read here, and what of it is used.
@@ -90,7 +99,38 @@ impl core::fmt::Display for Frame<'_> {
 
 impl Tap {
     /// Takes in bytes that arrive, and calls `each` for every frame that is whole with them.
-    pub(crate) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&mut Self, &[u8])) {
+    pub(crate) fn feed(&mut self, medium: Medium, bytes: &[u8], mut each: impl FnMut(&mut Self, &[u8])) {
+        match medium {
+            Medium::Stream => self.feed_stream(bytes, each),
+            Medium::Serial => self.feed_line(bytes, each),
+            Medium::Datagrams => self.frame(bytes, &mut each),
+        }
+    }
+
+    fn feed_line(&mut self, bytes: &[u8], mut each: impl FnMut(&mut Self, &[u8])) {
+        let mut content = core::mem::take(&mut self.kept);
+        content.resize(LINE_LIMIT, 0);
+        let mut input = bytes;
+        while !input.is_empty() {
+            let (taken, frame) = self.unstuffing.take(input, &mut content);
+            input = &input[taken..];
+            if let Some(Ok(length)) = frame {
+                self.frame(&content[..length], &mut each);
+            }
+        }
+        self.kept = content;
+    }
+
+    /// A frame with its prefix.
+    fn frame(&mut self, frame: &[u8], each: &mut impl FnMut(&mut Self, &[u8])) {
+        let mut reader = Reader::new(frame);
+        let Ok(prefix) = Prefix::read(&mut reader) else { return };
+        self.number = prefix.number;
+        each(self, reader.rest());
+        self.highest = self.highest.max(prefix.number);
+    }
+
+    fn feed_stream(&mut self, bytes: &[u8], mut each: impl FnMut(&mut Self, &[u8])) {
         let mut input = bytes;
         while !input.is_empty() {
             match step(&self.kept, input, LIMIT) {
@@ -115,8 +155,24 @@ impl Tap {
         }
     }
 
+    /// What numbers and states of lossy media show, the same in both directions.
+    fn note_lossy(&mut self, frame: &Frame<'_>, coverage: &mut Coverage) {
+        if let Frame::Control(Control::State(state)) = frame {
+            self.acknowledged = self.acknowledged.max(state.acknowledged);
+            if state.beyond != 0 {
+                coverage.hit(Path::GapTold);
+            }
+        }
+        if (1..=self.highest).contains(&self.number) {
+            coverage.hit(Path::ItemAgain);
+        } else if self.number > self.highest + 1 {
+            coverage.hit(Path::ItemEarly);
+        }
+    }
+
     /// Notes what a frame from a client shows.
     pub(crate) fn note_up(&mut self, frame: &Frame<'_>, coverage: &mut Coverage) {
+        self.note_lossy(frame, coverage);
         match frame {
             Frame::Control(Control::Ack(more)) => self.acknowledged += more,
             Frame::Up(UpItem::Message(message)) => {
@@ -136,6 +192,7 @@ impl Tap {
 
     /// Notes what a frame from the broker shows. Returns which message a delivery is, and whether it may be repeated.
     pub(crate) fn note_down(&mut self, frame: &Frame<'_>, coverage: &mut Coverage) -> Option<(Key, bool)> {
+        self.note_lossy(frame, coverage);
         match frame {
             Frame::Control(Control::Welcome(welcome)) => {
                 self.window = Some(welcome.window.messages);
@@ -204,7 +261,9 @@ mod tests {
         let mut frames = Vec::new();
         let bytes = [Broker::FULL, &[1, 8]].concat();
         for byte in bytes {
-            tap.feed(&[byte], |_, body| frames.push(Frame::read(body, false).unwrap().to_string()));
+            tap.feed(Medium::Stream, &[byte], |_, body| {
+                frames.push(Frame::read(body, false).unwrap().to_string())
+            });
         }
         assert_eq!(frames, ["Abort(Abort { code: Full, detail: 0 })", "Ping"]);
     }

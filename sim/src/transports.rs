@@ -43,11 +43,13 @@ impl World {
         if connection.link.is_some() || connection.broker_gone || connection.epoch != epoch {
             return Ok(());
         }
-        match self.broker.handle_connected(self.now) {
+        match self.broker.handle_connected_over(self.now, self.setup.medium.framing()) {
             Ok(link) => connection.link = Some(link),
             Err(_) => {
                 self.coverage.hit(Path::LinksFull);
-                connection.down.put(Broker::FULL);
+                if self.setup.medium == Medium::Stream {
+                    connection.down.put(Broker::FULL);
+                }
                 (connection.broker_gone, connection.ends) = (true, true);
             }
         }
@@ -60,7 +62,7 @@ impl World {
     /// A client writes, while less than `most` are under way.
     pub(crate) fn write_up(&mut self, n: usize, out: usize, most: usize) -> Outcome<bool> {
         let mut buffer = [0; OUT];
-        let size = out.clamp(1, OUT);
+        let size = self.buffer_size(out);
         let mut any = false;
         if size < 8 {
             self.coverage.hit(Path::TinyOutput);
@@ -86,6 +88,11 @@ impl World {
             any = true;
         }
         Err(Violation { kind: "busy", text: format!("{n} writes for ever") })
+    }
+
+    /// A datagram goes out in one call, so it has to have room.
+    fn buffer_size(&self, out: usize) -> usize {
+        if self.setup.medium == Medium::Datagrams { OUT } else { out.clamp(1, OUT) }
     }
 
     /// At most so many bytes, or datagrams, reach the broker.
@@ -123,7 +130,8 @@ impl World {
         only_listed: bool,
     ) -> Outcome<bool> {
         let mut buffer = [0; OUT];
-        let size = out.clamp(1, OUT);
+        let size = self.buffer_size(out);
+        let is_stream = self.setup.medium == Medium::Stream;
         let mut any = false;
         for _ in 0..ENDLESS {
             let Some(connection) = self.connections.get_mut(id) else { return Ok(any) };
@@ -138,7 +146,7 @@ impl World {
             // link is named for something else.
             let is_delivery = written < 3 || buffer[1] & 0xf0 == 0x20 || buffer[2] & 0xf0 == 0x20;
             ensure!(
-                connection.listed || written == 0 || is_delivery,
+                connection.listed || written == 0 || is_delivery || !is_stream,
                 "ready",
                 "the broker writes {:?} to {id}, which it did not name as ready",
                 &buffer[..written.min(16)]
@@ -213,6 +221,11 @@ impl World {
             match ready {
                 Ready::Transmit(_) => connection.listed = true,
                 Ready::Resume(_) => connection.full = false,
+                // A line stays, and waits for the next hello.
+                Ready::Close(_) if self.setup.medium == Medium::Serial && !connection.client_gone => {
+                    (connection.link, connection.listed, connection.full) = (None, false, false);
+                    self.broker.handle_disconnected(self.now, link);
+                }
                 Ready::Close(_) => {
                     (connection.broker_gone, connection.ends) = (true, true);
                     connection.up.clear();
@@ -269,16 +282,14 @@ impl World {
     // What is overheard.
 
     fn overhear_up(&mut self, id: u64, bytes: &[u8]) {
-        if self.setup.medium != Medium::Stream {
-            return;
-        }
+        let medium = self.setup.medium;
         let Some(connection) = self.connections.get_mut(id) else { return };
         let n = connection.client;
         let mut tap = core::mem::take(&mut connection.up_tap);
         let mut lines = Vec::new();
         let traced = self.is_traced();
         let mut window = None;
-        tap.feed(bytes, |tap, body| {
+        tap.feed(medium, bytes, |tap, body| {
             let Ok(frame) = Frame::read(body, true) else { return };
             if traced {
                 lines.push(frame.to_string());
@@ -305,15 +316,13 @@ impl World {
     }
 
     fn overhear_down(&mut self, id: u64, bytes: &[u8]) {
-        if self.setup.medium != Medium::Stream {
-            return;
-        }
+        let medium = self.setup.medium;
         let Some(connection) = self.connections.get_mut(id) else { return };
         let (n, boot) = (connection.client, connection.boot);
         let mut tap = core::mem::take(&mut connection.down_tap);
         let mut lines = Vec::new();
         let traced = self.is_traced();
-        tap.feed(bytes, |tap, body| {
+        tap.feed(medium, bytes, |tap, body| {
             let Ok(frame) = Frame::read(body, false) else { return };
             if traced {
                 lines.push(frame.to_string());

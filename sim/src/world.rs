@@ -263,6 +263,7 @@ impl World {
     pub(crate) fn start(&mut self, n: usize) -> Outcome<(ClientConfig, Client<Vec<u8>>)> {
         let mut config = self.setup.clients[n].clone();
         config.uuid = uuid(n);
+        config.framing = self.setup.medium.framing();
         config.secret = Secret([n as u8; 16]);
         (config.boot, config.seed) = (self.draw(), self.draw());
         // What was in the memory before must make no difference.

@@ -114,6 +114,59 @@ fn a_message_to_those_connected_waits_for_a_recipient_that_is_away_when_it_is_se
     );
 }
 
+/// A repetition that crosses its final receipt has been answered: it is not taken again, and comes to nobody else.
+#[test]
+fn a_repetition_that_crosses_its_receipt_comes_to_nobody_else() {
+    let mut setup = Setup::new(2);
+    setup.seed = 10492820082222125697;
+    setup.piece = 60;
+    setup.broker.keep_alive = ms(700);
+    setup.broker.session_ttl = ms(1000);
+    setup.broker.accept_delay = ms(0);
+    setup.clients[0].manual_acknowledgement = true;
+    setup.clients[1].reconnect_min = ms(1);
+    holds(
+        setup,
+        &[
+            Step::Send(Send::new(0, To::Everyone)),
+            Step::Flow,
+            Step::Room(1, Some(1)),
+            Step::Send(Send::new(0, To::Everyone)),
+            Step::Pass(ms(150)),
+            Step::Send(Send::new(0, To::Room(1))),
+            Step::Room(1, Some(2)),
+            Step::WriteUp { client: 0, out: usize::MAX, most: usize::MAX },
+            Step::Jump(ms(11000)),
+            Step::ReadUp(Pipe(0, 0), usize::MAX),
+            Step::Pass(ms(2000)),
+            Step::Room(0, Some(1)),
+        ],
+    );
+}
+
+/// Whoever had a message that was for its UUID can say so, in whichever life of the broker it had a session.
+#[test]
+fn a_message_for_one_uuid_is_confirmed_by_whoever_had_it() {
+    let mut setup = Setup::new(4);
+    setup.broker.settle = ms(0);
+    holds(
+        setup,
+        &[
+            Step::Pass(ms(20)),
+            Step::Stop(3),
+            Step::Restart { client: 3, silent: false },
+            Step::Send(Send::new(0, To::Client(3))),
+            Step::Pass(ms(2000)),
+            Step::Kill { silent: false },
+            Step::Pass(ms(150)),
+            Step::Stop(0),
+            Step::Continue(3),
+            Step::Flow,
+            Step::Kill { silent: false },
+        ],
+    );
+}
+
 /// An old link may be read long after the new one was welcomed; nothing of it counts.
 #[test]
 fn a_link_that_is_read_late_takes_nothing_away() {

@@ -49,6 +49,14 @@ impl Receipts {
         self.runs.push_back(Run { first: id, count: 1, word });
     }
 
+    /// True where the last word about a message is not acknowledged.
+    pub(super) fn answers(&self, id: u64, until_accepted: bool) -> bool {
+        self.runs.iter().any(|run| {
+            let is_last = until_accepted || matches!(run.word, Word::Final { .. });
+            is_last && id.checked_sub(run.first).is_some_and(|place| place < u64::from(run.count))
+        })
+    }
+
     /// True where a run has no number.
     #[inline]
     pub(super) fn has_unnumbered(&self) -> bool {

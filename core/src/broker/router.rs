@@ -32,6 +32,13 @@ impl Broker {
                 self.tell_accepted(index);
                 return Ok(());
             }
+            let until_accepted = message.until_accepted;
+            if self.sessions.get_mut(session).is_some_and(|s| s.queue.receipts().answers(id, until_accepted))
+            {
+                // Its last receipt is on its way, and has crossed it.
+                self.stats.repeated += 1;
+                return Ok(());
+            }
         } else if self.messages.sender(sender).is_some_and(|sender| id <= sender.highest) {
             return Err(Code::BadId);
         }

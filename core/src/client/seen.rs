@@ -200,7 +200,8 @@ impl Seen {
         }
         let below = highest - id;
         if below < self.window() && self.has_had(m, sender, id) {
-            return if taken && !here { Verdict::Decline } else { Verdict::HadIt };
+            // Who had what was for its own UUID is the recipient, whenever it came.
+            return if taken && !direct && !here { Verdict::Decline } else { Verdict::HadIt };
         }
         if past == DeliveryPast::Parked && !direct {
             if self.is_late(m, sender, id) {

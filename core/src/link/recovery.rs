@@ -49,9 +49,12 @@ pub(crate) struct Recovery {
     told: (u64, Window),
     /// The first state that told this, until the peer has heard it; then 0.
     unheard: u64,
-    /// The state whose round trip is measured, 0 for none, and when it was written.
+    /// The first state since the last answer that asked for one, 0 for none, and when it was written. No other asks before
+    /// that is answered or its time is over: else two ends that both have news would answer each other for ever.
     asked: u64,
     asked_at: Instant,
+    /// True where the last state asks.
+    asks: bool,
     states: Repeat,
     state_due: bool,
 }
@@ -78,6 +81,7 @@ impl Recovery {
             unheard: 0,
             asked: 0,
             asked_at: Instant::default(),
+            asks: false,
             states: Repeat::default(),
             state_due: false,
         }
@@ -181,6 +185,8 @@ impl Recovery {
                 self.round_trip.measure(now.micros_since(self.asked_at));
             }
             self.asked = 0;
+            // What has changed since is most likely heard with the next state; otherwise it is asked about.
+            self.states.start(now);
         }
         if self.unheard != 0 && state.heard >= self.unheard {
             self.unheard = 0;
@@ -256,9 +262,9 @@ impl Recovery {
         if self.told != (acknowledged, window) {
             self.told = (acknowledged, window);
             self.unheard = self.serial;
-            self.states.end();
         }
-        if self.unheard != 0 {
+        self.asks = self.unheard != 0 && !self.states.is_running();
+        if self.asks {
             self.states.start_again(now);
             if self.asked == 0 {
                 (self.asked, self.asked_at) = (self.serial, now);
@@ -272,7 +278,7 @@ impl Recovery {
         State {
             serial: self.serial,
             heard: self.heard,
-            wants_reply: self.unheard != 0,
+            wants_reply: self.asks,
             received: received + u64::from(skipped),
             acknowledged: self.told.0,
             window: self.told.1,

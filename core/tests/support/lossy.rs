@@ -46,6 +46,8 @@ pub struct Lab {
     pub peers: Vec<Peer>,
     pub sequence: u64,
     pub frames: u64,
+    /// Each end writes after every frame that it reads, instead of after all that has come.
+    pub is_eager: bool,
 }
 
 pub fn broker(epoch: u64) -> Broker {
@@ -84,6 +86,7 @@ impl Lab {
             peers: Vec::new(),
             sequence: 0,
             frames: 0,
+            is_eager: false,
         };
         for n in 0..clients {
             let mut config = client_config(n);
@@ -187,6 +190,10 @@ impl Lab {
                     Some(link) if up => drop(self.broker.handle_input(now, link, &bytes)),
                     _ if !up => assert_eq!(self.peers[n].client.handle_input(now, &bytes), bytes.len()),
                     _ => {}
+                }
+                if self.is_eager {
+                    self.poll(n);
+                    self.transmit(n);
                 }
             }
             self.peers[n].client.handle_timeout(now);
