@@ -3,7 +3,7 @@
 //! A set of attributes is a count and that many pairs, ascending by their encoded bytes, no key twice. The same
 //! bytes are stored, compared, hashed and sent, so nothing is ever translated. (PROTOCOL.md, "Attributes")
 
-use crate::codec::{Malformed, Reader, Writer, unzigzag, zigzag};
+use crate::codec::{Malformed, Reader, Writer, shift, unzigzag, zigzag};
 use core::fmt;
 
 /// The most attributes that a session may have.
@@ -407,10 +407,10 @@ pub(crate) fn change_in_place(
     if count > MAX_ATTRIBUTES || new_length > buffer.len() {
         return Err(AttributeError::TooMany);
     }
-    buffer.copy_within(old.end..length, old.start);
+    shift(buffer, old.end..length, old.start);
     let length = length - old.len();
     let place = if place > old.start { place - old.len() } else { place };
-    buffer.copy_within(place..length, place + pair.len());
+    shift(buffer, place..length, place + pair.len());
     if let Some(hole) = buffer.get_mut(place..place + pair.len()) {
         hole.copy_from_slice(&pair);
     }

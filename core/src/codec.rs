@@ -21,7 +21,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte.
-    #[inline]
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         let (&first, rest) = self.bytes.split_first().ok_or(Malformed)?;
         self.bytes = rest;
@@ -38,7 +37,6 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint of up to 64 bits.
-    #[inline]
     pub fn u64(&mut self) -> Result<u64, Malformed> {
         let first = self.u8()?;
         if first < 0x80 {
@@ -66,19 +64,21 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint that must fit 32 bits.
-    #[inline]
     pub fn u32(&mut self) -> Result<u32, Malformed> {
         u32::try_from(self.u64()?).map_err(|_| Malformed)
     }
 
+    /// A varint that must fit 16 bits.
+    pub fn u16(&mut self) -> Result<u16, Malformed> {
+        u16::try_from(self.u64()?).map_err(|_| Malformed)
+    }
+
     /// A zigzag varint.
-    #[inline]
     pub fn i64(&mut self) -> Result<i64, Malformed> {
         self.u64().map(unzigzag)
     }
 
     /// The next `length` bytes.
-    #[inline]
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.bytes.split_at_checked(length).ok_or(Malformed)?;
         self.bytes = rest;
@@ -86,7 +86,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `N` bytes.
-    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (taken, rest) = self.bytes.split_first_chunk::<N>().ok_or(Malformed)?;
         self.bytes = rest;
@@ -108,7 +107,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything that is left.
-    #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.bytes)
     }
@@ -119,7 +117,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Nothing may be left.
-    #[inline]
     pub fn finish(self) -> Result<(), Malformed> {
         if self.bytes.is_empty() { Ok(()) } else { Err(Malformed) }
     }
@@ -140,7 +137,6 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Writes to `out`, leaving out the first `skip` bytes.
-    #[inline]
     pub fn new(out: &'a mut [u8], skip: usize) -> Self {
         Self { out, written: 0, skip, total: 0 }
     }
@@ -151,19 +147,16 @@ impl<'a> Writer<'a> {
     }
 
     /// Bytes that went into `out`.
-    #[inline]
     pub fn written(&self) -> usize {
         self.written
     }
 
     /// Bytes of the whole, whether they were skipped, written or did not fit.
-    #[inline]
     pub fn total(&self) -> usize {
         self.total
     }
 
     /// Appends raw bytes.
-    #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
         self.total += bytes.len();
         let Some(bytes) = bytes.get(self.skip..) else {
@@ -180,7 +173,6 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends one byte.
-    #[inline]
     pub fn u8(&mut self, value: u8) {
         self.total += 1;
         if self.skip > 0 {
@@ -191,8 +183,12 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Appends a byte that is 0 or 1.
+    pub fn bool(&mut self, value: bool) {
+        self.u8(u8::from(value));
+    }
+
     /// Appends a varint.
-    #[inline]
     pub fn u64(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.u8((value & 0x7f) as u8 | 0x80);
@@ -202,13 +198,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a varint.
-    #[inline]
     pub fn u32(&mut self, value: u32) {
         self.u64(u64::from(value));
     }
 
     /// Appends a zigzag varint.
-    #[inline]
     pub fn i64(&mut self, value: i64) {
         self.u64(zigzag(value));
     }
@@ -225,22 +219,36 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Moves bytes within a slice, as far as both places lie in it. As `copy_within`, which would panic where they do not.
+pub(crate) fn shift(bytes: &mut [u8], from: core::ops::Range<usize>, to: usize) {
+    let mut step = |n: usize| {
+        let byte = bytes.get(from.start.wrapping_add(n)).copied();
+        if let (Some(byte), Some(slot)) = (byte, bytes.get_mut(to.wrapping_add(n))) {
+            *slot = byte;
+        }
+    };
+    let length = from.end.saturating_sub(from.start);
+    // What is still to be read is never written over.
+    if to < from.start {
+        (0..length).for_each(&mut step);
+    } else {
+        (0..length).rev().for_each(&mut step);
+    }
+}
+
 /// How many bytes the varint of `value` has.
-#[inline]
 pub fn varint_len(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
     bits.div_ceil(7)
 }
 
 /// Folds the sign into the lowest bit, so that small negative numbers stay short.
-#[inline]
 #[allow(clippy::cast_sign_loss)]
 pub fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
 /// Undoes [`zigzag`].
-#[inline]
 #[allow(clippy::cast_possible_wrap)]
 pub fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
@@ -249,6 +257,20 @@ pub fn unzigzag(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_shifted_as_copy_within_does_it() {
+        for start in 0..6 {
+            for end in start..=6 {
+                for to in 0..=6 - (end - start) {
+                    let (mut shifted, mut copied) = ([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]);
+                    shift(&mut shifted, start..end, to);
+                    copied.copy_within(start..end, to);
+                    assert_eq!(shifted, copied, "{start}..{end} to {to}");
+                }
+            }
+        }
+    }
 
     fn encode(value: u64) -> ([u8; 10], usize) {
         let mut out = [0; 10];

@@ -3,9 +3,9 @@
 //! Both are kept in their canonical encoding. (PROTOCOL.md, "Filters and destinations")
 
 use crate::attributes::{
-    AttributeError, AttributesRef, EncodedPair, MAX_PAIR, Pair, Pairs, Value, encode_pair, read_pairs,
+    AttributeError, AttributesRef, MAX_PAIR, Pair, Pairs, Value, encode_pair, read_pairs,
 };
-use crate::codec::{Malformed, Reader};
+use crate::codec::{Malformed, Reader, shift};
 use core::fmt;
 use uuid::Uuid;
 
@@ -99,39 +99,42 @@ impl Filter {
         if pairs.is_empty() {
             return Err(FilterError::Empty);
         }
-        let mut encoded: heapless::Vec<EncodedPair, MAX_FILTER_PAIRS> = heapless::Vec::new();
+        if pairs.len() > MAX_FILTER_PAIRS {
+            return Err(FilterError::TooMany);
+        }
+        let mut bytes = Bytes::new();
+        // All of this fits: the capacity is that of the most and longest pairs.
+        let _ = bytes.extend_from_slice(&[kind, 0]);
         for &(key, value) in pairs {
             let pair = encode_pair(key, value).map_err(FilterError::Attribute)?;
-            encoded.push(pair).map_err(|_| FilterError::TooMany)?;
-        }
-        encoded.sort_unstable();
-        let mut bytes = Bytes::new();
-        let count = encoded.len();
-        let mut last: Option<&EncodedPair> = None;
-        // All of this fits: the capacity is that of the most and longest pairs.
-        let _ = bytes.extend_from_slice(&[kind, count as u8]);
-        for pair in &encoded {
-            if let Some(last) = last {
-                if last == pair && kind == KIND_ANY_OF {
-                    // The same condition once more changes nothing.
-                    if let Some(count) = bytes.get_mut(1) {
-                        *count -= 1;
-                    }
-                    continue;
-                }
-                if kind == KIND_ALL_OF && key_of(last) == key_of(pair) {
+            let before = bytes.len();
+            let (mut is_new, mut place, mut at) = (true, before, 2);
+            for other in Pairs::new(bytes.get(2..).unwrap_or_default()) {
+                if kind == KIND_ALL_OF && other.key == key {
                     return Err(FilterError::KeyTwice);
                 }
+                if other.raw == pair.as_slice() {
+                    is_new = false;
+                } else if other.raw > pair.as_slice() {
+                    place = place.min(at);
+                }
+                at += other.raw.len();
             }
-            let _ = bytes.extend_from_slice(pair);
-            last = Some(pair);
+            if !is_new {
+                // The same condition once more changes nothing.
+                continue;
+            }
+            let _ = bytes.extend_from_slice(&pair);
+            shift(&mut bytes, place..before, place + pair.len());
+            if let Some(hole) = bytes.get_mut(place..place + pair.len()) {
+                hole.copy_from_slice(&pair);
+            }
+            if let Some(count) = bytes.get_mut(1) {
+                *count += 1;
+            }
         }
         Ok(Self { bytes })
     }
-}
-
-fn key_of(pair: &EncodedPair) -> Option<&str> {
-    Pairs::new(pair).next().map(|pair| pair.key)
 }
 
 impl fmt::Debug for Filter {

@@ -30,9 +30,40 @@ impl Instant {
         self.0
     }
 
+    /// The instant so many microseconds later; the end of time where that is beyond it.
+    pub(crate) const fn after(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// How many microseconds after `earlier` this instant lies; zero where it lies before it.
+    pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// How long after `earlier` this instant lies; zero where it lies before it.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// An instant or none, in no more room than an instant. The end of time counts as none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment(Instant);
+
+impl Moment {
+    pub(crate) const NEVER: Self = Self(Instant(u64::MAX));
+
+    pub(crate) const fn at(instant: Instant) -> Self {
+        Self(instant)
+    }
+
+    pub(crate) fn get(self) -> Option<Instant> {
+        Some(self.0).filter(|&instant| instant != Self::NEVER.0)
+    }
+
+    /// This one, or that instant where it is earlier.
+    pub(crate) fn or_before(self, instant: Instant) -> Self {
+        Self(self.0.min(instant))
     }
 }
 
@@ -47,7 +78,8 @@ impl Add<Duration> for Instant {
 
 /// A duration in whole microseconds, capped at what fits.
 pub(crate) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    // Not through 128 bits, which small processors have no instructions for.
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
 }
 
 /// A duration in whole milliseconds, rounded up, so that a duration that is not zero never becomes zero.

@@ -148,12 +148,17 @@ impl Broker {
         self.dropped = numbered;
     }
 
+    fn keep_alive_ms(&self) -> u32 {
+        // At most a day; the config was checked.
+        u32::try_from(millis_rounded_up(self.config.keep_alive)).unwrap_or(u32::MAX)
+    }
+
     /// Binds link and session to each other.
     fn connect(&mut self, link: u32, session: u32, hello: &Hello, resumed: Option<Resumed>) {
         let knew_another = hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) != self.epoch);
         let was_shut = resumed.is_some() && self.sessions.get(session).is_some_and(|session| session.shut);
         let shut = self.settles_at.is_some() && (knew_another || was_shut) && !canary!(DoesNotSettle);
-        let keep_alive = KeepAlive::new(self.now, self.config.keep_alive);
+        let keep_alive = KeepAlive::new(self.now, self.keep_alive_ms());
         let payload_frame = self.config.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
         if let Some(state) = self.links.get_mut(link) {
             state.phase = Phase::Up { session, keep_alive };
@@ -180,6 +185,7 @@ impl Broker {
         let Some((number, narrow)) = self.sessions.get(session).map(|s| (s.number, s.narrow)) else { return };
         let is_shut = narrow || self.links.get(link).is_some_and(|link| link.shut);
         let window = self.open_window(is_shut);
+        let keep_alive_ms = self.keep_alive_ms();
         let Some(state) = self.links.get_mut(link) else { return };
         state.window = None;
         state.welcome = Some(Welcome {
@@ -189,8 +195,8 @@ impl Broker {
             window,
             max_payload: self.config.max_payload,
             slots: MAX_SLOTS,
-            // At most a day, and a year; the config was checked.
-            keep_alive_ms: u32::try_from(millis_rounded_up(self.config.keep_alive)).unwrap_or(u32::MAX),
+            keep_alive_ms,
+            // At most a year; the config was checked.
             session_ttl_ms: micros(self.config.session_ttl) / 1_000,
         });
         self.list(link);

@@ -394,7 +394,8 @@ impl Broker {
         }
         state.receiving.tell_in_handshake(received);
         (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
-        Some(recovery.tell(received, received, window, now))
+        recovery.tell(received, window, now);
+        Some(recovery.state(received))
     }
 
     fn present_window(&self, index: u32, session: u32) -> Window {

@@ -8,7 +8,7 @@ use super::outbox::{
     TAKEN, UNTIL_ACCEPTED,
 };
 use crate::message::{MessageId, Reason, Receipt};
-use crate::time::Instant;
+use crate::time::{Instant, Moment};
 use crate::wire::item::{Accepted, Final};
 
 impl Outbox {
@@ -113,12 +113,12 @@ impl Outbox {
 
     /// When [`Outbox::expire`] may have something to do.
     pub(super) fn earliest_deadline(&self) -> Option<Instant> {
-        self.earliest
+        self.earliest.get()
     }
 
     /// Ends messages whose deadline is over and that are not under way to the broker.
     pub(super) fn expire(&mut self, m: &mut [u8], now: Instant) {
-        self.earliest = None;
+        self.earliest = Moment::NEVER;
         let mut index = self.head;
         while index != NONE {
             let next = self.entries.get(m, index, NEXT);
@@ -158,7 +158,7 @@ impl Outbox {
     }
 
     pub(super) fn watch_deadline(&mut self, deadline: Instant) {
-        self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+        self.earliest = self.earliest.or_before(deadline);
     }
 
     /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.

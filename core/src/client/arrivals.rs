@@ -15,34 +15,35 @@ const BODY: usize = 10;
 /// What a record takes, in bytes.
 const STRIDE: usize = BODY + MAX_PRESENCE;
 
-/// The ring. Positions count up for ever; a position's record is its remainder.
+/// The ring.
 #[derive(Clone, Debug)]
 pub(super) struct Arrivals {
     records: Table,
-    /// The oldest that was not taken.
-    head: u64,
-    /// The next to be lent.
-    cursor: u64,
-    tail: u64,
+    /// The record of the oldest that was not taken.
+    first: u32,
+    /// How many there are, and how many of them were lent.
+    count: u32,
+    lent: u32,
 }
 
 impl Arrivals {
     /// Cuts the ring, in the part of memory that is lent, which begins at `base`.
     pub(super) fn new(cutter: &mut Cutter, count: u16, base: usize) -> Self {
         let records = cutter.table(STRIDE, u32::from(count)).rebased(base);
-        Self { records, head: 0, cursor: 0, tail: 0 }
+        Self { records, first: 0, count: 0, lent: 0 }
     }
 
-    fn index(&self, position: u64) -> u32 {
-        (position % u64::from(self.records.count())) as u32
+    /// The record of the `n`-th that was not taken.
+    fn index(&self, n: u32) -> u32 {
+        self.records.ring(u64::from(self.first) + u64::from(n))
     }
 
     /// Takes in the body of a frame; false where there is no room, which is the broker's fault.
     pub(super) fn push(&mut self, lent: &mut [u8], number: u64, body: &[u8]) -> bool {
-        if self.tail - self.head >= u64::from(self.records.count()) {
+        if self.count >= self.records.count() {
             return false;
         }
-        let index = self.index(self.tail);
+        let index = self.index(self.count);
         let Some(room) = self.records.bytes_mut(lent, index, BODY).get_mut(..body.len()) else {
             return false;
         };
@@ -50,29 +51,29 @@ impl Arrivals {
         self.records.set(lent, index, NUMBER, number);
         // At most `MAX_PRESENCE`.
         self.records.set(lent, index, LENGTH, body.len() as u16);
-        self.tail += 1;
+        self.count += 1;
         true
     }
 
     /// True where something waits to be lent that the application still wants.
     pub(super) fn has_wanted(&self, m: &[u8], lent: &[u8], watches: &Watches) -> bool {
-        (self.cursor..self.tail).any(|position| self.event(m, lent, watches, position).is_some())
+        (self.lent..self.count).any(|n| self.event(m, lent, watches, n).is_some())
     }
 
     /// The next item, where it is still wanted. Everything that was lent before is taken with that, and so is what is
     /// no longer wanted.
     pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
         self.take_lent(m, lent, watches);
-        let event = self.event(m, lent, watches, self.cursor);
-        self.cursor += u64::from(event.is_some());
+        let event = self.event(m, lent, watches, self.lent);
+        self.lent += u32::from(event.is_some());
         event
     }
 
-    fn event<'m>(&self, m: &[u8], lent: &'m [u8], watches: &Watches, position: u64) -> Option<Event<'m>> {
-        if position >= self.tail {
+    fn event<'m>(&self, m: &[u8], lent: &'m [u8], watches: &Watches, n: u32) -> Option<Event<'m>> {
+        if n >= self.count {
             return None;
         }
-        let index = self.index(position);
+        let index = self.index(n);
         let length = usize::from(self.records.get(lent, index, LENGTH));
         let mut reader = Reader::new(self.records.bytes(lent, index, BODY).get(..length)?);
         let kind = reader.u8().ok()?;
@@ -91,22 +92,24 @@ impl Arrivals {
 
     /// The application has taken everything that was lent; what it no longer wants goes with that.
     pub(super) fn take_lent(&mut self, m: &[u8], lent: &[u8], watches: &Watches) {
-        while self.cursor < self.tail && self.event(m, lent, watches, self.cursor).is_none() {
-            self.cursor += 1;
+        while self.lent < self.count && self.event(m, lent, watches, self.lent).is_none() {
+            self.lent += 1;
         }
-        self.head = self.cursor;
+        self.first = self.index(self.lent);
+        self.count -= self.lent;
+        self.lent = 0;
     }
 
     /// The last item that may be acknowledged where all up to `received` are here.
     pub(super) fn acknowledged(&self, lent: &[u8], received: u64) -> u64 {
-        if self.head == self.tail {
+        if self.count == 0 {
             return received;
         }
-        received.min(self.records.get(lent, self.index(self.head), NUMBER) - 1)
+        received.min(self.records.get(lent, self.first, NUMBER) - 1)
     }
 
     /// A new session: what was told in an earlier one is told again.
     pub(super) fn start_session(&mut self) {
-        (self.head, self.cursor) = (self.tail, self.tail);
+        (self.count, self.lent) = (0, 0);
     }
 }

@@ -3,33 +3,39 @@
 use crate::time::micros;
 use core::time::Duration;
 
-/// The delays between attempts.
+/// The delays between attempts, in microseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
-    min: Duration,
-    max: Duration,
-    next: Duration,
+    max: u64,
+    min: u32,
+    /// How often it has doubled.
+    doubled: u8,
     random: u64,
 }
 
 impl Backoff {
     /// Delays from `min` to `max`, jitter drawn from `seed`.
     pub(crate) fn new(min: Duration, max: Duration, seed: u64) -> Self {
-        Self { min, max, next: min, random: seed }
+        // The first is at most 100 ms.
+        let (min, max) = (micros(min) as u32, micros(max));
+        Self { max, min, doubled: 0, random: seed }
     }
 
     /// The delay before the next attempt: between half and all of what is due, so that many clients that lost the
     /// same broker do not come back at the same moment.
-    pub(crate) fn next_delay(&mut self) -> Duration {
-        let whole = self.next;
-        self.next = whole.saturating_mul(2).min(self.max);
-        let half = micros(whole) / 2;
-        Duration::from_micros(half + ((u128::from(half) * u128::from(self.draw())) >> 32) as u64)
+    pub(crate) fn next_delay(&mut self) -> u64 {
+        let whole = (u64::from(self.min) << self.doubled).min(self.max);
+        if whole < self.max {
+            self.doubled += 1;
+        }
+        let half = whole / 2;
+        let random = u64::from(self.draw());
+        half + (half >> 32) * random + (((half & u64::from(u32::MAX)) * random) >> 32)
     }
 
     /// A handshake was completed: start again with the shortest delay.
     pub(crate) fn reset(&mut self) {
-        self.next = self.min;
+        self.doubled = 0;
     }
 
     /// 32 bits that look random (splitmix64).
@@ -48,8 +54,9 @@ mod tests {
 
     #[test]
     fn delays_double_to_the_limit_and_start_again() {
-        let (min, max) = (Duration::from_millis(50), Duration::from_secs(1));
-        let mut backoff = Backoff::new(min, max, 7);
+        let (first, last) = (Duration::from_millis(50), Duration::from_secs(1));
+        let mut backoff = Backoff::new(first, last, 7);
+        let (min, max) = (micros(first), micros(last));
         let mut due = min;
         for _ in 0..10 {
             let delay = backoff.next_delay();
@@ -58,6 +65,6 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next_delay() <= min);
-        assert_ne!(Backoff::new(min, max, 1).next_delay(), Backoff::new(min, max, 2).next_delay());
+        assert_ne!(Backoff::new(first, last, 1).next_delay(), Backoff::new(first, last, 2).next_delay());
     }
 }

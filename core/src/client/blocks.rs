@@ -1,10 +1,11 @@
 //! Bytes in chains of small blocks: any length fits wherever blocks are free, and nothing is ever moved.
 
-use super::memory::{Cutter, Field, NONE, Table, copy};
+use super::memory::{Cutter, Field, NONE, Table};
+use crate::codec::shift;
 use core::ops::Range;
 
-/// Bytes of content in a block.
-const BLOCK: usize = 96;
+/// Bytes of content in a block, where there are that many in all.
+const BLOCK: u32 = 96;
 const NEXT: Field<u32> = Field::at(0);
 /// Where the content of a block begins.
 const CONTENT: usize = 4;
@@ -13,6 +14,8 @@ const CONTENT: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Blocks {
     table: Table,
+    /// Bytes of content in a block.
+    size: u32,
     first_free: u32,
     available: u32,
 }
@@ -20,8 +23,9 @@ pub(super) struct Blocks {
 impl Blocks {
     /// Blocks for so many bytes in all.
     pub(super) fn new(cutter: &mut Cutter, bytes: u32) -> Self {
-        let table = cutter.table(CONTENT + BLOCK, bytes.div_ceil(BLOCK as u32));
-        Self { table, first_free: NONE, available: 0 }
+        let size = bytes.clamp(1, BLOCK);
+        let table = cutter.table(CONTENT + size as usize, bytes.div_ceil(size));
+        Self { table, size, first_free: NONE, available: 0 }
     }
 
     /// Makes all blocks free.
@@ -34,9 +38,9 @@ impl Blocks {
     }
 
     /// How many blocks hold so many bytes.
-    pub(super) fn needed(length: usize) -> u32 {
-        // Lengths were checked against limits that came from 32 bits.
-        length.div_ceil(BLOCK) as u32
+    pub(super) fn needed(&self, length: usize) -> u32 {
+        // Lengths were checked against limits that came from 32 bits; a block is never empty.
+        (length as u32).saturating_add(self.size - 1).checked_div(self.size).unwrap_or(0)
     }
 
     /// How many blocks are free.
@@ -64,7 +68,7 @@ impl Blocks {
         }
         self.first_free = self.table.get(m, last, NEXT);
         self.table.set(m, last, NEXT, NONE);
-        self.available -= Self::needed(length);
+        self.available -= self.needed(length);
         Some(first)
     }
 
@@ -97,7 +101,7 @@ impl Blocks {
         let mut ranges = Ranges { table: self.table, block: first, skip: 0, left: length };
         while let Some(range) = ranges.next(m) {
             let length = range.len();
-            copy(m, range, to);
+            shift(m, range, to);
             to += length;
         }
     }
@@ -126,7 +130,8 @@ impl Filler<'_> {
         self.left = self.left.and_then(|left| left.checked_sub(part.len()));
         while self.left.is_some() && !part.is_empty() {
             let room = self.table.bytes_mut(self.m, self.block, CONTENT + self.at);
-            let count = part.len().min(room.len());
+            let room_left = room.len();
+            let count = part.len().min(room_left);
             let (now, later) = part.split_at(count);
             if let Some(room) = room.get_mut(..count) {
                 room.copy_from_slice(now);
@@ -134,7 +139,7 @@ impl Filler<'_> {
             part = later;
             self.at += count;
             self.last = self.block;
-            if self.at == BLOCK {
+            if count == room_left {
                 self.block = self.table.get(self.m, self.block, NEXT);
                 self.at = 0;
             }
@@ -176,14 +181,14 @@ mod tests {
     #[test]
     fn what_is_filled_in_comes_out_whatever_was_freed_before() {
         let mut cutter = Cutter::default();
-        let mut blocks = Blocks::new(&mut cutter, 10 * BLOCK as u32);
+        let mut blocks = Blocks::new(&mut cutter, 10 * BLOCK);
         let mut m = std::vec![0; cutter.used()];
         blocks.format(&mut m);
-        let content: Vec<u8> = (0..=255).cycle().take(4 * BLOCK).collect();
+        let content: Vec<u8> = (0..=255).cycle().take(4 * BLOCK as usize).collect();
         let mut chains = Vec::new();
         for round in 0..200_usize {
-            let length = round * 37 % (3 * BLOCK + 1);
-            while blocks.available() < Blocks::needed(length) {
+            let length = round * 37 % (3 * BLOCK as usize + 1);
+            while blocks.available() < blocks.needed(length) {
                 let (chain, length): (u32, usize) = chains.remove(round % chains.len());
                 let found: Vec<u8> = blocks.pieces(&m, chain, 0, length).flatten().copied().collect();
                 assert_eq!(found, content[..length]);

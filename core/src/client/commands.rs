@@ -117,7 +117,7 @@ impl Commands<'_> {
         }
         let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
         // A hello that is yet to come says it all; otherwise it goes in order with the messages.
-        let in_order = state.session.is_some() || state.hello.is_some();
+        let in_order = state.session.is_some() || state.said.is_some();
         if in_order && !state.outbox.has_room(patch.len()) {
             return Err(SetError::Full);
         }

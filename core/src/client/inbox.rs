@@ -39,7 +39,8 @@ pub(super) struct Entry {
 pub(super) struct Inbox {
     entries: Table,
     bytes: Region,
-    window: Window,
+    /// How many bytes of payload may wait.
+    max_bytes: u32,
     /// The oldest that was not taken.
     head: u64,
     /// The next to be lent.
@@ -53,10 +54,10 @@ pub(super) struct Inbox {
     /// The last position whose payload was placed at the front again.
     wrapped_at: u64,
     declines: Table,
-    first_decline: u64,
-    /// The next decline to be written on this link.
-    unwritten_decline: u64,
-    end_decline: u64,
+    /// The record of the first decline, how many there are, and how many of them were written on this link.
+    first_decline: u32,
+    declined: u32,
+    written: u32,
 }
 
 impl Inbox {
@@ -64,7 +65,7 @@ impl Inbox {
         Self {
             entries: cutter.table(STRIDE, messages),
             bytes: cutter.region(0),
-            window: Window { messages, bytes },
+            max_bytes: bytes,
             head: 0,
             cursor: 0,
             tail: 0,
@@ -74,8 +75,8 @@ impl Inbox {
             wrapped_at: 0,
             declines: cutter.table(16, messages),
             first_decline: 0,
-            unwritten_decline: 0,
-            end_decline: 0,
+            declined: 0,
+            written: 0,
         }
     }
 
@@ -83,11 +84,11 @@ impl Inbox {
     pub(super) fn cut_payloads(&mut self, cutter: &mut Cutter, max_payload: u32, base: usize) {
         // Where a payload does not fit before the end of the ring, that end stays empty: at most one payload.
         let spare = if self.entries.count() > 1 { max_payload } else { 0 };
-        self.bytes = cutter.region(self.window.bytes as usize + spare as usize).rebased(base);
+        self.bytes = cutter.region(self.max_bytes as usize + spare as usize).rebased(base);
     }
 
     fn index(&self, position: u64) -> u32 {
-        (position % u64::from(self.entries.count())) as u32
+        self.entries.ring(position)
     }
 
     /// Takes a message in; false where there is no room, which is the broker's fault.
@@ -174,7 +175,8 @@ impl Inbox {
 
     /// The application has taken everything before that position, as far as it was lent.
     pub(super) fn take_up_to(&mut self, m: &[u8], position: u64) {
-        self.head = position.clamp(self.head, self.cursor);
+        // Not `clamp`, which has a panic for limits that cannot be.
+        self.head = position.max(self.head).min(self.cursor);
         if self.head < self.tail {
             self.first_byte = self.entries.get(m, self.index(self.head), AT) as usize;
         }
@@ -189,8 +191,8 @@ impl Inbox {
         if self.head < self.tail {
             limit = limit.min(self.entries.get(m, self.index(self.head), NUMBER) - 1);
         }
-        if self.first_decline < self.end_decline {
-            limit = limit.min(self.declines.get(m, self.decline_index(self.first_decline), DECLINED) - 1);
+        if self.declined > 0 {
+            limit = limit.min(self.declines.get(m, self.decline_index(0), DECLINED) - 1);
         }
         limit
     }
@@ -198,8 +200,7 @@ impl Inbox {
     /// A new session: what is here came in an earlier one, and declines of it vanish.
     pub(super) fn start_session(&mut self) {
         self.session_start = self.tail;
-        self.first_decline = self.end_decline;
-        self.unwritten_decline = self.end_decline;
+        (self.declined, self.written) = (0, 0);
     }
 
     /// The window that is left beside messages of earlier sessions.
@@ -213,7 +214,7 @@ impl Inbox {
     }
 
     fn window_beside(&self, m: &[u8], end: u64) -> Window {
-        let mut window = self.window;
+        let mut window = Window { messages: self.entries.count(), bytes: self.max_bytes };
         for position in self.head..end.max(self.head) {
             window.messages = window.messages.saturating_sub(1);
             let length = self.entries.get(m, self.index(position), LENGTH);
@@ -227,70 +228,69 @@ impl Inbox {
         self.head < self.session_start
     }
 
-    fn decline_index(&self, position: u64) -> u32 {
-        (position % u64::from(self.declines.count())) as u32
+    /// The record of the `n`-th decline.
+    fn decline_index(&self, n: u32) -> u32 {
+        self.declines.ring(u64::from(self.first_decline) + u64::from(n))
     }
 
     /// Declines the delivery of that number; false where there is no room, which is the broker's fault.
     pub(super) fn decline(&mut self, m: &mut [u8], number: u64) -> bool {
-        if self.end_decline - self.first_decline >= u64::from(self.declines.count()) {
+        if self.declined >= self.declines.count() {
             return false;
         }
-        let index = self.decline_index(self.end_decline);
+        let index = self.decline_index(self.declined);
         self.declines.set(m, index, DECLINED, number);
         self.declines.set(m, index, DECLINE, 0);
-        self.end_decline += 1;
+        self.declined += 1;
         true
     }
 
     /// The next decline to be written on this link: what it declines, and its own number (0: none yet).
     pub(super) fn next_decline(&self, m: &[u8]) -> Option<(u64, u64)> {
-        let index = self.decline_index(self.unwritten_decline);
-        (self.unwritten_decline < self.end_decline)
+        let index = self.decline_index(self.written);
+        self.has_decline()
             .then(|| (self.declines.get(m, index, DECLINED), self.declines.get(m, index, DECLINE)))
     }
 
     /// The next decline begins to be written, under that number.
     pub(super) fn begin_decline(&mut self, m: &mut [u8], number: u64) {
-        self.declines.set(m, self.decline_index(self.unwritten_decline), DECLINE, number);
+        self.declines.set(m, self.decline_index(self.written), DECLINE, number);
     }
 
     /// The next decline was written.
     pub(super) fn advance_decline(&mut self) {
-        self.unwritten_decline += 1;
+        self.written += 1;
     }
 
     /// The number of the delivery that the item with that number declines.
     pub(super) fn declined_by(&self, m: &[u8], number: u64) -> Option<u64> {
-        let mut written = (self.first_decline..self.unwritten_decline).map(|at| self.decline_index(at));
+        let mut written = (0..self.written).map(|n| self.decline_index(n));
         let found = written.find(|&index| self.declines.get(m, index, DECLINE) == number)?;
         Some(self.declines.get(m, found, DECLINED))
     }
 
     /// True where a decline waits to be written on this link.
     pub(super) fn has_decline(&self) -> bool {
-        self.unwritten_decline < self.end_decline
+        self.written < self.declined
     }
 
     /// The broker has acknowledged the client's items up to that number.
     pub(super) fn acknowledge_declines(&mut self, m: &[u8], up_to: u64) {
-        while self.first_decline < self.unwritten_decline {
-            let number = self.declines.get(m, self.decline_index(self.first_decline), DECLINE);
-            if number > up_to {
-                break;
-            }
-            self.first_decline += 1;
+        while self.written > 0 && self.declines.get(m, self.first_decline, DECLINE) <= up_to {
+            self.first_decline = self.decline_index(1);
+            self.declined -= 1;
+            self.written -= 1;
         }
     }
 
     /// The session goes on, on a new link: declines with a number above `received` are written again.
     pub(super) fn resume(&mut self, m: &[u8], received: u64) {
-        self.unwritten_decline = self.first_decline;
+        self.written = 0;
         while let Some((_, number)) = self.next_decline(m) {
             if number == 0 || number > received {
                 break;
             }
-            self.unwritten_decline += 1;
+            self.written += 1;
         }
     }
 }

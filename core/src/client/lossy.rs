@@ -2,7 +2,7 @@
 //! written again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::event::Close;
-use super::memory::{Cutter, Region};
+use super::memory::Cutter;
 use super::session::{Phase, State};
 use super::transmit::Frame;
 use crate::codec::{Reader, Writer};
@@ -27,10 +27,10 @@ pub(super) struct Lossy {
     /// From a welcome on.
     recovery: Option<Recovery>,
     reorder: Reorder,
-    /// The front of a frame that is not whole; items that came too early; the frame that goes out.
-    partial: Region,
-    early: Region,
-    staged: Region,
+    /// How many bytes there are for the front of a frame that is not whole, and behind it for items that came too early.
+    /// What is left behind both is for the frame that goes out.
+    partial: usize,
+    early: usize,
     /// How much of the frame is out, and where it ends.
     out: usize,
     end: usize,
@@ -41,7 +41,6 @@ pub(super) struct Lossy {
 impl Lossy {
     /// Cuts its memory; `None` where the framing is not lossy.
     pub(super) fn new(cutter: &mut Cutter, config: &ClientConfig, frame_limit: usize) -> Option<Self> {
-        let base = cutter.used();
         let is_line = match config.framing {
             Framing::Length => return None,
             Framing::Cobs => true,
@@ -55,15 +54,16 @@ impl Lossy {
         } else {
             (0, largest)
         };
+        let early = config.reorder_bytes as usize;
+        cutter.region(partial.saturating_add(early).saturating_add(staged));
         Some(Self {
             framing: config.framing,
             tag: 0,
             unstuffing: Unstuffing::default(),
             recovery: None,
             reorder: Reorder::default(),
-            partial: cutter.region(partial).rebased(base),
-            early: cutter.region(config.reorder_bytes as usize).rebased(base),
-            staged: cutter.region(staged).rebased(base),
+            partial,
+            early,
             out: 0,
             end: 0,
             word: Repeat::default(),
@@ -112,7 +112,8 @@ impl Lossy {
 
     /// Moves bytes of the frame that goes out to the front of `out`; says how many.
     fn drain(&mut self, kept: &[u8], out: &mut [u8]) -> usize {
-        let rest = self.staged.bytes(kept).get(self.out..self.end).unwrap_or_default();
+        let staged = kept.get(self.partial + self.early..).unwrap_or_default();
+        let rest = staged.get(self.out..self.end).unwrap_or_default();
         let count = rest.len().min(out.len());
         for (to, from) in out.iter_mut().zip(rest) {
             *to = *from;
@@ -131,13 +132,11 @@ impl State {
     /// Takes bytes; `kept` is the part of memory that holds what is not whole or came too early.
     pub(super) fn lossy_input(&mut self, m: &mut [u8], kept: &mut [u8], now: Instant, bytes: &[u8]) {
         let Some(lossy) = &self.lossy else { return };
-        let (partial_at, early_at) = (lossy.partial.range(), lossy.early.range());
-        // The regions lie behind each other.
-        let (partial, rest) = kept.split_at_mut(partial_at.end.min(kept.len()));
-        let early = rest.get_mut(..early_at.len()).unwrap_or_default();
+        let (partial, rest) = kept.split_at_mut(lossy.partial.min(kept.len()));
+        let early = rest.get_mut(..lossy.early).unwrap_or_default();
         if lossy.framing == Framing::Datagram {
             // What comes when the link has ended is left over of it.
-            if self.is_linked() && bytes.len() <= MAX_PREFIX + self.frame_limit + cobs::CHECKSUM {
+            if self.is_linked() && bytes.len() <= MAX_PREFIX + self.frame_limit() + cobs::CHECKSUM {
                 self.lossy_frame(m, early, now, bytes);
             }
             return;
@@ -254,7 +253,7 @@ impl State {
     fn stage(&mut self, m: &[u8], kept: &mut [u8], number: u64, frame: &Frame) {
         let Some(lossy) = &self.lossy else { return };
         let (prefix, framing) = (Prefix { tag: lossy.tag, number }, lossy.framing);
-        let buffer = lossy.staged.bytes_mut(kept);
+        let buffer = kept.get_mut(lossy.partial + lossy.early..).unwrap_or_default();
         let write = |writer: &mut Writer<'_>| {
             prefix.write(writer);
             self.write_body(m, frame, writer);
@@ -264,7 +263,7 @@ impl State {
         let length = counter.total();
         let is_line = framing == Framing::Cobs;
         // A zero ends what was left on the line of a frame, or that would cost the handshake.
-        let lead = usize::from(is_line && matches!(frame, Frame::Hello(_)));
+        let lead = usize::from(is_line && matches!(frame, Frame::Hello));
         let (zero, buffer) = buffer.split_at_mut(lead.min(buffer.len()));
         zero.fill(0);
         let at = if is_line { cobs::headroom(length) } else { 0 };
@@ -281,11 +280,11 @@ impl State {
             Phase::Opening { .. } => return self.begin_hello_again(m, now).map(|frame| (0, frame)),
             Phase::Up(_) => {}
             Phase::Down { .. } | Phase::Closed => {
-                return self.last_words.take().map(|abort| (0, Frame::Abort(abort)));
+                return self.last_words.take().map(|code| (0, Frame::Abort(code)));
             }
         }
-        if let Some(state) = self.begin_state(m, now) {
-            return Some((0, Frame::State(state)));
+        if self.begin_state(m, now) {
+            return Some((0, Frame::State));
         }
         let (_, recovery) = self.recovery()?;
         let (missing, has_room) = (recovery.next_missing(), recovery.has_room());
@@ -306,36 +305,43 @@ impl State {
     fn begin_hello_again(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
         let lossy = self.lossy.as_mut().filter(|lossy| !lossy.word.is_running())?;
         lossy.word.start_again(now);
-        Some(Frame::Hello(match self.hello {
-            None => self.begin_hello(m),
-            Some(hello) => hello,
-        }))
+        if self.said.is_none() {
+            self.begin_hello(m);
+        }
+        Some(Frame::Hello)
     }
 
-    fn begin_state(&mut self, m: &[u8], now: Instant) -> Option<lossy::State> {
-        let (received, acknowledged, window) = self.standing(m)?;
+    /// True where the peer is to be told now where this end stands.
+    fn begin_state(&mut self, m: &[u8], now: Instant) -> bool {
         let ping_due = self.ping_due;
-        let (_, recovery) = self.recovery()?;
+        let Some((acknowledged, window)) = self.standing(m) else { return false };
+        let Some((_, recovery)) = self.recovery() else { return false };
         if !ping_due && !recovery.is_state_due(acknowledged, window) {
-            return None;
+            return false;
         }
         if ping_due {
             recovery.ask();
         }
-        let state = recovery.tell(received, acknowledged, window, now);
-        let receiving = &mut self.session.as_mut()?.receiving;
-        receiving.tell_in_handshake(acknowledged);
+        recovery.tell(acknowledged, window, now);
+        if let Some(session) = &mut self.session {
+            session.receiving.tell_in_handshake(acknowledged);
+        }
         self.told_window = window;
         self.ping_due = false;
-        Some(state)
+        true
     }
 
-    /// Where this end stands: received, acknowledged, and the window.
-    fn standing(&self, m: &[u8]) -> Option<(u64, u64, Window)> {
+    /// What the peer is told last of where this end stands.
+    pub(super) fn state(&self) -> Option<lossy::State> {
+        let received = self.session.as_ref()?.receiving.received();
+        Some(self.lossy.as_ref()?.recovery.as_ref()?.state(received))
+    }
+
+    /// Where this end stands: what is acknowledged, and the window.
+    fn standing(&self, m: &[u8]) -> Option<(u64, Window)> {
         let receiving = &self.session.as_ref()?.receiving;
-        let received = receiving.received();
-        let acknowledged = self.taken(m, received).max(receiving.told());
-        Some((received, acknowledged, self.due_window(m).unwrap_or(self.told_window)))
+        let acknowledged = self.taken(m, receiving.received()).max(receiving.told());
+        Some((acknowledged, self.due_window(m).unwrap_or(self.told_window)))
     }
 
     /// The item of that number, which was written before.
@@ -375,7 +381,7 @@ impl State {
         match (self.phase, &lossy.recovery) {
             (Phase::Opening { .. }, _) => !lossy.word.is_running(),
             (Phase::Up(_), Some(recovery)) => {
-                let is_state_due = |(_, acknowledged, window)| recovery.is_state_due(acknowledged, window);
+                let is_state_due = |(acknowledged, window)| recovery.is_state_due(acknowledged, window);
                 self.ping_due
                     || self.standing(m).is_some_and(is_state_due)
                     || recovery.next_missing().is_some()

@@ -20,12 +20,10 @@ pub(crate) trait Scalar: Copy + Default {
 macro_rules! scalar {
     ($($type:ty: $size:literal),*) => {$(
         impl Scalar for $type {
-            #[inline]
             fn load(bytes: &[u8]) -> Option<Self> {
                 bytes.first_chunk::<$size>().map(|chunk| Self::from_le_bytes(*chunk))
             }
 
-            #[inline]
             fn store(self, bytes: &mut [u8]) {
                 if let Some(chunk) = bytes.first_chunk_mut::<$size>() {
                     *chunk = self.to_le_bytes();
@@ -38,12 +36,10 @@ macro_rules! scalar {
 scalar!(u8: 1, u16: 2, u32: 4, u64: 8);
 
 impl Scalar for [u8; 16] {
-    #[inline]
     fn load(bytes: &[u8]) -> Option<Self> {
         bytes.first_chunk::<16>().copied()
     }
 
-    #[inline]
     fn store(self, bytes: &mut [u8]) {
         if let Some(chunk) = bytes.first_chunk_mut::<16>() {
             *chunk = self;
@@ -79,20 +75,24 @@ impl Table {
         Self { at: self.at.saturating_sub(base), ..self }
     }
 
+    /// The record of a position in a ring of all records, where positions count up for ever.
+    pub(crate) fn ring(&self, position: u64) -> u32 {
+        // Less than the count, which has 32 bits; a table of no records has no positions.
+        position.checked_rem(u64::from(self.count)).unwrap_or(0) as u32
+    }
+
     /// How many records there are.
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
     /// A field of a record.
-    #[inline]
     pub(crate) fn get<T: Scalar>(&self, memory: &[u8], index: u32, field: Field<T>) -> T {
         let at = self.place(index) + field.offset;
         memory.get(at..).and_then(T::load).unwrap_or_default()
     }
 
     /// Sets a field of a record.
-    #[inline]
     pub(crate) fn set<T: Scalar>(&self, memory: &mut [u8], index: u32, field: Field<T>, value: T) {
         let at = self.place(index) + field.offset;
         if let Some(bytes) = memory.get_mut(at..) {
@@ -101,25 +101,21 @@ impl Table {
     }
 
     /// Where the bytes of a record from an offset on lie in the block.
-    #[inline]
     pub(crate) fn range(&self, index: u32, offset: usize) -> Range<usize> {
         let at = self.place(index);
         at + offset..at + self.stride
     }
 
     /// The bytes of a record from an offset on.
-    #[inline]
     pub(crate) fn bytes<'m>(&self, memory: &'m [u8], index: u32, offset: usize) -> &'m [u8] {
         memory.get(self.range(index, offset)).unwrap_or_default()
     }
 
     /// The same, to be written.
-    #[inline]
     pub(crate) fn bytes_mut<'m>(&self, memory: &'m mut [u8], index: u32, offset: usize) -> &'m mut [u8] {
         memory.get_mut(self.range(index, offset)).unwrap_or_default()
     }
 
-    #[inline]
     fn place(&self, index: u32) -> usize {
         debug_assert!(index < self.count, "index {index} of {}", self.count);
         self.at + index as usize * self.stride
@@ -145,28 +141,18 @@ impl Region {
     }
 
     /// Where it lies in the block.
-    #[inline]
     pub(crate) fn range(&self) -> Range<usize> {
         self.at..self.at + self.len
     }
 
     /// The bytes.
-    #[inline]
     pub(crate) fn bytes<'m>(&self, memory: &'m [u8]) -> &'m [u8] {
         memory.get(self.range()).unwrap_or_default()
     }
 
     /// The bytes, to be written.
-    #[inline]
     pub(crate) fn bytes_mut<'m>(&self, memory: &'m mut [u8]) -> &'m mut [u8] {
         memory.get_mut(self.range()).unwrap_or_default()
-    }
-}
-
-/// Copies bytes within the block; the two places do not overlap, and both lie inside.
-pub(crate) fn copy(memory: &mut [u8], from: Range<usize>, to: usize) {
-    if from.end <= memory.len() && to.checked_add(from.len()).is_some_and(|end| end <= memory.len()) {
-        memory.copy_within(from, to);
     }
 }
 
@@ -189,6 +175,12 @@ impl Cutter {
         let at = self.used;
         self.used = self.used.saturating_add(len);
         Region { at, len }
+    }
+
+    /// Cuts plain bytes behind as many others.
+    pub(crate) fn second_region(&mut self, len: usize) -> Region {
+        self.region(len);
+        self.region(len)
     }
 
     /// How many bytes were cut so far.

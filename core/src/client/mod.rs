@@ -30,7 +30,7 @@ use crate::attributes::{AttributesRef, Value};
 use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError, WatchError};
 use crate::filter::Filter;
-use crate::framing::{Step, step};
+use crate::framing::{Step, header_len, step};
 use crate::message::{MessageId, Outgoing, Receipt};
 use crate::time::Instant;
 use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
@@ -109,7 +109,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
             }
             state.heard(now);
             let front = kept.get(..state.partial).unwrap_or_default();
-            match step(front, input, state.frame_limit) {
+            match step(front, input, state.frame_limit()) {
                 Ok(Step::InPlace(extent)) => {
                     let (frame, rest) = input.split_at(extent.total().min(input.len()));
                     input = rest;
@@ -313,12 +313,12 @@ impl State {
 
     /// Room that a partial frame needs: that of the largest frame and its header.
     fn partial_size(frame_limit: usize) -> usize {
-        frame_limit + 4
+        frame_limit + header_len(frame_limit)
     }
+}
 
-    /// The largest body of a frame for a client that takes payloads of that size and watches so many filters.
-    fn frame_limit(max_payload: u32, watches: u8) -> usize {
-        let presence = if watches > 0 { MAX_PRESENCE } else { 0 };
-        (max_payload as usize + MAX_OVERHEAD).max(presence)
-    }
+/// The largest body of a frame for a client that takes payloads of that size, and watches filters or not.
+fn frame_limit(max_payload: u32, watches: bool) -> usize {
+    let presence = if watches { MAX_PRESENCE } else { 0 };
+    (max_payload as usize + MAX_OVERHEAD).max(presence)
 }

@@ -10,10 +10,10 @@ use super::blocks::{Blocks, Filler};
 use super::memory::{Cutter, Field, NONE, Table};
 use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
-use crate::time::{Instant, micros, millis_rounded_up};
+use crate::time::{Instant, Moment, micros, millis_rounded_up};
 use core::time::Duration;
 
-const STRIDE: usize = 80;
+const STRIDE: usize = 77;
 
 pub(super) const ID: Field<u64> = Field::at(0);
 pub(super) const NUMBER: Field<u64> = Field::at(8);
@@ -71,20 +71,40 @@ pub(super) struct Outbox {
     /// How many blocks the largest refused entry needs; 0 where none was refused.
     refused_blocks: u32,
     /// No message that can end here has an earlier deadline.
-    pub(super) earliest: Option<Instant>,
+    pub(super) earliest: Moment,
 }
 
 /// An entry that is to be written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outbound {
     pub(super) index: u32,
-    pub(super) is_set: bool,
-    pub(super) id: u64,
-    pub(super) deadline: Instant,
-    pub(super) retry: Option<Past>,
-    pub(super) until_accepted: bool,
-    pub(super) destination: usize,
-    pub(super) payload: usize,
+    /// How many bytes it has of each.
+    pub(super) payload: u32,
+    pub(super) destination: u16,
+    /// As they are now: an answer that comes while it is being written must not change it.
+    flags: u16,
+}
+
+impl Outbound {
+    /// True where it is a change of attributes.
+    pub(super) fn is_set(self) -> bool {
+        self.flags & IS_SET != 0
+    }
+
+    /// True where *accepted* is the final receipt.
+    pub(super) fn until_accepted(self) -> bool {
+        self.flags & UNTIL_ACCEPTED != 0
+    }
+
+    /// How many bytes the payload of a message has.
+    pub(super) fn payload(self) -> usize {
+        self.payload as usize
+    }
+
+    /// How many bytes the destination has.
+    pub(super) fn destination(self) -> usize {
+        usize::from(self.destination)
+    }
 }
 
 impl Outbox {
@@ -104,7 +124,7 @@ impl Outbox {
             last_event: NONE,
             next_id: 1,
             refused_blocks: 0,
-            earliest: None,
+            earliest: Moment::NEVER,
         }
     }
 
@@ -169,7 +189,7 @@ impl Outbox {
 
     /// True where an entry of that many bytes has room; otherwise [`Outbox::poll_capacity`] tells when it has.
     pub(super) fn has_room(&mut self, length: usize) -> bool {
-        let needed = Blocks::needed(length);
+        let needed = self.blocks.needed(length);
         let has = self.free_entries > 0 && self.blocks.available() >= needed;
         if !has {
             self.refused_blocks = self.refused_blocks.max(needed).max(1);
@@ -214,7 +234,7 @@ impl Outbox {
 
     /// Copies the destination of an entry to another place in memory.
     pub(super) fn copy_destination(&self, m: &mut [u8], entry: &Outbound, to: usize) {
-        self.blocks.copy(m, self.entries.get(m, entry.index, FIRST_BLOCK), entry.destination, to);
+        self.blocks.copy(m, self.entries.get(m, entry.index, FIRST_BLOCK), entry.destination(), to);
     }
 
     /// The next entry to be written in this session, if any.
@@ -253,22 +273,29 @@ impl Outbox {
     }
 
     /// An entry, to be written.
-    pub(super) fn outbound(&self, m: &[u8], index: u32) -> Outbound {
-        let flags = self.entries.get(m, index, FLAGS);
+    fn outbound(&self, m: &[u8], index: u32) -> Outbound {
         Outbound {
             index,
-            is_set: flags & IS_SET != 0,
-            id: self.entries.get(m, index, ID),
-            deadline: Instant::from_micros(self.entries.get(m, index, DEADLINE)),
-            retry: (flags & RETRY != 0).then(|| self.past(m, index, flags)),
-            until_accepted: flags & UNTIL_ACCEPTED != 0,
-            destination: usize::from(self.entries.get(m, index, DESTINATION)),
-            payload: self.entries.get(m, index, PAYLOAD) as usize,
+            payload: self.entries.get(m, index, PAYLOAD),
+            destination: self.entries.get(m, index, DESTINATION),
+            flags: self.entries.get(m, index, FLAGS),
         }
     }
 
-    fn past(&self, m: &[u8], index: u32, flags: u16) -> Past {
-        if flags & TAKEN != 0 {
+    /// The id of a message, and when it expires.
+    pub(super) fn id_and_deadline(&self, m: &[u8], entry: Outbound) -> (u64, Instant) {
+        let deadline = self.entries.get(m, entry.index, DEADLINE);
+        (self.entries.get(m, entry.index, ID), Instant::from_micros(deadline))
+    }
+
+    /// What is known of an earlier sending, where an entry is sent again.
+    pub(super) fn past(&self, m: &[u8], entry: Outbound) -> Option<Past> {
+        let Outbound { index, flags, .. } = entry;
+        if flags & RETRY == 0 {
+            return None;
+        }
+        Some(if flags & TAKEN != 0 {
+            // These never change again.
             Past::Taken(Taken {
                 recipients: self.entries.get(m, index, RECIPIENTS),
                 epoch: self.entries.get(m, index, EPOCH),
@@ -279,7 +306,7 @@ impl Outbox {
             Past::Parked
         } else {
             Past::Sent
-        }
+        })
     }
 
     /// True where nothing of an entry is to be written again when the broker has received up to that number.

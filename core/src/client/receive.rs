@@ -29,7 +29,11 @@ impl State {
             }
             return self.item(m, item, body);
         }
-        let control = Control::read(frame_kind, &mut reader).map_err(|_| Code::Malformed)?;
+        if matches!(frame_kind, kind::HELLO | kind::PROOF | kind::GOODBYE) {
+            // It goes up, never down.
+            return Err(Code::UnexpectedFrame);
+        }
+        let control = Control::read_down(frame_kind, &mut reader).map_err(|_| Code::Malformed)?;
         match (control, self.phase) {
             (Control::Abort(abort), _) => {
                 self.aborted(now, abort);

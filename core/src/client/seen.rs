@@ -2,7 +2,7 @@
 //!
 //! This decides whether a delivery with the retry mark is new, had before, or not for us. (PROTOCOL.md, "Recipient")
 
-use super::memory::{Cutter, Field, NONE, Table};
+use super::memory::{Cutter, Field, Table};
 use crate::wire::item::{DeliveryPast, Origin};
 
 const UUID: Field<[u8; 16]> = Field::at(0);
@@ -20,8 +20,11 @@ const LATE_BOOT: Field<u64> = Field::at(16);
 const LATE_ID: Field<u64> = Field::at(24);
 
 /// The record of an alias, and the id of its last delivery.
-const ALIAS_SENDER: Field<u32> = Field::at(0);
-const ALIAS_LAST: Field<u64> = Field::at(4);
+const ALIAS_SENDER: Field<u16> = Field::at(0);
+const ALIAS_LAST: Field<u64> = Field::at(2);
+const ALIAS: usize = 10;
+/// An alias without a meaning. No record has that index: there is one less than 16 bits can count.
+const NOBODY: u16 = u16::MAX;
 
 /// What to do with a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub(super) struct Seen {
     aliases: Table,
     late: Table,
     /// How many ids the window of a sender has.
-    window: u64,
+    window: u16,
     next_late: u32,
     /// True where an entry of the late list had to make room: what is not in it may have been had all the same.
     late_overflowed: bool,
@@ -68,8 +71,8 @@ impl Seen {
     ) -> Self {
         Self {
             senders: cutter.table(HAD + usize::from(seen_window) / 8, u32::from(senders)),
-            window: u64::from(seen_window),
-            aliases: cutter.table(12, u32::from(aliases)),
+            window: seen_window,
+            aliases: cutter.table(ALIAS, u32::from(aliases)),
             late: cutter.table(32, u32::from(late_ids)),
             next_late: 0,
             late_overflowed: false,
@@ -91,7 +94,7 @@ impl Seen {
     /// A new link: no alias means anything.
     pub(super) fn start_link(&mut self, m: &mut [u8]) {
         for alias in 0..self.aliases.count() {
-            self.aliases.set(m, alias, ALIAS_SENDER, NONE);
+            self.aliases.set(m, alias, ALIAS_SENDER, NOBODY);
         }
         for index in 0..self.senders.count() {
             self.senders.set(m, index, ALIASES, 0);
@@ -105,14 +108,15 @@ impl Seen {
             return false;
         }
         let old = self.aliases.get(m, alias, ALIAS_SENDER);
-        if old != NONE {
-            let count = self.senders.get(m, old, ALIASES);
-            self.senders.set(m, old, ALIASES, count.saturating_sub(1));
+        if old != NOBODY {
+            let count = self.senders.get(m, u32::from(old), ALIASES);
+            self.senders.set(m, u32::from(old), ALIASES, count.saturating_sub(1));
         }
         let sender = self.find_or_make(m, origin);
         let count = self.senders.get(m, sender, ALIASES);
         self.senders.set(m, sender, ALIASES, count.saturating_add(1));
-        self.aliases.set(m, alias, ALIAS_SENDER, sender);
+        // Below the count, which has 16 bits.
+        self.aliases.set(m, alias, ALIAS_SENDER, sender as u16);
         self.aliases.set(m, alias, ALIAS_LAST, 0);
         true
     }
@@ -142,7 +146,6 @@ impl Seen {
     }
 
     /// The record that an alias means, and the id of a delivery under it.
-    #[inline]
     pub(super) fn resolve(&mut self, m: &mut [u8], alias: u8, id_step: i64) -> Option<(u32, u64)> {
         let alias = u32::from(alias);
         if alias >= self.aliases.count() {
@@ -151,17 +154,15 @@ impl Seen {
         let sender = self.aliases.get(m, alias, ALIAS_SENDER);
         let id = self.aliases.get(m, alias, ALIAS_LAST).wrapping_add_signed(id_step);
         self.aliases.set(m, alias, ALIAS_LAST, id);
-        (sender != NONE && id != 0).then_some((sender, id))
+        (sender != NOBODY && id != 0).then_some((u32::from(sender), id))
     }
 
     /// Who a record is about.
-    #[inline]
     pub(super) fn origin(&self, m: &[u8], sender: u32) -> Origin {
         Origin { uuid: self.senders.get(m, sender, UUID), boot: self.senders.get(m, sender, BOOT) }
     }
 
     /// Decides about a delivery and marks what is handed on.
-    #[inline]
     pub(super) fn judge(
         &mut self,
         m: &mut [u8],
@@ -198,7 +199,7 @@ impl Seen {
             return if taken && !direct && !here { Verdict::Decline } else { Verdict::HandOn };
         }
         let below = highest - id;
-        if below < self.window && self.has_had(m, sender, id) {
+        if below < self.window() && self.has_had(m, sender, id) {
             // Who had what was for its own UUID is the recipient, whenever it came.
             return if taken && !direct && !here { Verdict::Decline } else { Verdict::HadIt };
         }
@@ -208,13 +209,13 @@ impl Seen {
             }
             // Within the window a clear bit proves that it was not had; below, only a late list that has forgotten
             // nothing does.
-            return if below < self.window || !self.late_overflowed {
+            return if below < self.window() || !self.late_overflowed {
                 Verdict::HandOn
             } else {
                 Verdict::Decline
             };
         }
-        if canary!(HandsOnOutOfOrder) && below < self.window {
+        if canary!(HandsOnOutOfOrder) && below < self.window() {
             return Verdict::HandOn;
         }
         // In the window it was not had, but now it would come out of order. Below nothing is known: that this client was
@@ -228,45 +229,56 @@ impl Seen {
         self.mark(m, sender, id);
     }
 
-    #[inline]
     fn mark(&self, m: &mut [u8], sender: u32, id: u64) {
         let highest = self.senders.get(m, sender, HIGHEST);
         if id > highest {
-            if id - highest >= self.window {
+            if id - highest >= self.window() {
                 self.senders.bytes_mut(m, sender, HAD).fill(0);
             } else {
                 // The places of the ids in between were those of ids that have left the window.
                 (highest + 1..id).for_each(|skipped| self.set_had(m, sender, skipped, false));
             }
             self.senders.set(m, sender, HIGHEST, id);
-        } else if highest - id >= self.window {
+        } else if highest - id >= self.window() {
             return;
         }
         self.set_had(m, sender, id, true);
     }
 
-    #[inline]
     fn set_had(&self, m: &mut [u8], sender: u32, id: u64, had: bool) {
-        let place = id % self.window;
-        if let Some(byte) = self.senders.bytes_mut(m, sender, HAD).get_mut((place / 8) as usize) {
-            let bit = 1 << (place % 8);
+        let (byte, bit) = self.place(id);
+        if let Some(byte) = self.senders.bytes_mut(m, sender, HAD).get_mut(byte) {
             *byte = if had { *byte | bit } else { *byte & !bit };
         }
     }
 
+    fn window(&self) -> u64 {
+        u64::from(self.window)
+    }
+
+    /// The byte of a window and the bit in it that stand for an id.
+    fn place(&self, id: u64) -> (usize, u8) {
+        // The window is never empty.
+        let place = id.checked_rem(self.window()).unwrap_or(0);
+        ((place / 8) as usize, 1 << (place % 8))
+    }
+
     fn has_had(&self, m: &[u8], sender: u32, id: u64) -> bool {
-        let place = id % self.window;
-        let byte = self.senders.bytes(m, sender, HAD).get((place / 8) as usize).copied();
-        byte.unwrap_or(0) >> (place % 8) & 1 == 1
+        let (byte, bit) = self.place(id);
+        self.senders.bytes(m, sender, HAD).get(byte).is_some_and(|byte| byte & bit != 0)
     }
 
     fn mark_late(&mut self, m: &mut [u8], sender: u32, id: u64) {
+        if self.late.count() == 0 {
+            self.late_overflowed = true;
+            return;
+        }
         let origin = self.origin(m, sender);
         self.late_overflowed |= self.late.get(m, self.next_late, LATE_ID) != 0;
         self.late.set(m, self.next_late, LATE_UUID, origin.uuid);
         self.late.set(m, self.next_late, LATE_BOOT, origin.boot);
         self.late.set(m, self.next_late, LATE_ID, id);
-        self.next_late = (self.next_late + 1) % self.late.count();
+        self.next_late = self.late.ring(u64::from(self.next_late) + 1);
     }
 
     fn is_late(&self, m: &[u8], sender: u32, id: u64) -> bool {

@@ -1,25 +1,26 @@
 //! The state of a client: link, session, handshake, and what time does to them.
 
-use super::Lifecycle;
 use super::arrivals::Arrivals;
 use super::backoff::Backoff;
 use super::event::{Close, CloseReason, DisconnectReason, Established};
 use super::inbox::Inbox;
 use super::lossy::Lossy;
-use super::memory::{Cutter, Region, copy};
+use super::memory::{Cutter, Region};
 use super::outbox::Outbox;
 use super::seen::Seen;
 use super::transmit::{Current, Slots};
 use super::watches::Watches;
+use super::{Lifecycle, frame_limit};
 use crate::attributes::AttributesRef;
+use crate::codec::shift;
 use crate::config::{ClientConfig, Secret};
 use crate::error::Code;
 use crate::handshake::Epochs;
 use crate::link::{KeepAlive, Receiving, Sending};
-use crate::time::Instant;
+use crate::time::{Instant, Moment, millis_rounded_up};
 use crate::wire::MAX_ALIASES;
 use crate::wire::control::{Abort, Hello, Known, Welcome, Window};
-use core::time::Duration;
+use core::num::NonZeroU64;
 use uuid::Uuid;
 
 /// Where the link is.
@@ -39,13 +40,21 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) epoch: u64,
-    pub(super) number: u64,
+    /// Never 0, so that no session needs no room of its own.
+    number: NonZeroU64,
     pub(super) sending: Sending,
     pub(super) receiving: Receiving,
     /// How long the broker keeps it without a link.
-    pub(super) time_to_live: Duration,
+    pub(super) time_to_live: u64,
     /// The largest payload that the broker takes.
     pub(super) max_payload: u32,
+}
+
+/// The windows in a hello: that of the session that it names, and that of a fresh one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    known: Option<Window>,
+    fresh: Window,
 }
 
 /// Everything that a client is, but for its memory.
@@ -60,23 +69,24 @@ pub(super) struct State {
     pub(super) max_payload: u32,
     pub(super) max_destination: u16,
     aliases: u16,
-    handshake_timeout: Duration,
+    /// In milliseconds.
+    handshake_timeout: u32,
 
     pub(super) now: Instant,
     pub(super) phase: Phase,
     /// True where the embedder has a transport.
     pub(super) transport: bool,
     link: u64,
-    pub(super) lost_at: Option<Instant>,
+    pub(super) lost_at: Moment,
     pub(super) session: Option<Session>,
     /// True where there ever was a session.
     had_session: bool,
     pub(super) epochs: Epochs,
-    /// The hello of this link, from when it begins to be written.
-    pub(super) hello: Option<Hello>,
+    /// What only the hello of this link says, from when it begins to be written.
+    pub(super) said: Option<Said>,
     /// What the attributes were then; the application may go on changing them.
-    hello_attributes: Region,
     hello_attributes_len: u16,
+    /// What they are now; in front of them lies as much room for those of the hello.
     pub(super) attributes: Region,
     pub(super) attributes_len: u16,
     /// Changes of attributes that were made so far, and how many of them the hello contains.
@@ -102,7 +112,7 @@ pub(super) struct State {
 
     /// The frame that is being written.
     pub(super) current: Option<Current>,
-    pub(super) last_words: Option<Abort>,
+    pub(super) last_words: Option<Code>,
     pub(super) ping_due: bool,
     /// The window that the broker was told.
     pub(super) told_window: Window,
@@ -112,7 +122,6 @@ pub(super) struct State {
     /// How many bytes of a frame that is not whole are kept, behind everything else in memory.
     pub(super) partial: usize,
     pub(super) partial_at: usize,
-    pub(super) frame_limit: usize,
     pub(super) lossy: Option<Lossy>,
 }
 
@@ -121,7 +130,7 @@ impl State {
     pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter) -> Self {
         let aliases = config.senders.min(MAX_ALIASES);
         let attribute_bytes = usize::from(config.attribute_bytes);
-        let frame_limit = Self::frame_limit(config.max_payload, config.watches);
+        let frame_limit = frame_limit(config.max_payload, config.watches > 0);
         let presence_items = if config.watches > 0 { config.presence_items } else { 0 };
         let mut state = Self {
             uuid: config.uuid,
@@ -132,19 +141,18 @@ impl State {
             max_payload: config.max_payload,
             max_destination: config.destination_bytes,
             aliases,
-            handshake_timeout: config.handshake_timeout,
+            handshake_timeout: u32::try_from(millis_rounded_up(config.handshake_timeout)).unwrap_or(u32::MAX),
             now: Instant::default(),
             phase: Phase::Down { retry_at: Instant::default() },
             transport: false,
             link: 0,
-            lost_at: None,
+            lost_at: Moment::NEVER,
             session: None,
             had_session: false,
             epochs: Epochs::default(),
-            hello: None,
-            hello_attributes: cutter.region(attribute_bytes),
+            said: None,
             hello_attributes_len: 1,
-            attributes: cutter.region(attribute_bytes),
+            attributes: cutter.second_region(attribute_bytes),
             attributes_len: 1,
             sets: 0,
             covered_sets: 0,
@@ -168,7 +176,6 @@ impl State {
             last_id: 0,
             partial: 0,
             partial_at: 0,
-            frame_limit,
             lossy: None,
         };
         state.lent_at = cutter.used();
@@ -201,6 +208,11 @@ impl State {
     /// The largest payload that can be sent, as far as it is known what the broker takes.
     pub(super) fn largest_payload(&self) -> u32 {
         self.session.as_ref().map_or(self.max_payload, |session| self.max_payload.min(session.max_payload))
+    }
+
+    /// The largest body of a frame that this client takes.
+    pub(super) fn frame_limit(&self) -> usize {
+        frame_limit(self.max_payload, self.presence_items > 0)
     }
 
     pub(super) fn takes_commands(&self) -> bool {
@@ -253,7 +265,7 @@ impl State {
         if let Some(lossy) = &mut self.lossy {
             lossy.start_link(self.boot, self.link);
         }
-        self.phase = Phase::Opening { until: now + self.handshake_timeout };
+        self.phase = Phase::Opening { until: now.after(u64::from(self.handshake_timeout) * 1_000) };
         debug!("e_pigeon::client", "{}: link {} is connected", self.uuid, self.link);
         self.lifecycle.connect();
     }
@@ -286,24 +298,24 @@ impl State {
         let between_frames = self.current.is_none();
         self.link_lost(now, reason);
         // In the middle of a frame nothing can be said.
-        self.last_words = last_words.filter(|_| between_frames).map(|code| Abort { code, detail: 0 });
+        self.last_words = last_words.filter(|_| between_frames);
     }
 
     fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
         debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.uuid, self.link);
         if let Phase::Up(keep_alive) = self.phase {
             // The broker may have lost the link at any time since, and counts from then.
-            self.lost_at = Some(keep_alive.heard());
+            self.lost_at = Moment::at(keep_alive.heard());
         }
         self.partial = 0;
         self.current = None;
-        self.hello = None;
+        self.said = None;
         self.ping_due = false;
         self.retry(now, reason);
     }
 
     fn retry(&mut self, now: Instant, reason: DisconnectReason) {
-        let retry_at = now + self.backoff.next_delay();
+        let retry_at = now.after(self.backoff.next_delay());
         self.phase = Phase::Down { retry_at };
         self.lifecycle.disconnect(reason, Some(retry_at));
         self.outbox.recheck_deadlines(now);
@@ -324,7 +336,7 @@ impl State {
     fn end(&mut self, reason: CloseReason) {
         debug!("e_pigeon::client", "{}: {reason}", self.uuid);
         self.phase = Phase::Closed;
-        self.hello = None;
+        self.said = None;
         self.current = None;
         self.lifecycle.close(reason);
     }
@@ -357,56 +369,72 @@ impl State {
         Ok(())
     }
 
-    /// The hello of this link; its fields stay as they are from here on.
-    pub(super) fn begin_hello(&mut self, m: &mut [u8]) -> Hello {
+    /// Makes the hello of this link; its fields stay as they are from here on.
+    pub(super) fn begin_hello(&mut self, m: &mut [u8]) {
         let received = self.session.as_ref().map_or(0, |session| session.receiving.received());
         let taken = self.taken(m, received);
         let known = self.session.as_mut().map(|session| {
             let acknowledged = taken.max(session.receiving.told());
             session.receiving.tell_in_handshake(acknowledged);
-            let (epoch, window) = (session.epoch.to_le_bytes(), self.inbox.window(m));
-            Known { epoch, session: session.number, received, acknowledged, window }
+            self.inbox.window(m)
         });
-        let hello = Hello {
+        self.said = Some(Said { known, fresh: self.inbox.fresh_window(m) });
+        let length = usize::from(self.attributes_len);
+        let from = self.attributes.range().start;
+        shift(m, from..from + length, self.hello_attributes_at());
+        self.hello_attributes_len = self.attributes_len;
+        self.covered_sets = self.sets;
+    }
+
+    /// The hello of this link. What is not kept for it does not change before its answer.
+    pub(super) fn hello(&self) -> Option<Hello> {
+        let said = self.said?;
+        let known = self.session.as_ref().zip(said.known).map(|(session, window)| Known {
+            epoch: session.epoch.to_le_bytes(),
+            session: session.number.get(),
+            received: session.receiving.received(),
+            acknowledged: session.receiving.told(),
+            window,
+        });
+        Some(Hello {
             uuid: *self.uuid.as_bytes(),
             secret: self.secret.0,
             boot: self.boot.to_le_bytes(),
             link: self.link,
             known,
-            window: self.inbox.fresh_window(m),
+            window: said.fresh,
             max_payload: self.max_payload,
             aliases: self.aliases,
             receives: self.receives,
             presence: self.presence_items,
-        };
-        let length = usize::from(self.attributes_len);
-        let from = self.attributes.range().start;
-        copy(m, from..from + length, self.hello_attributes.range().start);
-        self.hello_attributes_len = self.attributes_len;
-        self.covered_sets = self.sets;
-        self.hello = Some(hello);
-        hello
+        })
+    }
+
+    fn hello_attributes_at(&self) -> usize {
+        self.attributes.range().start.saturating_sub(self.attributes.len())
     }
 
     /// The attributes of the hello.
     pub(super) fn hello_attributes<'m>(&self, m: &'m [u8]) -> AttributesRef<'m> {
-        let bytes = self.hello_attributes.bytes(m).get(..usize::from(self.hello_attributes_len));
+        let at = self.hello_attributes_at();
+        let bytes = m.get(at..at + usize::from(self.hello_attributes_len));
         AttributesRef::trusted(bytes.unwrap_or(&[0]))
     }
 
     /// The broker has given this client a session.
     pub(super) fn welcome(&mut self, m: &mut [u8], now: Instant, welcome: &Welcome) -> Result<(), Code> {
-        let hello = self.hello.take().ok_or(Code::UnexpectedFrame)?;
+        // Nor is it an answer where the hello is not whole yet.
+        let said = self.said.take().filter(|_| self.current.is_none()).ok_or(Code::UnexpectedFrame)?;
         if welcome.keep_alive_ms == 0 {
             return Err(Code::Malformed);
         }
         let epoch = u64::from_le_bytes(welcome.epoch);
-        let time_to_live = Duration::from_millis(welcome.session_ttl_ms);
+        let time_to_live = welcome.session_ttl_ms.saturating_mul(1_000);
         let max_payload = welcome.max_payload;
         let received = welcome.resumed.map_or(0, |resumed| resumed.received);
         let established = if let Some(resumed) = welcome.resumed {
             let session = self.session.as_mut().ok_or(Code::UnexpectedFrame)?;
-            if (session.epoch, session.number) != (epoch, welcome.session) {
+            if (session.epoch, session.number.get()) != (epoch, welcome.session) {
                 return Err(Code::UnexpectedFrame);
             }
             let sending = &mut session.sending;
@@ -416,7 +444,7 @@ impl State {
             self.watches.acknowledge(m, resumed.acknowledged);
             self.inbox.resume(m, resumed.received);
             (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
-            self.told_window = hello.known.ok_or(Code::UnexpectedFrame)?.window;
+            self.told_window = said.known.ok_or(Code::UnexpectedFrame)?;
             if canary!(SaysAcknowledgementOnce) {
                 let taken = self.inbox.acknowledged(m, session.receiving.received());
                 session.receiving.tell_in_handshake(taken.max(session.receiving.told()));
@@ -425,14 +453,14 @@ impl State {
         } else {
             let sending = Sending::fresh(welcome.window);
             let receiving = Receiving::default();
-            let number = welcome.session;
+            let number = NonZeroU64::new(welcome.session).ok_or(Code::Malformed)?;
             self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
             self.outbox.restart(m, now, self.covered_sets);
             self.inbox.start_session();
             self.watches.start_session(m);
             self.arrivals.start_session();
-            self.told_window = hello.window;
-            self.epochs.remember(epoch, number);
+            self.told_window = said.fresh;
+            self.epochs.remember(epoch, welcome.session);
             if self.had_session { Established::Lost } else { Established::Fresh }
         };
         debug!(
@@ -446,9 +474,9 @@ impl State {
             lossy.establish(received, session.receiving.told(), self.told_window);
         }
         self.slots.limit(welcome.slots);
-        self.phase = Phase::Up(KeepAlive::new(now, Duration::from_millis(u64::from(welcome.keep_alive_ms))));
+        self.phase = Phase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
         self.backoff.reset();
-        self.lost_at = None;
+        self.lost_at = Moment::NEVER;
         self.outbox.recheck_deadlines(now);
         self.lifecycle.establish(established);
         Ok(())

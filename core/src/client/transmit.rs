@@ -6,26 +6,35 @@ use super::outbox::{Outbound, Outbox, milliseconds_left};
 use super::session::{Phase, State};
 use super::watches::Wish;
 use crate::codec::Writer;
+use crate::error::Code;
 use crate::framing::{header_len, write_header};
 use crate::time::Instant;
-use crate::wire::control::{Abort, Control, Hello, Window};
+use crate::wire::control::{Abort, Control, Window};
 use crate::wire::item::{Message, UpItem};
-use crate::wire::{self, kind};
+use crate::wire::kind;
 
 /// A frame, described so that it can be written again from its beginning.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Frame {
-    Hello(Hello),
+    /// That of the state.
+    Hello,
     Ack(u64),
     Window(Window),
     Decline(u64),
-    Message { entry: Outbound, slot: u8, defines: bool, id_step: u64, time_to_live_ms: u32 },
+    Message {
+        entry: Outbound,
+        slot: u8,
+        defines: bool,
+        id_step: u64,
+        time_to_live_ms: u32,
+    },
     Set(Outbound),
     Watch(Wish),
     Goodbye(Close),
     Ping,
-    Abort(Abort),
-    State(wire::lossy::State),
+    Abort(Code),
+    /// That of the recovery; on lossy framed transports.
+    State,
 }
 
 /// The frame that is being written, how long its body is, and how much of the whole is out.
@@ -83,7 +92,10 @@ impl State {
     /// Chooses the next frame and takes it up: from here on it is under way.
     fn begin_frame(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
         match self.phase {
-            Phase::Opening { .. } if self.hello.is_none() => return Some(Frame::Hello(self.begin_hello(m))),
+            Phase::Opening { .. } if self.said.is_none() => {
+                self.begin_hello(m);
+                return Some(Frame::Hello);
+            }
             Phase::Up(_) => {}
             Phase::Opening { .. } => return None,
             // Why the link has ended, while the transport is still there.
@@ -150,46 +162,45 @@ impl State {
         }
         let entry = self.outbox.next_outbound(m)?;
         let allowed =
-            if entry.is_set { !session.sending.is_shut() } else { session.sending.allows(entry.payload) };
+            if entry.is_set() { !session.sending.is_shut() } else { session.sending.allows(entry.payload()) };
         if !allowed {
             return None;
         }
-        let number = session.sending.assign((!entry.is_set).then_some(entry.payload));
+        let number = session.sending.assign((!entry.is_set()).then_some(entry.payload()));
         self.outbox.begin(m, entry.index, number);
         self.outbox.advance(m, entry.index);
         Some(self.describe(m, now, entry))
     }
 
     pub(super) fn describe(&mut self, m: &mut [u8], now: Instant, entry: Outbound) -> Frame {
-        if entry.is_set {
+        if entry.is_set() {
             return Frame::Set(entry);
         }
+        let (id, deadline) = self.outbox.id_and_deadline(m, entry);
         let (slot, defines, id_step) = if self.lossy.is_some() {
             // Each item stands for itself: the one before may come later.
-            (0, true, entry.id)
+            (0, true, id)
         } else {
             let (slot, defines) = self.slots.choose(m, &self.outbox, &entry);
-            let id_step = entry.id - self.last_id;
-            self.last_id = entry.id;
+            let id_step = id - self.last_id;
+            self.last_id = id;
             (slot, defines, id_step)
         };
-        Frame::Message {
-            entry,
-            slot,
-            defines,
-            id_step,
-            time_to_live_ms: milliseconds_left(now, entry.deadline),
-        }
+        Frame::Message { entry, slot, defines, id_step, time_to_live_ms: milliseconds_left(now, deadline) }
     }
 
     pub(super) fn write_body(&self, m: &[u8], frame: &Frame, writer: &mut Writer<'_>) {
         match *frame {
-            Frame::Hello(hello) => Control::Hello(hello, self.hello_attributes(m)).write(writer),
+            Frame::Hello => {
+                if let Some(hello) = self.hello() {
+                    hello.write_frame(self.hello_attributes(m), writer);
+                }
+            }
             Frame::Ack(more) => Control::Ack(more).write(writer),
             Frame::Window(window) => Control::Window(window).write(writer),
             Frame::Decline(number) => UpItem::Decline(number).write(writer),
             Frame::Message { entry, slot, defines, id_step, time_to_live_ms } => {
-                let (retry, until_accepted) = (entry.retry, entry.until_accepted);
+                let (retry, until_accepted) = (self.outbox.past(m, entry), entry.until_accepted());
                 let head = Message {
                     slot,
                     define: None,
@@ -199,15 +210,15 @@ impl State {
                     until_accepted,
                     payload: &[],
                 };
-                let destination = || self.outbox.pieces(m, entry.index, 0, entry.destination);
+                let destination = || self.outbox.pieces(m, entry.index, 0, entry.destination());
                 head.write_head_with(writer, defines.then(destination));
-                for piece in self.outbox.pieces(m, entry.index, entry.destination, entry.payload) {
+                for piece in self.outbox.pieces(m, entry.index, entry.destination(), entry.payload()) {
                     writer.raw(piece);
                 }
             }
             Frame::Set(entry) => {
                 writer.u8(kind::SET);
-                for piece in self.outbox.pieces(m, entry.index, 0, entry.payload) {
+                for piece in self.outbox.pieces(m, entry.index, 0, entry.payload()) {
                     writer.raw(piece);
                 }
             }
@@ -219,8 +230,12 @@ impl State {
             }
             Frame::Goodbye(how) => Control::Goodbye(how == Close::End).write(writer),
             Frame::Ping => Control::Ping.write(writer),
-            Frame::Abort(abort) => Control::Abort(abort).write(writer),
-            Frame::State(state) => Control::State(state).write(writer),
+            Frame::Abort(code) => Control::Abort(Abort { code, detail: 0 }).write(writer),
+            Frame::State => {
+                if let Some(state) = self.state() {
+                    Control::State(state).write(writer);
+                }
+            }
         }
     }
 
@@ -232,7 +247,7 @@ impl State {
             return true;
         }
         match self.phase {
-            Phase::Opening { .. } => self.hello.is_none(),
+            Phase::Opening { .. } => self.said.is_none(),
             Phase::Up(_) => {
                 self.ping_due
                     || self.due_acknowledgement(m).is_some()
@@ -257,7 +272,7 @@ impl State {
             return true;
         }
         self.outbox.next_outbound(m).is_some_and(|entry| {
-            if entry.is_set { !sending.is_shut() } else { sending.allows(entry.payload) }
+            if entry.is_set() { !sending.is_shut() } else { sending.allows(entry.payload()) }
         })
     }
 }
@@ -268,10 +283,10 @@ const LENGTH: Field<u16> = Field::at(0);
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     table: Table,
-    limit: u32,
-    used: u32,
-    next: u32,
-    last: u32,
+    limit: u8,
+    used: u8,
+    next: u8,
+    last: u8,
 }
 
 impl Slots {
@@ -287,15 +302,17 @@ impl Slots {
 
     /// The broker knows so many.
     pub(super) fn limit(&mut self, slots: u8) {
-        self.limit = u32::from(slots).clamp(1, self.table.count());
+        // There are at most 16.
+        self.limit = slots.min(self.table.count() as u8).max(1);
     }
 
     /// The alias of an entry's destination, and whether it has to be defined.
     fn choose(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
-        let known = |slots: &Self, slot: u32| {
-            usize::from(slots.table.get(m, slot, LENGTH)) == entry.destination && {
+        let known = |slots: &Self, slot: u8| {
+            let slot = u32::from(slot);
+            usize::from(slots.table.get(m, slot, LENGTH)) == entry.destination() && {
                 let mut bytes = slots.table.bytes(m, slot, 2);
-                outbox.pieces(m, entry.index, 0, entry.destination).all(|piece| {
+                outbox.pieces(m, entry.index, 0, entry.destination()).all(|piece| {
                     let (front, rest) = bytes.split_at(piece.len().min(bytes.len()));
                     bytes = rest;
                     front == piece
@@ -303,20 +320,24 @@ impl Slots {
             }
         };
         if self.last < self.used && known(self, self.last) {
-            return (self.last as u8, false);
+            return (self.last, false);
         }
         if let Some(slot) = (0..self.used).find(|&slot| known(self, slot)) {
             self.last = slot;
-            return (slot as u8, false);
+            return (slot, false);
+        }
+        if self.table.count() == 0 {
+            // Each message says where it goes.
+            return (0, true);
         }
         let slot = self.next;
-        self.next = (slot + 1) % self.limit.max(1);
+        self.next = if slot + 1 < self.limit { slot + 1 } else { 0 };
         self.used = self.used.max(slot + 1);
         self.last = slot;
         // A destination is at most as long as a slot; the client has checked that.
-        self.table.set(m, slot, LENGTH, entry.destination as u16);
-        let to = self.table.range(slot, 2).start;
+        self.table.set(m, u32::from(slot), LENGTH, entry.destination);
+        let to = self.table.range(u32::from(slot), 2).start;
         outbox.copy_destination(m, entry, to);
-        (slot as u8, true)
+        (slot, true)
     }
 }

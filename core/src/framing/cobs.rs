@@ -3,9 +3,15 @@
 //! A zero ends a frame and stands nowhere else, so after whatever damage the next zero is where reading goes on: a
 //! damaged frame costs one frame. (PROTOCOL.md, "Lossy framed transports")
 
+#[cfg(not(feature = "alloc"))]
+use crc::NoTable;
 use crc::{CRC_32_ISO_HDLC, Crc};
 
+/// A table of 1 KiB makes it fast; where there is no allocator, flash is dearer than the time of a slow line.
+#[cfg(feature = "alloc")]
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+#[cfg(not(feature = "alloc"))]
+const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 /// Bytes of the checksum.
 pub const CHECKSUM: usize = 4;
 /// The most bytes between two code bytes.

@@ -53,7 +53,6 @@ impl Extent {
 ///
 /// The length is above `limit`, or not in its shortest encoding, or zero. It is found from the header alone, before
 /// anything of the body is there.
-#[inline]
 pub fn extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, Code> {
     let Some(&first) = bytes.first() else { return Ok(None) };
     if (1..0x80).contains(&first) && usize::from(first) <= limit {
@@ -80,13 +79,11 @@ fn long_extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, Code> {
 }
 
 /// Bytes of the header in front of a body of that many bytes.
-#[inline]
 pub fn header_len(body: usize) -> usize {
     varint_len(body as u64)
 }
 
 /// Writes the header in front of a body of that many bytes.
-#[inline]
 pub fn write_header(writer: &mut Writer<'_>, body: usize) {
     writer.u64(body as u64);
 }
@@ -107,7 +104,6 @@ pub enum Step {
 /// # Errors
 ///
 /// As [`extent`].
-#[inline]
 pub fn step(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, Code> {
     if kept.is_empty() {
         return Ok(match extent(input, limit)? {

@@ -13,29 +13,33 @@ const MAX_EPOCHS: usize = 4;
 /// The session numbers that a client had in the last lives of the broker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Epochs {
-    /// Epoch and session number, the oldest first.
-    known: heapless::Vec<(u64, u64), MAX_EPOCHS>,
+    /// Epoch and session number, the newest first; a session number of 0 stands for none.
+    known: [(u64, u64); MAX_EPOCHS],
 }
 
 impl Epochs {
     /// A welcome gave the client this session. The newest of an epoch replaces the one before.
     pub(crate) fn remember(&mut self, epoch: u64, session: u64) {
-        self.forget(epoch);
-        if self.known.is_full() {
-            self.known.remove(0);
+        let mut newer = (epoch, session);
+        for known in &mut self.known {
+            let older = core::mem::replace(known, newer);
+            newer = older;
+            if older.0 == epoch || older.1 == 0 {
+                break;
+            }
         }
-        // There is room: one was removed where it was full.
-        let _ = self.known.push((epoch, session));
     }
 
     /// The session of that epoch is over.
     pub(crate) fn forget(&mut self, epoch: u64) {
-        self.known.retain(|&(other, _)| other != epoch);
+        for known in self.known.iter_mut().filter(|known| known.0 == epoch) {
+            known.1 = 0;
+        }
     }
 
     /// True where the client was there in that epoch when the newest session had that number.
     pub(crate) fn was_here(&self, epoch: u64, newest: u64) -> bool {
-        self.known.iter().any(|&(known, session)| known == epoch && session <= newest)
+        self.known.iter().any(|&(known, session)| known == epoch && (1..=newest).contains(&session))
     }
 }
 

@@ -10,7 +10,6 @@ pub(crate) mod timing;
 use crate::error::Code;
 use crate::time::Instant;
 use crate::wire::control::Window;
-use core::time::Duration;
 
 /// The sending end of a session's items.
 #[derive(Clone, Debug)]
@@ -24,7 +23,7 @@ pub(crate) struct Sending {
     window: Window,
     /// Messages that have a number and are not acknowledged.
     messages: u32,
-    bytes: u64,
+    bytes: u32,
 }
 
 impl Sending {
@@ -61,7 +60,8 @@ impl Sending {
 
     /// True where the window allows a message of that many bytes.
     pub(crate) fn allows(&self, bytes: usize) -> bool {
-        self.messages < self.window.messages && self.bytes + bytes as u64 <= u64::from(self.window.bytes)
+        self.messages < self.window.messages
+            && u64::from(self.bytes) + bytes as u64 <= u64::from(self.window.bytes)
     }
 
     /// True where the window allows no message at all, however long it waits.
@@ -75,7 +75,8 @@ impl Sending {
         self.sent = self.assigned;
         if let Some(bytes) = message_bytes {
             self.messages += 1;
-            self.bytes += bytes as u64;
+            // No more than the window allows.
+            self.bytes = self.bytes.saturating_add(bytes as u32);
         }
         self.assigned
     }
@@ -97,7 +98,7 @@ impl Sending {
     /// An acknowledged message no longer counts against the window.
     pub(crate) fn release(&mut self, bytes: usize) {
         self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes as u64);
+        self.bytes = self.bytes.saturating_sub(bytes as u32);
     }
 
     /// The peer has changed its window.
@@ -154,14 +155,15 @@ impl Receiving {
 /// Signs of life: each end says something after `interval` of silence, and gives up after three of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
-    interval: Duration,
+    /// In milliseconds.
+    interval: u32,
     heard: Instant,
     spoke: Instant,
 }
 
 impl KeepAlive {
-    /// Starts with both ends just heard.
-    pub(crate) fn new(now: Instant, interval: Duration) -> Self {
+    /// Starts with both ends just heard; the interval is in milliseconds.
+    pub(crate) fn new(now: Instant, interval: u32) -> Self {
         Self { interval, heard: now, spoke: now }
     }
 
@@ -192,12 +194,12 @@ impl KeepAlive {
 
     /// When to say something.
     pub(crate) fn ping_at(&self) -> Instant {
-        self.spoke + self.interval
+        self.spoke.after(u64::from(self.interval) * 1_000)
     }
 
     /// When to give up.
     pub(crate) fn dead_at(&self) -> Instant {
-        self.heard + self.interval.saturating_mul(3)
+        self.heard.after(u64::from(self.interval) * 3_000)
     }
 }
 

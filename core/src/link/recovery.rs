@@ -35,8 +35,9 @@ pub(crate) struct Recovery {
     flight: u32,
     /// Losses up to this item have made the flight smaller already.
     eased_up_to: u64,
-    /// The item whose round trip is measured, and when it was written.
-    timed: Option<(u64, Instant)>,
+    /// The item whose round trip is measured, 0 for none, and when it was written.
+    timed: u64,
+    timed_at: Instant,
     items: Repeat,
 
     // Items that come in. Bit n stands for the number `received + 1 + n`.
@@ -46,11 +47,14 @@ pub(crate) struct Recovery {
     serial: u64,
     heard: u64,
     told: (u64, Window),
-    /// The first state that told this, until the peer has heard it.
-    unheard: Option<u64>,
-    /// The first state since the last answer that asked for one, and when it was written. No other asks before that is
-    /// answered or its time is over: else two ends that both have news would answer each other for ever.
-    asked: Option<(u64, Instant)>,
+    /// The first state that told this, until the peer has heard it; then 0.
+    unheard: u64,
+    /// The first state since the last answer that asked for one, 0 for none, and when it was written. No other asks before
+    /// that is answered or its time is over: else two ends that both have news would answer each other for ever.
+    asked: u64,
+    asked_at: Instant,
+    /// True where the last state asks.
+    asks: bool,
     states: Repeat,
     state_due: bool,
 }
@@ -67,14 +71,17 @@ impl Recovery {
             repeated: 0,
             flight: FIRST_FLIGHT,
             eased_up_to: received,
-            timed: None,
+            timed: 0,
+            timed_at: Instant::default(),
             items: Repeat::default(),
             beyond: 0,
             serial: 0,
             heard: 0,
             told: (acknowledged, window),
-            unheard: None,
-            asked: None,
+            unheard: 0,
+            asked: 0,
+            asked_at: Instant::default(),
+            asks: false,
             states: Repeat::default(),
             state_due: false,
         }
@@ -99,12 +106,16 @@ impl Recovery {
         let bit = 1 << (number - self.base - 1).min(u64::from(SPAN - 1));
         if number > self.sent {
             self.sent = number;
-            self.timed.get_or_insert((number, now));
+            if self.timed == 0 {
+                (self.timed, self.timed_at) = (number, now);
+            }
         } else {
             self.missing &= !bit;
             self.repeated |= bit;
             // Which of both an answer would be to, nobody knows.
-            self.timed = self.timed.filter(|&(timed, _)| timed != number);
+            if self.timed == number {
+                self.timed = 0;
+            }
         }
         if idle {
             self.items.start_again(now);
@@ -113,7 +124,7 @@ impl Recovery {
 
     /// True where the peer has all that was written, and has heard what it was told.
     pub(crate) fn is_settled(&self) -> bool {
-        self.base == self.sent && self.unheard.is_none()
+        self.base == self.sent && self.unheard == 0
     }
 
     /// Items that were written, did not come as far as is known, and are not to be written again.
@@ -168,16 +179,17 @@ impl Recovery {
         }
         self.heard = state.serial;
         self.state_due |= state.wants_reply;
-        if let Some((serial, at)) = self.asked.take_if(|&mut (serial, _)| state.heard >= serial) {
-            if state.heard == serial {
+        if self.asked != 0 && state.heard >= self.asked {
+            if state.heard == self.asked {
                 // An answer to one that was written later says nothing of this one.
-                self.round_trip.measure(now.saturating_duration_since(at));
+                self.round_trip.measure(now.micros_since(self.asked_at));
             }
+            self.asked = 0;
             // What has changed since is most likely heard with the next state; otherwise it is asked about.
             self.states.start(now);
         }
-        if self.unheard.is_some_and(|serial| state.heard >= serial) {
-            self.unheard = None;
+        if self.unheard != 0 && state.heard >= self.unheard {
+            self.unheard = 0;
             self.states.end();
         }
         for word in [&mut self.arrived, &mut self.missing, &mut self.repeated] {
@@ -203,10 +215,13 @@ impl Recovery {
 
     /// Takes the round trip of the item that is timed; false where that has not come.
     fn measure(&mut self, now: Instant) -> bool {
-        let has_come =
-            |number: u64| number <= self.base || self.arrived & (1 << (number - self.base - 1)) != 0;
-        let Some((_, at)) = self.timed.take_if(|&mut (number, _)| has_come(number)) else { return false };
-        self.round_trip.measure(now.saturating_duration_since(at));
+        let number = self.timed;
+        let has_come = number <= self.base || self.arrived & (1 << (number - self.base - 1)) != 0;
+        if number == 0 || !has_come {
+            return false;
+        }
+        self.round_trip.measure(now.micros_since(self.timed_at));
+        self.timed = 0;
         true
     }
 
@@ -228,7 +243,7 @@ impl Recovery {
 
     /// What the peer is to be told now, if anything, where this end stands like that.
     pub(crate) fn is_state_due(&self, acknowledged: u64, window: Window) -> bool {
-        let is_unheard = self.unheard.is_some() && !self.states.is_running();
+        let is_unheard = self.unheard != 0 && !self.states.is_running();
         self.state_due || is_unheard || self.told != (acknowledged, window)
     }
 
@@ -236,31 +251,37 @@ impl Recovery {
     /// they are; where it is an answer itself, the peer was heard just now.
     pub(crate) fn ask(&mut self) {
         if !self.state_due {
-            self.unheard.get_or_insert(self.serial + 1);
+            self.unheard = if self.unheard == 0 { self.serial + 1 } else { self.unheard };
         }
     }
 
-    /// The next frame that tells it.
-    pub(crate) fn tell(&mut self, received: u64, acknowledged: u64, window: Window, now: Instant) -> State {
+    /// The next [`state`](Self::state) tells it.
+    pub(crate) fn tell(&mut self, acknowledged: u64, window: Window, now: Instant) {
         self.serial += 1;
         self.state_due = false;
         if self.told != (acknowledged, window) {
             self.told = (acknowledged, window);
-            self.unheard = Some(self.serial);
+            self.unheard = self.serial;
         }
-        let asks = self.unheard.is_some() && !self.states.is_running();
-        if asks {
+        self.asks = self.unheard != 0 && !self.states.is_running();
+        if self.asks {
             self.states.start_again(now);
-            self.asked.get_or_insert((self.serial, now));
+            if self.asked == 0 {
+                (self.asked, self.asked_at) = (self.serial, now);
+            }
         }
+    }
+
+    /// What the peer is told last, where all items up to `received` are here.
+    pub(crate) fn state(&self, received: u64) -> State {
         let skipped = if canary!(TakesRangesForAll) { self.beyond.count_ones() } else { 0 };
         State {
             serial: self.serial,
             heard: self.heard,
-            wants_reply: asks,
+            wants_reply: self.asks,
             received: received + u64::from(skipped),
-            acknowledged,
-            window,
+            acknowledged: self.told.0,
+            window: self.told.1,
             beyond: self.beyond,
         }
     }
@@ -280,7 +301,7 @@ impl Recovery {
             self.missing |= if canary!(NeverTriesAgain) { 0 } else { self.under_way() };
             self.flight = 1;
             self.eased_up_to = self.sent;
-            self.timed = None;
+            self.timed = 0;
             self.items.fail();
         }
         if self.states.is_over(&self.round_trip, now) {
@@ -330,6 +351,12 @@ mod tests {
         let mut recovery = Recovery::new(0, 0, WINDOW);
         (1..=count).for_each(|number| recovery.wrote(number, at(0)));
         recovery
+    }
+
+    /// What is told next.
+    fn told(link: &mut Recovery, received: u64, acknowledged: u64, window: Window, now: Instant) -> State {
+        link.tell(acknowledged, window, now);
+        link.state(received)
     }
 
     fn state(serial: u64, received: u64, beyond: u64) -> State {
@@ -400,11 +427,11 @@ mod tests {
         assert_eq!(receiver.place(65, 0), Place::Known, "too far ahead");
         assert_eq!(receiver.place(64, 0), Place::Ahead);
         receiver.kept(64, 0);
-        assert_eq!(receiver.tell(0, 0, WINDOW, at(0)).beyond, 1 << 63 | 0b10);
+        assert_eq!(told(&mut receiver, 0, 0, WINDOW, at(0)).beyond, 1 << 63 | 0b10);
         assert_eq!(receiver.place(1, 0), Place::Next);
         assert!(receiver.received_one(), "2 is next, and here");
         assert!(!receiver.received_one());
-        assert_eq!(receiver.tell(2, 2, WINDOW, at(0)).beyond, 1 << 61);
+        assert_eq!(told(&mut receiver, 2, 2, WINDOW, at(0)).beyond, 1 << 61);
         assert_eq!(receiver.place(1, 2), Place::Known);
     }
 
@@ -414,16 +441,16 @@ mod tests {
         assert!(!a.is_state_due(0, WINDOW));
         let wide = Window { messages: 99, bytes: 99 };
         assert!(a.is_state_due(0, wide));
-        let lost = a.tell(0, 0, wide, at(0));
+        let lost = told(&mut a, 0, 0, wide, at(0));
         assert!(lost.wants_reply && !a.is_state_due(0, wide));
         let due = a.deadline().unwrap();
         a.expire(due);
         assert!(a.is_state_due(0, wide));
-        let told = a.tell(0, 0, wide, due);
-        assert_eq!(b.hear(&told, due), Ok(true));
+        let again = told(&mut a, 0, 0, wide, due);
+        assert_eq!(b.hear(&again, due), Ok(true));
         assert!(b.is_state_due(0, WINDOW));
-        let answer = b.tell(0, 0, WINDOW, due);
-        assert_eq!((answer.heard, answer.wants_reply), (told.serial, false));
+        let answer = told(&mut b, 0, 0, WINDOW, due);
+        assert_eq!((answer.heard, answer.wants_reply), (again.serial, false));
         assert_eq!(a.hear(&answer, due), Ok(true));
         assert!(!a.is_state_due(0, wide) && a.deadline().is_none() && b.deadline().is_none());
         assert_eq!(b.hear(&lost, due + Duration::from_secs(1)), Ok(false), "it was overtaken");

@@ -1,5 +1,6 @@
 //! Items that came before an earlier one that is missing, kept until it comes.
 
+use crate::codec::shift;
 use core::ops::Range;
 
 /// The number of an item and the length of its body stand in front of it.
@@ -54,7 +55,7 @@ impl Reorder {
     pub(crate) fn remove(&mut self, buffer: &mut [u8], body: &Range<usize>) {
         let start = body.start.saturating_sub(HEAD);
         if body.end <= self.used && self.used <= buffer.len() {
-            buffer.copy_within(body.end..self.used, start);
+            shift(buffer, body.end..self.used, start);
             self.used -= body.end - start;
         }
     }

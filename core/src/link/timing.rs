@@ -1,57 +1,64 @@
 //! How long an answer takes on a line, and when something is to be said again because none came.
 
-use crate::time::{Instant, micros};
-use core::time::Duration;
+use crate::time::Instant;
 
 /// What is assumed before anything was measured.
-const FIRST: Duration = Duration::from_millis(500);
-const MIN: Duration = Duration::from_millis(20);
-const MAX: Duration = Duration::from_secs(10);
+const FIRST: u64 = 500_000;
+const MIN: u64 = 20_000;
+const MAX: u64 = 10_000_000;
 
 /// The estimated round trip: a smoothed mean and how far measurements lie from it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RoundTrip {
-    measured: Option<(u64, u64)>,
+    /// In microseconds; 0 where nothing was measured.
+    mean: u32,
+    deviation: u32,
 }
 
 impl RoundTrip {
     /// Nothing was measured.
-    pub(crate) const UNKNOWN: Self = Self { measured: None };
+    pub(crate) const UNKNOWN: Self = Self { mean: 0, deviation: 0 };
 
-    /// Something that was written once was answered after that time.
-    pub(crate) fn measure(&mut self, took: Duration) {
-        let took = micros(took.min(MAX));
-        self.measured = Some(match self.measured {
-            None => (took, took / 2),
-            Some((mean, deviation)) => ((7 * mean + took) / 8, (3 * deviation + mean.abs_diff(took)) / 4),
-        });
+    /// Something that was written once was answered after so many microseconds.
+    pub(crate) fn measure(&mut self, took: u64) {
+        // It fits: the limit does.
+        let took = took.min(MAX) as u32;
+        (self.mean, self.deviation) = if self.mean == 0 {
+            (took.max(1), took / 2)
+        } else {
+            let deviation = (3 * self.deviation + self.mean.abs_diff(took)) / 4;
+            (((7 * self.mean + took) / 8).max(1), deviation)
+        };
     }
 
-    /// How long to wait for an answer.
-    fn patience(&self) -> Duration {
-        self.measured.map_or(FIRST, |(mean, deviation)| {
-            // A timer that is as short as the finest clock would fire for nothing.
-            Duration::from_micros(mean + 4 * deviation).clamp(MIN, MAX)
-        })
+    /// How long to wait for an answer, in microseconds.
+    fn patience(&self) -> u64 {
+        if self.mean == 0 {
+            return FIRST;
+        }
+        // A timer that is as short as the finest clock would fire for nothing.
+        (u64::from(self.mean) + 4 * u64::from(self.deviation)).clamp(MIN, MAX)
     }
 }
 
 /// Something that is said again until it is answered, after a time that doubles.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Repeat {
-    since: Option<Instant>,
+    /// When it was said last, where an answer is waited for.
+    since: Instant,
+    running: bool,
     failed: u8,
 }
 
 impl Repeat {
     /// A part of it was answered.
     pub(crate) fn start(&mut self, now: Instant) {
-        (self.since, self.failed) = (Some(now), 0);
+        (self.since, self.running, self.failed) = (now, true, 0);
     }
 
     /// It is said, whether or not for the first time.
     pub(crate) fn start_again(&mut self, now: Instant) {
-        self.since = Some(now);
+        (self.since, self.running) = (now, true);
     }
 
     /// It was answered.
@@ -61,18 +68,18 @@ impl Repeat {
 
     /// No answer came in time; it is to be said again.
     pub(crate) fn fail(&mut self) {
-        (self.since, self.failed) = (None, self.failed.saturating_add(1));
+        (self.running, self.failed) = (false, self.failed.saturating_add(1));
     }
 
     /// True where it was said and an answer is waited for.
     pub(crate) fn is_running(&self) -> bool {
-        self.since.is_some()
+        self.running
     }
 
     /// When it is to be said again; `None` where nothing is waited for.
     pub(crate) fn due(&self, round_trip: &RoundTrip) -> Option<Instant> {
-        let doubled = round_trip.patience().saturating_mul(1 << self.failed.min(16));
-        self.since.map(|since| since + doubled.min(MAX))
+        let doubled = round_trip.patience() << self.failed.min(16);
+        self.running.then(|| self.since.after(doubled.min(MAX)))
     }
 
     /// True where it is to be said again.
@@ -85,8 +92,8 @@ impl Repeat {
 mod tests {
     use super::*;
 
-    fn ms(n: u64) -> Duration {
-        Duration::from_millis(n)
+    fn ms(n: u64) -> u64 {
+        n * 1_000
     }
 
     #[test]
@@ -101,7 +108,7 @@ mod tests {
         assert!(round_trip.patience() > ms(200), "{:?}", round_trip.patience());
         (0..100).for_each(|_| round_trip.measure(ms(0)));
         assert_eq!(round_trip.patience(), MIN);
-        round_trip.measure(Duration::MAX);
+        round_trip.measure(u64::MAX);
         assert!(round_trip.patience() <= MAX);
     }
 
@@ -113,13 +120,13 @@ mod tests {
         for n in 0..20 {
             repeat.start_again(now);
             let due = repeat.due(&round_trip).unwrap();
-            assert_eq!(due, now + (FIRST * (1 << n)).min(MAX));
+            assert_eq!(due, now.after((FIRST << n).min(MAX)));
             assert!(!repeat.is_over(&round_trip, now) && repeat.is_over(&round_trip, due));
             now = due;
             repeat.fail();
             assert!(!repeat.is_running());
         }
         repeat.start(now);
-        assert_eq!(repeat.due(&round_trip), Some(now + FIRST));
+        assert_eq!(repeat.due(&round_trip), Some(now.after(FIRST)));
     }
 }

@@ -1,18 +1,15 @@
-//! Frames of the handshake and of the link itself. They are rare, so postcard and serde write and read them.
+//! Frames of the handshake and of the link itself, field by field in the order of PROTOCOL.md.
 //!
-//! Postcard reads some integers in more than one encoding. What was read is canonical exactly if it is as long as
-//! the encoding that would be written for it, and nothing is left over.
+//! By hand, though they are rare: what a serialiser makes of them takes more flash than all the rest of a client.
 
 use super::lossy::State;
 use super::{MAGIC, VERSION, kind};
 use crate::attributes::AttributesRef;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::error::Code;
-use postcard::ser_flavors::Size;
-use serde::{Deserialize, Serialize};
 
 /// How much may be under way unacknowledged in one direction. Counts messages only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Messages.
     pub messages: u32,
@@ -21,7 +18,7 @@ pub struct Window {
 }
 
 /// What a client says about the session that it wants to resume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// The life of the broker, least significant byte first.
     pub epoch: [u8; 8],
@@ -36,7 +33,7 @@ pub struct Known {
 }
 
 /// The fields of a hello after magic and version, without the attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Who the client is.
     pub uuid: [u8; 16],
@@ -61,7 +58,7 @@ pub struct Hello {
 }
 
 /// Where the items of a resumed session stand at the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resumed {
     /// The last item that the broker has taken.
     pub received: u64,
@@ -70,7 +67,7 @@ pub struct Resumed {
 }
 
 /// The fields of a welcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Welcome {
     /// The life of the broker, least significant byte first.
     pub epoch: [u8; 8],
@@ -128,31 +125,117 @@ pub enum Control<'a> {
     State(State),
 }
 
-fn read_postcard<'a, T: Serialize + Deserialize<'a>>(reader: &mut Reader<'a>) -> Result<T, Malformed> {
-    let bytes = reader.rest();
-    let (value, rest) = postcard::take_from_bytes::<T>(bytes).map_err(|_| Malformed)?;
-    if encoded_len(&value) != bytes.len() - rest.len() {
-        return Err(Malformed);
+impl Window {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { messages: reader.u32()?, bytes: reader.u32()? })
     }
-    *reader = Reader::new(rest);
-    Ok(value)
+
+    fn write(self, writer: &mut Writer<'_>) {
+        writer.u32(self.messages);
+        writer.u32(self.bytes);
+    }
 }
 
-fn encoded_len<T: Serialize>(value: &T) -> usize {
-    // Counting cannot fail.
-    postcard::serialize_with_flavor(value, Size::default()).unwrap_or(usize::MAX)
+impl Known {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            epoch: reader.array()?,
+            session: reader.u64()?,
+            received: reader.u64()?,
+            acknowledged: reader.u64()?,
+            window: Window::read(reader)?,
+        })
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.raw(&self.epoch);
+        writer.u64(self.session);
+        writer.u64(self.received);
+        writer.u64(self.acknowledged);
+        self.window.write(writer);
+    }
 }
 
-fn write_postcard<T: Serialize>(writer: &mut Writer<'_>, value: &T) {
-    let mut buffer = [0; 128];
-    // The longest of these structures has 118 bytes; a test holds that.
-    if let Ok(bytes) = postcard::to_slice(value, &mut buffer) {
-        writer.raw(bytes);
+impl Hello {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            uuid: reader.array()?,
+            secret: reader.array()?,
+            boot: reader.array()?,
+            link: reader.u64()?,
+            known: if reader.bool()? { Some(Known::read(reader)?) } else { None },
+            window: Window::read(reader)?,
+            max_payload: reader.u32()?,
+            aliases: reader.u16()?,
+            receives: reader.bool()?,
+            presence: reader.u16()?,
+        })
+    }
+
+    /// Writes the body of the frame: kind and fields.
+    pub fn write_frame(&self, attributes: AttributesRef<'_>, writer: &mut Writer<'_>) {
+        writer.u8(kind::HELLO);
+        writer.raw(&MAGIC);
+        writer.u64(VERSION);
+        self.write(writer);
+        writer.raw(attributes.as_bytes());
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.raw(&self.uuid);
+        writer.raw(&self.secret);
+        writer.raw(&self.boot);
+        writer.u64(self.link);
+        writer.bool(self.known.is_some());
+        if let Some(known) = &self.known {
+            known.write(writer);
+        }
+        self.window.write(writer);
+        writer.u32(self.max_payload);
+        writer.u32(u32::from(self.aliases));
+        writer.bool(self.receives);
+        writer.u32(u32::from(self.presence));
+    }
+}
+
+impl Welcome {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (epoch, session) = (reader.array()?, reader.u64()?);
+        let resumed = if reader.bool()? {
+            Some(Resumed { received: reader.u64()?, acknowledged: reader.u64()? })
+        } else {
+            None
+        };
+        Ok(Self {
+            epoch,
+            session,
+            resumed,
+            window: Window::read(reader)?,
+            max_payload: reader.u32()?,
+            slots: reader.u8()?,
+            keep_alive_ms: reader.u32()?,
+            session_ttl_ms: reader.u64()?,
+        })
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.raw(&self.epoch);
+        writer.u64(self.session);
+        writer.bool(self.resumed.is_some());
+        if let Some(resumed) = &self.resumed {
+            writer.u64(resumed.received);
+            writer.u64(resumed.acknowledged);
+        }
+        self.window.write(writer);
+        writer.u32(self.max_payload);
+        writer.u8(self.slots);
+        writer.u32(self.keep_alive_ms);
+        writer.u64(self.session_ttl_ms);
     }
 }
 
 impl<'a> Control<'a> {
-    /// Reads what follows a control frame's byte of kind.
+    /// Reads what follows the byte of kind of a control frame from a client.
     pub fn read(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let control = match frame_kind {
             kind::HELLO => {
@@ -164,23 +247,31 @@ impl<'a> Control<'a> {
                     reader.rest();
                     return Ok(Self::HelloOfVersion(version));
                 }
-                let hello: Hello = read_postcard(reader)?;
-                Self::Hello(hello, AttributesRef::read(reader)?)
+                Self::Hello(Hello::read(reader)?, AttributesRef::read(reader)?)
             }
-            kind::WELCOME => Self::Welcome(read_postcard(reader)?),
+            kind::PROOF => Self::Proof(reader.array()?),
+            kind::GOODBYE => Self::Goodbye(reader.bool()?),
+            _ => return Self::read_down(frame_kind, reader),
+        };
+        reader.finish()?;
+        Ok(control)
+    }
+
+    /// The same for a control frame from a broker, of a kind that it may send.
+    pub fn read_down(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let control = match frame_kind {
+            kind::WELCOME => Self::Welcome(Welcome::read(reader)?),
             kind::ABORT => {
                 let code = Code::from_code(reader.u8()?).ok_or(Malformed)?;
                 Self::Abort(Abort { code, detail: reader.u64()? })
             }
             kind::CHALLENGE => Self::Challenge(reader.array()?),
-            kind::PROOF => Self::Proof(reader.array()?),
             kind::ACK => match reader.u64()? {
                 0 => return Err(Malformed),
                 more => Self::Ack(more),
             },
-            kind::WINDOW => Self::Window(Window { messages: reader.u32()?, bytes: reader.u32()? }),
+            kind::WINDOW => Self::Window(Window::read(reader)?),
             kind::PING => Self::Ping,
-            kind::GOODBYE => Self::Goodbye(reader.bool()?),
             kind::FAREWELL => Self::Farewell,
             kind::STATE => Self::State(State::read(reader)?),
             _ => return Err(Malformed),
@@ -192,13 +283,7 @@ impl<'a> Control<'a> {
     /// Writes the body of the frame: kind and fields.
     pub fn write(&self, writer: &mut Writer<'_>) {
         match self {
-            Self::Hello(hello, attributes) => {
-                writer.u8(kind::HELLO);
-                writer.raw(&MAGIC);
-                writer.u64(VERSION);
-                write_postcard(writer, hello);
-                writer.raw(attributes.as_bytes());
-            }
+            Self::Hello(hello, attributes) => hello.write_frame(*attributes, writer),
             Self::HelloOfVersion(version) => {
                 writer.u8(kind::HELLO);
                 writer.raw(&MAGIC);
@@ -206,7 +291,7 @@ impl<'a> Control<'a> {
             }
             Self::Welcome(welcome) => {
                 writer.u8(kind::WELCOME);
-                write_postcard(writer, welcome);
+                welcome.write(writer);
             }
             Self::Abort(abort) => {
                 writer.u8(kind::ABORT);
@@ -227,8 +312,7 @@ impl<'a> Control<'a> {
             }
             Self::Window(window) => {
                 writer.u8(kind::WINDOW);
-                writer.u32(window.messages);
-                writer.u32(window.bytes);
+                window.write(writer);
             }
             Self::Ping => writer.u8(kind::PING),
             Self::Goodbye(end) => {
@@ -248,8 +332,14 @@ impl<'a> Control<'a> {
 mod tests {
     use super::*;
 
+    fn written(write: impl Fn(&mut Writer<'_>)) -> usize {
+        let mut counter = Writer::counting();
+        write(&mut counter);
+        counter.total()
+    }
+
     #[test]
-    fn the_longest_structures_fit_their_buffer() {
+    fn the_longest_structures_are_as_long_as_the_limits_allow() {
         let window = Window { messages: u32::MAX, bytes: u32::MAX };
         let known =
             Known { epoch: [1; 8], session: u64::MAX, received: u64::MAX, acknowledged: u64::MAX, window };
@@ -265,7 +355,7 @@ mod tests {
             receives: true,
             presence: u16::MAX,
         };
-        assert_eq!(encoded_len(&hello), 121);
+        assert_eq!(written(|writer| hello.write(writer)), 121);
         let resumed = Some(Resumed { received: u64::MAX, acknowledged: u64::MAX });
         let welcome = Welcome {
             epoch: [1; 8],
@@ -277,6 +367,6 @@ mod tests {
             keep_alive_ms: u32::MAX,
             session_ttl_ms: u64::MAX,
         };
-        assert!(encoded_len(&welcome) <= 80, "{}", encoded_len(&welcome));
+        assert_eq!(written(|writer| welcome.write(writer)), 70);
     }
 }

@@ -151,7 +151,6 @@ pub struct Deliver<'a> {
 
 impl Deliver<'_> {
     /// Writes everything but the payload.
-    #[inline]
     pub fn write_head(&self, writer: &mut Writer<'_>) {
         let mut first = kind::DELIVER;
         if self.define.is_some() {
@@ -267,7 +266,6 @@ pub enum DownItem<'a> {
 
 impl<'a> UpItem<'a> {
     /// Reads what follows the byte of kind of an item for the broker.
-    #[inline]
     pub fn read(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         if frame_kind & 0xf8 == kind::MESSAGE {
             return read_message(frame_kind, reader).map(Self::Message);
@@ -311,7 +309,6 @@ impl<'a> UpItem<'a> {
     }
 }
 
-#[inline]
 fn read_message<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Message<'a>, Malformed> {
     let flag = |flag: u8| frame_kind & flag != 0;
     let slot = reader.u8()?;
@@ -331,7 +328,6 @@ fn read_message<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Message<'
 
 impl<'a> DownItem<'a> {
     /// Reads what follows the byte of kind of an item for a client.
-    #[inline]
     pub fn read(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         if frame_kind & 0xf0 == kind::DELIVER {
             return read_deliver(frame_kind, reader).map(Self::Deliver);
@@ -426,7 +422,6 @@ impl<'a> DownItem<'a> {
     }
 }
 
-#[inline]
 fn read_deliver<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Deliver<'a>, Malformed> {
     let flag = |flag: u8| frame_kind & flag != 0;
     let alias = reader.u8()?;

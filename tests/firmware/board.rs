@@ -1,0 +1,47 @@
+//! The microcontroller, as QEMU has it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::support::program::{Input, Program};
+use super::support::stage::Stage;
+
+/// The microcontroller: QEMU, which ends with the test.
+pub(crate) struct Board(Program);
+
+impl Board {
+    /// Starts a program on it; its first serial line is connected to that port, again and again.
+    pub(crate) fn start(stage: &Stage, program: &str, port: u16, boot: u64) -> Self {
+        let folder = std::env::var_os("E_PIGEON_FIRMWARE").expect("started by examples/firmware/run");
+        let image: PathBuf = Path::new(&folder).join(program);
+        assert!(image.exists(), "{} was not built", image.display());
+        let mut command = Command::new("qemu-system-arm");
+        command.args([
+            "-cpu",
+            "cortex-m3",
+            "-machine",
+            "lm3s6965evb",
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+        ]);
+        command.arg("-chardev").arg(format!("socket,id=line,host=127.0.0.1,port={port},reconnect=1"));
+        command.args(["-serial", "chardev:line"]);
+        command.arg("-device").arg(format!("loader,addr=0x2000fff0,data={boot},data-len=8"));
+        command.arg("-kernel").arg(image);
+        Self(Program::spawn(stage, "qemu", command, Input::Nothing))
+    }
+
+    /// It must still be running.
+    pub(crate) fn stop(mut self) {
+        assert_eq!(self.0.ended(), None, "QEMU has ended by itself. {}", self.0.describe());
+        self.0.kill();
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
