@@ -69,8 +69,8 @@ mod faults {
         RemembersWhenTaken,
         /// A repetition that comes too late for the order is handed on.
         HandsOnOutOfOrder,
-        /// What is held for those who were here is offered to whoever comes to match.
-        OffersToNewcomers,
+        /// What is held for those who were here does not wait for their hello, but for a change of their attributes.
+        OffersAtChanges,
         /// What waits is released in another order than that in which it was taken.
         ReleasesInAnyOrder,
         /// A declined delivery counts as a confirmed one.

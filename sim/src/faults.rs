@@ -67,7 +67,9 @@ impl World {
         let peer = &mut self.peers[n];
         peer.lost_down |= connection.welcomed && !connection.down.is_empty();
         peer.lost_up |= connection.welcomed && connection.broker_gone;
-        connection.down.clear();
+        if self.setup.medium != Medium::Serial {
+            connection.down.clear();
+        }
         if peer.connection == Some(id) {
             peer.connection = None;
             peer.client.handle_disconnected(self.now);

@@ -226,6 +226,47 @@ impl<'a> Generator<'a> {
         Step::Cut { pipe: self.pipe(), client, broker, kept }
     }
 
+    /// A hello arrives and its answer does not, twice; where it fits after the client has said that its session ends.
+    fn lost_welcomes(&mut self, client: usize) -> Step {
+        let pipe = Pipe(client, 0);
+        let all = usize::MAX;
+        let cut = |client| Step::Cut { pipe, client, broker: true, kept: 0 };
+        let says = [Step::WriteUp { client, out: 4_096, most: 1 << 16 }, Step::ReadUp(pipe, all)];
+        if self.swarm.closes {
+            self.queued.push_back(Step::Close(client, true));
+        }
+        self.queued.extend(says.clone());
+        for _ in 0..2 {
+            self.queued.extend([cut(true), Step::Advance(ms(5_000)), Step::Connect(client)]);
+            self.queued.extend(says.clone());
+        }
+        self.queued.push_back(cut(true));
+        self.queued.pop_front().unwrap_or(Step::Flow)
+    }
+
+    /// A hello is under way on a link that its client has left, and arrives when a newer link was welcomed.
+    fn overtaken_hello(&mut self, client: usize) -> Step {
+        let (old, new) = (Pipe(client, 1), Pipe(client, 0));
+        let all = usize::MAX;
+        let wait = || Step::Advance(ms(5_000));
+        let write = Step::WriteUp { client, out: 4_096, most: 1 << 16 };
+        self.queued.extend([
+            Step::Cut { pipe: new, client: true, broker: true, kept: 0 },
+            wait(),
+            Step::Connect(client),
+            write.clone(),
+            Step::Cut { pipe: new, client: true, broker: false, kept: all },
+            wait(),
+            Step::Connect(client),
+            write,
+            Step::ReadUp(new, all),
+            Step::WriteDown { pipe: new, out: 4_096, most: 1 << 16 },
+            Step::ReadDown(new, all),
+            Step::ReadUp(old, all),
+        ]);
+        self.queued.pop_front().unwrap_or(Step::Flow)
+    }
+
     /// Time, as long as there is some left.
     fn some_time(&mut self, times: &[u64], step: fn(Duration) -> Step) -> Option<Step> {
         let by = ms(self.source.pick(times));
@@ -253,7 +294,7 @@ impl<'a> Generator<'a> {
     fn something(&mut self) -> Option<Step> {
         let swarm = self.swarm.clone();
         let n = self.client();
-        Some(match self.source.below(30) {
+        Some(match self.source.below(32) {
             0..=8 => self.sends(),
             9 if swarm.attributes => self.attributes(),
             10 | 11 if swarm.sleeps => {
@@ -298,6 +339,8 @@ impl<'a> Generator<'a> {
             }
             28 if swarm.closes && self.source.percent(30) => Step::Close(n, self.source.percent(40)),
             29 if self.medium != Medium::Stream => self.disturbance(),
+            30 if swarm.cuts && self.source.percent(30) => self.lost_welcomes(n),
+            31 if swarm.half_open && self.source.percent(30) => self.overtaken_hello(n),
             _ => return None,
         })
     }

@@ -107,6 +107,12 @@ impl Connections {
         own.map(|(&id, _)| id).nth(pipe.1)
     }
 
+    /// A connection that a client has left and the broker has not.
+    pub(crate) fn left_line(&self, client: usize) -> Option<u64> {
+        let left = |c: &Connection| c.client == client && c.client_gone && !c.broker_gone;
+        self.all.iter().rev().find(|(_, connection)| left(connection)).map(|(&id, _)| id)
+    }
+
     /// The connection with that link, in that life of the broker.
     pub(crate) fn with_link(&mut self, link: LinkId, epoch: usize) -> Option<&mut Connection> {
         self.all.values_mut().find(|c| c.link == Some(link) && c.epoch == epoch)

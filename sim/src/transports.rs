@@ -23,7 +23,15 @@ impl World {
             return Ok(false);
         }
         peer.client.handle_connected(self.now);
-        let id = self.connections.add(n, peer.config.boot, self.epoch, self.setup.medium);
+        // A line is there all the time, with what is left on it of the link before.
+        let is_line = self.setup.medium == Medium::Serial;
+        let id = match self.connections.left_line(n).filter(|_| is_line) {
+            Some(id) => id,
+            None => self.connections.add(n, peer.config.boot, self.epoch, self.setup.medium),
+        };
+        if let Some(connection) = self.connections.get_mut(id) {
+            (connection.client_gone, connection.boot) = (false, peer.config.boot);
+        }
         peer.connection = Some(id);
         if self.connections.iter().any(|(_, c)| c.client == n && c.client_gone && !c.broker_gone) {
             self.coverage.hit(Path::BothLinks);

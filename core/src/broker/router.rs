@@ -354,7 +354,7 @@ impl Broker {
             }
             match message.open {
                 Open::Parked => self.unpark(index, session),
-                Open::Held if at_hello || canary!(OffersToNewcomers) => self.offer(index, session),
+                Open::Held if at_hello != canary!(OffersAtChanges) => self.offer(index, session),
                 Open::Held | Open::Closed => {}
             }
         }
