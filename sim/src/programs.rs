@@ -344,7 +344,7 @@ enum News {
     Closed,
 }
 
-/// Links end for silence, in a handshake, or for a newer link, and for no fault of either side.
+/// Links end for silence or in a handshake, and for no fault of either side.
 fn check_disconnect(n: usize, reason: DisconnectReason, medium: Medium) -> Outcome {
     let is_harmless = match reason {
         DisconnectReason::TransportLost | DisconnectReason::Silent | DisconnectReason::HandshakeTimeout => {
@@ -353,8 +353,8 @@ fn check_disconnect(n: usize, reason: DisconnectReason, medium: Medium) -> Outco
         DisconnectReason::Aborted(code, _) => {
             // On a line whoever speaks to a broker that was replaced, or to a link that is over, is told so.
             let is_replaced = code == Code::UnexpectedFrame && medium == Medium::Serial;
-            matches!(code, Code::Silent | Code::HandshakeTimeout | Code::Full | Code::Superseded)
-                || is_replaced
+            // No client is told that a newer link has taken its place: the one that it is on is its newest.
+            matches!(code, Code::Silent | Code::HandshakeTimeout | Code::Full) || is_replaced
         }
         _ => false,
     };
