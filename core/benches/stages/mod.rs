@@ -15,13 +15,13 @@ use e_pigeon_core::{
 };
 
 /// A stage handles so many messages, or deliveries, at a time.
-pub const MESSAGES: usize = 1_000;
+pub(crate) const MESSAGES: usize = 1_000;
 /// Recipients of a message to a group.
 const GROUP: usize = 100;
 const PAYLOAD: [u8; 64] = [b'x'; 64];
 
 /// A broker with a sender, the first of the clients, and recipients.
-pub struct World {
+pub(crate) struct World {
     broker: Broker,
     clients: Vec<(Client<Vec<u8>>, LinkId)>,
     now: Instant,
@@ -29,7 +29,7 @@ pub struct World {
 }
 
 /// A stage that is about to begin: its world, and what it is given.
-pub struct Ready {
+pub(crate) struct Ready {
     world: World,
     /// For each client that has some: bytes from it, or to it.
     bytes: Vec<(usize, Vec<u8>)>,
@@ -141,7 +141,7 @@ impl World {
 // What stands before each stage.
 
 /// Messages to one recipient, as they come from the sender.
-pub fn to_one() -> Ready {
+pub(crate) fn to_one() -> Ready {
     let mut world = World::warm(1, &uuid(1).into(), MESSAGES);
     world.send(&uuid(1).into(), MESSAGES);
     let bytes = world.written_up();
@@ -149,7 +149,7 @@ pub fn to_one() -> Ready {
 }
 
 /// Messages to a group, of which each makes many deliveries.
-pub fn to_a_group() -> Ready {
+pub(crate) fn to_a_group() -> Ready {
     let mut world = World::warm(GROUP, &room("a"), MESSAGES / GROUP);
     world.send(&room("a"), MESSAGES / GROUP);
     let bytes = world.written_up();
@@ -157,7 +157,7 @@ pub fn to_a_group() -> Ready {
 }
 
 /// Messages that each name a destination of their own, and match one of many.
-pub fn to_changing_ones() -> Ready {
+pub(crate) fn to_changing_ones() -> Ready {
     let seat = |n: usize| {
         let n = n % GROUP + 1;
         let pairs = [("room", Value::Str("a")), ("seat", Value::Int(n as i64))];
@@ -170,28 +170,28 @@ pub fn to_changing_ones() -> Ready {
 }
 
 /// Frames that concern the link alone.
-pub fn pings() -> Ready {
+pub(crate) fn pings() -> Ready {
     let world = World::warm(1, &uuid(1).into(), MESSAGES);
     let frames = (0..MESSAGES).flat_map(|_| framed(|writer| Control::Ping.write(writer))).collect();
     Ready { world, bytes: vec![(0, frames)] }
 }
 
 /// Deliveries in the queue of one recipient.
-pub fn queued() -> Ready {
+pub(crate) fn queued() -> Ready {
     let Ready { mut world, bytes } = to_one();
     world.feed(&bytes);
     Ready { world, bytes: Vec::new() }
 }
 
 /// Deliveries on their way to one recipient.
-pub fn delivered() -> Ready {
+pub(crate) fn delivered() -> Ready {
     let Ready { mut world, .. } = queued();
     let bytes = world.written_down().into_iter().filter(|(n, _)| *n == 1).collect();
     Ready { world, bytes }
 }
 
 /// An acknowledgement of them, on its way back.
-pub fn acknowledged() -> Ready {
+pub(crate) fn acknowledged() -> Ready {
     let Ready { mut world, bytes } = delivered();
     world.hand(&bytes);
     let bytes = world.written_up();
@@ -199,7 +199,7 @@ pub fn acknowledged() -> Ready {
 }
 
 /// A sender with nothing under way, and the answer to what it is about to send.
-pub fn answer() -> Ready {
+pub(crate) fn answer() -> Ready {
     let world = World::warm(1, &uuid(1).into(), MESSAGES);
     let (count, first) = (MESSAGES as u32, 3 * MESSAGES as u64 + 1);
     let ended = Final { first, count, delivered: 1, recipients: 1, reason: None };
@@ -223,7 +223,7 @@ fn framed(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
 // The stages. Each gives back what it was given, so that nobody counts how it is dropped.
 
 /// Finds frames and reads items.
-pub fn decode(ready: Ready) -> Ready {
+pub(crate) fn decode(ready: Ready) -> Ready {
     let mut items = 0;
     for (_, bytes) in &ready.bytes {
         let mut input = bytes.as_slice();
@@ -243,14 +243,14 @@ pub fn decode(ready: Ready) -> Ready {
 }
 
 /// The broker takes what clients have written.
-pub fn take(mut ready: Ready) -> Ready {
+pub(crate) fn take(mut ready: Ready) -> Ready {
     let bytes = core::mem::take(&mut ready.bytes);
     ready.world.feed(&bytes);
     Ready { bytes, ..ready }
 }
 
 /// The broker writes to the link of the first recipient.
-pub fn encode(mut ready: Ready) -> Ready {
+pub(crate) fn encode(mut ready: Ready) -> Ready {
     let world = &mut ready.world;
     let written = world.broker.poll_transmit(world.now, world.clients[1].1, &mut world.out).unwrap();
     assert!(written > MESSAGES * PAYLOAD.len());
@@ -258,14 +258,14 @@ pub fn encode(mut ready: Ready) -> Ready {
 }
 
 /// A client takes deliveries, and its application takes the messages.
-pub fn client_take(mut ready: Ready) -> Ready {
+pub(crate) fn client_take(mut ready: Ready) -> Ready {
     let bytes = core::mem::take(&mut ready.bytes);
     ready.world.hand(&bytes);
     Ready { bytes, ..ready }
 }
 
 /// A client sends messages, writes them, and has their receipts.
-pub fn client_send(mut ready: Ready) -> Ready {
+pub(crate) fn client_send(mut ready: Ready) -> Ready {
     let bytes = core::mem::take(&mut ready.bytes);
     let world = &mut ready.world;
     world.send(&uuid(1).into(), MESSAGES);
