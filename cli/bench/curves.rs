@@ -1,6 +1,6 @@
 //! How cost grows with what is asked for: the same figure at several sizes.
 
-use super::outcome::{Outcome, number};
+use super::outcome::{Outcome, whole};
 use super::plot::{Line, Panel};
 use super::streams::{self, Shape};
 use super::{Setup, depth, idle, selective};
@@ -78,7 +78,7 @@ pub(crate) const CURVES: [Curve; 5] = [
 impl Curve {
     /// What is measured at a size, for people.
     pub(crate) fn about(&self, size: u32) -> String {
-        format!("{}: {} {}", self.title.to_lowercase(), number(f64::from(size)), self.across)
+        format!("{}: {} {}", self.title.to_lowercase(), whole(f64::from(size)), self.across)
     }
 
     pub(crate) fn sizes(&self) -> &'static [u32] {

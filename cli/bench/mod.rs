@@ -174,8 +174,7 @@ fn expect_no_end(event: &Event<'_>) -> Result<(), Failure> {
 
 impl Workload {
     fn about(self, setup: &Setup<'_>) -> String {
-        let size =
-            |usual| format!("{} bytes", outcome::number(setup.payload(usual) as f64).trim_end_matches(".0"));
+        let size = |usual| format!("{} bytes", outcome::whole(setup.payload(usual) as f64));
         match self {
             Self::W1 => format!("stream: one sender, one recipient, {}", size(SMALL)),
             Self::W2 => format!("fan-out: one sender, a group of 100, {}", size(SMALL)),

@@ -53,7 +53,7 @@ impl Outcome {
             let _ = writeln!(text, "{:>16}  {fault}", "BROKEN");
         }
         if self.faults.is_empty() && self.checked > 0 {
-            let checked = number(self.checked as f64);
+            let checked = whole(self.checked as f64);
             let _ = writeln!(text, "{checked:>16}  deliveries checked: once, in order, receipted");
         }
         if self.interrupted {
@@ -77,6 +77,11 @@ impl Outcome {
             "interrupted": self.interrupted,
         })
     }
+}
+
+/// A whole number, with its thousands apart.
+pub(crate) fn whole(value: f64) -> String {
+    number(value).split('.').next().unwrap_or_default().to_owned()
 }
 
 /// A number with three digits at least, and its thousands apart.
@@ -110,6 +115,7 @@ mod tests {
         {
             assert_eq!(number(value), text);
         }
+        assert_eq!((whole(1.0), whole(64.0), whole(65_536.0)), ("1".into(), "64".into(), "65,536".into()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::outcome::number;
+use super::outcome::{number, whole};
 
 const PANEL: (f64, f64) = (420.0, 260.0);
 /// Room for the title and the labels of a panel: left, top, right, bottom.
@@ -69,13 +69,7 @@ impl Panel {
         ticks.sort_unstable_by(f64::total_cmp);
         ticks.dedup();
         for tick in ticks {
-            text(
-                svg,
-                x(tick),
-                lower + 16.0,
-                "middle",
-                number(tick).trim_end_matches(".00").trim_end_matches(".0"),
-            );
+            text(svg, x(tick), lower + 16.0, "middle", &whole(tick));
         }
         for (place, line) in self.lines.iter().enumerate() {
             let colour = COLOURS[place % COLOURS.len()];
