@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Send(Box<Send>),
     Peers(Peers),
     Demo(Demo),
+    Bench(Bench),
 }
 
 /// Run a broker
@@ -55,6 +56,9 @@ pub(crate) struct Serve {
     /// What carries it
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) transport: Transport,
+    /// End when stdin does: a broker that a program has started is not to outlive it
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_ends: bool,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -157,6 +161,101 @@ pub(crate) struct Demo {
     pub(crate) transport: Transport,
 }
 
+/// Measure a broker: how much it delivers, how fast, and at what cost
+///
+/// Starts a broker for each workload, as a process of its own, and is all of its clients itself, on one thread. Each delivery is
+/// checked: it counts when it has come once, in order, and its sender has the final receipt. Exits with 1 where one has not.
+/// Ctrl-C ends it with what there is.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What to measure; everything where none is named
+    #[arg(value_name = "WORKLOAD", ignore_case = true)]
+    pub(crate) workloads: Vec<Workload>,
+    /// Measure this broker instead, [tcp:]HOST:PORT or unix:PATH; its processor time and memory stay unknown
+    #[arg(long, value_name = "ADDRESS", value_parser = Address::parse_connect)]
+    pub(crate) connect: Option<Address>,
+    /// What carries the broker
+    #[arg(long, value_name = "NAME", default_value = "mio")]
+    pub(crate) transport: Transport,
+    /// What carries the clients
+    #[arg(long, value_name = "NAME", default_value = "mio")]
+    pub(crate) clients_transport: Transport,
+    /// Keep the broker on core 0 and the load on core 1
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Let the load look for input without ever sleeping: shows latency without the time that it takes to wake it
+    #[arg(long)]
+    pub(crate) spin: bool,
+    /// The size of payloads, 16 bytes to 64 KiB; each workload has its own
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(16..=65_536))]
+    payload: Option<u32>,
+    /// End a workload when each of its senders has sent so many
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) messages: Option<u64>,
+    /// How long to measure each workload
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = parse_seconds)]
+    pub(crate) seconds: Duration,
+    /// How many messages of a sender may be without a receipt; each workload has its own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) window: Option<u64>,
+    /// Print JSON when all is done
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Measure how cost grows instead, and draw that into an SVG file
+    #[arg(long, value_name = "FILE", conflicts_with = "workloads")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+impl Bench {
+    /// The workloads to run, in the order in which they were named.
+    pub(crate) fn chosen(&self) -> &[Workload] {
+        if self.workloads.is_empty() { Workload::value_variants() } else { &self.workloads }
+    }
+
+    /// The size of payloads, where it was given.
+    pub(crate) fn payload(&self) -> Option<usize> {
+        // At most 65,536.
+        self.payload.map(|bytes| bytes as usize)
+    }
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub(crate) enum Workload {
+    /// Stream: one sender, one recipient, 64 bytes
+    W1,
+    /// Fan-out: one sender, a group of 100, 64 bytes
+    W2,
+    /// Mesh: 50 pairs at once, 64 bytes
+    W3,
+    /// Large: payloads of 64 KiB, one to one
+    W4,
+    /// Ping-pong: round trip between two clients
+    W5,
+    /// Idle: 8,000 clients with four attributes each
+    W6,
+    /// Selective: 100,000 sessions in the core, each message matches 1, 10 or 100 of them
+    W7,
+    /// Storm: 2,000 clients come back at once to 100 queued messages each
+    W8,
+}
+
+impl Workload {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::W1 => "W1",
+            Self::W2 => "W2",
+            Self::W3 => "W3",
+            Self::W4 => "W4",
+            Self::W5 => "W5",
+            Self::W6 => "W6",
+            Self::W7 => "W7",
+            Self::W8 => "W8",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Until {
     /// When all recipients have confirmed it
@@ -177,6 +276,13 @@ impl From<Until> for e_pigeon_core::Until {
 /// Reads a duration such as `500ms`, `2s` or `1h`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "not a duration, for example 500ms, 2s or 1h".into())
+}
+
+/// Reads a number of seconds, such as `3` or `0.5`.
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_secs(3600));
+    seconds.ok_or_else(|| "not a number of seconds, for example 3 or 0.5".into())
 }
 
 /// Reads how many messages there are to be.

@@ -2,6 +2,7 @@
 
 mod address;
 mod args;
+mod bench;
 mod demo;
 mod destination;
 mod failure;
@@ -59,5 +60,6 @@ fn run() -> Result<u8, Failure> {
         Command::Send(send) => send::run(*send),
         Command::Peers(peers) => peers::run(&peers),
         Command::Demo(demo) => demo::run(&demo),
+        Command::Bench(bench) => bench::run(&bench),
     }
 }

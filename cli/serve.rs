@@ -1,6 +1,8 @@
 //! `serve`: runs a broker.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use e_pigeon_mio::Endpoint;
 
@@ -11,7 +13,7 @@ use crate::identity::random;
 use crate::ledger;
 use crate::report;
 use crate::signals::Signals;
-use crate::transport::{BrokerLoop, Ending};
+use crate::transport::{BrokerLoop, Ending, Wake};
 
 pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     let epoch = u64::from_ne_bytes(random()?);
@@ -23,13 +25,30 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
         endpoints.push(bind(&mut broker, address)?);
     }
     announce(&endpoints, arguments.json);
+    let alone = Arc::new(AtomicBool::new(false));
+    if arguments.until_stdin_ends {
+        watch_stdin(Arc::clone(&alone), broker.wake())?;
+    }
     broker.run(&mut |stats| {
         if signals.take_report() {
             report::line(ledger::table(&stats()));
         }
-        signals.take().map(|_| Ending::Orderly)
+        let ends = signals.take().is_some() || alone.load(Ordering::Acquire);
+        ends.then_some(Ending::Orderly)
     })?;
     Ok(0)
+}
+
+/// Lets a thread wait for the end of stdin. What comes before that means nothing.
+fn watch_stdin(ended: Arc<AtomicBool>, wake: Wake) -> Result<(), Failure> {
+    let wait = move || {
+        // One that cannot be read has ended too.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        ended.store(true, Ordering::Release);
+        wake();
+    };
+    let thread = std::thread::Builder::new().name("stdin".into()).spawn(wait);
+    thread.map(drop).map_err(|error| Failure::system("start a thread", &error))
 }
 
 /// Listens on the first of the addresses that a name stands for and that can be had.

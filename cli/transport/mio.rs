@@ -18,39 +18,39 @@ use crate::limits;
 
 const WAKE: mio::Token = mio::Token(0);
 /// A broker's tokens go on from here.
-const DRIVER: mio::Token = mio::Token(1);
+pub(super) const DRIVER: mio::Token = mio::Token(1);
 
 /// How long the clients may take to hear that the broker goes away.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What both loops have.
-struct Base {
+pub(super) struct Base {
     poll: Poll,
-    events: Events,
+    pub(super) events: Events,
     /// Held here too: a waker that its thread drops takes the call that is under way with it.
     waker: Arc<Waker>,
 }
 
 impl Base {
-    fn new(capacity: usize) -> Result<Self, Failure> {
+    pub(super) fn new(capacity: usize) -> Result<Self, Failure> {
         let system = |error: io::Error| Failure::system("start the event loop", &error);
         let poll = Poll::new().map_err(system)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(system)?);
         Ok(Self { poll, events: Events::with_capacity(capacity), waker })
     }
 
-    fn registry(&self) -> Result<mio::Registry, Failure> {
+    pub(super) fn registry(&self) -> Result<mio::Registry, Failure> {
         self.poll.registry().try_clone().map_err(|error| Failure::system("start the event loop", &error))
     }
 
-    fn wake(&self) -> Wake {
+    pub(super) fn wake(&self) -> Wake {
         let waker = Arc::clone(&self.waker);
         // A loop that cannot be woken is at its end.
         Arc::new(move || drop(waker.wake()))
     }
 
     /// Waits for events; a signal only ends the wait early.
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(Failure::system("wait for events", &error)),
@@ -130,6 +130,10 @@ impl super::Client for ClientDriver {
 
     fn is_established(&mut self) -> bool {
         self.client().is_established()
+    }
+
+    fn reconnect(&mut self) {
+        ClientDriver::reconnect(self);
     }
 
     fn unanswered(&mut self) -> Vec<MessageId> {

@@ -1,7 +1,10 @@
 //! What carries clients and brokers. The commands know only this page: what they do is the same on every transport.
 
+mod fleet;
 mod mio;
 mod smol;
+
+pub(crate) use fleet::{Fleet, Load, Then};
 
 use std::sync::Arc;
 
@@ -24,6 +27,16 @@ pub(crate) enum Transport {
     Smol,
 }
 
+impl Transport {
+    /// As the command line calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mio => "mio",
+            Self::Smol => "smol",
+        }
+    }
+}
+
 /// Wakes a loop from another thread: its task has something new to look at.
 pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
@@ -36,6 +49,8 @@ pub(crate) trait Client {
     fn close(&mut self, how: Close);
     fn poll_event(&mut self) -> Option<Event<'_>>;
     fn is_established(&mut self) -> bool;
+    /// Gives up the connection, as if the network had broken it.
+    fn reconnect(&mut self);
     fn unanswered(&mut self) -> Vec<MessageId>;
 }
 

@@ -25,18 +25,23 @@ use crate::limits;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Wakes a loop; several calls before it looks are one.
-struct Bell {
+pub(super) struct Bell {
     ring: Sender<()>,
     rung: Receiver<()>,
 }
 
 impl Bell {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (ring, rung) = bounded(1);
         Self { ring, rung }
     }
 
-    fn wake(&self) -> Wake {
+    pub(super) fn ring(&self) {
+        // Where it is full, the loop has not looked since the last time.
+        let _ = self.ring.try_send(());
+    }
+
+    pub(super) fn wake(&self) -> Wake {
         let ring = self.ring.clone();
         // Where it is full, the loop has not looked since the last time.
         Arc::new(move || {
@@ -44,7 +49,7 @@ impl Bell {
         })
     }
 
-    async fn heard(&self) {
+    pub(super) async fn heard(&self) {
         // This end keeps the channel open.
         let _ = self.rung.recv().await;
     }
@@ -60,7 +65,7 @@ impl ClientLoop {
     pub(super) fn new(config: ClientConfig, broker: Address) -> Result<Self, Failure> {
         let resolver = Resolver::new(move || broker.resolve());
         let (inner, driver) = adapter::client(config, resolver).map_err(limits::explain)?;
-        let client = Client { inner, start: time::Instant::now(), next: None, lent: None, is_over: false };
+        let client = Client::new(inner);
         Ok(Self { client, driver: Some(driver), bell: Bell::new() })
     }
 
@@ -95,7 +100,7 @@ impl ClientLoop {
     }
 }
 
-async fn sleep(left: Option<Duration>) {
+pub(super) async fn sleep(left: Option<Duration>) {
     match left {
         Some(left) => drop(smol::Timer::after(left).await),
         None => smol::future::pending().await,
@@ -103,7 +108,7 @@ async fn sleep(left: Option<Duration>) {
 }
 
 /// The adapter's client, whose events are lent as the core lends them.
-struct Client {
+pub(super) struct Client {
     inner: adapter::Client,
     start: time::Instant,
     /// The event that was waited for.
@@ -114,12 +119,16 @@ struct Client {
 }
 
 impl Client {
+    pub(super) fn new(inner: adapter::Client) -> Self {
+        Self { inner, start: time::Instant::now(), next: None, lent: None, is_over: false }
+    }
+
     fn now(&self) -> Instant {
         // Microseconds of half a million years.
         Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    async fn has_event(&mut self) {
+    pub(super) async fn has_event(&mut self) {
         if self.is_over {
             smol::future::pending::<()>().await;
         }
@@ -169,6 +178,10 @@ impl super::Client for Client {
 
     fn is_established(&mut self) -> bool {
         self.inner.is_established()
+    }
+
+    fn reconnect(&mut self) {
+        self.inner.reconnect();
     }
 
     fn unanswered(&mut self) -> Vec<MessageId> {

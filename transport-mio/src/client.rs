@@ -191,6 +191,15 @@ impl ClientDriver {
         }
     }
 
+    /// Gives up the connection, as if the network had broken it: for whoever knows that it leads nowhere any more, after a
+    /// change of networks, say. The client connects again by itself, to whatever the [`Resolver`] says then. Harmless
+    /// where there is no connection.
+    pub fn reconnect(&mut self) {
+        if !matches!(self.transport, Transport::None) {
+            self.lost(None);
+        }
+    }
+
     /// Says how long the loop may sleep; `None` for as long as there is no event.
     ///
     /// Zero while [`Client::poll_event`] has something to give: whoever leaves events unread for a while, to slow the

@@ -63,6 +63,19 @@ fn a_broker_that_dies_is_found_again() {
 }
 
 #[test]
+fn a_client_that_reconnects_goes_on_where_it_was() {
+    over_each(&BrokerConfig::default(), |mut world| {
+        let (alice, bob) = (world.join(), world.join());
+        world.until_told(bob, "established");
+        world.clients[bob].reconnect();
+        assert_eq!(world.clients[bob].connected_to(), None);
+        world.send(alice, &everyone_else(), b"meanwhile");
+        world.until_told(alice, "1: 1 of 1");
+        assert_eq!(world.told[bob], ["established", "disconnected", "established", "meanwhile"]);
+    });
+}
+
+#[test]
 fn a_reader_that_stalls_gets_everything_later() {
     over_each(&BrokerConfig::default(), |mut world| {
         let (alice, bob) = (world.join(), world.join());

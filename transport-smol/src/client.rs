@@ -237,6 +237,16 @@ impl Client {
         }
     }
 
+    /// Gives up the connection, as if the network had broken it: for whoever knows that it leads nowhere any more, after a
+    /// change of networks, say. The driver connects again by itself, to whatever the resolver says then. Harmless where
+    /// there is no connection.
+    pub fn reconnect(&self) {
+        self.shared.with(|state| {
+            state.reconnect = true;
+            state.wake_driver();
+        });
+    }
+
     /// Who this client is.
     #[must_use]
     pub fn uuid(&self) -> Uuid {

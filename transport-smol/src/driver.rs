@@ -152,6 +152,12 @@ impl Driver {
                     state.last_error = Some(Arc::new(error));
                 }
             }
+            if std::mem::take(&mut state.reconnect) && !matches!(transport, Transport::None) {
+                *transport = Transport::None;
+                state.core.handle_disconnected(now);
+                state.connected_to = None;
+                state.last_error = None;
+            }
             if state.core.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 state.core.handle_timeout(now);
             }

@@ -53,6 +53,8 @@ pub(crate) struct State {
     /// Nobody drives the client any more.
     over: bool,
     pub(crate) closed: Option<CloseReason>,
+    /// The connection is to be given up.
+    pub(crate) reconnect: bool,
     pub(crate) connected_to: Option<Endpoint>,
     pub(crate) last_error: Option<Arc<io::Error>>,
     wakers: Vec<Waker>,
@@ -94,6 +96,7 @@ impl Shared {
             wanted: 0,
             over: false,
             closed: None,
+            reconnect: false,
             connected_to: None,
             last_error: None,
             wakers: Vec::new(),

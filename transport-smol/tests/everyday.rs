@@ -50,6 +50,21 @@ fn messages_arrive_in_order_and_are_answered() {
 }
 
 #[test]
+fn a_client_that_reconnects_goes_on_where_it_was() {
+    over_each(|endpoint| async move {
+        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let (alice, bob) = (join(1, &broker.endpoint), join(2, &broker.endpoint));
+        established(&bob).await;
+        bob.reconnect();
+        let sent = alice.send(&outgoing(&to(2), b"meanwhile")).expect("room");
+        assert_eq!(established(&bob).await, Established::Resumed);
+        assert_eq!(&*message(&bob).await.payload, b"meanwhile");
+        drop(sent);
+        broker.stop().await;
+    });
+}
+
+#[test]
 fn a_broker_that_dies_is_found_again_and_nothing_is_lost() {
     over_each(|endpoint| async move {
         let broker = Running::start(BrokerConfig::default(), 1, endpoint);

@@ -1,0 +1,39 @@
+//! Ctrl-C: what is being measured ends early, and nothing else begins.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::failure::Failure;
+use crate::signals::{Signal, Signals};
+use crate::transport::Wake;
+
+pub(crate) struct Halt {
+    signals: Signals,
+    /// The loop that is to look.
+    wake: Arc<Mutex<Option<Wake>>>,
+    asked: Cell<Option<Signal>>,
+}
+
+impl Halt {
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        let wake: Arc<Mutex<Option<Wake>>> = Arc::default();
+        let woken = Arc::clone(&wake);
+        let signals = Signals::catch(Arc::new(move || {
+            if let Some(wake) = &*woken.lock().unwrap_or_else(PoisonError::into_inner) {
+                wake();
+            }
+        }))?;
+        Ok(Self { signals, wake, asked: Cell::new(None) })
+    }
+
+    /// From now on this is the loop to wake.
+    pub(crate) fn wakes(&self, wake: Wake) {
+        *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
+    }
+
+    /// The signal that has come, and goes on to hold.
+    pub(crate) fn asked(&self) -> Option<Signal> {
+        self.asked.set(self.asked.get().or_else(|| self.signals.take()));
+        self.asked.get()
+    }
+}

@@ -1,0 +1,263 @@
+//! `bench`: drives a broker with workloads, and tells how fast it is and what that costs.
+//!
+//! One thread of this process is all clients. Every delivery is looked at where it arrives, and counts when its sender has the
+//! final receipt.
+
+mod broker;
+mod content;
+mod curves;
+mod depth;
+mod halt;
+mod histogram;
+mod idle;
+mod inside;
+mod leaving;
+mod outcome;
+mod ping_pong;
+mod plot;
+mod process;
+mod progress;
+mod selective;
+mod storm;
+mod streams;
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use e_pigeon_core::{ClientConfig, Event, Instant};
+use serde_json::{Value, json};
+
+use self::broker::Broker;
+use self::curves::CURVES;
+use self::halt::Halt;
+use self::leaving::Leaving;
+use self::outcome::Outcome;
+use self::progress::Progress;
+use self::streams::Shape;
+use crate::args::{self, Workload};
+use crate::failure::Failure;
+use crate::identity::{Identity, random};
+use crate::transport::{Fleet, Load, Then, Transport};
+
+/// Before anything is measured, a stream runs for so long.
+const WARM_UP: Duration = Duration::from_millis(300);
+/// What has not moved for so long goes on no more.
+const QUIET: Duration = Duration::from_secs(5);
+/// So many clients connect at a time, where there are many.
+const CONNECTING: usize = 64;
+/// How long connecting may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
+    let setup = Setup { arguments, halt: &Halt::catch()?, progress: Progress::new() };
+    let mut report = Report::new(arguments.json);
+    if let Some(path) = &arguments.plot {
+        let mut panels = Vec::new();
+        for curve in &CURVES {
+            let mut found = Vec::new();
+            for &size in curve.sizes() {
+                let about = curve.about(size);
+                setup.progress.label(about.clone());
+                let outcome = curve.measure(&setup, size)?;
+                report.tell(curve.name, &about, &outcome)?;
+                found.push((size, outcome));
+                if setup.halt.asked().is_some() {
+                    return report.end(&setup);
+                }
+            }
+            panels.push(curve.panel(&found));
+        }
+        std::fs::write(path, plot::draw(&panels))
+            .map_err(|error| Failure::system(&format!("write {}", path.display()), &error))?;
+        return report.end(&setup);
+    }
+    for &workload in arguments.chosen() {
+        let about = workload.about(&setup);
+        setup.progress.label(format!("{} {about}", workload.name()));
+        let outcome = workload.measure(&setup)?;
+        report.tell(workload.name(), &about, &outcome)?;
+        if setup.halt.asked().is_some() {
+            break;
+        }
+    }
+    report.end(&setup)
+}
+
+/// What all workloads have.
+struct Setup<'a> {
+    arguments: &'a args::Bench,
+    halt: &'a Halt,
+    progress: Progress,
+}
+
+/// What a client is to have room for.
+#[derive(Clone, Copy)]
+struct Capacity {
+    messages: u64,
+    payload: usize,
+}
+
+impl Setup<'_> {
+    /// The broker of one measurement.
+    fn broker(&self) -> Result<Broker, Failure> {
+        match &self.arguments.connect {
+            Some(address) => Broker::elsewhere(address, self.arguments.pin),
+            None => Broker::start(self.arguments.transport, self.arguments.pin),
+        }
+    }
+
+    fn clients_transport(&self) -> Transport {
+        self.arguments.clients_transport
+    }
+
+    fn time(&self) -> Duration {
+        self.arguments.seconds
+    }
+
+    /// The size of payloads, where a workload would have it so.
+    fn payload(&self, usual: usize) -> usize {
+        self.arguments.payload().unwrap_or(usual)
+    }
+
+    /// A client that nobody else is.
+    fn identity(&self) -> Result<ClientConfig, Failure> {
+        let identity = Identity::fresh()?;
+        let (boot, seed) = (u64::from_ne_bytes(random()?), u64::from_ne_bytes(random()?));
+        Ok(ClientConfig::new(identity.uuid, identity.secret, boot, seed))
+    }
+
+    /// The same with room for so many messages under way, and the defaults at least.
+    fn client(&self, capacity: Capacity) -> Result<ClientConfig, Failure> {
+        let mut config = self.identity()?;
+        let fit = |least: u32, wanted: u64| least.max(u32::try_from(wanted).unwrap_or(u32::MAX));
+        // A destination is kept with each, and blocks are not always full.
+        let bytes = capacity.messages.saturating_mul(capacity.payload as u64 + 256);
+        config.outbox_messages = fit(config.outbox_messages, capacity.messages);
+        config.outbox_bytes = fit(config.outbox_bytes, bytes);
+        config.inbox_messages = fit(config.inbox_messages, capacity.messages.min(1 << 16));
+        config.inbox_bytes = fit(config.inbox_bytes, bytes.min(64 << 20));
+        config.watches = 0;
+        Ok(config)
+    }
+
+    /// Runs a load. Where the broker goes on, sessions are ended behind it.
+    fn drive(&self, fleet: Fleet, load: &mut dyn Load) -> Result<(), Failure> {
+        let clients = fleet.len();
+        if self.arguments.connect.is_some() {
+            return fleet.run(&mut Leaving::new(load, clients), self.arguments.spin);
+        }
+        fleet.run(load, self.arguments.spin)
+    }
+
+    /// Some clients have no session yet; they have been at it since then.
+    fn wait_for_connections(&self, now: Instant, since: Instant) -> Result<Then, Failure> {
+        if now >= since + PATIENCE {
+            let seconds = PATIENCE.as_secs();
+            let line =
+                format!("not all clients are connected after {seconds} s; is there a broker with room?");
+            return Err(Failure::failed(line));
+        }
+        Ok(Then::Until(Some(since + PATIENCE)))
+    }
+}
+
+/// No client is to end in the middle of a measurement, and no link.
+fn expect_no_end(event: &Event<'_>) -> Result<(), Failure> {
+    match event {
+        Event::Closed(reason) => Err(Failure::failed(format_args!("a client has ended: {reason}"))),
+        Event::Disconnected { reason, .. } => {
+            Err(Failure::failed(format_args!("a client lost its connection: {reason}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Workload {
+    fn about(self, setup: &Setup<'_>) -> String {
+        let size = |usual| format!("{} bytes", outcome::whole(setup.payload(usual) as f64));
+        match self {
+            Self::W1 => format!("stream: one sender, one recipient, {}", size(SMALL)),
+            Self::W2 => format!("fan-out: one sender, a group of 100, {}", size(SMALL)),
+            Self::W3 => format!("mesh: 50 pairs at once, {}", size(SMALL)),
+            Self::W4 => format!("large: one sender, one recipient, {}", size(LARGE)),
+            Self::W5 => format!("ping-pong: round trip between two clients, {}", size(SMALL)),
+            Self::W6 => "idle: 8,000 clients with four attributes each".into(),
+            Self::W7 => "selective: 100,000 sessions in the core, 1, 10 or 100 of them match".into(),
+            Self::W8 => "storm: 2,000 clients come back at once, 100 queued messages each".into(),
+        }
+    }
+
+    fn measure(self, setup: &Setup<'_>) -> Result<Outcome, Failure> {
+        let stream = |streams, recipients, payload, window| {
+            let window = setup.arguments.window.unwrap_or(window);
+            streams::measure(setup, Shape { streams, recipients, payload: setup.payload(payload), window })
+        };
+        match self {
+            Self::W1 => stream(1, 1, SMALL, 1_024),
+            Self::W2 => stream(1, 100, SMALL, 128),
+            Self::W3 => stream(50, 1, SMALL, 64),
+            Self::W4 => stream(1, 1, LARGE, 16),
+            Self::W5 => ping_pong::measure(setup, setup.payload(SMALL)),
+            Self::W6 => idle::measure(setup, 8_000),
+            Self::W7 => selective::measure(setup, 100_000),
+            Self::W8 => storm::measure(setup, 2_000, 100),
+        }
+    }
+}
+
+/// Bytes of payload.
+const SMALL: usize = 64;
+const LARGE: usize = 64 * 1024;
+
+/// What is told of the results.
+struct Report {
+    /// All so far, where they are told as JSON in the end.
+    results: Option<Vec<Value>>,
+    is_broken: bool,
+}
+
+impl Report {
+    fn new(json: bool) -> Self {
+        Self { results: json.then(Vec::new), is_broken: false }
+    }
+
+    /// Tells one result, at once where it is for people.
+    fn tell(&mut self, name: &str, about: &str, outcome: &Outcome) -> Result<(), Failure> {
+        self.is_broken |= !outcome.faults.is_empty();
+        match &mut self.results {
+            Some(results) => results.push(outcome.json(name, about)),
+            None => print(&outcome.rows(name, about, io::stdout().is_terminal()))?,
+        }
+        Ok(())
+    }
+
+    /// Tells the rest, and returns the exit code.
+    fn end(self, setup: &Setup<'_>) -> Result<u8, Failure> {
+        let arguments = setup.arguments;
+        if let Some(results) = self.results {
+            let all = json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "transport": arguments.transport.name(),
+                "clients_transport": arguments.clients_transport.name(),
+                "connect": arguments.connect.as_ref().map(ToString::to_string),
+                "pinned": arguments.pin,
+                "spinning": arguments.spin,
+                "results": results,
+            });
+            print(&format!("{all}\n"))?;
+        }
+        Ok(match setup.halt.asked() {
+            Some(signal) => signal.exit_code(),
+            None => u8::from(self.is_broken),
+        })
+    }
+}
+
+/// Writes to stdout. Whoever has closed it does not want to know.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::stdout(&error)),
+        _ => Ok(()),
+    }
+}
