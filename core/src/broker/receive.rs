@@ -73,14 +73,8 @@ impl Broker {
         let before = state.sending.acknowledged();
         let up_to = state.sending.acknowledge(more, half_written)?;
         self.take_acknowledged(session, up_to - before);
-        // The window may have opened for something that waits.
-        if self
-            .sessions
-            .get(session)
-            .is_some_and(|state| !state.queue.is_written() || !state.watches.is_empty())
-        {
-            self.list(link);
-        }
+        // The window may have opened.
+        self.list(link);
         Ok(())
     }
 
@@ -200,19 +194,11 @@ impl Broker {
         Window { messages, bytes }
     }
 
-    /// Puts a link into the list of ready ones where it has items to acknowledge that press.
-    ///
-    /// Messages mostly do not: each has a receipt within `accept_delay`, and the acknowledgement goes out with that. But
-    /// half of the window does, and any other item.
+    /// Puts a link into the list of ready ones where it has items to acknowledge.
     pub(super) fn list_if_acknowledgement_due(&mut self, link: u32) {
-        let Some(session) = self.links.get(link).and_then(|link| link.session()) else { return };
-        let Some(due) = self.due_acknowledgement(session) else { return };
-        let Some(state) = self.sessions.get(session) else { return };
-        let (messages, bytes) = (u64::from(state.unacknowledged), state.unacknowledged_bytes);
-        let presses = due > messages
-            || messages * 2 >= u64::from(self.config.window_messages)
-            || bytes * 2 >= u64::from(self.config.window_bytes);
-        if presses {
+        if let Some(session) = self.links.get(link).and_then(|link| link.session())
+            && self.due_acknowledgement(session).is_some()
+        {
             self.list(link);
         }
     }
