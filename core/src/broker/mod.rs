@@ -237,14 +237,14 @@ impl Broker {
         let now = self.advance(now);
         let index = self.links.find(link).ok_or(UnknownLink)?;
         self.budget = DELIVERIES_PER_CALL;
-        if self.links.get(index).is_some_and(|link| link.lossy.is_some()) {
+        let state = self.links.get_mut(index).ok_or(UnknownLink)?;
+        if state.lossy.is_some() {
             let taken = self.lossy_input(index, now, bytes);
             self.arm_link(index);
             self.list(index);
             return Ok(taken);
         }
-        let mut kept =
-            self.links.get_mut(index).map(|link| core::mem::take(&mut link.partial)).unwrap_or_default();
+        let mut kept = core::mem::take(&mut state.partial);
         let mut input = bytes;
         while !input.is_empty() {
             let Some(state) = self.links.get_mut(index) else { break };
