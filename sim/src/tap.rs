@@ -262,7 +262,7 @@ mod tests {
         let bytes = [Broker::FULL, &[1, 8]].concat();
         for byte in bytes {
             tap.feed(Medium::Stream, &[byte], |_, body| {
-                frames.push(Frame::read(body, false).unwrap().to_string())
+                frames.push(Frame::read(body, false).unwrap().to_string());
             });
         }
         assert_eq!(frames, ["Abort(Abort { code: Full, detail: 0 })", "Ping"]);

@@ -26,6 +26,8 @@ pub(super) struct Run {
 pub(super) struct Receipts {
     runs: VecDeque<Run>,
     numbered: usize,
+    /// So many of the first were there when the session was renewed, and may be crossed by repetitions.
+    crossed: usize,
 }
 
 impl Receipts {
@@ -49,9 +51,10 @@ impl Receipts {
         self.runs.push_back(Run { first: id, count: 1, word });
     }
 
-    /// True where the last word about a message is not acknowledged.
+    /// True where the last word about a message was said in an earlier session and is not acknowledged. What is said in this one
+    /// answers what came in it, which does not come again.
     pub(super) fn answers(&self, id: u64, until_accepted: bool) -> bool {
-        self.runs.iter().any(|run| {
+        self.runs.iter().take(self.crossed).any(|run| {
             let is_last = until_accepted || matches!(run.word, Word::Final { .. });
             is_last && id.checked_sub(run.first).is_some_and(|place| place < u64::from(run.count))
         })
@@ -88,6 +91,7 @@ impl Receipts {
     pub(super) fn acknowledge(&mut self) {
         self.runs.pop_front();
         self.numbered = self.numbered.saturating_sub(1);
+        self.crossed = self.crossed.saturating_sub(1);
     }
 
     /// Numbers start again; another boot does not get them.
@@ -96,6 +100,7 @@ impl Receipts {
         if !keep {
             self.runs.clear();
         }
+        self.crossed = self.runs.len();
     }
 }
 
