@@ -1,4 +1,4 @@
-//! Where a broker is, or is to be: `[tcp:]HOST:PORT`, `cobs:HOST:PORT`, `unix:PATH` or `serial:DEVICE@BAUD`.
+//! Where a broker is, or is to be: `HOST:PORT`, `tcp:HOST:PORT`, `cobs:HOST:PORT`, `unix:PATH` or `serial:DEVICE@BAUD`.
 
 use std::fmt;
 use std::io;
