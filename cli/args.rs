@@ -171,7 +171,7 @@ pub(crate) struct Bench {
     /// What to measure; everything where none is named
     #[arg(value_name = "WORKLOAD", ignore_case = true)]
     pub(crate) workloads: Vec<Workload>,
-    /// Measure this broker instead, [tcp:]HOST:PORT or unix:PATH; its processor time and memory stay unknown
+    /// Measure this broker instead, HOST:PORT or unix:PATH; its processor time and memory stay unknown
     #[arg(long, value_name = "ADDRESS", value_parser = Address::parse_connect)]
     pub(crate) connect: Option<Address>,
     /// What carries the broker
