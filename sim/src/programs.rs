@@ -352,9 +352,11 @@ fn check_disconnect(n: usize, reason: DisconnectReason, medium: Medium) -> Outco
         }
         DisconnectReason::Aborted(code, _) => {
             // On a line whoever speaks to a broker that was replaced, or to a link that is over, is told so.
-            let is_replaced = code == Code::UnexpectedFrame && medium == Medium::Serial;
-            // No client is told that a newer link has taken its place: the one that it is on is its newest.
-            matches!(code, Code::Silent | Code::HandshakeTimeout | Code::Full) || is_replaced
+            // And a hello that is repeated may find that the link which it began is over.
+            let is_over =
+                matches!(code, Code::UnexpectedFrame | Code::Superseded) && medium == Medium::Serial;
+            // Otherwise no client is told that a newer link has taken its place: the one that it is on is its newest.
+            matches!(code, Code::Silent | Code::HandshakeTimeout | Code::Full) || is_over
         }
         _ => false,
     };

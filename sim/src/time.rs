@@ -1,6 +1,6 @@
 //! What time does, and how a world comes to rest.
 
-use crate::setup::LONG;
+use crate::setup::{LONG, Medium};
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use core::time::Duration;
@@ -182,10 +182,15 @@ impl World {
         // What was refused for lack of room is sent when one that expires last makes room.
         let longest = LONG * 2 + SOON + self.setup.broker.session_ttl.min(LONG);
         self.pass_until(longest, Self::is_quiet)?;
-        // What was left half told is told by now.
-        self.pass(Duration::from_millis(1))?;
+        self.pass(self.half_told())?;
         self.finish()?;
         self.part_some()
+    }
+
+    /// After that time what was left half told is told. On lossy media what was lost has to be missed first.
+    fn half_told(&self) -> Duration {
+        let is_stream = self.setup.medium == Medium::Stream;
+        if is_stream { Duration::from_millis(1) } else { Duration::from_secs(30) }
     }
 
     /// Every other client goes away for a moment: the others know, and then everything is as before.
@@ -204,7 +209,7 @@ impl World {
             self.peers[n].reachable = true;
         }
         self.pass_until(SOON, Self::is_quiet)?;
-        self.pass(Duration::from_millis(1))?;
+        self.pass(self.half_told())?;
         self.finish()
     }
 }
