@@ -58,7 +58,11 @@ impl Line {
                 self.pieces.push(again);
             }
             (Framing::Datagram, _) => self.pieces.rotate_left(1),
-            (Framing::Cobs, 0) => drop(first.remove(0)),
+            (Framing::Cobs, 0) => {
+                first.remove(0);
+                // The only byte that was under way.
+                self.pieces.retain(|piece| !piece.is_empty());
+            }
             (Framing::Cobs, 1) => first.insert(0, first[0]),
             (Framing::Cobs, _) => {
                 let at = usize::from(choice) % first.len();
