@@ -246,3 +246,21 @@ fn what_the_ends_tell_each_other_does_not_multiply() {
         assert!(frames <= 7, "{framing:?}: {frames} frames for each message");
     }
 }
+
+#[test]
+fn a_welcome_of_a_broker_that_has_died_is_not_taken_for_one_of_its_heir() {
+    for framing in FRAMINGS {
+        let mut lab = Lab::new(1, framing, 1, NONE);
+        assert!(lab.send(0, &uuid(0).into(), "to myself"));
+        // The hello has come, and the welcome is under way when the broker dies; its heir gets the hello again.
+        lab.moment();
+        let hello = lab.peers[0].line.first_key_value().unwrap().1.1.clone();
+        lab.pass(ms(6));
+        lab.broker = broker(2);
+        lab.peers[0].link = None;
+        lab.put(0, true, ms(0), hello);
+        lab.until("answered", ms(60_000), |lab| lab.peers[0].finals.len() == 1);
+        assert!(matches!(lab.peers[0].finals[0], Receipt::Final { delivered: 1, recipients: 1, .. }));
+        assert_eq!(lab.peers[0].got, ["to myself"]);
+    }
+}

@@ -12,7 +12,7 @@ mod support;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Abort, Control, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, Refused};
-use e_pigeon_core::wire::lossy::{Prefix, State, tag};
+use e_pigeon_core::wire::lossy::{Prefix, State, tag, welcomed_tag};
 use e_pigeon_core::{
     AttributesRef, Broker, Client, ClientConfig, Close, Code, Event, Filter, Framing, Instant, LinkId,
     Outgoing, Ready, Reason,
@@ -76,7 +76,7 @@ fn welcomed(adjust: impl Fn(&mut ClientConfig)) -> (Client<Vec<u8>>, u32) {
     };
     client.handle_input(at(1), &control(Framing::Datagram, tag, Control::Welcome(welcome)));
     assert!(client.is_established());
-    (client, tag)
+    (client, welcomed_tag(tag, u64::from_le_bytes([1; 8])))
 }
 
 #[test]
@@ -206,7 +206,11 @@ fn a_hello_that_is_refused_ends_nobody_s_link() {
     }
     // Its own client is still heard.
     broker
-        .handle_input(at(3), id, &control(Framing::Datagram, tag(5, 1), Control::State(state(1, 0, 0))))
+        .handle_input(
+            at(3),
+            id,
+            &control(Framing::Datagram, welcomed_tag(tag(5, 1), 1), Control::State(state(1, 0, 0))),
+        )
         .unwrap();
     assert_eq!(abort_in(&from_broker(&mut broker, at(3), id)), None);
     assert_eq!(broker.stats().connected, 1);
@@ -274,7 +278,13 @@ fn an_unknown_kind_is_malformed_and_one_of_streams_unexpected() {
         let hello = Control::Hello(hello_of(0, 5, 1), AttributesRef::EMPTY);
         broker.handle_input(at(1), link, &control(Framing::Datagram, tag(5, 1), hello)).unwrap();
         from_broker(&mut broker, at(1), link);
-        broker.handle_input(at(2), link, &frame(Framing::Datagram, tag(5, 1), 0, |w| w.u8(kind))).unwrap();
+        broker
+            .handle_input(
+                at(2),
+                link,
+                &frame(Framing::Datagram, welcomed_tag(tag(5, 1), 1), 0, |w| w.u8(kind)),
+            )
+            .unwrap();
         assert_eq!(abort_in(&from_broker(&mut broker, at(2), link)).map(|a| a.code), Some(expected));
         let (mut client, tag) = welcomed(|_| {});
         client.handle_input(at(2), &frame(Framing::Datagram, tag, 0, |w| w.u8(kind)));
@@ -288,7 +298,13 @@ fn left(broker: &mut Broker) -> LinkId {
     let hello = Control::Hello(hello_of(0, 5, 1), AttributesRef::EMPTY);
     broker.handle_input(at(1), link, &control(Framing::Cobs, tag(5, 1), hello)).unwrap();
     while broker.poll_transmit(at(1), link, &mut [0; 1_000]) != Ok(0) {}
-    broker.handle_input(at(2), link, &control(Framing::Cobs, tag(5, 1), Control::Goodbye(true))).unwrap();
+    broker
+        .handle_input(
+            at(2),
+            link,
+            &control(Framing::Cobs, welcomed_tag(tag(5, 1), 1), Control::Goodbye(true)),
+        )
+        .unwrap();
     while broker.poll_transmit(at(2), link, &mut [0; 1_000]) != Ok(0) {}
     while broker.poll_ready().is_some() {}
     link

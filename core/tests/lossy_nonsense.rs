@@ -14,7 +14,7 @@ mod support;
 use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome, Window};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Message, Origin, Refused, UpItem};
-use e_pigeon_core::wire::lossy::{Prefix, State, tag};
+use e_pigeon_core::wire::lossy::{Prefix, State, tag, welcomed_tag};
 use e_pigeon_core::{
     AttributesRef, Broker, BrokerConfig, Client, Code, Filter, Framing, Instant, LinkId, Outgoing, Ready,
     Reason, Value,
@@ -52,6 +52,8 @@ fn window(r: &mut Random) -> Window {
 /// Where a hostile end believes that it is.
 struct Enemy {
     framing: Framing,
+    /// What its hello or welcome carries, and what everything else does.
+    hello_tag: u32,
     tag: u32,
     link: u64,
     /// Items and states that it has written, and what came from the other end.
@@ -65,11 +67,30 @@ struct Enemy {
 
 impl Enemy {
     fn new(framing: Framing) -> Self {
-        Self { framing, tag: 0, link: 0, number: 0, serial: 0, received: 0, heard: 0, old: Vec::new() }
+        Self {
+            framing,
+            hello_tag: 0,
+            tag: 0,
+            link: 0,
+            number: 0,
+            serial: 0,
+            received: 0,
+            heard: 0,
+            old: Vec::new(),
+        }
     }
 
     fn starts(&mut self, tag: u32) {
-        (self.tag, self.number, self.serial, self.received, self.heard) = (tag, 0, 0, 0, 0);
+        (self.number, self.serial, self.received, self.heard) = (0, 0, 0, 0);
+        (self.hello_tag, self.tag) = (tag, tag);
+    }
+
+    /// The frame that begins the link with a broker of that epoch.
+    fn carry_first(&mut self, r: &mut Random, epoch: u64, write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+        self.tag = self.hello_tag;
+        let bytes = self.carry(r, false, write);
+        self.tag = welcomed_tag(self.hello_tag, epoch);
+        bytes
     }
 
     /// Notes what the other end says, where it comes as a datagram.
@@ -152,7 +173,7 @@ impl Enemy {
                 let hello = Hello { known, receives: r.percent(80), ..hello_of(n as usize, boot, self.link) };
                 let hello = if r.percent(97) { hello } else { Hello { secret: [99; 16], ..hello } };
                 self.starts(tag(boot, self.link));
-                self.carry(r, false, |w| Control::Hello(hello, AttributesRef::EMPTY).write(w))
+                self.carry_first(r, 1, |w| Control::Hello(hello, AttributesRef::EMPTY).write(w))
             }
             2..=9 => {
                 let message = Message {
@@ -214,7 +235,8 @@ impl Enemy {
                     keep_alive_ms: r.below(300) as u32,
                     session_ttl_ms: r.below(3_000),
                 };
-                self.carry(r, false, |w| Control::Welcome(welcome).write(w))
+                let epoch = u64::from_le_bytes(welcome.epoch);
+                self.carry_first(r, epoch, |w| Control::Welcome(welcome).write(w))
             }
             3..=8 => {
                 let deliver = Deliver {

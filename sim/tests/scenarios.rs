@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 use e_pigeon_sim::run::Run;
-use e_pigeon_sim::{Payload, Pipe, Send, Setup, Step, To, ms};
+use e_pigeon_sim::{Medium, Payload, Pipe, Send, Setup, Step, To, ms};
 
 /// The steps break no promise, and neither does what comes when all is well again.
 fn holds(setup: Setup, steps: &[Step]) {
@@ -182,6 +182,26 @@ fn a_link_that_is_read_late_takes_nothing_away() {
             Step::WriteUp { client: 0, out: usize::MAX, most: usize::MAX },
             Step::ReadUp(Pipe(0, 0), usize::MAX),
             Step::ReadUp(Pipe(0, 1), usize::MAX),
+        ],
+    );
+}
+
+/// The welcome of a broker that has died is still on the line, and its heir answers the same hello: what either says must
+/// not be taken for the other's.
+#[test]
+fn a_line_may_hold_the_welcome_of_a_broker_that_has_died() {
+    let mut setup = Setup::new(3);
+    setup.seed = 2406637938185646969;
+    setup.medium = Medium::Serial;
+    holds(
+        setup,
+        &[
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Connect(0),
+            Step::WriteUp { client: 0, out: usize::MAX, most: usize::MAX },
+            Step::Stop(0),
+            Step::Pass(ms(2000)),
+            Step::Kill { silent: true },
         ],
     );
 }

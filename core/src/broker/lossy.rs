@@ -13,7 +13,7 @@ use crate::link::reorder::Reorder;
 use crate::time::Instant;
 use crate::wire::control::{Abort, Control, Welcome, Window};
 use crate::wire::kind;
-use crate::wire::lossy::{MAX_PREFIX, Prefix, State};
+use crate::wire::lossy::{MAX_PREFIX, Prefix, State, welcomed_tag};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use uuid::Uuid;
@@ -22,7 +22,9 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(super) struct Lossy {
     framing: Framing,
+    /// What the frames of this link carry, and what its hello and welcome did.
     tag: u32,
+    hello_tag: u32,
     unstuffing: Unstuffing,
     /// The front of a frame that is not whole.
     partial: Vec<u8>,
@@ -49,6 +51,7 @@ impl Lossy {
             Box::new(Self {
                 framing,
                 tag: 0,
+                hello_tag: 0,
                 unstuffing: Unstuffing::default(),
                 partial: Vec::new(),
                 recovery: None,
@@ -167,13 +170,17 @@ impl Broker {
             return;
         }
         let is_ours = lossy.tag == prefix.tag || canary!(IgnoresTags);
+        let is_again = is_hello && lossy.hello_tag == prefix.tag;
         match &mut link.phase {
+            Phase::Up { keep_alive, .. } if is_again => {
+                keep_alive.hear(now);
+                // The welcome was lost, or the hello comes twice.
+                link.welcome = lossy.welcome;
+            }
             Phase::Up { keep_alive, .. } if is_ours => {
                 keep_alive.hear(now);
                 match frame_kind {
                     _ if !is_sound => self.abort(index, Abort { code: Code::Malformed, detail: 0 }),
-                    // The welcome was lost, or the hello comes twice.
-                    kind::HELLO => link.welcome = lossy.welcome,
                     kind::ACK | kind::WINDOW | kind::PING => {
                         self.abort(index, Abort { code: Code::UnexpectedFrame, detail: 0 });
                     }
@@ -230,7 +237,7 @@ impl Broker {
 
     fn lossy_hello(&mut self, index: u32, tag: u32, body: &[u8]) {
         if let Some(lossy) = self.lossy(index) {
-            lossy.tag = tag;
+            (lossy.tag, lossy.hello_tag) = (tag, tag);
         }
         self.frame(index, body);
         let Some(link) = self.links.get_mut(index) else { return };
@@ -240,6 +247,7 @@ impl Broker {
         };
         // Nothing was written on this link, so what the client has received is what was written last.
         let (received, acknowledged) = (session.sending.sent(), session.receiving.told());
+        lossy.tag = welcomed_tag(tag, u64::from_le_bytes(welcome.epoch));
         lossy.recovery = Some(Recovery::new(received, acknowledged, welcome.window));
         lossy.welcome = Some(welcome);
     }
@@ -318,7 +326,9 @@ impl Broker {
     /// Builds a frame, to go out in pieces of any size: what it is made of may be gone before the last of them.
     fn stage(&mut self, index: u32, number: u64, frame: &Frame) {
         let Some(lossy) = self.lossy(index) else { return };
-        let (prefix, is_line) = (Prefix { tag: lossy.tag, number }, lossy.framing == Framing::Cobs);
+        let is_welcome = matches!(frame, Frame::Control(Control::Welcome(_)));
+        let tag = if is_welcome { lossy.hello_tag } else { lossy.tag };
+        let (prefix, is_line) = (Prefix { tag, number }, lossy.framing == Framing::Cobs);
         let mut staged = core::mem::take(&mut lossy.staged);
         let write = |writer: &mut Writer<'_>| {
             prefix.write(writer);

@@ -80,8 +80,9 @@ impl Lossy {
         self.word.end();
     }
 
-    /// A welcome: the broker has all items up to `received`, and knows the other two.
-    pub(super) fn establish(&mut self, received: u64, acknowledged: u64, window: Window) {
+    /// A welcome of that life of the broker, which has all items up to `received`, and knows the other two.
+    pub(super) fn establish(&mut self, epoch: u64, received: u64, acknowledged: u64, window: Window) {
+        self.tag = lossy::welcomed_tag(self.tag, epoch);
         self.word.end();
         self.recovery = Some(Recovery::new(received, acknowledged, window));
     }

@@ -471,7 +471,7 @@ impl State {
         self.outbox.refuse_larger_than(m, max_payload);
         self.had_session = true;
         if let (Some(lossy), Some(session)) = (&mut self.lossy, &self.session) {
-            lossy.establish(received, session.receiving.told(), self.told_window);
+            lossy.establish(epoch, received, session.receiving.told(), self.told_window);
         }
         self.slots.limit(welcome.slots);
         self.phase = Phase::Up(KeepAlive::new(now, welcome.keep_alive_ms));

@@ -17,6 +17,13 @@ pub fn tag(boot: u64, link: u64) -> u32 {
     boot.wrapping_add(link.wrapping_mul(0x9e37_79b9))
 }
 
+/// The tag of that link from its welcome on: it names the life of the broker too, so that what is left on a line of an earlier
+/// one is known.
+pub fn welcomed_tag(tag: u32, epoch: u64) -> u32 {
+    // Whatever does not fit falls away.
+    tag.rotate_left(16) ^ (epoch ^ (epoch >> 32)) as u32
+}
+
 /// What stands in front of the body of each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
