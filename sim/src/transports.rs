@@ -267,6 +267,10 @@ impl World {
                 let own =
                     self.connections.iter().find(|(_, c)| c.link == Some(link) && c.epoch == self.epoch);
                 let is_own = own.is_some_and(|(id, _)| reading == Some(id));
+                if code == Code::UnexpectedFrame && own.is_some_and(|(_, c)| c.client_gone) {
+                    // The last words of a client that gave up before it had said hello.
+                    return Ok(());
+                }
                 let path = match code {
                     Code::Silent => Path::BrokerSilent,
                     Code::HandshakeTimeout => Path::HelloTimeout,
