@@ -6,7 +6,7 @@ use crate::message::{Past, Reason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
@@ -101,7 +101,9 @@ pub(super) struct Sender {
     messages: u32,
     /// Messages in flight by ascending id; [`NONE`] where one has ended.
     in_flight: VecDeque<(u64, u32)>,
-    ended: usize,
+    ended: u32,
+    /// Those that came after one with a higher id: sent again, most of them.
+    late: BTreeMap<u64, u32>,
 }
 
 /// All messages in flight, with their senders and destinations.
@@ -271,9 +273,10 @@ impl Messages {
 
     /// The message in flight of a sender with that id.
     pub(super) fn find(&self, sender: u32, id: u64) -> Option<u32> {
-        let in_flight = &self.senders.get(sender as usize)?.in_flight;
-        let place = in_flight.binary_search_by_key(&id, |&(id, _)| id).ok()?;
-        in_flight.get(place).map(|&(_, index)| index).filter(|&index| index != NONE)
+        let Sender { in_flight, late, .. } = self.senders.get(sender as usize)?;
+        let place = in_flight.binary_search_by_key(&id, |&(id, _)| id).ok();
+        let in_order = place.and_then(|place| in_flight.get(place)).filter(|&&(_, index)| index != NONE);
+        in_order.map(|&(_, index)| index).or_else(|| late.get(&id).copied())
     }
 
     #[inline]
@@ -288,9 +291,16 @@ impl Messages {
             None => {
                 let serial = self.next_serial;
                 self.next_serial += 1;
-                let in_flight = VecDeque::new();
-                let sender =
-                    Sender { origin, serial, session: None, highest: 0, messages: 0, in_flight, ended: 0 };
+                let sender = Sender {
+                    origin,
+                    serial,
+                    session: None,
+                    highest: 0,
+                    messages: 0,
+                    in_flight: VecDeque::new(),
+                    ended: 0,
+                    late: BTreeMap::new(),
+                };
                 // There are at most as many as sessions and messages.
                 let index = self.senders.insert(sender) as u32;
                 self.by_origin.insert(origin, index);
@@ -352,22 +362,17 @@ impl Messages {
 
 impl Sender {
     fn enter(&mut self, id: u64, index: u32) {
-        match self.in_flight.back() {
-            Some(&(last, _)) if last >= id => match self.in_flight.binary_search_by_key(&id, |&(id, _)| id) {
-                Ok(place) => {
-                    // Only one that has ended: another would have been found.
-                    if let Some(entry) = self.in_flight.get_mut(place) {
-                        *entry = (id, index);
-                        self.ended -= 1;
-                    }
-                }
-                Err(place) => self.in_flight.insert(place, (id, index)),
-            },
-            _ => self.in_flight.push_back((id, index)),
+        if self.in_flight.back().is_some_and(|&(last, _)| last >= id) {
+            self.late.insert(id, index);
+        } else {
+            self.in_flight.push_back((id, index));
         }
     }
 
     fn leave(&mut self, id: u64) {
+        if self.late.remove(&id).is_some() {
+            return;
+        }
         let place = match self.in_flight.front() {
             Some(&(first, _)) if first == id => 0,
             _ => match self.in_flight.binary_search_by_key(&id, |&(id, _)| id) {
@@ -384,7 +389,7 @@ impl Sender {
             self.ended -= 1;
         }
         // One old message must not keep the places of all that came after it.
-        if self.ended > 64 && self.ended > self.in_flight.len() / 2 {
+        if self.ended > 64 && self.ended as usize > self.in_flight.len() / 2 {
             self.in_flight.retain(|&(_, index)| index != NONE);
             self.ended = 0;
         }
