@@ -139,11 +139,11 @@ impl Broker {
             }
             Phase::Closing { until } if now >= until => {
                 // The peer does not read what there is to say.
-                link.current = None;
                 link.abort = None;
                 // No hello begins anew here any more.
                 link.lossy = None;
                 link.farewell = false;
+                self.links.take_current(index);
                 self.list_close(index);
             }
             Phase::Hello { .. } | Phase::Closing { .. } => self.arm_link(index),

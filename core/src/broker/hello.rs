@@ -15,6 +15,7 @@ use crate::time::{micros, millis_rounded_up};
 use crate::wire::control::{Abort, Hello, Resumed, Welcome};
 use crate::wire::item::{Origin, Refused};
 use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_SLOTS};
+use alloc::boxed::Box;
 use uuid::Uuid;
 
 /// A refusal of a hello.
@@ -188,7 +189,7 @@ impl Broker {
         let keep_alive_ms = self.keep_alive_ms();
         let Some(state) = self.links.get_mut(link) else { return };
         state.window = None;
-        state.welcome = Some(Welcome {
+        state.welcome = Some(Box::new(Welcome {
             epoch: self.epoch.to_le_bytes(),
             session: number,
             resumed,
@@ -198,7 +199,7 @@ impl Broker {
             keep_alive_ms,
             // At most a year; the config was checked.
             session_ttl_ms: micros(self.config.session_ttl) / 1_000,
-        });
+        }));
         self.list(link);
     }
 

@@ -47,7 +47,7 @@ pub(super) enum Frame {
     Deliver(u32, Deliver<'static>),
 }
 
-/// The frame that is being written, how long its body is, and how much of the whole is out.
+/// A frame of which a part is out: how long its body is, and how much of the whole is out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Current {
     pub(super) frame: Frame,
@@ -91,10 +91,11 @@ pub(super) struct Link {
     /// The destinations that the client knows by alias, in the table of destinations.
     pub(super) slots: Vec<u32>,
     pub(super) aliases: Aliases,
-    pub(super) current: Option<Current>,
+    /// The frame that is out in part, in the table of these.
+    current: Option<u32>,
     /// The body of the last frame of presence.
     pub(super) presence: Vec<u8>,
-    pub(super) welcome: Option<Welcome>,
+    pub(super) welcome: Option<Box<Welcome>>,
     pub(super) window: Option<Window>,
     /// The client leaves; true where its session ends with that.
     pub(super) goodbye: Option<bool>,
@@ -105,6 +106,8 @@ pub(super) struct Link {
     pub(super) shut: bool,
     /// Stands in the list of ready links.
     pub(super) listed: bool,
+    /// Was put there, and has not said all since. An acknowledgement that does not press waits for that.
+    pub(super) roused: bool,
     pub(super) close_listed: bool,
     /// When its timer is due.
     pub(super) timer: Option<Instant>,
@@ -116,10 +119,18 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     links: Slab<Link>,
+    /// Frames that are out in part. Few links have one, and it is large.
+    currents: Slab<Current>,
     generations: u64,
 }
 
 impl Link {
+    /// The name of the link, whose index that is.
+    #[inline]
+    pub(super) fn id(&self, index: u32) -> LinkId {
+        LinkId { index, generation: self.generation }
+    }
+
     /// The session that the link belongs to.
     #[inline]
     pub(super) fn session(&self) -> Option<u32> {
@@ -184,6 +195,7 @@ impl Links {
             ping_due: false,
             shut: false,
             listed: false,
+            roused: false,
             close_listed: false,
             timer: None,
             lossy: Lossy::new(framing),
@@ -201,7 +213,7 @@ impl Links {
     /// The name of a link.
     #[inline]
     pub(super) fn id(&self, index: u32) -> Option<LinkId> {
-        self.get(index).map(|link| LinkId { index, generation: link.generation })
+        self.get(index).map(|link| link.id(index))
     }
 
     #[inline]
@@ -215,7 +227,29 @@ impl Links {
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Link> {
+        self.take_current(index);
         self.links.try_remove(index as usize)
+    }
+
+    /// The frame of a link that is out in part.
+    #[inline]
+    pub(super) fn current(&self, index: u32) -> Option<&Current> {
+        self.currents.get(self.get(index)?.current? as usize)
+    }
+
+    /// The same, which goes on or is given up.
+    #[inline]
+    pub(super) fn take_current(&mut self, index: u32) -> Option<Current> {
+        let current = self.get_mut(index)?.current.take()?;
+        self.currents.try_remove(current as usize)
+    }
+
+    /// A frame of a link is out in part.
+    pub(super) fn keep_current(&mut self, index: u32, current: Current) {
+        if let Some(link) = self.links.get_mut(index as usize) {
+            // There is at most one for each link.
+            link.current = Some(self.currents.insert(current) as u32);
+        }
     }
 
     /// The indices of all of them.

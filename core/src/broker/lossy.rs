@@ -175,7 +175,7 @@ impl Broker {
             Phase::Up { keep_alive, .. } if is_again => {
                 keep_alive.hear(now);
                 // The welcome was lost, or the hello comes twice.
-                link.welcome = lossy.welcome;
+                link.welcome = lossy.welcome.map(Box::new);
             }
             Phase::Up { keep_alive, .. } if is_ours => {
                 keep_alive.hear(now);
@@ -242,14 +242,15 @@ impl Broker {
         self.frame(index, body);
         let Some(link) = self.links.get_mut(index) else { return };
         let session = link.session().and_then(|session| self.sessions.get(session));
-        let (Some(welcome), Some(session), Some(lossy)) = (link.welcome, session, &mut link.lossy) else {
+        let (Some(welcome), Some(session), Some(lossy)) = (link.welcome.as_deref(), session, &mut link.lossy)
+        else {
             return;
         };
         // Nothing was written on this link, so what the client has received is what was written last.
         let (received, acknowledged) = (session.sending.sent(), session.receiving.told());
         lossy.tag = welcomed_tag(tag, u64::from_le_bytes(welcome.epoch));
         lossy.recovery = Some(Recovery::new(received, acknowledged, welcome.window));
-        lossy.welcome = Some(welcome);
+        lossy.welcome = Some(*welcome);
     }
 
     /// Takes an item where it is the next one, and those that were waiting for it.
@@ -365,7 +366,7 @@ impl Broker {
             return Some((0, Frame::Control(words)));
         };
         if let Some(welcome) = link.welcome.take() {
-            return Some((0, Frame::Control(Control::Welcome(welcome))));
+            return Some((0, Frame::Control(Control::Welcome(*welcome))));
         }
         if link.goodbye.is_some() {
             self.say_farewell(index);

@@ -279,7 +279,7 @@ impl Broker {
         if let Some(state) = self.links.get_mut(index) {
             state.partial = kept;
         }
-        self.list_if_acknowledgement_due(index);
+        self.list_if_acknowledgement_presses(index);
         Ok(bytes.len() - input.len())
     }
 
@@ -409,12 +409,10 @@ impl Broker {
 
     /// Puts a link into the list of those that have something to write.
     fn list(&mut self, index: u32) {
-        let Some(id) = self.links.id(index) else { return };
-        if let Some(link) = self.links.get_mut(index)
-            && !link.listed
-        {
-            link.listed = true;
-            self.ready.push_back(Ready::Transmit(id));
+        let Some(link) = self.links.get_mut(index) else { return };
+        link.roused = true;
+        if !core::mem::replace(&mut link.listed, true) {
+            self.ready.push_back(Ready::Transmit(link.id(index)));
         }
     }
 
@@ -431,13 +429,14 @@ impl Broker {
         self.leave(index);
         let until = self.now + self.config.handshake_timeout;
         let Some(id) = self.links.id(index) else { return };
-        let Some(link) = self.links.get_mut(index) else { return };
-        if matches!(link.phase, Phase::Closing { .. }) {
+        if matches!(self.links.get(index), Some(link) if matches!(link.phase, Phase::Closing { .. })) {
             return;
         }
         debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
+        let between_frames = self.links.take_current(index).is_none();
+        let Some(link) = self.links.get_mut(index) else { return };
         // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
-        link.abort = link.current.take().is_none().then_some(abort);
+        link.abort = between_frames.then_some(abort);
         link.phase = Phase::Closing { until };
         self.list(index);
         self.arm_link(index);

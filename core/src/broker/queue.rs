@@ -159,6 +159,12 @@ impl Queue {
         self.receipts.has_unnumbered() || self.numbered_notices < self.notices.len()
     }
 
+    /// True where nothing waits that has no number.
+    #[inline]
+    pub(super) fn is_written(&self) -> bool {
+        self.numbered_deliveries == self.deliveries.len() && !self.has_unnumbered_other()
+    }
+
     /// The next item that has a number and is to be written again; `epoch` fills in receipts.
     pub(super) fn repeat(&mut self, epoch: u64) -> Option<Next> {
         let run = *self.numbered.get(self.cursor.run)?;

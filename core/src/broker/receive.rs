@@ -1,7 +1,7 @@
 //! What the broker does with each frame that comes in.
 
 use super::Broker;
-use super::links::Phase;
+use super::links::{Current, Phase};
 use super::queue::Acknowledged;
 use crate::codec::Reader;
 use crate::error::Code;
@@ -68,13 +68,19 @@ impl Broker {
 
     /// The client has acknowledged `more` items.
     pub(super) fn acknowledged(&mut self, link: u32, session: u32, more: u64) -> Result<(), Code> {
-        let half_written = self.links.get(link).and_then(|link| link.current).is_some_and(|c| c.is_item());
+        let half_written = self.links.current(link).is_some_and(Current::is_item);
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
         let before = state.sending.acknowledged();
         let up_to = state.sending.acknowledge(more, half_written)?;
         self.take_acknowledged(session, up_to - before);
-        // The window may have opened.
-        self.list(link);
+        // The window may have opened for something that waits.
+        if self
+            .sessions
+            .get(session)
+            .is_some_and(|state| !state.queue.is_written() || !state.watches.is_empty())
+        {
+            self.list(link);
+        }
         Ok(())
     }
 
@@ -194,10 +200,19 @@ impl Broker {
         Window { messages, bytes }
     }
 
-    /// Puts a link into the list of ready ones where it has items to acknowledge.
-    pub(super) fn list_if_acknowledgement_due(&mut self, link: u32) {
-        if let Some(session) = self.links.get(link).and_then(|link| link.session())
-            && self.due_acknowledgement(session).is_some()
+    /// Puts a link into the list of ready ones where it has items to acknowledge that press.
+    ///
+    /// Messages do not: each is answered within `accept_delay`, and the acknowledgement goes out with that. But half of the
+    /// window does, and any other item. (PROTOCOL.md, "Items")
+    pub(super) fn list_if_acknowledgement_presses(&mut self, link: u32) {
+        let Some(session) = self.links.get(link).and_then(|link| link.session()) else { return };
+        let Some(due) = self.due_acknowledgement(session) else { return };
+        let Some(state) = self.sessions.get(session) else { return };
+        let (messages, bytes) = (u64::from(state.unacknowledged), state.unacknowledged_bytes);
+        let half = |window: u32| u64::from(window).div_ceil(2);
+        if due > messages
+            || messages >= half(self.config.window_messages)
+            || bytes >= half(self.config.window_bytes)
         {
             self.list(link);
         }

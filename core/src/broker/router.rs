@@ -35,8 +35,9 @@ impl Broker {
             let until_accepted = message.until_accepted;
             if self.sessions.get_mut(session).is_some_and(|s| s.queue.receipts().answers(id, until_accepted))
             {
-                // Its last receipt is on its way, and has crossed it.
+                // Its last receipt is on its way, and has crossed it. There is none that would go with an acknowledgement.
                 self.stats.repeated += 1;
+                self.list_session(session);
                 return Ok(());
             }
         } else if self.messages.sender(sender).is_some_and(|sender| id <= sender.highest) {

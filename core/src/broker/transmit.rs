@@ -1,16 +1,17 @@
 //! What is written next on a link, and how a frame goes out in pieces.
 
-use super::links::{Current, Frame, Phase};
+use super::links::{Current, Frame, Link, Phase};
+use super::messages::{Message, Sender};
 use super::presence::Word;
 use super::queue::{Delivery, Next};
 use super::{Broker, Ready};
 use crate::codec::Writer;
-use crate::framing::{header_len, write_header};
+use crate::framing::{MAX_HEADER, header_len, write_header};
 use crate::message::Past;
 use crate::time::Instant;
 use crate::wire::MAX_PRESENCE;
 use crate::wire::control::Control;
-use crate::wire::item::{Deliver, DeliveryPast};
+use crate::wire::item::{Deliver, DeliveryPast, MAX_DELIVER_HEAD};
 
 impl Broker {
     pub(super) fn transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
@@ -18,18 +19,23 @@ impl Broker {
         let (pinged, is_lossy) = (link.ping_due, link.lossy.is_some());
         let mut written = if is_lossy { self.lossy_transmit(index, now, out) } else { 0 };
         while !is_lossy && let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
-            let pending = self.links.get_mut(index).and_then(|link| link.current.take());
-            let Some(current) = pending.or_else(|| self.begin_frame(index)) else { break };
+            let pending = self.links.take_current(index);
+            let is_new = pending.is_none();
+            let Some(current) = pending.or_else(|| self.begin_frame(index)) else {
+                if let Some(link) = self.links.get_mut(index) {
+                    link.roused = false;
+                }
+                break;
+            };
             let mut writer = Writer::new(rest, current.offset);
             write_header(&mut writer, current.body);
             self.write_body(index, &current.frame, &mut writer);
             written += writer.written();
             let offset = current.offset + writer.written();
-            if let Some(link) = self.links.get_mut(index) {
-                let is_whole = offset == header_len(current.body) + current.body;
-                link.current = (!is_whole).then_some(Current { offset, ..current });
-                // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
-                link.ping_due = false;
+            if offset < header_len(current.body) + current.body {
+                self.links.keep_current(index, Current { offset, ..current });
+            } else if is_new && matches!(current.frame, Frame::Deliver(..)) {
+                written += self.write_deliveries(index, out.get_mut(written..).unwrap_or_default());
             }
         }
         let Some(link) = self.links.get_mut(index) else { return written };
@@ -61,9 +67,45 @@ impl Broker {
     /// Chooses the next frame of a link and takes it up: from here on it is under way.
     fn begin_frame(&mut self, index: u32) -> Option<Current> {
         let frame = self.choose_frame(index)?;
+        // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
+        self.links.get_mut(index)?.ping_due = false;
         let mut counter = Writer::counting();
         self.write_body(index, &frame, &mut counter);
         Some(Current { frame, body: counter.total(), offset: 0 })
+    }
+
+    /// After a message was chosen: writes those that come next, as long as there is room for the largest frame that each may
+    /// need. What follows a message is most often another one, so this looks the link and its session up once.
+    fn write_deliveries(&mut self, index: u32, out: &mut [u8]) -> usize {
+        let Some(link) = self.links.get_mut(index) else { return 0 };
+        let Some(session) = link.session() else { return 0 };
+        let Some(state) = self.sessions.get_mut(session) else { return 0 };
+        let mut written = 0;
+        // Presence comes before messages, and is looked for before each.
+        while state.watches.is_empty()
+            && !state.sending.repeats()
+            && let Some(delivery) = state.queue.first_unnumbered()
+            && let Some(message) = self.messages.get(delivery.message)
+            && let Some(sender) = self.messages.sender(message.sender)
+            && !message.ended
+            && message.length <= state.max_payload
+            && state.sending.allows(message.length as usize)
+            && let Some(rest) = out.get_mut(written..)
+            && rest.len() >= MAX_HEADER + MAX_DELIVER_HEAD + message.length as usize
+        {
+            let head = describe(link, state.aliases, message, sender, delivery);
+            let mut writer = Writer::new(rest, 0);
+            write_header(&mut writer, head.head_len() + message.payload.len());
+            head.write_head(&mut writer);
+            writer.raw(message.payload.bytes());
+            written += writer.written();
+            state.sending.assign(Some(message.length as usize));
+            state.queue.number_delivery();
+            if let Some(message) = self.messages.get_mut(delivery.message) {
+                message.numbered += 1;
+            }
+        }
+        written
     }
 
     fn choose_frame(&mut self, index: u32) -> Option<Frame> {
@@ -75,7 +117,7 @@ impl Broker {
             return core::mem::take(&mut link.farewell).then_some(Frame::Control(Control::Farewell));
         };
         if let Some(welcome) = link.welcome.take() {
-            return Some(Frame::Control(Control::Welcome(welcome)));
+            return Some(Frame::Control(Control::Welcome(*welcome)));
         }
         if link.goodbye.is_some() {
             self.say_farewell(index);
@@ -84,7 +126,9 @@ impl Broker {
         if let Some(window) = link.window.take() {
             return Some(Frame::Control(Control::Window(window)));
         }
-        if let Some(more) = self.due_acknowledgement(session) {
+        if link.roused
+            && let Some(more) = self.due_acknowledgement(session)
+        {
             let session = self.sessions.get_mut(session)?;
             session.receiving.tell(more);
             (session.unacknowledged, session.unacknowledged_bytes) = (0, 0);
@@ -185,18 +229,7 @@ impl Broker {
         let sender = self.messages.sender(message.sender)?;
         let max = self.sessions.get(session)?.aliases;
         let link = self.links.get_mut(index)?;
-        let (alias, define, id_step) = if link.lossy.is_some() {
-            // Each item stands for itself: the one before may come later.
-            (0, Some(sender.origin), message.id.cast_signed())
-        } else {
-            link.aliases.choose(sender.serial, sender.origin, message.id, max)
-        };
-        let retry = (message.past.is_some() || delivery.retry).then(|| past_of(message.past, delivery.late));
-        let (late, direct) = (delivery.late, message.direct);
-        Some(Frame::Deliver(
-            delivery.message,
-            Deliver { alias, define, id_step, retry, late, direct, payload: &[] },
-        ))
+        Some(Frame::Deliver(delivery.message, describe(link, max, message, sender, delivery)))
     }
 
     #[inline]
@@ -215,6 +248,24 @@ impl Broker {
             }
         }
     }
+}
+
+/// What a delivery says besides its payload; its sender gets an alias on the link, one of at most so many.
+fn describe(
+    link: &mut Link,
+    max_aliases: u16,
+    message: &Message,
+    sender: &Sender,
+    delivery: Delivery,
+) -> Deliver<'static> {
+    let (alias, define, id_step) = if link.lossy.is_some() {
+        // Each item stands for itself: the one before may come later.
+        (0, Some(sender.origin), message.id.cast_signed())
+    } else {
+        link.aliases.choose(sender.serial, sender.origin, message.id, max_aliases)
+    };
+    let retry = (message.past.is_some() || delivery.retry).then(|| past_of(message.past, delivery.late));
+    Deliver { alias, define, id_step, retry, late: delivery.late, direct: message.direct, payload: &[] }
 }
 
 /// What a recipient is told of the past of a delivery that may be a repetition: what the sender knew, or that it was

@@ -29,7 +29,7 @@ impl Framing {
 }
 
 /// Bytes of a length that may stand in front of a frame: enough for every frame within the protocol's limits.
-const MAX_HEADER: usize = 4;
+pub(crate) const MAX_HEADER: usize = 4;
 
 /// Where a frame lies: the bytes of its header, and those of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::{MAX_ALIASES, MAX_SLOTS, kind};
 use crate::attributes::AttributesRef;
-use crate::codec::{Malformed, Reader, Writer};
+use crate::codec::{Malformed, Reader, Writer, varint_len, zigzag};
 use crate::filter::{DestinationRef, FilterRef};
 use crate::message::{Past, Reason, Taken};
 use crate::patch::PatchRef;
@@ -116,6 +116,13 @@ impl DeliveryPast {
         })
     }
 
+    fn len(&self) -> usize {
+        match *self {
+            Self::Sent | Self::Parked => 1,
+            Self::Taken { session, .. } => 1 + 8 + varint_len(session) + 1,
+        }
+    }
+
     fn write(&self, writer: &mut Writer<'_>) {
         match *self {
             Self::Sent => writer.u8(0),
@@ -149,7 +156,19 @@ pub struct Deliver<'a> {
     pub payload: &'a [u8],
 }
 
+/// The most bytes of a delivery besides its payload.
+pub const MAX_DELIVER_HEAD: usize = 2 + 24 + 10 + MAX_PAST;
+const MAX_PAST: usize = 1 + 8 + 10 + 1;
+
 impl Deliver<'_> {
+    /// How many bytes it has besides the payload.
+    #[inline]
+    pub fn head_len(&self) -> usize {
+        let define = if self.define.is_some() { 24 } else { 0 };
+        let retry = self.retry.as_ref().map_or(0, DeliveryPast::len);
+        2 + define + varint_len(zigzag(self.id_step)) + retry
+    }
+
     /// Writes everything but the payload.
     pub fn write_head(&self, writer: &mut Writer<'_>) {
         let mut first = kind::DELIVER;
