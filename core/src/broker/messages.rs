@@ -7,9 +7,10 @@ use crate::time::Instant;
 use crate::wire::item::Origin;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use core::hash::BuildHasher;
 use core::time::Duration;
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use slab::Slab;
 
 /// An index that points nowhere.
@@ -111,7 +112,9 @@ pub(super) struct Sender {
 pub(super) struct Messages {
     messages: Slab<Message>,
     senders: Slab<Sender>,
-    by_origin: HashMap<Origin, u32, FixedState>,
+    /// By the origins that lie with the senders.
+    by_origin: HashTable<u32>,
+    hasher: FixedState,
     next_serial: u64,
     destinations: Slab<(Box<[u8]>, u32)>,
     next_order: u64,
@@ -126,7 +129,8 @@ impl Messages {
         Self {
             messages: Slab::new(),
             senders: Slab::new(),
-            by_origin: HashMap::with_hasher(FixedState::with_seed(seed)),
+            by_origin: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
             next_serial: 0,
             destinations: Slab::new(),
             next_order: 0,
@@ -286,7 +290,9 @@ impl Messages {
 
     /// The sender of that identity, for that session.
     pub(super) fn attach_sender(&mut self, origin: Origin, session: u32) -> u32 {
-        let index = match self.by_origin.get(&origin) {
+        let is_it =
+            |&found: &u32| self.senders.get(found as usize).is_some_and(|sender| sender.origin == origin);
+        let index = match self.by_origin.find(self.hasher.hash_one(Some(origin)), is_it) {
             Some(&index) => index,
             None => {
                 let serial = self.next_serial;
@@ -303,7 +309,10 @@ impl Messages {
                 };
                 // There are at most as many as sessions and messages.
                 let index = self.senders.insert(sender) as u32;
-                self.by_origin.insert(origin, index);
+                let Self { senders, by_origin, hasher, .. } = self;
+                let hash_of =
+                    |&found: &u32| hasher.hash_one(senders.get(found as usize).map(|sender| sender.origin));
+                by_origin.insert_unique(hash_of(&index), index, hash_of);
                 index
             }
         };
@@ -326,7 +335,10 @@ impl Messages {
             && sender.messages == 0
             && sender.session.is_none()
         {
-            self.by_origin.remove(&sender.origin);
+            let hash = self.hasher.hash_one(Some(sender.origin));
+            if let Ok(entry) = self.by_origin.find_entry(hash, |&found| found == index) {
+                entry.remove();
+            }
             self.senders.remove(index as usize);
         }
     }

@@ -7,6 +7,7 @@ use super::presence::Word;
 use super::receipts::Receipts;
 use crate::message::Reason;
 use crate::wire::item::{DownItem, Refused};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 /// A message for this session.
@@ -38,7 +39,7 @@ pub(super) struct Run {
     count: u32,
 }
 
-/// The next item to be written on this link, as places in the queues and the log.
+/// The next item to be written again on this link, as places in the queues and the log.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cursor {
     run: usize,
@@ -47,6 +48,17 @@ struct Cursor {
     receipts: usize,
     notices: usize,
     presence: usize,
+}
+
+/// What few sessions have at a time.
+#[derive(Debug, Default)]
+struct Seldom {
+    notices: VecDeque<Notice>,
+    numbered_notices: usize,
+    /// What was told of presence and is not acknowledged; what is still to be told is with the watches.
+    presence: VecDeque<Word>,
+    /// Where something is written again.
+    cursor: Option<Cursor>,
 }
 
 /// An item to be written.
@@ -73,6 +85,28 @@ pub(super) struct Notice {
     pub(super) reason: Reason,
 }
 
+impl Cursor {
+    fn place(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Delivery => &mut self.deliveries,
+            Kind::Receipt => &mut self.receipts,
+            Kind::Notice => &mut self.notices,
+            Kind::Presence => &mut self.presence,
+        }
+    }
+
+    /// The first item that has a number leaves, and its run with it where it `ends_run`.
+    fn pass(&mut self, kind: Kind, ends_run: bool) {
+        let place = self.place(kind);
+        *place = place.saturating_sub(1);
+        if ends_run {
+            self.run = self.run.saturating_sub(1);
+        } else if self.run == 0 {
+            self.in_run = self.in_run.saturating_sub(1);
+        }
+    }
+}
+
 impl Notice {
     fn item(self) -> DownItem<'static> {
         DownItem::Refusal(self.refused, self.watch, self.reason)
@@ -89,15 +123,11 @@ pub(super) const MAX_NOTICES: usize = 2 * MAX_NOTICES_EACH;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     deliveries: VecDeque<Delivery>,
+    numbered_deliveries: usize,
     receipts: Receipts,
-    notices: VecDeque<Notice>,
-    /// What was told of presence and is not acknowledged; what is still to be told is with the watches.
-    presence: VecDeque<Word>,
     /// In the order of their numbers, from the first that is not acknowledged.
     numbered: VecDeque<Run>,
-    numbered_deliveries: usize,
-    numbered_notices: usize,
-    cursor: Cursor,
+    seldom: Option<Box<Seldom>>,
 }
 
 impl Queue {
@@ -125,10 +155,11 @@ impl Queue {
     /// Adds word of a refused change of attributes or watch. Where the same waits already, that will do; where as many
     /// as may be are not acknowledged, they say enough.
     pub(super) fn push_notice(&mut self, notice: Notice) {
-        let waits = self.notices.range(self.numbered_notices..).any(|other| *other == notice);
-        let alike = self.notices.iter().filter(|other| other.refused == notice.refused).count();
+        let Seldom { notices, numbered_notices, .. } = self.seldom.get_or_insert_default().as_mut();
+        let waits = notices.range(*numbered_notices..).any(|other| *other == notice);
+        let alike = notices.iter().filter(|other| other.refused == notice.refused).count();
         if alike < MAX_NOTICES_EACH && !waits {
-            self.notices.push_back(notice);
+            notices.push_back(notice);
         }
     }
 
@@ -156,7 +187,8 @@ impl Queue {
     /// True where a receipt or a notice waits that has no number.
     #[inline]
     pub(super) fn has_unnumbered_other(&self) -> bool {
-        self.receipts.has_unnumbered() || self.numbered_notices < self.notices.len()
+        let has_notice = |seldom: &Seldom| seldom.numbered_notices < seldom.notices.len();
+        self.receipts.has_unnumbered() || self.seldom.as_deref().is_some_and(has_notice)
     }
 
     /// True where nothing waits that has no number.
@@ -167,28 +199,30 @@ impl Queue {
 
     /// The next item that has a number and is to be written again; `epoch` fills in receipts.
     pub(super) fn repeat(&mut self, epoch: u64) -> Option<Next> {
-        let run = *self.numbered.get(self.cursor.run)?;
+        let Seldom { notices, presence, cursor, .. } = self.seldom.as_deref_mut()?;
+        let cursor = cursor.as_mut()?;
+        let run = *self.numbered.get(cursor.run)?;
         let next = match run.kind {
             Kind::Delivery => {
-                self.cursor.deliveries += 1;
-                Next::Delivery(*self.deliveries.get(self.cursor.deliveries - 1)?)
+                cursor.deliveries += 1;
+                Next::Delivery(*self.deliveries.get(cursor.deliveries - 1)?)
             }
             Kind::Receipt => {
-                self.cursor.receipts += 1;
-                Next::Other(self.receipts.get(self.cursor.receipts - 1, epoch)?)
+                cursor.receipts += 1;
+                Next::Other(self.receipts.get(cursor.receipts - 1, epoch)?)
             }
             Kind::Notice => {
-                self.cursor.notices += 1;
-                Next::Other(self.notices.get(self.cursor.notices - 1)?.item())
+                cursor.notices += 1;
+                Next::Other(notices.get(cursor.notices - 1)?.item())
             }
             Kind::Presence => {
-                self.cursor.presence += 1;
-                Next::Presence(*self.presence.get(self.cursor.presence - 1)?)
+                cursor.presence += 1;
+                Next::Presence(*presence.get(cursor.presence - 1)?)
             }
         };
-        self.cursor.in_run += 1;
-        if self.cursor.in_run == run.count {
-            (self.cursor.run, self.cursor.in_run) = (self.cursor.run + 1, 0);
+        cursor.in_run += 1;
+        if cursor.in_run == run.count {
+            (cursor.run, cursor.in_run) = (cursor.run + 1, 0);
         }
         Some(next)
     }
@@ -213,8 +247,8 @@ impl Queue {
             return Some(match kind {
                 Kind::Delivery => Next::Delivery(*self.deliveries.get(place)?),
                 Kind::Receipt => Next::Other(self.receipts.get(place, epoch)?),
-                Kind::Notice => Next::Other(self.notices.get(place)?.item()),
-                Kind::Presence => Next::Presence(*self.presence.get(place)?),
+                Kind::Notice => Next::Other(self.seldom.as_deref()?.notices.get(place)?.item()),
+                Kind::Presence => Next::Presence(*self.seldom.as_deref()?.presence.get(place)?),
             });
         }
         None
@@ -224,13 +258,12 @@ impl Queue {
     pub(super) fn number_other(&mut self, epoch: u64) -> Option<DownItem<'static>> {
         if let Some(item) = self.receipts.number(epoch) {
             self.log(Kind::Receipt);
-            self.cursor.receipts += 1;
             return Some(item);
         }
-        let notice = *self.notices.get(self.numbered_notices)?;
-        self.numbered_notices += 1;
+        let seldom = self.seldom.as_deref_mut()?;
+        let notice = *seldom.notices.get(seldom.numbered_notices)?;
+        seldom.numbered_notices += 1;
         self.log(Kind::Notice);
-        self.cursor.notices += 1;
         Some(notice.item())
     }
 
@@ -238,20 +271,18 @@ impl Queue {
     #[inline]
     pub(super) fn number_delivery(&mut self) {
         self.numbered_deliveries += 1;
-        self.cursor.deliveries += 1;
         self.log(Kind::Delivery);
     }
 
     /// Gives the next number to word of presence.
     pub(super) fn number_presence(&mut self, word: Word) {
-        self.presence.push_back(word);
-        self.cursor.presence += 1;
+        self.seldom.get_or_insert_default().presence.push_back(word);
         self.log(Kind::Presence);
     }
 
     /// How many words of presence are not acknowledged.
     pub(super) fn presence_len(&self) -> usize {
-        self.presence.len()
+        self.seldom.as_deref().map_or(0, |seldom| seldom.presence.len())
     }
 
     /// Notes that an item of this kind has the next number and was written; everything before was.
@@ -261,8 +292,9 @@ impl Queue {
             Some(run) if run.kind == kind => run.count += 1,
             _ => self.numbered.push_back(Run { kind, count: 1 }),
         }
-        self.cursor.run = self.numbered.len();
-        self.cursor.in_run = 0;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.cursor = None;
+        }
     }
 
     /// Takes off the first item that has a number; the recipient has acknowledged it.
@@ -271,54 +303,48 @@ impl Queue {
         let run = self.numbered.front_mut()?;
         let kind = run.kind;
         run.count -= 1;
-        if run.count == 0 {
+        let ends_run = run.count == 0;
+        if ends_run {
             self.numbered.pop_front();
-            self.cursor.run = self.cursor.run.saturating_sub(1);
-        } else if self.cursor.run == 0 {
-            self.cursor.in_run = self.cursor.in_run.saturating_sub(1);
         }
-        Some(match kind {
+        if let Some(cursor) = self.seldom.as_deref_mut().and_then(|seldom| seldom.cursor.as_mut()) {
+            cursor.pass(kind, ends_run);
+        }
+        match kind {
             Kind::Delivery => {
                 self.numbered_deliveries -= 1;
-                self.cursor.deliveries = self.cursor.deliveries.saturating_sub(1);
-                Acknowledged::Delivery(self.deliveries.pop_front()?)
+                return self.deliveries.pop_front().map(Acknowledged::Delivery);
             }
-            Kind::Receipt => {
-                self.cursor.receipts = self.cursor.receipts.saturating_sub(1);
-                self.receipts.acknowledge();
-                Acknowledged::Other
-            }
+            Kind::Receipt => self.receipts.acknowledge(),
             Kind::Notice => {
-                self.numbered_notices -= 1;
-                self.cursor.notices = self.cursor.notices.saturating_sub(1);
-                self.notices.pop_front();
-                Acknowledged::Other
+                let seldom = self.seldom.as_deref_mut()?;
+                seldom.numbered_notices -= 1;
+                seldom.notices.pop_front();
             }
             Kind::Presence => {
-                self.cursor.presence = self.cursor.presence.saturating_sub(1);
-                self.presence.pop_front();
-                Acknowledged::Other
+                self.seldom.as_deref_mut()?.presence.pop_front();
             }
-        })
+        }
+        Some(Acknowledged::Other)
     }
 
     /// The session goes on, on a new link: all but the first `received` items that have a number are written again.
     pub(super) fn rewind(&mut self, mut received: u64) {
-        self.cursor = Cursor::default();
+        let mut cursor = Cursor::default();
         for run in &self.numbered {
             let count = received.min(u64::from(run.count)) as u32;
-            match run.kind {
-                Kind::Delivery => self.cursor.deliveries += count as usize,
-                Kind::Receipt => self.cursor.receipts += count as usize,
-                Kind::Notice => self.cursor.notices += count as usize,
-                Kind::Presence => self.cursor.presence += count as usize,
-            }
+            *cursor.place(run.kind) += count as usize;
             received -= u64::from(count);
             if count < run.count {
-                self.cursor.in_run = count;
+                cursor.in_run = count;
                 break;
             }
-            self.cursor.run += 1;
+            cursor.run += 1;
+        }
+        if cursor.run < self.numbered.len() {
+            self.seldom.get_or_insert_default().cursor = Some(cursor);
+        } else if let Some(seldom) = &mut self.seldom {
+            seldom.cursor = None;
         }
     }
 
@@ -331,12 +357,9 @@ impl Queue {
         }
         self.deliveries.retain(|delivery| !delivery.declined);
         self.receipts.renumber(keep_receipts);
-        self.notices.clear();
-        self.presence.clear();
+        self.seldom = None;
         self.numbered.clear();
         self.numbered_deliveries = 0;
-        self.numbered_notices = 0;
-        self.cursor = Cursor::default();
     }
 
     /// Marks the message with a number as declined, where it is `place` numbers behind the last acknowledged one

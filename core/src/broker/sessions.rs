@@ -9,8 +9,9 @@ use crate::link::{Receiving, Sending};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use slab::Slab;
 use uuid::Uuid;
 
@@ -70,7 +71,9 @@ pub(super) struct NewSession {
 #[derive(Debug)]
 pub(super) struct Sessions {
     sessions: Slab<Session>,
-    by_uuid: HashMap<Uuid, u32, FixedState>,
+    /// By the UUIDs that lie with the sessions.
+    by_uuid: HashTable<u32>,
+    hasher: FixedState,
     index: Index,
     last_number: u64,
     pub(super) connected: u32,
@@ -113,7 +116,8 @@ impl Sessions {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             sessions: Slab::new(),
-            by_uuid: HashMap::with_hasher(FixedState::with_seed(seed)),
+            by_uuid: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
             index: Index::new(seed),
             last_number: 0,
             connected: 0,
@@ -137,7 +141,8 @@ impl Sessions {
     /// The session of a client.
     #[inline]
     pub(super) fn find(&self, uuid: Uuid) -> Option<u32> {
-        self.by_uuid.get(&uuid).copied()
+        let is_it = |&found: &u32| self.get(found).is_some_and(|session| session.uuid == uuid);
+        self.by_uuid.find(self.hasher.hash_one(Some(uuid)), is_it).copied()
     }
 
     /// Who has which attribute.
@@ -189,7 +194,9 @@ impl Sessions {
         };
         // There are at most 2^30.
         let index = self.sessions.insert(session) as u32;
-        self.by_uuid.insert(uuid, index);
+        let Self { sessions, by_uuid, hasher, .. } = self;
+        let hash_of = |&found: &u32| hasher.hash_one(sessions.get(found as usize).map(|found| found.uuid));
+        by_uuid.insert_unique(hash_of(&index), index, hash_of);
         index
     }
 
@@ -219,7 +226,11 @@ impl Sessions {
     pub(super) fn remove(&mut self, index: u32) -> Option<Session> {
         self.leave_index(index);
         let session = self.sessions.try_remove(index as usize)?;
-        self.by_uuid.remove(&session.uuid);
+        if let Ok(entry) =
+            self.by_uuid.find_entry(self.hasher.hash_one(Some(session.uuid)), |&found| found == index)
+        {
+            entry.remove();
+        }
         Some(session)
     }
 
