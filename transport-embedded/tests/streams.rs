@@ -173,6 +173,28 @@ fn a_stream_that_is_dropped_is_a_connection_that_is_gone() {
     });
 }
 
+#[test]
+fn a_stream_that_the_other_end_has_closed_is_over() {
+    block_on(async {
+        for (end, expected) in [
+            (Ok(()), Error::Ended),
+            (Err(ErrorKind::ConnectionReset), Error::Read(ErrorKind::ConnectionReset)),
+        ] {
+            let mut client = make(config(1));
+            let (down, up) = (Pipe::new(9, 9), Pipe::new(1000, 1000));
+            let (mut input, mut output) = ([0; 16], [0; 256]);
+            let mut stream = Stream::new(&mut client, down.clone(), up, &mut input, &mut output);
+            stream.turn().await.expect("a hello is written");
+            down.cut(end);
+            assert_eq!(soon("it is noticed", stream.turn()).await, Err(expected));
+            // The client knows before the stream is dropped.
+            assert!(!stream.client().is_closed() && !stream.client().wants_disconnect());
+            assert!(matches!(stream.client().poll_event(), Some(Event::Disconnected { .. })));
+            assert_eq!(stream.turn().await, Err(Error::Released));
+        }
+    });
+}
+
 /// Turns while there is nothing to do are few: each sign of life is written and heard, and nothing else.
 #[test]
 fn a_client_with_nothing_to_do_is_not_polled() {
@@ -295,7 +317,7 @@ fn halves_that_never_wait_leave_the_others_their_turn() {
         // On a line, it goes on for ever.
         let mut line = e_pigeon_embedded::Line::new(&mut client, Torrent, Torrent, &mut input, &mut output);
         let torrent = async {
-            loop {
+            for _ in 0..10_000 {
                 line.turn().await.expect("a line");
             }
         };
@@ -306,7 +328,7 @@ fn halves_that_never_wait_leave_the_others_their_turn() {
         };
         // In a `select` that always asks the same one first.
         match select(torrent, other).await {
-            Either::First(never) => never,
+            Either::First(()) => panic!("the other one gets no turn"),
             Either::Second(()) => {}
         }
     });

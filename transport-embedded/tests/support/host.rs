@@ -132,6 +132,11 @@ impl Desk {
         let mut has_moved = false;
         ends.retain(|end| {
             let is_cut = end.up.is_cut() || end.down.is_cut();
+            if is_cut && !end.is_over {
+                // Both directions are one connection.
+                end.up.cut(Ok(()));
+                end.down.cut(Ok(()));
+            }
             if let Some(link) = end.link.filter(|_| is_cut) {
                 broker.handle_disconnected(now, link);
             }
