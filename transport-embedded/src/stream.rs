@@ -13,7 +13,7 @@ use crate::error::Error;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One connection of a client over a stream that loses nothing and tells when it ends, such as TCP. The framing of the client's
-/// config is [`Length`](e_pigeon_core::Framing::Length), the default. (PROTOCOL.md, "Framing on streams")
+/// config is [`Length`](e_pigeon_core::Framing::Length), the default. (PROTOCOL.md, "Framing")
 ///
 /// It lives as long as the connection. Making it tells the client that it is connected; dropping it, that it no longer is,
 /// whatever the reason. Closing what is under the halves is yours, in an order that lets what was written
