@@ -148,7 +148,7 @@ fn the_test_for_indexing_knows_it_when_it_sees_it() {
 
 #[test]
 fn the_adapter_knows_no_rule_of_the_protocol() {
-    for (path, code) in source("../transport-mio/src") {
+    for (path, code) in ["../transport-mio/src", "../transport-embedded/src"].into_iter().flat_map(source) {
         if path.ends_with("tests.rs") || path.iter().any(|folder| folder == "tests") {
             continue;
         }

@@ -10,6 +10,9 @@ use e_pigeon_core::{Broker, BrokerConfig, LinkId, Ready, Stats};
 use super::Address;
 use super::socket::{Ear, Got, Socket};
 
+/// How long its thread sleeps where nothing happens.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
 /// How the broker treats its connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manners {
@@ -144,10 +147,10 @@ impl Desk {
             pause = if self.turn() {
                 Duration::ZERO
             } else {
-                (pause + pause / 4).max(Duration::from_micros(100))
+                (pause + pause / 4).clamp(Duration::from_micros(100), LONGEST_PAUSE)
             };
             if !pause.is_zero() {
-                thread::sleep(pause.min(Duration::from_millis(5)));
+                thread::sleep(pause);
             }
         }
     }
