@@ -1,18 +1,20 @@
 //! How much memory a broker can come to need: each table at its limit, all at once.
 
 use super::holding::OFFERS_PER_MESSAGE;
-use super::links::{Alias, Link};
+use super::index::List;
+use super::links::{Alias, Current, Link};
 use super::lossy::Lossy;
 use super::messages::{Message, Sender};
 use super::pool::max_spare;
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
-use super::queue::{Delivery, MAX_NOTICES, Notice, Run};
+use super::queue::{Delivery, MAX_NOTICES, Notice, Run, Seldom};
 use super::receipts;
 use super::sessions::Session;
 use super::{BrokerEvent, Ready, max_events};
 use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_PAIR};
 use crate::config::BrokerConfig;
 use crate::filter::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
+use crate::wire::control::Welcome;
 use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_PRESENCE, MAX_SLOTS};
 
 /// A table that doubles when it is full holds up to twice what is in it, and the old one as well while it moves.
@@ -44,6 +46,8 @@ impl BrokerConfig {
             + self.reorder_bytes as usize
             + 4 * PIECE;
         let link = grown::<Link>()
+            + grown::<Current>()
+            + size_of::<Welcome>()
             + lossy
             + GROWTH * frame
             + MAX_PRESENCE
@@ -54,7 +58,7 @@ impl BrokerConfig {
             + ENTRY;
 
         // A session is found by its UUID and by each of its pairs, which may be nobody else's.
-        let pairs = attributes * (MAX_PAIR + PIECE + ENTRY + 2 * grown::<u32>());
+        let pairs = attributes * (MAX_PAIR + PIECE + ENTRY + grown::<List>() + 2 * grown::<u32>());
         let stored = MAX_ATTRIBUTE_BYTES.min(1 + attributes * MAX_PAIR) + 2 * PIECE + 4 * (1 + attributes);
         let queue = self.queue_messages as usize * (grown::<Delivery>() + grown::<Run>());
         // Besides what the backlog allows there may be as many as came before the window was shut.
@@ -68,7 +72,16 @@ impl BrokerConfig {
         let watches = usize::from(self.max_watches) * (grown::<Watch>() + filter + changes);
         let told = usize::from(MAX_UNACKNOWLEDGED) * (grown::<Word>() + grown::<Run>());
         let presence = if self.max_watches > 0 { watches + told } else { 0 };
-        let session = grown::<Session>() + found + pairs + stored + queue + receipts + notices + presence;
+        let session = grown::<Session>()
+            + size_of::<Seldom>()
+            + PIECE
+            + found
+            + pairs
+            + stored
+            + queue
+            + receipts
+            + notices
+            + presence;
 
         // Each message may be the last of its sender, and may have a destination of its own and two receipts to come.
         let in_flight = grown::<(u64, u32)>() * 2 + grown::<Sender>() + ENTRY;

@@ -3,8 +3,10 @@
 use crate::attributes::{AttributesRef, Pairs};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use foldhash::quality::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use slab::Slab;
 
 /// Where a session stands in the lists: that of everyone first, then that of each of its pairs in order.
 pub(super) type Places = Box<[u32]>;
@@ -15,17 +17,62 @@ pub(super) trait Sessions {
     fn placed(&mut self, session: u32) -> Option<(AttributesRef<'_>, &mut [u32])>;
 }
 
+/// The sessions that have a pair. Many a pair, such as a name, is one session's only.
+#[derive(Debug)]
+enum Members {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+#[derive(Debug)]
+pub(super) struct List {
+    pair: Box<[u8]>,
+    members: Members,
+}
+
 /// The lists of sessions that receive.
 #[derive(Debug)]
 pub(super) struct Index {
-    pairs: HashMap<Box<[u8]>, Vec<u32>, FixedState>,
+    lists: Slab<List>,
+    /// By the pairs that lie with the lists.
+    by_pair: HashTable<u32>,
+    hasher: FixedState,
     everyone: Vec<u32>,
+}
+
+impl Members {
+    fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::One(session) => core::slice::from_ref(session),
+            Self::Many(sessions) => sessions,
+        }
+    }
+
+    /// Adds a session at the end, and returns its place.
+    fn push(&mut self, session: u32) -> u32 {
+        match self {
+            Self::One(first) => {
+                *self = Self::Many(Vec::from([*first, session]));
+                1
+            }
+            Self::Many(sessions) => {
+                sessions.push(session);
+                // There are at most 2^30 sessions.
+                sessions.len() as u32 - 1
+            }
+        }
+    }
 }
 
 impl Index {
     /// An empty index; the seed keeps strangers from choosing pairs that fall into one bucket.
     pub(super) fn new(seed: u64) -> Self {
-        Self { pairs: HashMap::with_hasher(FixedState::with_seed(seed)), everyone: Vec::new() }
+        Self {
+            lists: Slab::new(),
+            by_pair: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            everyone: Vec::new(),
+        }
     }
 
     /// Every session.
@@ -33,10 +80,17 @@ impl Index {
         &self.everyone
     }
 
+    #[inline]
+    fn find(&self, pair: &[u8]) -> Option<u32> {
+        let is_it = |&found: &u32| self.lists.get(found as usize).is_some_and(|list| *list.pair == *pair);
+        self.by_pair.find(self.hasher.hash_one(pair), is_it).copied()
+    }
+
     /// The sessions with a pair, by its encoding.
     #[inline]
     pub(super) fn with_pair(&self, pair: &[u8]) -> &[u32] {
-        self.pairs.get(pair).map_or(&[], Vec::as_slice)
+        let list = self.find(pair).and_then(|found| self.lists.get(found as usize));
+        list.map_or(&[], |list| list.members.as_slice())
     }
 
     /// The pair that the fewest sessions have, and these.
@@ -51,14 +105,32 @@ impl Index {
         places.push(self.everyone.len() as u32);
         self.everyone.push(session);
         for pair in attributes.pairs() {
-            let list = match self.pairs.get_mut(pair.raw) {
-                Some(list) => list,
-                None => self.pairs.entry(pair.raw.into()).or_default(),
-            };
-            places.push(list.len() as u32);
-            list.push(session);
+            let found = self.find(pair.raw).and_then(|found| self.lists.get_mut(found as usize));
+            places.push(match found {
+                Some(list) => list.members.push(session),
+                None => {
+                    self.insert_list(pair.raw, session);
+                    0
+                }
+            });
         }
         places.into_boxed_slice()
+    }
+
+    fn insert_list(&mut self, pair: &[u8], session: u32) {
+        // There are at most as many as sessions have pairs.
+        let index = self.lists.insert(List { pair: pair.into(), members: Members::One(session) }) as u32;
+        let Self { lists, by_pair, hasher, .. } = self;
+        let hash_of = |&found: &u32| lists.get(found as usize).map_or(0, |list| hasher.hash_one(&*list.pair));
+        by_pair.insert_unique(hash_of(&index), index, hash_of);
+    }
+
+    fn remove_list(&mut self, index: u32) {
+        if let Some(List { pair, .. }) = self.lists.try_remove(index as usize)
+            && let Ok(entry) = self.by_pair.find_entry(self.hasher.hash_one(&*pair), |&found| found == index)
+        {
+            entry.remove();
+        }
     }
 
     /// Takes a session out of all lists that its attributes and places name.
@@ -79,17 +151,23 @@ impl Index {
             });
         }
         for (pair, &place) in attributes.pairs().zip(places) {
-            let Some(list) = self.pairs.get_mut(pair.raw) else { continue };
-            remove_place(list, place, |moved| {
-                if let Some((attributes, places)) = sessions.placed(moved)
-                    && let Some(at) = attributes.pairs().position(|other| other.raw == pair.raw)
-                    && let Some(slot) = places.get_mut(1 + at)
-                {
-                    *slot = place;
+            let Some(index) = self.find(pair.raw) else { continue };
+            let is_empty = match self.lists.get_mut(index as usize).map(|list| &mut list.members) {
+                Some(Members::Many(list)) => {
+                    remove_place(list, place, |moved| {
+                        if let Some((attributes, places)) = sessions.placed(moved)
+                            && let Some(at) = attributes.pairs().position(|other| other.raw == pair.raw)
+                            && let Some(slot) = places.get_mut(1 + at)
+                        {
+                            *slot = place;
+                        }
+                    });
+                    list.is_empty()
                 }
-            });
-            if list.is_empty() {
-                self.pairs.remove(pair.raw);
+                _ => true,
+            };
+            if is_empty {
+                self.remove_list(index);
             }
         }
     }

@@ -292,7 +292,7 @@ impl Messages {
     pub(super) fn attach_sender(&mut self, origin: Origin, session: u32) -> u32 {
         let is_it =
             |&found: &u32| self.senders.get(found as usize).is_some_and(|sender| sender.origin == origin);
-        let index = match self.by_origin.find(self.hasher.hash_one(Some(origin)), is_it) {
+        let index = match self.by_origin.find(self.hasher.hash_one(origin), is_it) {
             Some(&index) => index,
             None => {
                 let serial = self.next_serial;
@@ -310,8 +310,9 @@ impl Messages {
                 // There are at most as many as sessions and messages.
                 let index = self.senders.insert(sender) as u32;
                 let Self { senders, by_origin, hasher, .. } = self;
-                let hash_of =
-                    |&found: &u32| hasher.hash_one(senders.get(found as usize).map(|sender| sender.origin));
+                let hash_of = |&found: &u32| {
+                    senders.get(found as usize).map_or(0, |sender| hasher.hash_one(sender.origin))
+                };
                 by_origin.insert_unique(hash_of(&index), index, hash_of);
                 index
             }
@@ -335,7 +336,7 @@ impl Messages {
             && sender.messages == 0
             && sender.session.is_none()
         {
-            let hash = self.hasher.hash_one(Some(sender.origin));
+            let hash = self.hasher.hash_one(sender.origin);
             if let Ok(entry) = self.by_origin.find_entry(hash, |&found| found == index) {
                 entry.remove();
             }

@@ -52,7 +52,7 @@ struct Cursor {
 
 /// What few sessions have at a time.
 #[derive(Debug, Default)]
-struct Seldom {
+pub(super) struct Seldom {
     notices: VecDeque<Notice>,
     numbered_notices: usize,
     /// What was told of presence and is not acknowledged; what is still to be told is with the watches.

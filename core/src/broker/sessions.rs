@@ -142,7 +142,7 @@ impl Sessions {
     #[inline]
     pub(super) fn find(&self, uuid: Uuid) -> Option<u32> {
         let is_it = |&found: &u32| self.get(found).is_some_and(|session| session.uuid == uuid);
-        self.by_uuid.find(self.hasher.hash_one(Some(uuid)), is_it).copied()
+        self.by_uuid.find(self.hasher.hash_one(uuid), is_it).copied()
     }
 
     /// Who has which attribute.
@@ -195,7 +195,8 @@ impl Sessions {
         // There are at most 2^30.
         let index = self.sessions.insert(session) as u32;
         let Self { sessions, by_uuid, hasher, .. } = self;
-        let hash_of = |&found: &u32| hasher.hash_one(sessions.get(found as usize).map(|found| found.uuid));
+        let hash_of =
+            |&found: &u32| sessions.get(found as usize).map_or(0, |found| hasher.hash_one(found.uuid));
         by_uuid.insert_unique(hash_of(&index), index, hash_of);
         index
     }
@@ -227,7 +228,7 @@ impl Sessions {
         self.leave_index(index);
         let session = self.sessions.try_remove(index as usize)?;
         if let Ok(entry) =
-            self.by_uuid.find_entry(self.hasher.hash_one(Some(session.uuid)), |&found| found == index)
+            self.by_uuid.find_entry(self.hasher.hash_one(session.uuid), |&found| found == index)
         {
             entry.remove();
         }
