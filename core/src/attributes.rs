@@ -193,6 +193,26 @@ impl<'a> Pairs<'a> {
     }
 }
 
+impl<'a> Pairs<'a> {
+    /// The same as they are encoded, for comparing: what was checked before is not checked again.
+    pub(crate) fn encoded(mut self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        core::iter::from_fn(move || {
+            let start = self.reader;
+            skip_pair(&mut self.reader).ok()?;
+            Some(start_slice(start, &self.reader))
+        })
+    }
+}
+
+fn skip_pair(reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    reader.bytes(MAX_KEY)?;
+    match reader.u8()? {
+        TAG_BOOL => reader.u8().map(drop),
+        TAG_INT => reader.u64().map(drop),
+        _ => reader.bytes(MAX_VALUE).map(drop),
+    }
+}
+
 impl<'a> Iterator for Pairs<'a> {
     type Item = Pair<'a>;
 

@@ -2,9 +2,7 @@
 //!
 //! Both are kept in their canonical encoding. (PROTOCOL.md, "Filters and destinations")
 
-use crate::attributes::{
-    AttributeError, AttributesRef, MAX_PAIR, Pair, Pairs, Value, encode_pair, read_pairs,
-};
+use crate::attributes::{AttributeError, AttributesRef, MAX_PAIR, Pairs, Value, encode_pair, read_pairs};
 use crate::codec::{Malformed, Reader, shift};
 use core::fmt;
 use uuid::Uuid;
@@ -320,8 +318,8 @@ impl<'a> DestinationRef<'a> {
     pub fn matches(&self, uuid: Uuid, attributes: AttributesRef<'_>) -> bool {
         match self.target() {
             Target::Uuid(wanted) => wanted == uuid,
-            Target::AllOf(pairs) => { pairs }.all(|pair| has(attributes, pair)),
-            Target::AnyOf(pairs) => { pairs }.any(|pair| has(attributes, pair)),
+            Target::AllOf(pairs) => pairs.encoded().all(|pair| has(attributes, pair)),
+            Target::AnyOf(pairs) => pairs.encoded().any(|pair| has(attributes, pair)),
             Target::Everyone => true,
         }
     }
@@ -331,8 +329,8 @@ impl<'a> DestinationRef<'a> {
     }
 }
 
-fn has(attributes: AttributesRef<'_>, wanted: Pair<'_>) -> bool {
-    attributes.pairs().any(|pair| pair.raw == wanted.raw)
+fn has(attributes: AttributesRef<'_>, wanted: &[u8]) -> bool {
+    attributes.pairs().encoded().any(|pair| pair == wanted)
 }
 
 impl fmt::Debug for DestinationRef<'_> {

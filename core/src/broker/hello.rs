@@ -98,7 +98,8 @@ impl Broker {
 
     /// Nothing that is still read from the link before counts.
     fn take_from_old_link(&mut self, session: u32, code: Code) {
-        if let Some(old) = self.sessions.get(session).and_then(|session| session.link) {
+        let old = self.sessions.get(session).and_then(|session| session.link);
+        if let Some(old) = old.and_then(|old| self.links.find(old)) {
             if let Some(link) = self.links.get_mut(old) {
                 // Whoever is back has changed its mind.
                 link.goodbye = None;
@@ -171,7 +172,7 @@ impl Broker {
                 self.timers.disarm(at, expiry::Timer::Session(session));
             }
             state.shut = shut;
-            state.link = Some(link);
+            state.link = self.links.id(link);
             state.link_number = hello.link;
             state.max_payload = hello.max_payload;
             state.aliases = hello.aliases.clamp(1, MAX_ALIASES);

@@ -8,7 +8,6 @@ use crate::filter::{DestinationRef, Target};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
-use core::ops::ControlFlow;
 use foldhash::quality::FixedState;
 use uuid::Uuid;
 
@@ -113,7 +112,7 @@ pub(super) fn terms_of(
     attributes: AttributesRef<'_>,
 ) -> impl Iterator<Item = u64> {
     let terms = [EVERYONE, term(hasher, uuid.as_bytes())].into_iter();
-    terms.chain(attributes.pairs().map(|pair| term(hasher, pair.raw)))
+    terms.chain(attributes.pairs().encoded().map(|pair| term(hasher, pair)))
 }
 
 /// The terms under which a message waits, or a watch stands: one that each session that it means has.
@@ -121,14 +120,9 @@ pub(super) fn for_terms(hasher: &FixedState, destination: DestinationRef<'_>, mu
     match destination.target() {
         Target::Uuid(uuid) => each(term(hasher, uuid.as_bytes())),
         Target::Everyone => each(EVERYONE),
-        Target::AnyOf(mut pairs) => pairs.by_ref().for_each(|pair| each(term(hasher, pair.raw))),
-        Target::AllOf(mut pairs) => {
-            // Whoever matches has the first pair.
-            let _ = pairs.try_for_each(|pair| {
-                each(term(hasher, pair.raw));
-                ControlFlow::<()>::Break(())
-            });
-        }
+        Target::AnyOf(pairs) => pairs.encoded().for_each(|pair| each(term(hasher, pair))),
+        // Whoever matches has the first pair.
+        Target::AllOf(pairs) => pairs.encoded().take(1).for_each(|pair| each(term(hasher, pair))),
     }
 }
 

@@ -95,7 +95,7 @@ impl Index {
 
     /// The pair that the fewest sessions have, and these.
     pub(super) fn rarest(&self, pairs: Pairs<'_>) -> &[u32] {
-        pairs.map(|pair| self.with_pair(pair.raw)).min_by_key(|list| list.len()).unwrap_or(&[])
+        pairs.encoded().map(|pair| self.with_pair(pair)).min_by_key(|list| list.len()).unwrap_or(&[])
     }
 
     /// Enters a session under everyone and all its pairs.
@@ -104,12 +104,12 @@ impl Index {
         // There are at most 2^30 sessions.
         places.push(self.everyone.len() as u32);
         self.everyone.push(session);
-        for pair in attributes.pairs() {
-            let found = self.find(pair.raw).and_then(|found| self.lists.get_mut(found as usize));
+        for pair in attributes.pairs().encoded() {
+            let found = self.find(pair).and_then(|found| self.lists.get_mut(found as usize));
             places.push(match found {
                 Some(list) => list.members.push(session),
                 None => {
-                    self.insert_list(pair.raw, session);
+                    self.insert_list(pair, session);
                     0
                 }
             });
@@ -150,13 +150,13 @@ impl Index {
                 }
             });
         }
-        for (pair, &place) in attributes.pairs().zip(places) {
-            let Some(index) = self.find(pair.raw) else { continue };
+        for (pair, &place) in attributes.pairs().encoded().zip(places) {
+            let Some(index) = self.find(pair) else { continue };
             let is_empty = match self.lists.get_mut(index as usize).map(|list| &mut list.members) {
                 Some(Members::Many(list)) => {
                     remove_place(list, place, |moved| {
                         if let Some((attributes, places)) = sessions.placed(moved)
-                            && let Some(at) = attributes.pairs().position(|other| other.raw == pair.raw)
+                            && let Some(at) = attributes.pairs().encoded().position(|other| other == pair)
                             && let Some(slot) = places.get_mut(1 + at)
                         {
                             *slot = place;

@@ -9,13 +9,14 @@ use crate::wire::control::{Abort, Control, Welcome, Window};
 use crate::wire::item::{Deliver, DownItem, Origin};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 use slab::Slab;
 
 /// Names a link of a broker. Never names another one later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkId {
     index: u32,
-    generation: u64,
+    generation: NonZeroU64,
 }
 
 impl LinkId {
@@ -81,7 +82,7 @@ pub(super) struct Aliases {
 /// A link.
 #[derive(Debug)]
 pub(super) struct Link {
-    generation: u64,
+    generation: NonZeroU64,
     pub(super) phase: Phase,
     /// The front of a frame that is not whole.
     pub(super) partial: Vec<u8>,
@@ -104,10 +105,6 @@ pub(super) struct Link {
     pub(super) ping_due: bool,
     /// The client's items wait until the broker has settled.
     pub(super) shut: bool,
-    /// Stands in the list of ready links.
-    pub(super) listed: bool,
-    /// Was put there, and has not said all since. An acknowledgement that does not press waits for that.
-    pub(super) roused: bool,
     pub(super) close_listed: bool,
     /// When its timer is due.
     pub(super) timer: Option<Instant>,
@@ -115,13 +112,24 @@ pub(super) struct Link {
     pub(super) lossy: Option<Box<Lossy>>,
 }
 
+/// Whether a link has something to write.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// It stands in the list of ready links.
+    listed: bool,
+    /// It was put there, and has not said all since. An acknowledgement that does not press waits for that.
+    roused: bool,
+}
+
 /// The table of links.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Links {
     links: Slab<Link>,
+    /// Close to each other and not with the links: a message to many marks many of them.
+    marks: Vec<Mark>,
     /// Frames that are out in part. Few links have one, and it is large.
     currents: Slab<Current>,
-    generations: u64,
+    next_generation: NonZeroU64,
 }
 
 impl Link {
@@ -170,15 +178,27 @@ impl Link {
     }
 }
 
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            links: Slab::new(),
+            marks: Vec::new(),
+            currents: Slab::new(),
+            next_generation: NonZeroU64::MIN,
+        }
+    }
+}
+
 impl Links {
     pub(super) fn len(&self) -> usize {
         self.links.len()
     }
 
     pub(super) fn insert(&mut self, framing: Framing, until: Instant) -> LinkId {
-        self.generations += 1;
+        let generation = self.next_generation;
+        self.next_generation = generation.saturating_add(1);
         let link = Link {
-            generation: self.generations,
+            generation,
             phase: Phase::Hello { until },
             partial: Vec::new(),
             frame_limit: MAX_HELLO,
@@ -194,14 +214,49 @@ impl Links {
             abort: None,
             ping_due: false,
             shut: false,
-            listed: false,
-            roused: false,
             close_listed: false,
             timer: None,
             lossy: Lossy::new(framing),
         };
+        let place = self.links.insert(link);
+        self.marks.resize(self.marks.len().max(place + 1), Mark::default());
+        self.mark(place as u32, Mark::default());
         // There are at most 2^30.
-        LinkId { index: self.links.insert(link) as u32, generation: self.generations }
+        LinkId { index: place as u32, generation }
+    }
+
+    #[inline]
+    fn mark(&mut self, index: u32, mark: Mark) {
+        if let Some(place) = self.marks.get_mut(index as usize) {
+            *place = mark;
+        }
+    }
+
+    /// A link has something to write; false where that is known already.
+    #[inline]
+    pub(super) fn rouse(&mut self, id: LinkId) -> bool {
+        let before = self.marks.get(id.index as usize).is_some_and(|mark| mark.listed);
+        self.mark(id.index, Mark { listed: true, roused: true });
+        !before
+    }
+
+    /// A link was named as one that has something to write.
+    pub(super) fn unlist(&mut self, index: u32) {
+        self.mark(index, Mark { listed: false, roused: true });
+    }
+
+    /// True where a link had something to write and has not said all.
+    #[inline]
+    pub(super) fn is_roused(&self, index: u32) -> bool {
+        self.marks.get(index as usize).is_some_and(|mark| mark.roused)
+    }
+
+    /// A link has said all.
+    #[inline]
+    pub(super) fn fall_silent(&mut self, index: u32) {
+        if let Some(mark) = self.marks.get_mut(index as usize) {
+            mark.roused = false;
+        }
     }
 
     /// The index of a link that is still there.

@@ -321,11 +321,9 @@ impl Broker {
     pub fn poll_ready(&mut self) -> Option<Ready> {
         while let Some(ready) = self.ready.pop_front() {
             let (Ready::Transmit(id) | Ready::Resume(id) | Ready::Close(id)) = ready;
-            let Some(link) = self.links.find(id).and_then(|index| self.links.get_mut(index)) else {
-                continue;
-            };
+            let Some(index) = self.links.find(id) else { continue };
             if matches!(ready, Ready::Transmit(_)) {
-                link.listed = false;
+                self.links.unlist(index);
             }
             return Some(ready);
         }
@@ -409,10 +407,15 @@ impl Broker {
 
     /// Puts a link into the list of those that have something to write.
     fn list(&mut self, index: u32) {
-        let Some(link) = self.links.get_mut(index) else { return };
-        link.roused = true;
-        if !core::mem::replace(&mut link.listed, true) {
-            self.ready.push_back(Ready::Transmit(link.id(index)));
+        if let Some(id) = self.links.id(index) {
+            self.list_link(id);
+        }
+    }
+
+    #[inline]
+    fn list_link(&mut self, id: LinkId) {
+        if self.links.rouse(id) {
+            self.ready.push_back(Ready::Transmit(id));
         }
     }
 
@@ -420,7 +423,7 @@ impl Broker {
     #[inline]
     fn list_session(&mut self, session: u32) {
         if let Some(link) = self.sessions.get(session).and_then(|session| session.link) {
-            self.list(link);
+            self.list_link(link);
         }
     }
 
@@ -457,9 +460,9 @@ impl Broker {
     /// Parts a link from its session, which is away from now on.
     fn detach(&mut self, index: u32) {
         let Some(session) = self.links.get(index).and_then(links::Link::session) else { return };
-        let ends_at = self.now + self.config.session_ttl;
+        let (ends_at, id) = (self.now + self.config.session_ttl, self.links.id(index));
         if let Some(state) = self.sessions.get_mut(session)
-            && state.link == Some(index)
+            && state.link == id
         {
             state.link = None;
             state.ends_at = Some(ends_at);

@@ -187,7 +187,7 @@ impl Broker {
         if let Some(state) = self.sessions.get_mut(session) {
             state.queue.receipts().push(id, word);
             if let Some(link) = state.link {
-                self.list(link);
+                self.list_link(link);
             }
             self.adjust_window(session);
         }

@@ -90,7 +90,8 @@ impl Watch {
     /// Whoever matches all of the pairs stands in the shortest list too.
     fn first_list(&self, sessions: &Sessions) -> usize {
         let Target::AllOf(pairs) = self.filter().target() else { return 0 };
-        let shortest = pairs.enumerate().min_by_key(|(_, pair)| sessions.index().with_pair(pair.raw).len());
+        let shortest =
+            pairs.encoded().enumerate().min_by_key(|(_, pair)| sessions.index().with_pair(pair).len());
         shortest.map_or(0, |(list, _)| list)
     }
 
@@ -131,8 +132,8 @@ impl Watch {
 /// The sessions in one of the lists of a filter; `None` behind the last.
 fn members<'s>(filter: DestinationRef<'_>, sessions: &'s Sessions, list: usize) -> Option<&'s [u32]> {
     match filter.target() {
-        Target::AllOf(mut pairs) | Target::AnyOf(mut pairs) => {
-            pairs.nth(list).map(|pair| sessions.index().with_pair(pair.raw))
+        Target::AllOf(pairs) | Target::AnyOf(pairs) => {
+            pairs.encoded().nth(list).map(|pair| sessions.index().with_pair(pair))
         }
         Target::Everyone => (list == 0).then(|| sessions.index().everyone()),
         Target::Uuid(_) => None,
@@ -141,7 +142,7 @@ fn members<'s>(filter: DestinationRef<'_>, sessions: &'s Sessions, list: usize) 
 
 fn is_in_earlier_list(filter: DestinationRef<'_>, attributes: AttributesRef<'_>, list: usize) -> bool {
     let Target::AnyOf(pairs) = filter.target() else { return false };
-    { pairs }.take(list).any(|pair| attributes.pairs().any(|own| own.raw == pair.raw))
+    pairs.encoded().take(list).any(|pair| attributes.pairs().encoded().any(|own| own == pair))
 }
 
 /// Who watches what, found by what a session that changes has.

@@ -183,7 +183,7 @@ impl Broker {
             return;
         }
         (state.narrow, state.since_narrow) = (narrow, 0);
-        let link = state.link;
+        let link = state.link.and_then(|link| self.links.find(link));
         let window = self.open_window(narrow);
         if let Some(link) = link.and_then(|link| self.links.get_mut(link))
             && !link.shut

@@ -131,9 +131,7 @@ impl Broker {
             trace!("e_pigeon::broker", "message {} is for {}", message.id, message.wanted);
             message.accepted = Word::Accepted { recipients: message.wanted, session, earlier_epoch: None };
         }
-        for &recipient in &recipients {
-            self.deliver(index, recipient, false);
-        }
+        self.deliver_to_all(index, &recipients);
         if recipients.is_empty() {
             if only_connected {
                 self.give_up(index, Reason::Nobody);
@@ -179,12 +177,12 @@ impl Broker {
             }
             Target::Everyone => into.extend_from_slice(lists.everyone()),
             Target::AllOf(pairs) => {
-                several = pairs.clone().nth(1).is_some();
+                several = pairs.clone().encoded().nth(1).is_some();
                 into.extend_from_slice(lists.rarest(pairs));
             }
             Target::AnyOf(pairs) => {
-                for pair in pairs {
-                    into.extend_from_slice(lists.with_pair(pair.raw));
+                for pair in pairs.encoded() {
+                    into.extend_from_slice(lists.with_pair(pair));
                 }
                 into.sort_unstable();
                 into.dedup();
@@ -208,49 +206,65 @@ impl Broker {
         (destination.only_connected(), looked_at)
     }
 
-    /// Puts a message into the queue of a recipient; where it does not fit, the receipt will say so.
-    fn deliver(&mut self, index: u32, recipient: u32, late: bool) {
-        self.budget = self.budget.saturating_sub(1);
+    /// Puts a message into the queues of its recipients.
+    ///
+    /// Sessions lie far apart in memory. That all are looked at first, and nothing is done in between, lets the memory fetch many
+    /// of them at a time.
+    fn deliver_to_all(&mut self, index: u32, recipients: &[u32]) {
         let Some(length) = self.messages.get(index).map(|message| message.length) else { return };
-        self.stats.routed += 1;
-        let fits = self.fits(recipient, length);
-        let (Some(session), Some(message)) = (self.sessions.get_mut(recipient), self.messages.get_mut(index))
-        else {
-            return;
+        let has_room = |&recipient: &u32| {
+            let session = self.sessions.get(recipient);
+            session.is_some_and(|session| session.refusal(length, &self.config).is_none())
         };
-        if let Err(reason) = fits {
-            message.reason.get_or_insert(reason);
-            self.stats.refused += 1;
-            return;
+        if !recipients.iter().all(has_room) {
+            return recipients.iter().for_each(|&recipient| self.deliver(index, recipient, false));
         }
-        session.queue_bytes += u64::from(length);
-        session.queue.push(Delivery { message: index, retry: false, late, declined: false });
-        message.pending += 1;
-        message.named += 1;
-        self.stats.held += 1;
-        if let Some(link) = session.link {
-            self.list(link);
+        let delivery = Delivery { message: index, retry: false, late: false, declined: false };
+        for &recipient in recipients {
+            let Some(session) = self.sessions.get_mut(recipient) else { continue };
+            session.put(delivery, length);
+            if let Some(link) = session.link {
+                self.list_link(link);
+            }
         }
+        // At most 2^30 sessions.
+        self.delivered(index, recipients.len() as u32);
     }
 
-    fn fits(&mut self, recipient: u32, length: u32) -> Result<(), Reason> {
-        let max_bytes = self.config.queue_bytes;
-        let max_messages = self.config.queue_messages as usize;
-        let session = self.sessions.get_mut(recipient).ok_or(Reason::Gone)?;
-        if length > session.max_payload {
-            return Err(Reason::TooLarge);
-        }
-        let has_room = |broker: &mut Self| {
-            let session = broker.sessions.get_mut(recipient)?;
-            let fits =
-                session.queue.len() < max_messages && session.queue_bytes + u64::from(length) <= max_bytes;
-            fits.then_some(())
-        };
-        if has_room(self).is_none() {
+    /// Puts a message into the queue of one recipient; where it does not fit, the receipt will say so.
+    fn deliver(&mut self, index: u32, recipient: u32, late: bool) {
+        let Some(length) = self.messages.get(index).map(|message| message.length) else { return };
+        let Some(session) = self.sessions.get(recipient) else { return };
+        let mut refusal = session.refusal(length, &self.config);
+        if refusal == Some(Reason::QueueFull) {
             self.compact(recipient);
-            has_room(self).ok_or(Reason::QueueFull)?;
+            refusal = self.sessions.get(recipient).and_then(|session| session.refusal(length, &self.config));
         }
-        Ok(())
+        if let Some(reason) = refusal {
+            self.budget = self.budget.saturating_sub(1);
+            self.stats.routed += 1;
+            self.stats.refused += 1;
+            if let Some(message) = self.messages.get_mut(index) {
+                message.reason.get_or_insert(reason);
+            }
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(recipient) {
+            session.put(Delivery { message: index, retry: false, late, declined: false }, length);
+        }
+        self.list_session(recipient);
+        self.delivered(index, 1);
+    }
+
+    /// A message is in so many more queues.
+    fn delivered(&mut self, index: u32, queues: u32) {
+        self.budget = self.budget.saturating_sub(queues);
+        self.stats.routed += u64::from(queues);
+        self.stats.held += u64::from(queues);
+        if let Some(message) = self.messages.get_mut(index) {
+            message.pending += queues;
+            message.named += queues;
+        }
     }
 
     /// Drops ended messages from the queue of a session, unless that was done a moment ago.

@@ -1,11 +1,14 @@
 //! Sessions: what the broker keeps for a client across links.
 
 use super::index::{self, Index, Places};
+use super::links::LinkId;
 use super::presence::Watch;
-use super::queue::Queue;
+use super::queue::{Delivery, Queue};
 use crate::attributes::AttributesRef;
+use crate::config::BrokerConfig;
 use crate::handshake::Facts;
 use crate::link::{Receiving, Sending};
+use crate::message::Reason;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -39,7 +42,7 @@ pub(super) struct Session {
     pub(super) narrow: bool,
     pub(super) since_narrow: u32,
     /// The link that it is connected by.
-    pub(super) link: Option<u32>,
+    pub(super) link: Option<LinkId>,
     /// When it ends, where it is away.
     pub(super) ends_at: Option<Instant>,
     pub(super) queue: Queue,
@@ -95,6 +98,24 @@ impl Session {
             epoch,
             session: self.number,
         }
+    }
+
+    /// Why a message of that many bytes does not go into the queue, as it is.
+    #[inline]
+    pub(super) fn refusal(&self, length: u32, config: &BrokerConfig) -> Option<Reason> {
+        if length > self.max_payload {
+            return Some(Reason::TooLarge);
+        }
+        let fits = self.queue.len() < config.queue_messages as usize
+            && self.queue_bytes + u64::from(length) <= config.queue_bytes;
+        (!fits).then_some(Reason::QueueFull)
+    }
+
+    /// Puts a message of that many bytes into the queue.
+    #[inline]
+    pub(super) fn put(&mut self, delivery: Delivery, length: u32) {
+        self.queue_bytes += u64::from(length);
+        self.queue.push(delivery);
     }
 
     /// Another life of the client has it now.

@@ -22,9 +22,7 @@ impl Broker {
             let pending = self.links.take_current(index);
             let is_new = pending.is_none();
             let Some(current) = pending.or_else(|| self.begin_frame(index)) else {
-                if let Some(link) = self.links.get_mut(index) {
-                    link.roused = false;
-                }
+                self.links.fall_silent(index);
                 break;
             };
             let mut writer = Writer::new(rest, current.offset);
@@ -126,7 +124,7 @@ impl Broker {
         if let Some(window) = link.window.take() {
             return Some(Frame::Control(Control::Window(window)));
         }
-        if link.roused
+        if self.links.is_roused(index)
             && let Some(more) = self.due_acknowledgement(session)
         {
             let session = self.sessions.get_mut(session)?;
