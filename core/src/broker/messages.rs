@@ -5,8 +5,8 @@ use super::receipts::Word;
 use crate::message::{Past, Reason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::time::Duration;
 use foldhash::quality::FixedState;
@@ -15,6 +15,8 @@ use slab::Slab;
 
 /// An index that points nowhere.
 const NONE: u32 = u32::MAX;
+/// The memory of so many destinations is kept for others.
+const MAX_SPARE: usize = 64;
 
 /// Whether a message may still be for somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +118,9 @@ pub(super) struct Messages {
     by_origin: HashTable<u32>,
     hasher: FixedState,
     next_serial: u64,
-    destinations: Slab<(Box<[u8]>, u32)>,
+    destinations: Slab<(Vec<u8>, u32)>,
+    /// Memory of destinations that nobody names any more, for the next.
+    spare: Vec<Vec<u8>>,
     next_order: u64,
     open: usize,
     /// The ends of the list of the young, which were taken a moment ago.
@@ -133,6 +137,7 @@ impl Messages {
             hasher: FixedState::with_seed(seed),
             next_serial: 0,
             destinations: Slab::new(),
+            spare: Vec::new(),
             next_order: 0,
             open: 0,
             youngest: NONE,
@@ -269,10 +274,11 @@ impl Messages {
     pub(super) fn remove(&mut self, index: u32) {
         let message = self.messages.remove(index as usize);
         self.drop_destination(message.destination);
-        if let Some(sender) = self.senders.get_mut(message.sender as usize) {
-            sender.messages -= 1;
+        let Some(sender) = self.senders.get_mut(message.sender as usize) else { return };
+        sender.messages -= 1;
+        if sender.messages == 0 {
+            self.drop_sender(message.sender);
         }
-        self.drop_sender(message.sender);
     }
 
     /// The message in flight of a sender with that id.
@@ -331,6 +337,7 @@ impl Messages {
         self.drop_sender(index);
     }
 
+    #[inline]
     fn drop_sender(&mut self, index: u32) {
         if let Some(sender) = self.senders.get(index as usize)
             && sender.messages == 0
@@ -346,8 +353,15 @@ impl Messages {
 
     /// Keeps a destination, for one more who names it.
     pub(super) fn insert_destination(&mut self, bytes: &[u8]) -> u32 {
+        let kept = match self.spare.pop() {
+            Some(mut spare) => {
+                spare.extend_from_slice(bytes);
+                spare
+            }
+            None => bytes.to_vec(),
+        };
         // There are at most as many as messages and aliases of links.
-        self.destinations.insert((bytes.into(), 1)) as u32
+        self.destinations.insert((kept, 1)) as u32
     }
 
     fn keep_destination(&mut self, index: u32) {
@@ -361,7 +375,11 @@ impl Messages {
         if let Some((_, names)) = self.destinations.get_mut(index as usize) {
             *names -= 1;
             if *names == 0 {
-                self.destinations.remove(index as usize);
+                let (mut bytes, _) = self.destinations.remove(index as usize);
+                if self.spare.len() < MAX_SPARE {
+                    bytes.clear();
+                    self.spare.push(bytes);
+                }
             }
         }
     }
@@ -383,7 +401,7 @@ impl Sender {
     }
 
     fn leave(&mut self, id: u64) {
-        if self.late.remove(&id).is_some() {
+        if !self.late.is_empty() && self.late.remove(&id).is_some() {
             return;
         }
         let place = match self.in_flight.front() {

@@ -11,10 +11,11 @@ use crate::filter::DestinationRef;
 use crate::message::{Past, Reason};
 
 impl Broker {
-    /// A recipient has acknowledged a delivery.
-    pub(super) fn confirm(&mut self, session: u32, delivery: Delivery) {
-        self.release_window(session, delivery);
+    /// A recipient has acknowledged a delivery, and its queue no longer names the message.
+    pub(super) fn confirm(&mut self, delivery: Delivery) {
         let Some(message) = self.messages.get_mut(delivery.message) else { return };
+        message.named -= 1;
+        message.numbered -= 1;
         if canary!(CountsDeclined) && delivery.declined && !message.ended {
             message.got += 1;
         }
@@ -27,7 +28,7 @@ impl Broker {
                 self.close_message(delivery.message);
             }
         }
-        self.unname(delivery, true);
+        self.check_message(delivery.message);
     }
 
     /// A recipient has declined a delivery. It is acknowledged later, but counts no more.
@@ -108,14 +109,6 @@ impl Broker {
         }
     }
 
-    fn release_window(&mut self, session: u32, delivery: Delivery) {
-        let Some(message) = self.messages.get(delivery.message) else { return };
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.queue_bytes -= u64::from(message.length);
-            session.sending.release(message.length as usize);
-        }
-    }
-
     /// A queue no longer names a message.
     pub(super) fn unname(&mut self, delivery: Delivery, had_number: bool) {
         if let Some(message) = self.messages.get_mut(delivery.message) {
@@ -139,7 +132,8 @@ impl Broker {
     /// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.
     pub(super) fn check_message(&mut self, index: u32) {
         let Some(message) = self.messages.get(index) else { return };
-        if !message.ended && !message.is_kept() {
+        let ends = !message.ended && !message.is_kept();
+        if ends {
             self.end_message(index);
         }
         let Some(message) = self.messages.get_mut(index) else { return };
@@ -185,11 +179,13 @@ impl Broker {
     fn tell_sender(&mut self, sender: u32, id: u64, word: Word) {
         let Some(session) = self.messages.sender(sender).and_then(|sender| sender.session) else { return };
         if let Some(state) = self.sessions.get_mut(session) {
-            state.queue.receipts().push(id, word);
+            let is_new = state.queue.receipts().push(id, word);
             if let Some(link) = state.link {
                 self.list_link(link);
             }
-            self.adjust_window(session);
+            if is_new {
+                self.adjust_window(session);
+            }
         }
     }
 }

@@ -36,9 +36,10 @@ impl Receipts {
         self.runs.len()
     }
 
-    /// Adds a receipt; it joins the run before where that has no number yet and goes on with this id.
+    /// Adds a receipt; it joins the run before where that has no number yet and goes on with this id. Returns whether it is
+    /// a run of its own.
     #[inline]
-    pub(super) fn push(&mut self, id: u64, word: Word) {
+    pub(super) fn push(&mut self, id: u64, word: Word) -> bool {
         if self.numbered < self.runs.len()
             && let Some(last) = self.runs.back_mut()
             && last.word == word
@@ -46,9 +47,10 @@ impl Receipts {
             && last.count < u32::MAX
         {
             last.count += 1;
-            return;
+            return false;
         }
         self.runs.push_back(Run { first: id, count: 1, word });
+        true
     }
 
     /// True where the last word about a message was said in an earlier session and is not acknowledged. What is said in this one

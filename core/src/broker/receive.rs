@@ -87,10 +87,14 @@ impl Broker {
     /// Takes so many acknowledged items off the queue of a session.
     pub(super) fn take_acknowledged(&mut self, session: u32, more: u64) {
         for _ in 0..more {
-            match self.sessions.get_mut(session).and_then(|session| session.queue.acknowledge()) {
-                Some(Acknowledged::Delivery(delivery)) => self.confirm(session, delivery),
-                Some(Acknowledged::Other) => {}
-                None => break,
+            let Some(state) = self.sessions.get_mut(session) else { break };
+            let Some(item) = state.queue.acknowledge() else { break };
+            if let Acknowledged::Delivery(delivery) = item
+                && let Some(message) = self.messages.get(delivery.message)
+            {
+                state.queue_bytes -= u64::from(message.length);
+                state.sending.release(message.length as usize);
+                self.confirm(delivery);
             }
         }
         self.adjust_window(session);
