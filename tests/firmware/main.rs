@@ -64,7 +64,7 @@ fn a_sensor_node_comes_back_after_its_line_was_cut_and_after_the_broker_died() {
     let mut broker = Broker::start(&stage, &by, &SERVE);
     let proxy = Proxy::start_clean(broker.address());
     let collector = Program::listen(&stage, &by, "collector", broker.address(), &["--set", "role=collector"]);
-    let board = Board::start(&stage, "sensor", port(proxy.address()), 0x1234_5678_9abc_def1);
+    let board = Board::start(&stage, "sensor", &[port(proxy.address())], 0x1234_5678_9abc_def1);
     let mut had = wait_readings(&collector, &by, 5);
 
     // It is who it says, and does what it is told.
