@@ -14,7 +14,7 @@ use crate::patch::PatchRef;
 use crate::time::{micros, millis_rounded_up};
 use crate::wire::control::{Abort, Hello, Resumed, Welcome};
 use crate::wire::item::{Origin, Refused};
-use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_SLOTS};
+use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD};
 use alloc::boxed::Box;
 use uuid::Uuid;
 
@@ -196,7 +196,7 @@ impl Broker {
             resumed,
             window,
             max_payload: self.config.max_payload,
-            slots: MAX_SLOTS,
+            slots: self.config.destination_slots,
             keep_alive_ms,
             // At most a year; the config was checked.
             session_ttl_ms: micros(self.config.session_ttl) / 1_000,

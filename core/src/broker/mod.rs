@@ -216,10 +216,13 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// There are as many links as there may be. On a lossy framed transport nothing can be said about that.
+    /// There are as many links as there may be, or as many of that kind. On a lossy framed transport nothing can be said
+    /// about that.
     pub fn handle_connected_over(&mut self, now: Instant, framing: Framing) -> Result<LinkId, Full> {
         let now = self.advance(now);
-        if self.links.len() >= self.config.max_links as usize {
+        let has_room = self.links.len() < self.config.max_links as usize
+            && (!framing.is_lossy() || self.links.lossy() < self.config.max_lossy_links as usize);
+        if !has_room {
             return Err(Full);
         }
         let id = self.links.insert(framing, now + self.config.handshake_timeout);
