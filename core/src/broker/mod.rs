@@ -9,6 +9,7 @@ mod ledger;
 mod links;
 mod lossy;
 mod messages;
+mod ordered;
 mod outcome;
 mod policy;
 mod pool;
