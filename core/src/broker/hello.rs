@@ -175,7 +175,9 @@ impl Broker {
             state.link = self.links.id(link);
             state.link_number = hello.link;
             state.max_payload = hello.max_payload;
-            state.aliases = hello.aliases.clamp(1, MAX_ALIASES);
+            // More senders than there are sessions are hardly ever heard of.
+            let senders = u16::try_from(self.config.max_sessions).unwrap_or(MAX_ALIASES);
+            state.aliases = hello.aliases.min(senders).clamp(1, MAX_ALIASES);
             state.presence_items = hello.presence.min(presence::MAX_UNACKNOWLEDGED);
             self.sessions.connected += 1;
         }
@@ -204,7 +206,9 @@ impl Broker {
         self.list(link);
     }
 
-    /// Changes the attributes of a session, in order with its messages.
+    /// Changes the attributes of a session, in order with its messages. Not inlined: it alone has attributes on the stack, which
+    /// are large.
+    #[inline(never)]
     pub(super) fn change_attributes(&mut self, session: u32, patch: PatchRef<'_>) {
         let Some(state) = self.sessions.get_mut(session) else { return };
         let mut attributes = Attributes::from(state.attributes());
