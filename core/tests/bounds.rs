@@ -45,7 +45,7 @@ fn tiny() -> BrokerConfig {
         queue_bytes: 256,
         window_messages: 2,
         window_bytes: 128,
-        receipt_backlog: 2,
+        receipt_backlog: 1,
         max_watches: 0,
         watch_backlog: 1,
         reorder_bytes: 0,
