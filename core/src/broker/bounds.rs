@@ -2,7 +2,7 @@
 
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
-use super::links::{Alias, Current, Link};
+use super::links::{Alias, Current, Link, Mark};
 use super::lossy::Lossy;
 use super::messages::{MAX_ENDED, Message, Sender};
 use super::ordered::Key;
@@ -90,7 +90,7 @@ impl BrokerConfig {
     }
 
     /// The tables that there are once.
-    fn tables(&self) -> [u64; 17] {
+    fn tables(&self) -> [u64; 18] {
         let (links, sessions) = (u64::from(self.max_links), u64::from(self.max_sessions));
         let (messages, held) = (u64::from(self.max_messages), u64::from(self.max_held));
         let senders = sessions + messages;
@@ -99,6 +99,7 @@ impl BrokerConfig {
         [
             table::<Link>(links),
             table::<Current>(links),
+            table::<Mark>(links),
             table::<Ready>(3 * links),
             table::<BrokerEvent>(max_events(self) as u64),
             table::<Session>(sessions),

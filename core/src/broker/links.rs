@@ -115,7 +115,7 @@ pub(super) struct Link {
 
 /// Whether a link has something to write.
 #[derive(Clone, Copy, Debug, Default)]
-struct Mark {
+pub(super) struct Mark {
     /// It stands in the list of ready links.
     listed: bool,
     /// It was put there, and has not said all since. An acknowledgement that does not press waits for that.
