@@ -30,12 +30,18 @@ macro_rules! limits {
 limits! {
     /// Links open at a time
     max_links: u32 = "16384", "N", number::<u32>;
+    /// Of these, links over lines that may lose frames
+    max_lossy_links: u32 = "16384", "N", number::<u32>;
     /// Sessions, connected or away
     max_sessions: u32 = "100000", "N", number::<u32>;
     /// Attributes of a session
     max_attributes: u8 = "16", "N", number::<u8>;
     /// The largest payload
     max_payload: u32 = "64KiB", "SIZE", size::<u32>;
+    /// The longest destination of a message, encoded
+    destination_bytes: u16 = "794", "BYTES", number::<u16>;
+    /// Destinations that a link knows by a short name
+    destination_slots: u8 = "16", "N", number::<u8>;
     /// Messages in flight in the whole broker
     max_messages: u32 = "1000000", "N", number::<u32>;
     /// Memory for the payloads of the whole broker

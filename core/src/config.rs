@@ -4,7 +4,7 @@ use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 use crate::error::ConfigError;
 use crate::filter::MAX_DESTINATION_BYTES;
 use crate::framing::Framing;
-use crate::wire::MAX_PAYLOAD;
+use crate::wire::{MAX_PAYLOAD, MAX_SLOTS};
 use core::fmt;
 use core::time::Duration;
 use uuid::Uuid;
@@ -156,12 +156,18 @@ pub struct BrokerConfig {
     pub hash_seed: u64,
     /// How many links may be open at a time. Default 16,384.
     pub max_links: u32,
+    /// How many of these may be over lossy framed transports, which take far more memory each. Default 16,384.
+    pub max_lossy_links: u32,
     /// How many sessions may exist, connected or away. Default 100,000.
     pub max_sessions: u32,
     /// How many attributes a session may have. Default and maximum 16.
     pub max_attributes: u8,
     /// The largest payload, in bytes. Default 65,536, at most 16 MiB.
     pub max_payload: u32,
+    /// The longest destination of a message, in encoded bytes: 17 for a UUID. Default and maximum 794.
+    pub destination_bytes: u16,
+    /// How many destinations are known by alias on a link. Default and maximum 16, at least 1.
+    pub destination_slots: u8,
     /// How many messages may be in flight in the whole broker. Default 1,000,000.
     pub max_messages: u32,
     /// How many bytes their payloads may take. Default 1 GiB.
@@ -207,9 +213,12 @@ impl Default for BrokerConfig {
         Self {
             hash_seed: 0,
             max_links: 16_384,
+            max_lossy_links: 16_384,
             max_sessions: 100_000,
             max_attributes: MAX_ATTRIBUTES as u8,
             max_payload: 64 * 1024,
+            destination_bytes: MAX_DESTINATION_BYTES as u16,
+            destination_slots: MAX_SLOTS,
             max_messages: 1_000_000,
             max_message_bytes: 1 << 30,
             max_held: 100_000,
@@ -240,6 +249,10 @@ impl BrokerConfig {
         small(self.max_sessions == 0, "max_sessions")?;
         large(usize::from(self.max_attributes) > MAX_ATTRIBUTES, "max_attributes")?;
         large(self.max_payload > MAX_PAYLOAD, "max_payload")?;
+        small(self.destination_bytes < 17, "destination_bytes")?;
+        large(usize::from(self.destination_bytes) > MAX_DESTINATION_BYTES, "destination_bytes")?;
+        small(self.destination_slots == 0, "destination_slots")?;
+        large(self.destination_slots > MAX_SLOTS, "destination_slots")?;
         small(self.max_messages == 0, "max_messages")?;
         // The highest bit marks an empty place in some tables.
         large(self.max_messages > 1 << 30, "max_messages")?;

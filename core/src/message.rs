@@ -126,7 +126,7 @@ pub enum Reason {
     Expired = 1,
     /// The queue of a recipient is full.
     QueueFull = 2,
-    /// The payload is larger than a recipient or the broker takes.
+    /// The payload is larger than a recipient or the broker takes, or the destination longer.
     TooLarge = 3,
     /// The broker holds as much as it may.
     BrokerFull = 4,

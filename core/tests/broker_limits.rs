@@ -6,16 +6,16 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::{
-    AttributesRef, BrokerConfig, Close, Destination, Filter, Full, LinkId, MessageId, Outgoing, Ready,
-    Reason, Receipt, SendError, Until, Value,
+    AttributesRef, BrokerConfig, Close, Destination, Filter, Framing, Full, LinkId, MessageId, Outgoing,
+    Ready, Reason, Receipt, SendError, Until, Value,
 };
 use support::datagrams::{Datagrams, beyond};
-use support::raw::{Raw, hello, message};
+use support::raw::{Raw, hello, message, message_in};
 use support::{MAX, World, client_config, group, uuid};
 
 support::limits::limits!(
     e_pigeon_core::BrokerConfig::default();
-    max_links, max_sessions, max_attributes, max_payload, max_messages, max_message_bytes, max_held, queue_messages,
+    max_links, max_lossy_links, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, queue_messages,
     queue_bytes, window_messages, window_bytes, receipt_backlog, max_watches, watch_backlog, max_time_to_live,
     keep_alive, session_ttl, settle, handshake_timeout, reorder_bytes, accept_delay;
     but hash_seed
@@ -50,6 +50,17 @@ fn max_links() {
     assert_eq!(world.outcome(0, id), Some((1, 1)));
     world.cut(0);
     assert!(world.broker.handle_connected(world.now).is_ok());
+}
+
+fn max_lossy_links() {
+    let mut world = world_with(1, |config| config.max_lossy_links = 1);
+    let now = world.now;
+    let mut over = |framing| world.broker.handle_connected_over(now, framing);
+    let line = over(Framing::Cobs).unwrap();
+    assert_eq!(over(Framing::Datagram), Err(Full));
+    over(Framing::Length).unwrap();
+    world.broker.handle_disconnected(now, line);
+    world.broker.handle_connected_over(now, Framing::Datagram).unwrap();
 }
 
 fn max_sessions() {
@@ -124,6 +135,41 @@ fn room_comes_again(world: &mut World) {
     world.settle();
     assert_eq!(world.outcome(0, id), Some((1, 1)));
     assert_eq!(world.broker.stats().payload_bytes, 0);
+}
+
+fn destination_bytes() {
+    let mut world = world_with(2, |config| config.destination_bytes = 30);
+    let long =
+        Filter::any_of(&[("room", Value::Str("a")), ("name", Value::Str(&"x".repeat(20)))]).unwrap().into();
+    // The second by its alias, which means what is refused until it means something else.
+    let ids = [world.send(0, &long, "to a place"), world.send(0, &long, "and again")];
+    world.settle();
+    for id in ids {
+        assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 0, Reason::TooLarge));
+    }
+    let ids = [world.send(0, &uuid(1).into(), "to a UUID"), world.send(0, &group("a"), "to a room")];
+    world.settle();
+    assert_eq!(ids.map(|id| world.outcome(0, id)), [Some((1, 1)), Some((2, 2))]);
+    assert!(world.broker.stats().is_balanced());
+}
+
+fn destination_slots() {
+    let mut world = world_with(3, |config| config.destination_slots = 1);
+    for n in 0..20 {
+        world.send(0, &uuid(1 + n % 2).into(), &n.to_string());
+        world.flow();
+    }
+    world.settle();
+    assert_eq!((world.messages(1).len(), world.messages(2).len()), (10, 10));
+    assert_eq!(world.broker.stats().destinations, 1);
+    // Whoever uses more is thrown out.
+    let mut raw = Raw::new(world.config.clone());
+    let link = raw.up(3, 1);
+    for slot in [0, 1] {
+        assert_eq!(raw.broker.stats().connected, 1);
+        raw.put(link, &message_in(slot, Some(&uuid(3).into()), 1));
+    }
+    assert_eq!(raw.broker.stats().connected, 0);
 }
 
 fn max_messages() {

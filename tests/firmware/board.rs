@@ -10,8 +10,8 @@ use super::support::stage::Stage;
 pub(crate) struct Board(Program);
 
 impl Board {
-    /// Starts a program on it; its first serial line is connected to that port, again and again.
-    pub(crate) fn start(stage: &Stage, program: &str, port: u16, boot: u64) -> Self {
+    /// Starts a program on it; its serial lines are connected to these ports, each again and again.
+    pub(crate) fn start(stage: &Stage, program: &str, lines: &[u16], boot: u64) -> Self {
         let folder = std::env::var_os("E_PIGEON_FIRMWARE").expect("started by examples/firmware/run");
         let image: PathBuf = Path::new(&folder).join(program);
         assert!(image.exists(), "{} was not built", image.display());
@@ -26,8 +26,11 @@ impl Board {
             "-monitor",
             "none",
         ]);
-        command.arg("-chardev").arg(format!("socket,id=line,host=127.0.0.1,port={port},reconnect=1"));
-        command.args(["-serial", "chardev:line"]);
+        for (number, port) in lines.iter().enumerate() {
+            let line = format!("socket,id=line{number},host=127.0.0.1,port={port},reconnect=1");
+            command.arg("-chardev").arg(line);
+            command.arg("-serial").arg(format!("chardev:line{number}"));
+        }
         command.arg("-device").arg(format!("loader,addr=0x2000fff0,data={boot},data-len=8"));
         command.arg("-kernel").arg(image);
         Self(Program::spawn(stage, "qemu", command, Input::Nothing))

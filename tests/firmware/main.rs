@@ -6,6 +6,12 @@
 
 mod board;
 mod line;
+mod mux;
+// The firmware's own, public there.
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../examples/firmware/src/mux.rs"]
+mod pieces;
+mod routing;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -64,7 +70,7 @@ fn a_sensor_node_comes_back_after_its_line_was_cut_and_after_the_broker_died() {
     let mut broker = Broker::start(&stage, &by, &SERVE);
     let proxy = Proxy::start_clean(broker.address());
     let collector = Program::listen(&stage, &by, "collector", broker.address(), &["--set", "role=collector"]);
-    let board = Board::start(&stage, "sensor", port(proxy.address()), 0x1234_5678_9abc_def1);
+    let board = Board::start(&stage, "sensor", &[port(proxy.address())], 0x1234_5678_9abc_def1);
     let mut had = wait_readings(&collector, &by, 5);
 
     // It is who it says, and does what it is told.
@@ -93,20 +99,39 @@ fn a_sensor_node_comes_back_after_its_line_was_cut_and_after_the_broker_died() {
 
 /// Asks the node how it is; `run` holds that to the budgets.
 fn check_status(stage: &Stage, by: &Deadline, broker: &Broker) {
-    // A program that sends does not receive; one that comes with the same identity afterwards does.
+    let address = broker.address().to_string();
     let identity = stage.fresh_path("asker").display().to_string();
-    let arguments = ["--identity", &identity, "--to", NODE, "status"];
-    let mut sender = Program::send(stage, "ask", broker.address(), &arguments, Input::Nothing);
+    let status = ask(stage, by, &address, NODE, &identity, &[]);
+    for name in ["stack", "client"] {
+        println!("measured: {name} {}", value(&status, name));
+    }
+}
+
+/// Asks whoever has that UUID for its status, as the client in that file, with these further arguments; returns the numbers.
+fn ask(
+    stage: &Stage,
+    by: &Deadline,
+    address: &str,
+    whom: &str,
+    identity: &str,
+    arguments: &[&str],
+) -> Vec<(String, u32)> {
+    // A program that sends does not receive; one that comes with the same identity afterwards does.
+    let arguments = [&["--identity", identity], arguments].concat();
+    let question = [&arguments[..], &["--to", whom, "status"]].concat();
+    let mut sender = Program::send(stage, "ask", address, &question, Input::Nothing);
     sender.expect_exit(by, 0);
-    let arguments = ["--identity", &identity, "--count", "1"];
-    let mut asker = Program::listen(stage, by, "answer", broker.address(), &arguments);
+    let to_answer = [&arguments[..], &["--count", "1"]].concat();
+    let mut asker = Program::listen(stage, by, "answer", address, &to_answer);
     asker.expect_exit(by, 0);
     let text = asker.stdout_text();
     let words: Vec<&str> = text.split_whitespace().collect();
-    let value = |name: &str| -> u32 {
-        let at = words.iter().position(|word| *word == name).unwrap_or_else(|| panic!("no {name}: {text}"));
-        words[at + 1].parse().unwrap()
-    };
-    println!("measured: stack {}", value("stack"));
-    println!("measured: client {}", value("client"));
+    let pair = |pair: &[&str]| (pair[0].to_owned(), pair[1].parse().unwrap_or_else(|_| panic!("{text}")));
+    words.chunks_exact(2).map(pair).collect()
+}
+
+/// A number that was answered.
+fn value(status: &[(String, u32)], name: &str) -> u32 {
+    let found = status.iter().find(|(of, _)| of == name);
+    found.unwrap_or_else(|| panic!("no {name}: {status:?}")).1
 }

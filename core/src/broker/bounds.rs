@@ -1,11 +1,12 @@
 //! How much memory a broker can come to need: each table at its limit, all at once.
 
 use super::holding::OFFERS_PER_MESSAGE;
-use super::index::List;
-use super::links::{Alias, Current, Link};
+use super::index::{KEPT, List};
+use super::links::{Alias, Current, Link, Mark};
 use super::lossy::Lossy;
-use super::messages::{Message, Sender};
-use super::pool::max_spare;
+use super::messages::{MAX_ENDED, Message, Sender};
+use super::ordered::Key;
+use super::pool::{MIN_CLASS, class_of, max_spare};
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{Delivery, MAX_NOTICES, Notice, Run, Seldom};
 use super::receipts;
@@ -14,18 +15,52 @@ use super::{BrokerEvent, Ready, max_events};
 use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_PAIR};
 use crate::config::BrokerConfig;
 use crate::filter::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
+use crate::framing::MAX_HEADER;
 use crate::wire::control::Welcome;
-use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_PRESENCE, MAX_SLOTS};
+use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_PRESENCE};
+use alloc::boxed::Box;
 
-/// A table that doubles when it is full holds up to twice what is in it, and the old one as well while it moves.
-const GROWTH: usize = 3;
-/// An entry of a tree or a hash table besides its content, nodes half full.
-const ENTRY: usize = 48;
-/// A piece of memory besides its content, as common allocators keep it.
-const PIECE: usize = 16;
+/// A piece of memory besides its content, as common allocators keep it: a header, and what rounding takes.
+const PIECE: u64 = 2 * size::<usize>();
+/// The first node of each tree that there is once, and what else does not depend on any limit.
+const FIXED: u64 = 4 * node::<Key>();
 
-const fn grown<T>() -> usize {
-    GROWTH * size_of::<T>()
+const PAIRS: u64 = MAX_FILTER_PAIRS as u64;
+
+const fn size<T>() -> u64 {
+    size_of::<T>() as u64
+}
+
+/// A table or queue that comes to hold so many: it doubles from four places on.
+fn table<T>(count: u64) -> u64 {
+    if count == 0 {
+        return 0;
+    }
+    let places = count.checked_next_power_of_two().unwrap_or(u64::MAX).max(4);
+    PIECE.saturating_add(places.saturating_mul(size::<T>()))
+}
+
+/// What one entry adds to tables of which nobody knows how many are in which; each has at least four places besides.
+const fn share<T>() -> u64 {
+    2 * size::<T>()
+}
+
+/// An entry of a tree, whose nodes have eleven places, five of them in use at the least.
+const fn entry<T>() -> u64 {
+    5 * size::<T>() / 2 + PIECE
+}
+
+/// A node of a tree, as the first of its entries takes one.
+const fn node<T>() -> u64 {
+    11 * size::<T>() + 2 * PIECE
+}
+
+/// A hash table, which doubles while it is more than half full, of which an eighth stays free.
+/// What stands in it are places in another table.
+fn hash_table(count: u64) -> u64 {
+    // One byte for each place, and a group of these at the end.
+    let places = (count.saturating_mul(16) / 7 + 1).checked_next_power_of_two().unwrap_or(u64::MAX).max(4);
+    PIECE.saturating_add(places.saturating_mul(size::<u32>() + 1)).saturating_add(16)
 }
 
 impl BrokerConfig {
@@ -35,78 +70,147 @@ impl BrokerConfig {
     /// defaults the queues alone could take far more than any machine has, because each of 100,000 sessions may be away
     /// with a full queue. Whoever has little memory sets limits for which it fits.
     pub fn worst_case_bytes(&self) -> u64 {
-        let attributes = usize::from(self.max_attributes);
-        let frame = (self.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES).max(MAX_HELLO);
-        let destination = grown::<(&[u8], u32)>() + MAX_DESTINATION_BYTES + PIECE;
-        let slots = usize::from(MAX_SLOTS) * (grown::<u32>() + destination);
-        let aliases = usize::from(MAX_ALIASES) * grown::<Alias>();
-        // Where the framing is lossy: a frame that comes in, one that goes out, and what came too early.
-        let lossy = size_of::<Lossy>()
-            + 2 * GROWTH * (frame + frame / 254 + 32)
-            + self.reorder_bytes as usize
-            + 4 * PIECE;
-        let link = grown::<Link>()
-            + grown::<Current>()
-            + size_of::<Welcome>()
-            + lossy
-            + GROWTH * frame
-            + MAX_PRESENCE
-            + PIECE
-            + slots
-            + aliases
-            + 3 * grown::<Ready>()
-            + ENTRY;
-
-        // A session is found by its UUID and by each of its pairs, which may be nobody else's.
-        let pairs = attributes * (MAX_PAIR + PIECE + ENTRY + grown::<List>() + 2 * grown::<u32>());
-        let stored = MAX_ATTRIBUTE_BYTES.min(1 + attributes * MAX_PAIR) + 2 * PIECE + 4 * (1 + attributes);
-        let queue = self.queue_messages as usize * (grown::<Delivery>() + grown::<Run>());
-        // Besides what the backlog allows there may be as many as came before the window was shut.
-        let receipts = self.receipt_backlog as usize + 2 * self.window_messages as usize;
-        let receipts = receipts * (grown::<receipts::Run>() + grown::<Run>());
-        let notices = MAX_NOTICES * (grown::<Notice>() + grown::<Run>());
-        let found = 3 * ENTRY + 2 * grown::<u32>() + grown::<Sender>();
-        // A watch stands under each of its pairs, and keeps the names of those who have changed.
-        let changes = self.watch_backlog as usize * (ENTRY + 16);
-        let filter = MAX_DESTINATION_BYTES + PIECE + MAX_FILTER_PAIRS * (ENTRY + 16);
-        let watches = usize::from(self.max_watches) * (grown::<Watch>() + filter + changes);
-        let told = usize::from(MAX_UNACKNOWLEDGED) * (grown::<Word>() + grown::<Run>());
-        let presence = if self.max_watches > 0 { watches + told } else { 0 };
-        let session = grown::<Session>()
-            + size_of::<Seldom>()
-            + PIECE
-            + found
-            + pairs
-            + stored
-            + queue
-            + receipts
-            + notices
-            + presence;
-
-        // Each message may be the last of its sender, and may have a destination of its own and two receipts to come.
-        let in_flight = grown::<(u64, u32)>() * 2 + grown::<Sender>() + ENTRY;
-        let answers = 2 * (grown::<receipts::Run>() + grown::<Run>());
-        let message =
-            grown::<Message>() + in_flight + destination + answers + ENTRY + PIECE + grown::<&[u8]>();
-        let held =
-            MAX_FILTER_PAIRS * (ENTRY + 24) + OFFERS_PER_MESSAGE * (ENTRY + 24) + 2 * grown::<(u64, u32)>();
-
-        let total = |count: u32, each: usize| u64::from(count).saturating_mul(each as u64);
-        let fixed =
-            (max_spare(self.max_message_bytes) + max_events(self) * grown::<BrokerEvent>() + 4096) as u64;
+        let links = u64::from(self.max_links);
+        let lossy_links = u64::from(self.max_lossy_links).min(links);
+        let tables = self.tables();
+        // A table that grows moves: then half of it is there once more. One at a time.
+        let moving = tables.iter().max().map_or(0, |largest| largest / 2);
         [
-            total(self.max_links, link),
-            total(self.max_sessions, session),
-            total(self.max_messages, message),
-            total(self.max_held, held),
-            // The lists of recipients and of what is dropped, within one call.
-            total(self.max_sessions, MAX_FILTER_PAIRS * grown::<u32>()),
-            total(self.queue_messages, grown::<Delivery>()),
-            // Whoever watches a session that changes, within one call.
-            total(self.max_sessions, usize::from(self.max_watches) * 2 * grown::<(u32, u32)>()),
-            self.max_message_bytes,
+            links.saturating_mul(self.link()),
+            lossy_links.saturating_mul(self.lossy_link()),
+            u64::from(self.max_sessions).saturating_mul(self.session()),
+            u64::from(self.max_messages).saturating_mul(self.message()),
+            u64::from(self.max_held).saturating_mul(held()),
+            self.payloads(),
+            moving,
         ]
         .into_iter()
-        .fold(fixed, u64::saturating_add)
+        .chain(tables)
+        .fold(FIXED, u64::saturating_add)
     }
+
+    /// The tables that there are once.
+    fn tables(&self) -> [u64; 18] {
+        let (links, sessions) = (u64::from(self.max_links), u64::from(self.max_sessions));
+        let (messages, held) = (u64::from(self.max_messages), u64::from(self.max_held));
+        let senders = sessions + messages;
+        let pairs = sessions.saturating_mul(u64::from(self.max_attributes));
+        let named = messages + links * u64::from(self.destination_slots);
+        [
+            table::<Link>(links),
+            table::<Current>(links),
+            table::<Mark>(links),
+            table::<Ready>(3 * links),
+            table::<BrokerEvent>(max_events(self) as u64),
+            table::<Session>(sessions),
+            table::<u32>(sessions),
+            hash_table(sessions),
+            table::<List>(pairs),
+            hash_table(pairs),
+            table::<Message>(messages),
+            table::<Sender>(senders),
+            hash_table(senders),
+            table::<(Box<[u8]>, u32)>(named),
+            // Lists that are built and used up within one call: recipients, what is dropped, what waited for a session, and
+            // whoever watches one that changes.
+            table::<u32>((sessions * PAIRS).max(held)),
+            table::<Delivery>(sessions.saturating_mul(u64::from(self.queue_messages))),
+            held * entry::<Key>(),
+            table::<(u64, u32, u32)>(sessions * u64::from(self.max_watches) * PAIRS),
+        ]
+    }
+
+    /// The longest frame that comes in, and goes out.
+    fn frame(&self) -> u64 {
+        let payload = self.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
+        payload.max(MAX_HELLO) as u64
+    }
+
+    /// What a link has besides its place: a frame that is not whole, aliases, a timer.
+    fn link(&self) -> u64 {
+        let slots = u64::from(self.destination_slots);
+        let aliases = u64::from(MAX_ALIASES).min(u64::from(self.max_sessions));
+        let presence = if self.max_watches > 0 { MAX_PRESENCE as u64 + PIECE } else { 0 };
+        let partial = self.frame() + MAX_HEADER as u64 + PIECE;
+        partial
+            + size::<Welcome>()
+            + PIECE
+            + table::<u32>(slots)
+            + slots * self.destination()
+            + table::<Alias>(aliases)
+            + presence
+            + entry::<Key>()
+    }
+
+    /// Where its framing is lossy also a frame that comes in, one that goes out, and what came too early.
+    fn lossy_link(&self) -> u64 {
+        let stuffed = self.frame() + self.frame() / 254 + 32;
+        size::<Lossy>() + 4 * stuffed + u64::from(self.reorder_bytes) + 4 * PIECE
+    }
+
+    fn destination(&self) -> u64 {
+        u64::from(self.destination_bytes) + PIECE
+    }
+
+    /// What a session has besides its place.
+    fn session(&self) -> u64 {
+        let attributes = u64::from(self.max_attributes);
+        let (sessions, messages) = (u64::from(self.max_sessions), u64::from(self.max_messages));
+        // It is found by each of its pairs, which may be nobody else's.
+        let list = table::<u32>(sessions).min(table::<u32>(KEPT as u64) + 4 * size::<u32>());
+        let pairs = attributes * (MAX_PAIR as u64 + PIECE + list);
+        let encoded = (MAX_ATTRIBUTE_BYTES as u64).min(1 + attributes * MAX_PAIR as u64);
+        let stored = encoded + PIECE + (1 + attributes) * size::<u32>() + PIECE;
+        // Besides what the backlog allows there may be as many as came before the window was shut.
+        let receipts = u64::from(self.receipt_backlog) + 1 + 2 * u64::from(self.window_messages);
+        let notices = MAX_NOTICES as u64;
+        let words = if self.max_watches > 0 { u64::from(MAX_UNACKNOWLEDGED) } else { 0 };
+        let deliveries = u64::from(self.queue_messages);
+        let runs = deliveries + receipts + notices + words;
+        let queue = table::<Delivery>(deliveries)
+            + table::<receipts::Run>(1)
+            + receipts * share::<receipts::Run>()
+            + table::<Notice>(notices)
+            + table::<Word>(words)
+            + table::<Run>(1)
+            + runs * share::<Run>();
+        // All messages may once have been its client's, and those that have ended leave their places only later.
+        let in_flight = table::<(u64, u32)>((messages + MAX_ENDED as u64).max(2 * messages));
+        let seldom = size::<Seldom>() + PIECE;
+        pairs + stored + queue + seldom + in_flight + self.watches() + entry::<Key>()
+    }
+
+    /// Each watch stands under each of its pairs, and keeps the names of those who have changed.
+    fn watches(&self) -> u64 {
+        let watches = u64::from(self.max_watches);
+        if watches == 0 {
+            return 0;
+        }
+        let changes = u64::from(self.watch_backlog).max(11) * entry::<[u8; 16]>();
+        let filter = MAX_DESTINATION_BYTES as u64 + PIECE + PAIRS * entry::<Key>();
+        table::<Watch>(watches) + watches * (filter + changes)
+    }
+
+    /// What a message has besides its place and its payload: its destination, a timer, its place in the list of a sender
+    /// that has no session any more and in the tree of one that sends again, and two receipts to come.
+    fn message(&self) -> u64 {
+        let sender = (1 + MAX_ENDED as u64) * size::<(u64, u32)>() + PIECE;
+        let answers = 2 * (share::<receipts::Run>() + share::<Run>());
+        self.destination() + entry::<Key>() + sender + node::<Key>() + answers
+    }
+
+    /// Payloads, the buffers that are kept for the next ones, and the lists of these.
+    fn payloads(&self) -> u64 {
+        let spare = max_spare(self.max_message_bytes) as u64;
+        let smallest = MIN_CLASS as u64;
+        let classes = 1 + class_of(self.max_payload as usize) as u64;
+        let lists = classes * table::<Box<[u8]>>(1) + spare / smallest * share::<Box<[u8]>>();
+        let pieces = u64::from(self.max_messages) + spare / smallest;
+        self.max_message_bytes.saturating_add(spare + lists + pieces * PIECE)
+    }
+}
+
+/// What a message needs to wait for somebody: terms under which it is found, and to whom it was offered.
+fn held() -> u64 {
+    (PAIRS + OFFERS_PER_MESSAGE as u64) * entry::<Key>()
 }

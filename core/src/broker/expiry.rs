@@ -2,15 +2,15 @@
 
 use super::Broker;
 use super::links::Phase;
+use super::ordered::{Key, Ordered};
 use crate::error::Code;
 use crate::message::Reason;
 use crate::time::Instant;
 use crate::wire::control::Abort;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// Whose time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     Link(u32),
     Session(u32),
@@ -20,24 +20,46 @@ pub(super) enum Timer {
 /// Timers by the moment at which they are due.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    due: BTreeSet<(Instant, Timer)>,
+    /// The moment, the kind, whose.
+    due: Ordered,
+}
+
+impl Timer {
+    fn key(self, at: Instant) -> Key {
+        let (kind, index) = match self {
+            Self::Link(index) => (0, index),
+            Self::Session(index) => (1, index),
+            Self::Message(index) => (2, index),
+        };
+        (at.as_micros(), kind, u64::from(index))
+    }
+
+    fn of((_, kind, index): Key) -> Self {
+        // It was one.
+        let index = index as u32;
+        match kind {
+            0 => Self::Link(index),
+            1 => Self::Session(index),
+            _ => Self::Message(index),
+        }
+    }
 }
 
 impl Timers {
     pub(super) fn arm(&mut self, at: Instant, timer: Timer) {
-        self.due.insert((at, timer));
+        self.due.insert(timer.key(at));
     }
 
     pub(super) fn disarm(&mut self, at: Instant, timer: Timer) {
-        self.due.remove(&(at, timer));
+        self.due.remove(&timer.key(at));
     }
 
     pub(super) fn first(&self) -> Option<Instant> {
-        self.due.first().map(|&(at, _)| at)
+        self.due.first().map(|&(at, ..)| Instant::from_micros(at))
     }
 
     fn pop(&mut self, now: Instant) -> Option<Timer> {
-        if self.first()? <= now { self.due.pop_first().map(|(_, timer)| timer) } else { None }
+        if self.first()? <= now { self.due.pop_first().map(Timer::of) } else { None }
     }
 }
 

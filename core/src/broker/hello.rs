@@ -14,7 +14,7 @@ use crate::patch::PatchRef;
 use crate::time::{micros, millis_rounded_up};
 use crate::wire::control::{Abort, Hello, Resumed, Welcome};
 use crate::wire::item::{Origin, Refused};
-use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_SLOTS};
+use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD};
 use alloc::boxed::Box;
 use uuid::Uuid;
 
@@ -175,7 +175,9 @@ impl Broker {
             state.link = self.links.id(link);
             state.link_number = hello.link;
             state.max_payload = hello.max_payload;
-            state.aliases = hello.aliases.clamp(1, MAX_ALIASES);
+            // More senders than there are sessions are hardly ever heard of.
+            let senders = u16::try_from(self.config.max_sessions).unwrap_or(MAX_ALIASES);
+            state.aliases = hello.aliases.min(senders).clamp(1, MAX_ALIASES);
             state.presence_items = hello.presence.min(presence::MAX_UNACKNOWLEDGED);
             self.sessions.connected += 1;
         }
@@ -196,7 +198,7 @@ impl Broker {
             resumed,
             window,
             max_payload: self.config.max_payload,
-            slots: MAX_SLOTS,
+            slots: self.config.destination_slots,
             keep_alive_ms,
             // At most a year; the config was checked.
             session_ttl_ms: micros(self.config.session_ttl) / 1_000,
@@ -204,7 +206,9 @@ impl Broker {
         self.list(link);
     }
 
-    /// Changes the attributes of a session, in order with its messages.
+    /// Changes the attributes of a session, in order with its messages. Not inlined: it alone has attributes on the stack, which
+    /// are large.
+    #[inline(never)]
     pub(super) fn change_attributes(&mut self, session: u32, patch: PatchRef<'_>) {
         let Some(state) = self.sessions.get_mut(session) else { return };
         let mut attributes = Attributes::from(state.attributes());

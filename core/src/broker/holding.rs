@@ -3,9 +3,9 @@
 //!
 //! They are found by what a session that comes has: its UUID and its pairs. (PROTOCOL.md, "Holding")
 
+use super::ordered::{Ordered, halves, last_of};
 use crate::attributes::AttributesRef;
 use crate::filter::{DestinationRef, Target};
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use foldhash::quality::FixedState;
@@ -14,10 +14,10 @@ use uuid::Uuid;
 /// Messages that wait, by what they wait for and in the order in which they were taken.
 #[derive(Debug)]
 pub(super) struct Holding {
-    /// From a term and a place in the order to the message.
-    waiting: BTreeMap<(u64, u64), u32>,
+    /// A term, a place in the order, the message.
+    waiting: Ordered,
     /// To whom a held message was offered: its place in the order, and the UUID.
-    offered: BTreeSet<(u64, [u8; 16])>,
+    offered: Ordered,
     max_offers: usize,
     count: u32,
     hasher: FixedState,
@@ -43,7 +43,7 @@ impl Holding {
     pub(super) fn new(seed: u64, max_held: u32) -> Self {
         let max_offers = (max_held as usize).saturating_mul(OFFERS_PER_MESSAGE);
         let hasher = FixedState::with_seed(seed.rotate_left(32));
-        Self { waiting: BTreeMap::new(), offered: BTreeSet::new(), max_offers, count: 0, hasher }
+        Self { waiting: Ordered::new(), offered: Ordered::new(), max_offers, count: 0, hasher }
     }
 
     /// How many messages wait.
@@ -61,30 +61,31 @@ impl Holding {
         self.count += 1;
         let hasher = self.hasher.clone();
         for_terms(&hasher, destination, |term| {
-            self.waiting.insert((term, order), message);
+            self.waiting.insert((term, order, u64::from(message)));
         });
     }
 
     /// A message no longer waits.
-    pub(super) fn remove(&mut self, destination: DestinationRef<'_>, order: u64) {
+    pub(super) fn remove(&mut self, destination: DestinationRef<'_>, order: u64, message: u32) {
         self.count -= 1;
         let hasher = self.hasher.clone();
         for_terms(&hasher, destination, |term| {
-            self.waiting.remove(&(term, order));
+            self.waiting.remove(&(term, order, u64::from(message)));
         });
-        while let Some(&offer) = self.offered.range((order, [0; 16])..=(order, [0xff; 16])).next() {
+        while let Some(&offer) = self.offered.range((order, 0, 0)..=last_of(order)).next() {
             self.offered.remove(&offer);
         }
     }
 
     /// Notes that a held message is offered to that UUID.
     pub(super) fn offer(&mut self, order: u64, uuid: [u8; 16]) -> Offer {
-        if self.offered.contains(&(order, uuid)) {
+        let (high, low) = halves(uuid);
+        if self.offered.contains(&(order, high, low)) {
             Offer::Again
         } else if self.offered.len() >= self.max_offers {
             Offer::Full
         } else {
-            self.offered.insert((order, uuid));
+            self.offered.insert((order, high, low));
             Offer::New
         }
     }
@@ -94,14 +95,14 @@ impl Holding {
         if self.waiting.is_empty() {
             return;
         }
-        let mut found: Vec<(u64, u32)> = Vec::new();
+        // In their order, and each once.
+        let mut found = Ordered::new();
         for term in terms_of(&self.hasher, uuid, attributes) {
-            let range = self.waiting.range((term, 0)..=(term, u64::MAX));
-            found.extend(range.map(|(&(_, order), &message)| (order, message)));
+            let range = self.waiting.range((term, 0, 0)..=last_of(term));
+            found.extend(range.map(|&(_, order, message)| (order, message, 0)));
         }
-        found.sort_unstable();
-        found.dedup();
-        into.extend(found.into_iter().map(|(_, message)| message));
+        // It was one.
+        into.extend(found.into_iter().map(|(_, message, _)| message as u32));
     }
 }
 

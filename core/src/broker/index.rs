@@ -11,6 +11,9 @@ use slab::Slab;
 /// Where a session stands in the lists: that of everyone first, then that of each of its pairs in order.
 pub(super) type Places = Box<[u32]>;
 
+/// A list keeps room for so many, or for four times as many as stand in it.
+pub(super) const KEPT: usize = 16;
+
 /// Gives the index access to a session that has moved within a list.
 pub(super) trait Sessions {
     /// The attributes and the places of a session.
@@ -177,6 +180,9 @@ impl Index {
 fn remove_place(list: &mut Vec<u32>, place: u32, moved: impl FnOnce(u32)) {
     if (place as usize) < list.len() {
         list.swap_remove(place as usize);
+        if list.capacity() > KEPT && list.len() < list.capacity() / 4 {
+            list.shrink_to(list.capacity() / 2);
+        }
     }
     if let Some(&session) = list.get(place as usize) {
         moved(session);

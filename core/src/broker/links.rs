@@ -108,13 +108,14 @@ pub(super) struct Link {
     pub(super) close_listed: bool,
     /// When its timer is due.
     pub(super) timer: Option<Instant>,
-    /// Where its framing is lossy.
+    /// Where its framing is lossy, until no hello may begin anew.
     pub(super) lossy: Option<Box<Lossy>>,
+    is_lossy: bool,
 }
 
 /// Whether a link has something to write.
 #[derive(Clone, Copy, Debug, Default)]
-struct Mark {
+pub(super) struct Mark {
     /// It stands in the list of ready links.
     listed: bool,
     /// It was put there, and has not said all since. An acknowledgement that does not press waits for that.
@@ -130,6 +131,7 @@ pub(super) struct Links {
     /// Frames that are out in part. Few links have one, and it is large.
     currents: Slab<Current>,
     next_generation: NonZeroU64,
+    lossy: usize,
 }
 
 impl Link {
@@ -185,6 +187,7 @@ impl Default for Links {
             marks: Vec::new(),
             currents: Slab::new(),
             next_generation: NonZeroU64::MIN,
+            lossy: 0,
         }
     }
 }
@@ -194,9 +197,15 @@ impl Links {
         self.links.len()
     }
 
+    /// How many of them are over lossy framed transports.
+    pub(super) fn lossy(&self) -> usize {
+        self.lossy
+    }
+
     pub(super) fn insert(&mut self, framing: Framing, until: Instant) -> LinkId {
         let generation = self.next_generation;
         self.next_generation = generation.saturating_add(1);
+        self.lossy += usize::from(framing.is_lossy());
         let link = Link {
             generation,
             phase: Phase::Hello { until },
@@ -217,6 +226,7 @@ impl Links {
             close_listed: false,
             timer: None,
             lossy: Lossy::new(framing),
+            is_lossy: framing.is_lossy(),
         };
         let place = self.links.insert(link);
         self.marks.resize(self.marks.len().max(place + 1), Mark::default());
@@ -283,7 +293,9 @@ impl Links {
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Link> {
         self.take_current(index);
-        self.links.try_remove(index as usize)
+        let link = self.links.try_remove(index as usize)?;
+        self.lossy -= usize::from(link.is_lossy);
+        Some(link)
     }
 
     /// The frame of a link that is out in part.

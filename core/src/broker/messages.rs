@@ -1,11 +1,12 @@
 //! Messages in flight: taken and not yet ended, or still in some queue.
 
+use super::ordered::{Ordered, last_of};
 use super::pool::Payload;
 use super::receipts::Word;
 use crate::message::{Past, Reason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::time::Duration;
@@ -17,6 +18,8 @@ use slab::Slab;
 const NONE: u32 = u32::MAX;
 /// The memory of so many destinations is kept for others.
 const MAX_SPARE: usize = 64;
+/// So many places of messages that have ended stay among those in flight of a sender, and as many as there are others.
+pub(super) const MAX_ENDED: usize = 8;
 
 /// Whether a message may still be for somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +108,8 @@ pub(super) struct Sender {
     /// Messages in flight by ascending id; [`NONE`] where one has ended.
     in_flight: VecDeque<(u64, u32)>,
     ended: u32,
-    /// Those that came after one with a higher id: sent again, most of them.
-    late: BTreeMap<u64, u32>,
+    /// Those that came after one with a higher id: sent again, most of them. The id, the message.
+    late: Ordered,
 }
 
 /// All messages in flight, with their senders and destinations.
@@ -266,7 +269,7 @@ impl Messages {
         self.open -= 1;
         let (sender, id) = (message.sender, message.id);
         if let Some(sender) = self.senders.get_mut(sender as usize) {
-            sender.leave(id);
+            sender.leave(id, index);
         }
     }
 
@@ -286,7 +289,9 @@ impl Messages {
         let Sender { in_flight, late, .. } = self.senders.get(sender as usize)?;
         let place = in_flight.binary_search_by_key(&id, |&(id, _)| id).ok();
         let in_order = place.and_then(|place| in_flight.get(place)).filter(|&&(_, index)| index != NONE);
-        in_order.map(|&(_, index)| index).or_else(|| late.get(&id).copied())
+        // A place in a table of messages.
+        let of_late = || late.range((id, 0, 0)..=last_of(id)).next().map(|&(_, index, _)| index as u32);
+        in_order.map(|&(_, index)| index).or_else(of_late)
     }
 
     #[inline]
@@ -311,7 +316,7 @@ impl Messages {
                     messages: 0,
                     in_flight: VecDeque::new(),
                     ended: 0,
-                    late: BTreeMap::new(),
+                    late: Ordered::new(),
                 };
                 // There are at most as many as sessions and messages.
                 let index = self.senders.insert(sender) as u32;
@@ -333,6 +338,8 @@ impl Messages {
     pub(super) fn detach_sender(&mut self, index: u32) {
         if let Some(sender) = self.senders.get_mut(index as usize) {
             sender.session = None;
+            // No more come than it has.
+            sender.in_flight.shrink_to_fit();
         }
         self.drop_sender(index);
     }
@@ -394,14 +401,14 @@ impl Messages {
 impl Sender {
     fn enter(&mut self, id: u64, index: u32) {
         if self.in_flight.back().is_some_and(|&(last, _)| last >= id) {
-            self.late.insert(id, index);
+            self.late.insert((id, u64::from(index), 0));
         } else {
             self.in_flight.push_back((id, index));
         }
     }
 
-    fn leave(&mut self, id: u64) {
-        if !self.late.is_empty() && self.late.remove(&id).is_some() {
+    fn leave(&mut self, id: u64, index: u32) {
+        if !self.late.is_empty() && self.late.remove(&(id, u64::from(index), 0)) {
             return;
         }
         let place = match self.in_flight.front() {
@@ -420,7 +427,8 @@ impl Sender {
             self.ended -= 1;
         }
         // One old message must not keep the places of all that came after it.
-        if self.ended > 64 && self.ended as usize > self.in_flight.len() / 2 {
+        let ended = self.ended as usize;
+        if ended > MAX_ENDED && ended > self.in_flight.len() / 2 {
             self.in_flight.retain(|&(_, index)| index != NONE);
             self.ended = 0;
         }

@@ -9,6 +9,7 @@ mod ledger;
 mod links;
 mod lossy;
 mod messages;
+mod ordered;
 mod outcome;
 mod policy;
 mod pool;
@@ -26,7 +27,7 @@ pub use policy::{Policy, Subject};
 
 use crate::config::BrokerConfig;
 use crate::error::{Code, ConfigError};
-use crate::framing::{Framing, Step, step};
+use crate::framing::{Framing, MAX_HEADER, Step, step};
 use crate::time::Instant;
 use crate::wire::control::Abort;
 use crate::wire::kind;
@@ -216,10 +217,13 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// There are as many links as there may be. On a lossy framed transport nothing can be said about that.
+    /// There are as many links as there may be, or as many of that kind. On a lossy framed transport nothing can be said
+    /// about that.
     pub fn handle_connected_over(&mut self, now: Instant, framing: Framing) -> Result<LinkId, Full> {
         let now = self.advance(now);
-        if self.links.len() >= self.config.max_links as usize {
+        let has_room = self.links.len() < self.config.max_links as usize
+            && (!framing.is_lossy() || self.links.lossy() < self.config.max_lossy_links as usize);
+        if !has_room {
             return Err(Full);
         }
         let id = self.links.insert(framing, now + self.config.handshake_timeout);
@@ -261,15 +265,16 @@ impl Broker {
                 self.ready.push_back(Ready::Resume(link));
                 break;
             }
+            let most = state.frame_limit + MAX_HEADER;
             match step(&kept, input, state.frame_limit) {
                 Ok(Step::InPlace(extent)) => {
                     let (frame, rest) = input.split_at(extent.total().min(input.len()));
                     input = rest;
                     self.frame(index, frame.get(extent.header..).unwrap_or_default());
                 }
-                Ok(Step::Keep(count)) => input = keep(&mut kept, input, count),
+                Ok(Step::Keep(count)) => input = keep(&mut kept, input, count, most),
                 Ok(Step::Complete(count, extent)) => {
-                    input = keep(&mut kept, input, count);
+                    input = keep(&mut kept, input, count, most);
                     self.frame(index, kept.get(extent.header..).unwrap_or_default());
                     kept.clear();
                 }
@@ -487,9 +492,14 @@ impl Broker {
     }
 }
 
-/// Puts the first `count` bytes of `input` behind those that are kept, and returns the others.
-fn keep<'i>(kept: &mut Vec<u8>, input: &'i [u8], count: usize) -> &'i [u8] {
+/// Puts the first `count` bytes of `input` behind those that are kept, and returns the others. No frame has more than
+/// `most` bytes: the buffer grows to that and not to the next double.
+fn keep<'i>(kept: &mut Vec<u8>, input: &'i [u8], count: usize, most: usize) -> &'i [u8] {
     let (front, rest) = input.split_at(count.min(input.len()));
+    let needed = kept.len() + front.len();
+    if needed > kept.capacity() {
+        kept.reserve_exact((2 * kept.capacity()).min(most).max(needed) - kept.len());
+    }
     kept.extend_from_slice(front);
     rest
 }

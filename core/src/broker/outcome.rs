@@ -126,7 +126,7 @@ impl Broker {
         }
         let (order, destination) = (message.order, message.destination);
         let destination = DestinationRef::trusted(self.messages.destination(destination));
-        self.holding.remove(destination, order);
+        self.holding.remove(destination, order, index);
     }
 
     /// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.

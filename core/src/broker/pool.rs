@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 /// Free buffers above this many bytes in all, or above a quarter of what may be in use, go back to the allocator.
 const MAX_SPARE: u64 = 4 << 20;
-const MIN_CLASS: usize = 32;
+pub(super) const MIN_CLASS: usize = 32;
 /// From 32 bytes to 16 MiB, doubling.
 const CLASSES: usize = 20;
 
@@ -108,7 +108,7 @@ impl Pool {
 }
 
 /// The class of the smallest buffers that hold so many bytes.
-fn class_of(length: usize) -> usize {
+pub(super) fn class_of(length: usize) -> usize {
     length.div_ceil(MIN_CLASS).next_power_of_two().trailing_zeros() as usize
 }
 

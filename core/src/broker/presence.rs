@@ -6,6 +6,7 @@
 
 use super::Broker;
 use super::holding::{for_terms, terms_of};
+use super::ordered::{Ordered, last_of};
 use super::queue::Notice;
 use super::sessions::{Session, Sessions};
 use crate::attributes::AttributesRef;
@@ -148,34 +149,36 @@ fn is_in_earlier_list(filter: DestinationRef<'_>, attributes: AttributesRef<'_>,
 /// Who watches what, found by what a session that changes has.
 #[derive(Debug)]
 pub(super) struct Watchers {
-    standing: BTreeSet<(u64, u32, u32)>,
+    /// A term, the session, the number of its watch.
+    standing: Ordered,
     hasher: FixedState,
 }
 
 impl Watchers {
     pub(super) fn new(seed: u64) -> Self {
-        Self { standing: BTreeSet::new(), hasher: FixedState::with_seed(seed.rotate_left(16)) }
+        Self { standing: Ordered::new(), hasher: FixedState::with_seed(seed.rotate_left(16)) }
     }
 
     fn insert(&mut self, session: u32, watch: &Watch) {
         let standing = &mut self.standing;
         for_terms(&self.hasher, watch.filter(), |term| {
-            standing.insert((term, session, watch.number));
+            standing.insert((term, u64::from(session), u64::from(watch.number)));
         });
     }
 
     fn remove(&mut self, session: u32, watch: &Watch) {
         let standing = &mut self.standing;
         for_terms(&self.hasher, watch.filter(), |term| {
-            standing.remove(&(term, session, watch.number));
+            standing.remove(&(term, u64::from(session), u64::from(watch.number)));
         });
     }
 
     /// Sessions and the numbers of their watches that somebody with these attributes may match.
     fn candidates(&self, uuid: Uuid, attributes: AttributesRef<'_>) -> Vec<(u32, u32)> {
-        let range = |term| self.standing.range((term, 0, 0)..=(term, u32::MAX, u32::MAX));
+        let range = |term| self.standing.range((term, 0, 0)..=last_of(term));
         let found = terms_of(&self.hasher, uuid, attributes).flat_map(range);
-        found.map(|&(_, session, watch)| (session, watch)).collect()
+        // They were such numbers.
+        found.map(|&(_, session, watch)| (session as u32, watch as u32)).collect()
     }
 }
 

@@ -153,10 +153,13 @@ impl Broker {
     /// An alias of a destination gets its meaning. Aliases are used one after the other.
     fn define_slot(&mut self, link: u32, slot: usize, destination: DestinationRef<'_>) -> Result<(), Code> {
         let Some(link) = self.links.get_mut(link) else { return Ok(()) };
-        if slot > link.slots.len() {
+        if slot > link.slots.len() || slot >= usize::from(self.config.destination_slots) {
             return Err(Code::BadAlias);
         }
-        let index = self.messages.insert_destination(destination.as_bytes());
+        // Of one that is too long nothing is kept: messages to it are refused.
+        let is_short = destination.as_bytes().len() <= usize::from(self.config.destination_bytes);
+        let bytes = if is_short { destination.as_bytes() } else { &[] };
+        let index = self.messages.insert_destination(bytes);
         match link.slots.get_mut(slot) {
             Some(old) => {
                 let old = core::mem::replace(old, index);

@@ -48,7 +48,8 @@ impl Broker {
             Some(Past::Taken(taken)) => Some(taken),
             _ => None,
         };
-        let too_large = message.payload.len() > self.config.max_payload as usize;
+        let is_payload_too_large = message.payload.len() > self.config.max_payload as usize;
+        let too_large = is_payload_too_large || self.messages.destination(to).is_empty();
         let room = if too_large {
             Err(Reason::TooLarge)
         } else if !self.may_send(session, to) {

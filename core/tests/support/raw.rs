@@ -54,6 +54,15 @@ pub fn message(define: Option<&Destination>, id_step: u64, retry: Option<Past>, 
     message_for(define, id_step, retry, 3_600_000, payload)
 }
 
+/// The same, with another alias of the destination.
+#[allow(dead_code)]
+pub fn message_in(slot: u8, define: Option<&Destination>, id_step: u64) -> Vec<u8> {
+    let (define, time_to_live_ms) = (define.map(Destination::as_ref), 3_600_000);
+    let message =
+        Message { slot, define, id_step, time_to_live_ms, retry: None, until_accepted: false, payload: b"" };
+    frame(|w| UpItem::Message(message).write(w))
+}
+
 /// A broker and bytes.
 pub struct Raw {
     pub broker: Broker,

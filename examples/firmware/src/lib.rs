@@ -2,6 +2,10 @@
 #![no_std]
 
 pub mod board;
+#[cfg(feature = "broker")]
+pub mod broker;
+#[cfg(feature = "broker")]
+pub mod mux;
 pub mod node;
 pub mod text;
 

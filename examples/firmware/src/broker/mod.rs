@@ -1,0 +1,129 @@
+//! The broker on the microcontroller: for clients on two serial lines, several on each, and for one in its own program.
+
+mod heap;
+mod line;
+mod service;
+
+use crate::board::uart::{UART0, UART1};
+use crate::board::{boot, clock};
+use crate::text::Line as Text;
+use core::mem::MaybeUninit;
+use core::time::Duration;
+use cortex_m::singleton;
+use e_pigeon_core::{Broker, BrokerConfig, Instant, Ready};
+use line::Line;
+use service::Service;
+
+/// Limits for four clients and the service. All tables at these limits at once fit into the heap.
+fn config(seed: u64) -> BrokerConfig {
+    BrokerConfig {
+        hash_seed: seed,
+        // One more than sessions: whoever is one too many is told so in the handshake.
+        max_links: 6,
+        max_lossy_links: 0,
+        max_sessions: 5,
+        max_attributes: 4,
+        max_payload: 64,
+        destination_bytes: 64,
+        destination_slots: 1,
+        max_messages: 8,
+        max_message_bytes: 6 * 64,
+        max_held: 2,
+        queue_messages: 4,
+        queue_bytes: 4 * 64,
+        window_messages: 2,
+        window_bytes: 2 * 64,
+        receipt_backlog: 1,
+        max_watches: 0,
+        watch_backlog: 1,
+        keep_alive: Duration::from_secs(2),
+        session_ttl: Duration::from_secs(60),
+        settle: Duration::from_millis(500),
+        reorder_bytes: 0,
+        ..BrokerConfig::default()
+    }
+}
+
+/// Runs for ever.
+pub fn run() -> ! {
+    let epoch = boot();
+    let config = config(epoch.rotate_left(32));
+    if let Err(needed) = heap::start(&config) {
+        refuse(needed);
+    }
+    if let (Some(broker), Some(service)) = (broker(config, epoch), Service::new(clock::now())) {
+        work(broker, service);
+    }
+    // The limits above make no sense. There is nobody to tell.
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+/// Says on the first line that the limits do not fit into the heap, and does not start.
+fn refuse(needed: u32) -> ! {
+    let mut text = Text::new();
+    text.put(b"the broker could need ").number(needed).put(b" bytes of heap\n");
+    UART0.start();
+    UART0.write(text.as_bytes());
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+/// Makes the broker where it stays. Not inlined, as the next: what each takes of the stack is not below the others.
+#[inline(never)]
+fn broker(config: BrokerConfig, epoch: u64) -> Option<&'static mut Broker> {
+    let place = singleton!(: MaybeUninit<Broker> = MaybeUninit::uninit())?;
+    Broker::new(config, epoch).ok().map(|made| place.write(made))
+}
+
+#[inline(never)]
+fn work(broker: &mut Broker, mut service: Service) -> ! {
+    let mut lines = [Line::start(&UART0), Line::start(&UART1)];
+    loop {
+        turn(broker, &mut service, &mut lines);
+    }
+}
+
+/// One turn: what came in, what is due, what goes out.
+fn turn(broker: &mut Broker, service: &mut Service, lines: &mut [Line]) {
+    let now = clock::now();
+    for line in lines.iter_mut() {
+        line.read(now, broker);
+    }
+    if broker.poll_timeout().is_some_and(|at| now >= at) {
+        broker.handle_timeout(now);
+    }
+    service.turn(now, broker);
+    // What is written may make more links ready, and so may what the service says: until there is nothing more.
+    loop {
+        let is_noted = note_ready(now, broker, service, lines);
+        for line in lines.iter_mut() {
+            line.write(now, broker);
+        }
+        if !is_noted {
+            break;
+        }
+    }
+    // Nobody here wants to know who comes and goes.
+    while broker.poll_event().is_some() {}
+    heap::note();
+    let due = [broker.poll_timeout(), service.poll_timeout()].into_iter().flatten().min();
+    clock::sleep_until(due, || lines.iter().any(Line::has_input) || service.wants_turn());
+}
+
+/// Takes up which links have something to be written; true where any has.
+fn note_ready(now: Instant, broker: &mut Broker, service: &mut Service, lines: &mut [Line]) -> bool {
+    let mut is_noted = false;
+    while let Some(ready) = broker.poll_ready() {
+        let (Ready::Transmit(link) | Ready::Resume(link) | Ready::Close(link)) = ready;
+        let is_over = matches!(ready, Ready::Close(_));
+        if service.has(link) {
+            service.hear(now, broker, is_over);
+        } else {
+            is_noted |= lines.iter_mut().any(|line| line.note(link, is_over));
+        }
+    }
+    is_noted
+}
