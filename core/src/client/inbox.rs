@@ -263,6 +263,7 @@ impl Inbox {
     }
 
     /// The number of the delivery that the item with that number declines.
+    #[cfg(feature = "lossy")]
     pub(super) fn declined_by(&self, m: &[u8], number: u64) -> Option<u64> {
         let mut written = (0..self.written).map(|n| self.decline_index(n));
         let found = written.find(|&index| self.declines.get(m, index, DECLINE) == number)?;

@@ -71,6 +71,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// The same records where memory begins only at `base`.
+    #[cfg(feature = "presence")]
     pub(crate) fn rebased(self, base: usize) -> Self {
         Self { at: self.at.saturating_sub(base), ..self }
     }

@@ -10,7 +10,7 @@ use super::blocks::{Blocks, Filler};
 use super::memory::{Cutter, Field, NONE, Table};
 use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
-use crate::time::{Instant, Moment, micros, millis_rounded_up};
+use crate::time::{Instant, Moment, millis_rounded_up};
 use core::time::Duration;
 
 const STRIDE: usize = 77;
@@ -244,6 +244,7 @@ impl Outbox {
     }
 
     /// The entry that was written under that number and is not acknowledged.
+    #[cfg(feature = "lossy")]
     pub(super) fn numbered(&self, m: &[u8], number: u64) -> Option<Outbound> {
         let mut index = self.unacknowledged;
         while index != NONE && self.entries.get(m, index, NUMBER) != number {
@@ -452,6 +453,6 @@ impl Outbox {
 
 /// Whole milliseconds from `now` until `deadline`, rounded up.
 pub(super) fn milliseconds_left(now: Instant, deadline: Instant) -> u32 {
-    let left = micros(deadline.saturating_duration_since(now)).div_ceil(1_000);
+    let left = deadline.micros_since(now).div_ceil(1_000);
     u32::try_from(left).unwrap_or(u32::MAX)
 }

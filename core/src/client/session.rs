@@ -1,15 +1,14 @@
 //! The state of a client: link, session, handshake, and what time does to them.
 
-use super::arrivals::Arrivals;
 use super::backoff::Backoff;
 use super::event::{Close, CloseReason, DisconnectReason, Established};
 use super::inbox::Inbox;
 use super::lossy::Lossy;
 use super::memory::{Cutter, Region};
 use super::outbox::Outbox;
+use super::presence::Watching;
 use super::seen::Seen;
 use super::transmit::{Current, Slots};
-use super::watches::Watches;
 use super::{Lifecycle, frame_limit};
 use crate::attributes::AttributesRef;
 use crate::codec::shift;
@@ -99,12 +98,9 @@ pub(super) struct State {
     pub(super) inbox: Inbox,
     pub(super) seen: Seen,
     pub(super) slots: Slots,
-    pub(super) watches: Watches,
-    pub(super) arrivals: Arrivals,
+    pub(super) watching: Watching,
     /// Where the part of memory begins that is lent to the application.
     pub(super) lent_at: usize,
-    /// How many items of presence may wait.
-    presence_items: u16,
     /// Presence came last, so a message has its turn.
     pub(super) told_presence: bool,
     backoff: Backoff,
@@ -130,8 +126,6 @@ impl State {
     pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter) -> Self {
         let aliases = config.senders.min(MAX_ALIASES);
         let attribute_bytes = usize::from(config.attribute_bytes);
-        let frame_limit = frame_limit(config.max_payload, config.watches > 0);
-        let presence_items = if config.watches > 0 { config.presence_items } else { 0 };
         let mut state = Self {
             uuid: config.uuid,
             secret: config.secret,
@@ -162,10 +156,8 @@ impl State {
             inbox: Inbox::new(cutter, config.inbox_messages, config.inbox_bytes),
             seen: Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids),
             slots: Slots::new(cutter, config.destination_slots, config.destination_bytes),
-            watches: Watches::new(cutter, config.watches, config.destination_bytes),
-            arrivals: Arrivals::new(&mut Cutter::default(), 0, 0),
+            watching: Watching::new(cutter, config),
             lent_at: 0,
-            presence_items,
             told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
             lifecycle: Lifecycle::default(),
@@ -180,8 +172,9 @@ impl State {
         };
         state.lent_at = cutter.used();
         state.inbox.cut_payloads(cutter, config.max_payload, state.lent_at);
-        state.arrivals = Arrivals::new(cutter, presence_items, state.lent_at);
+        state.watching.cut_items(cutter, state.lent_at);
         state.partial_at = cutter.used();
+        let frame_limit = state.frame_limit();
         state.lossy = Lossy::new(cutter, config, frame_limit);
         if state.lossy.is_none() {
             cutter.region(Self::partial_size(frame_limit));
@@ -193,7 +186,7 @@ impl State {
     pub(super) fn format(&mut self, m: &mut [u8]) {
         self.outbox.format(m);
         self.seen.format(m);
-        self.watches.format(m);
+        self.watching.format(m);
         if let Some(count) = self.attributes.bytes_mut(m).first_mut() {
             *count = 0;
         }
@@ -212,7 +205,7 @@ impl State {
 
     /// The largest body of a frame that this client takes.
     pub(super) fn frame_limit(&self) -> usize {
-        frame_limit(self.max_payload, self.presence_items > 0)
+        frame_limit(self.max_payload, self.watching.items() > 0)
     }
 
     pub(super) fn takes_commands(&self) -> bool {
@@ -406,7 +399,7 @@ impl State {
             max_payload: self.max_payload,
             aliases: self.aliases,
             receives: self.receives,
-            presence: self.presence_items,
+            presence: self.watching.items(),
         })
     }
 
@@ -441,7 +434,7 @@ impl State {
             sending.resume(resumed.received, resumed.acknowledged, welcome.window)?;
             self.outbox.resume(m, resumed.received, resumed.acknowledged, |bytes| sending.release(bytes));
             self.inbox.acknowledge_declines(m, resumed.acknowledged);
-            self.watches.acknowledge(m, resumed.acknowledged);
+            self.watching.acknowledge(m, resumed.acknowledged);
             self.inbox.resume(m, resumed.received);
             (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
             self.told_window = said.known.ok_or(Code::UnexpectedFrame)?;
@@ -457,8 +450,7 @@ impl State {
             self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
             self.outbox.restart(m, now, self.covered_sets);
             self.inbox.start_session();
-            self.watches.start_session(m);
-            self.arrivals.start_session();
+            self.watching.start_session(m);
             self.told_window = said.fresh;
             self.epochs.remember(epoch, welcome.session);
             if self.had_session { Established::Lost } else { Established::Fresh }

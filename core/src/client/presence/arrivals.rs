@@ -1,8 +1,8 @@
 //! Items of presence that the application has not taken yet, in a ring of records. (PROTOCOL.md, "Presence")
 
-use super::event::{Event, Presence};
-use super::memory::{Cutter, Field, Table};
-use super::watches::{WatchId, Watches};
+use super::watches::Watches;
+use crate::client::event::{Event, Presence, WatchId};
+use crate::client::memory::{Cutter, Field, Table};
 use crate::codec::Reader;
 use crate::wire::MAX_PRESENCE;
 use crate::wire::item::DownItem;
