@@ -83,7 +83,7 @@ impl Commands<'_> {
         if length > max as usize {
             return Err(SendError::TooLarge { max });
         }
-        if message.to.as_ref().as_bytes().len() > usize::from(state.max_destination) {
+        if message.to.as_bytes().len() > usize::from(state.max_destination) {
             return Err(SendError::DestinationTooLong { max: state.max_destination });
         }
         state.outbox.push_message(self.m, now, message, length, write)

@@ -58,7 +58,7 @@ impl ClientConfig {
     /// How many bytes of memory a client with these limits needs.
     pub fn memory_needed(&self) -> usize {
         let mut cutter = Cutter::default();
-        State::new(self, &mut cutter);
+        State::cut(self, &mut cutter);
         cutter.used()
     }
 }
@@ -71,14 +71,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// A limit makes no sense, or `memory` is smaller than [`ClientConfig::memory_needed`].
     pub fn new(config: ClientConfig, mut memory: B) -> Result<Self, ConfigError> {
         config.validate()?;
-        let mut cutter = Cutter::default();
-        let mut state = State::new(&config, &mut cutter);
-        let needed = cutter.used();
+        let needed = config.memory_needed();
         let Some(block) = memory.as_mut().get_mut(..needed) else {
             return Err(ConfigError::Memory { needed });
         };
-        state.format(block);
-        Ok(Self { memory, state })
+        // Made last and where it is returned: a stack may have room for one of them, and not for two.
+        Ok(Self { state: State::new(&config, block), memory })
     }
 
     // Handlers: what the transport or the clock did.

@@ -147,7 +147,7 @@ impl Outbox {
         length: usize,
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
-        let destination = outgoing.to.as_ref().as_bytes();
+        let destination = outgoing.to.as_bytes();
         let whole = destination.len() + length;
         if !self.has_room(whole) {
             return Err(SendError::Full);

@@ -122,8 +122,16 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Cuts the memory, and starts without a link.
-    pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter) -> Self {
+    /// Cuts the memory, gives it its first content, and starts without a link.
+    pub(super) fn new(config: &ClientConfig, m: &mut [u8]) -> Self {
+        let mut state = Self::cut(config, &mut Cutter::default());
+        state.format(m);
+        state
+    }
+
+    /// Cuts the memory. Inlined, so that nothing is made for whoever asks only how much of it is cut.
+    #[inline(always)]
+    pub(super) fn cut(config: &ClientConfig, cutter: &mut Cutter) -> Self {
         let aliases = config.senders.min(MAX_ALIASES);
         let attribute_bytes = usize::from(config.attribute_bytes);
         let mut state = Self {
@@ -183,7 +191,7 @@ impl State {
     }
 
     /// Gives the memory its first content.
-    pub(super) fn format(&mut self, m: &mut [u8]) {
+    fn format(&mut self, m: &mut [u8]) {
         self.outbox.format(m);
         self.seen.format(m);
         self.watching.format(m);

@@ -306,7 +306,8 @@ impl<'a> Control<'a> {
     }
 
     /// The same for a frame of the link itself, which is all of them but those of the handshake; of these it writes
-    /// nothing.
+    /// nothing. Inlined, because of a frame that is known only so much is left as that one takes.
+    #[inline(always)]
     pub(crate) fn write_link(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Abort(abort) => {
