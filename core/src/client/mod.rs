@@ -58,7 +58,7 @@ impl ClientConfig {
     /// How many bytes of memory a client with these limits needs.
     pub fn memory_needed(&self) -> usize {
         let mut cutter = Cutter::default();
-        State::cut(self, &mut cutter);
+        State::new(self, &mut cutter, &mut []);
         cutter.used()
     }
 }
@@ -71,12 +71,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// A limit makes no sense, or `memory` is smaller than [`ClientConfig::memory_needed`].
     pub fn new(config: ClientConfig, mut memory: B) -> Result<Self, ConfigError> {
         config.validate()?;
-        let needed = config.memory_needed();
-        let Some(block) = memory.as_mut().get_mut(..needed) else {
-            return Err(ConfigError::Memory { needed });
-        };
-        // Made last and where it is returned: a stack may have room for one of them, and not for two.
-        Ok(Self { state: State::new(&config, block), memory })
+        let mut cutter = Cutter::default();
+        let state = State::new(&config, &mut cutter, memory.as_mut());
+        let needed = cutter.used();
+        if memory.as_ref().len() < needed {
+            Err(ConfigError::Memory { needed })
+        } else {
+            Ok(Self { memory, state })
+        }
     }
 
     // Handlers: what the transport or the clock did.

@@ -22,7 +22,7 @@ impl Watching {
         Self
     }
 
-    pub(super) fn cut_items(&self, _: &mut Cutter, _: usize) {}
+    pub(super) fn cut_items(&mut self, _: &mut Cutter, _: &ClientConfig, _: usize) {}
 
     pub(super) fn format(&self, _: &mut [u8]) {}
 

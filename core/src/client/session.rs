@@ -122,19 +122,34 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Cuts the memory, gives it its first content, and starts without a link.
-    pub(super) fn new(config: &ClientConfig, m: &mut [u8]) -> Self {
-        let mut state = Self::cut(config, &mut Cutter::default());
-        state.format(m);
-        state
-    }
-
-    /// Cuts the memory. Inlined, so that nothing is made for whoever asks only how much of it is cut.
-    #[inline(always)]
-    pub(super) fn cut(config: &ClientConfig, cutter: &mut Cutter) -> Self {
+    /// Cuts the memory, gives it its first content as far as it goes, and starts without a link.
+    ///
+    /// The parts are made first and put together last, so that it is made where it goes: a stack may have no room for two.
+    #[inline]
+    pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter, m: &mut [u8]) -> Self {
         let aliases = config.senders.min(MAX_ALIASES);
-        let attribute_bytes = usize::from(config.attribute_bytes);
-        let mut state = Self {
+        let attributes = cutter.second_region(usize::from(config.attribute_bytes));
+        let mut outbox = Outbox::new(cutter, config.outbox_messages, config.outbox_bytes);
+        let mut inbox = Inbox::new(cutter, config.inbox_messages, config.inbox_bytes);
+        let mut seen = Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids);
+        let slots = Slots::new(cutter, config.destination_slots, config.destination_bytes);
+        let mut watching = Watching::new(cutter, config);
+        let lent_at = cutter.used();
+        inbox.cut_payloads(cutter, config.max_payload, lent_at);
+        watching.cut_items(cutter, config, lent_at);
+        let partial_at = cutter.used();
+        let frame_limit = frame_limit(config.max_payload, watching.items() > 0);
+        let lossy = Lossy::new(cutter, config, frame_limit);
+        if lossy.is_none() {
+            cutter.region(Self::partial_size(frame_limit));
+        }
+        outbox.format(m);
+        seen.format(m);
+        watching.format(m);
+        if let Some(count) = attributes.bytes_mut(m).first_mut() {
+            *count = 0;
+        }
+        Self {
             uuid: config.uuid,
             secret: config.secret,
             boot: config.boot,
@@ -154,18 +169,18 @@ impl State {
             epochs: Epochs::default(),
             said: None,
             hello_attributes_len: 1,
-            attributes: cutter.second_region(attribute_bytes),
+            attributes,
             attributes_len: 1,
             sets: 0,
             covered_sets: 0,
             closing: None,
             goodbye_written: false,
-            outbox: Outbox::new(cutter, config.outbox_messages, config.outbox_bytes),
-            inbox: Inbox::new(cutter, config.inbox_messages, config.inbox_bytes),
-            seen: Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids),
-            slots: Slots::new(cutter, config.destination_slots, config.destination_bytes),
-            watching: Watching::new(cutter, config),
-            lent_at: 0,
+            outbox,
+            inbox,
+            seen,
+            slots,
+            watching,
+            lent_at,
             told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
             lifecycle: Lifecycle::default(),
@@ -175,28 +190,8 @@ impl State {
             told_window: Window { messages: 0, bytes: 0 },
             last_id: 0,
             partial: 0,
-            partial_at: 0,
-            lossy: None,
-        };
-        state.lent_at = cutter.used();
-        state.inbox.cut_payloads(cutter, config.max_payload, state.lent_at);
-        state.watching.cut_items(cutter, state.lent_at);
-        state.partial_at = cutter.used();
-        let frame_limit = state.frame_limit();
-        state.lossy = Lossy::new(cutter, config, frame_limit);
-        if state.lossy.is_none() {
-            cutter.region(Self::partial_size(frame_limit));
-        }
-        state
-    }
-
-    /// Gives the memory its first content.
-    fn format(&mut self, m: &mut [u8]) {
-        self.outbox.format(m);
-        self.seen.format(m);
-        self.watching.format(m);
-        if let Some(count) = self.attributes.bytes_mut(m).first_mut() {
-            *count = 0;
+            partial_at,
+            lossy,
         }
     }
 

@@ -201,7 +201,7 @@ impl Machine for ClientMachine {
             Call::Ready => panic!("a client has no list of links"),
             Call::Send { to, payload, live, until } => {
                 let outgoing = Outgoing {
-                    to: to.as_ref(),
+                    to: (**to).as_ref(),
                     payload: payload.as_slice(),
                     time_to_live: *live,
                     until: *until,

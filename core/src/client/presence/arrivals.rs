@@ -33,6 +33,12 @@ impl Arrivals {
         Self { records, first: 0, count: 0, lent: 0 }
     }
 
+    /// How many may wait.
+    pub(super) fn most(&self) -> u16 {
+        // That is what the table was cut for.
+        self.records.count() as u16
+    }
+
     /// The record of the `n`-th that was not taken.
     fn index(&self, n: u32) -> u32 {
         self.records.ring(u64::from(self.first) + u64::from(n))

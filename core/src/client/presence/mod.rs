@@ -30,8 +30,6 @@ pub(super) const IS_READ: bool = true;
 pub(super) struct Watching {
     watches: Watches,
     arrivals: Arrivals,
-    /// How many items may wait.
-    items: u16,
 }
 
 impl Watching {
@@ -40,13 +38,13 @@ impl Watching {
         Self {
             watches: Watches::new(cutter, config.watches, config.destination_bytes),
             arrivals: Arrivals::new(&mut Cutter::default(), 0, 0),
-            items: if config.watches > 0 { config.presence_items } else { 0 },
         }
     }
 
     /// Cuts the ring of items, in the part of memory that is lent, which begins at `base`.
-    pub(super) fn cut_items(&mut self, cutter: &mut Cutter, base: usize) {
-        self.arrivals = Arrivals::new(cutter, self.items, base);
+    pub(super) fn cut_items(&mut self, cutter: &mut Cutter, config: &ClientConfig, base: usize) {
+        let items = if config.watches > 0 { config.presence_items } else { 0 };
+        self.arrivals = Arrivals::new(cutter, items, base);
     }
 
     pub(super) fn format(&self, m: &mut [u8]) {
@@ -55,7 +53,7 @@ impl Watching {
 
     /// How many items may wait; 0 where nothing is ever watched.
     pub(super) fn items(&self) -> u16 {
-        self.items
+        self.arrivals.most()
     }
 
     /// A new session, which watches nothing yet.
