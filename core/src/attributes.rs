@@ -163,14 +163,17 @@ impl<'a> Value<'a> {
 /// One pair in its canonical encoding.
 pub(crate) type EncodedPair = heapless::Vec<u8, MAX_PAIR>;
 
-/// Encodes a pair, or says what is wrong with it.
-pub(crate) fn encode_pair(key: &str, value: Value<'_>) -> Result<EncodedPair, AttributeError> {
+/// Says what is wrong with a pair.
+pub(crate) fn check_pair(key: &str, value: Value<'_>) -> Result<(), AttributeError> {
     if !is_key(key) {
         return Err(AttributeError::BadKey);
     }
-    if value.len() > MAX_VALUE {
-        return Err(AttributeError::ValueTooLong);
-    }
+    if value.len() > MAX_VALUE { Err(AttributeError::ValueTooLong) } else { Ok(()) }
+}
+
+/// Encodes a pair, or says what is wrong with it.
+pub(crate) fn encode_pair(key: &str, value: Value<'_>) -> Result<EncodedPair, AttributeError> {
+    check_pair(key, value)?;
     let mut buffer = [0; MAX_PAIR];
     let mut writer = Writer::new(&mut buffer, 0);
     writer.bytes(key.as_bytes());
@@ -196,20 +199,7 @@ impl<'a> Pairs<'a> {
 impl<'a> Pairs<'a> {
     /// The same as they are encoded, for comparing: what was checked before is not checked again.
     pub(crate) fn encoded(mut self) -> impl Iterator<Item = &'a [u8]> + Clone {
-        core::iter::from_fn(move || {
-            let start = self.reader;
-            skip_pair(&mut self.reader).ok()?;
-            Some(start_slice(start, &self.reader))
-        })
-    }
-}
-
-fn skip_pair(reader: &mut Reader<'_>) -> Result<(), Malformed> {
-    reader.bytes(MAX_KEY)?;
-    match reader.u8()? {
-        TAG_BOOL => reader.u8().map(drop),
-        TAG_INT => reader.u64().map(drop),
-        _ => reader.bytes(MAX_VALUE).map(drop),
+        RawPairs::new(self.reader.rest()).map(|(_, raw)| raw)
     }
 }
 
@@ -218,6 +208,38 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<Pair<'a>> {
         Pair::read(&mut self.reader).ok()
+    }
+}
+
+/// Goes through encoded pairs that were validated before, without a look at what they say: gives the bytes of the key, and
+/// those of the whole pair.
+#[derive(Clone)]
+pub(crate) struct RawPairs<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> RawPairs<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+}
+
+impl<'a> Iterator for RawPairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // Lengths of keys and values have one byte.
+        let (&length, rest) = self.bytes.split_first()?;
+        let (key, rest) = rest.split_at_checked(usize::from(length))?;
+        let (&tag, value) = rest.split_first()?;
+        let size = match tag {
+            TAG_BOOL => 1,
+            TAG_INT => 1 + value.iter().take_while(|&&byte| byte >= 0x80).count(),
+            _ => 1 + usize::from(*value.first()?),
+        };
+        let (raw, rest) = self.bytes.split_at_checked(1 + key.len() + 1 + size)?;
+        self.bytes = rest;
+        Some((key, raw))
     }
 }
 
@@ -412,13 +434,13 @@ pub(crate) fn change_in_place(
     let current = AttributesRef { bytes: buffer.get(..length).unwrap_or_default() };
     // Where the old pair of this key is, and where the new one belongs once the old one is gone.
     let (mut old, mut place, mut at) = (None, None, 1);
-    for other in current.pairs() {
-        if other.key == key {
-            old = Some(at..at + other.raw.len());
-        } else if place.is_none() && other.raw > pair.as_slice() {
+    for (other, raw) in RawPairs::new(current.bytes.get(1..).unwrap_or_default()) {
+        if other == key.as_bytes() {
+            old = Some(at..at + raw.len());
+        } else if place.is_none() && raw > pair.as_slice() {
             place = Some(at);
         }
-        at += other.raw.len();
+        at += raw.len();
     }
     let place = place.unwrap_or(at);
     let old = old.unwrap_or(place..place);
@@ -444,6 +466,29 @@ pub(crate) fn change_in_place(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_are_told_apart_without_a_look_at_what_they_say() {
+        let long = "x".repeat(MAX_VALUE);
+        let values = [
+            Value::Bool(true),
+            Value::Int(0),
+            Value::Int(-64),
+            Value::Int(64),
+            Value::Int(i64::MIN),
+            Value::Int(i64::MAX),
+            Value::Str(""),
+            Value::Str(&long),
+            Value::Bytes(&[0x80; 3]),
+        ];
+        let mut bytes = std::vec::Vec::new();
+        for value in values {
+            bytes.extend_from_slice(&encode_pair("key", value).unwrap());
+        }
+        let read: std::vec::Vec<_> = Pairs::new(&bytes).map(|pair| (pair.key.as_bytes(), pair.raw)).collect();
+        assert_eq!(read.len(), values.len());
+        assert_eq!(RawPairs::new(&bytes).collect::<std::vec::Vec<_>>(), read);
+    }
 
     #[test]
     fn the_same_attributes_are_the_same_bytes_in_whatever_order_they_are_set() {

@@ -9,6 +9,9 @@ use core::fmt;
 use core::time::Duration;
 use uuid::Uuid;
 
+/// The most filters that a client may watch; none where presence is left out.
+const MAX_WATCHES: u8 = if cfg!(feature = "presence") { 16 } else { 0 };
+
 /// What proves that a client owns its UUID. It crosses a plain connection in clear.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret(pub [u8; 16]);
@@ -61,8 +64,8 @@ pub struct ClientConfig {
     pub destination_bytes: u16,
     /// Room for this client's own attributes, in encoded bytes. Default and maximum 1,585.
     pub attribute_bytes: u16,
-    /// How many filters may be watched at a time. Default 4, at most 16; 0 where presence is of no interest. Each takes
-    /// as much room as the longest destination.
+    /// How many filters may be watched at a time. Default 4, at most 16; 0 where presence is of no interest, or without
+    /// the feature `presence`. Each takes as much room as the longest destination.
     pub watches: u8,
     /// How many items of presence may wait for the application, 1.6 KB each. Default 64; of no use where `watches`
     /// is 0.
@@ -104,7 +107,7 @@ impl ClientConfig {
             destination_slots: 4,
             destination_bytes: MAX_DESTINATION_BYTES as u16,
             attribute_bytes: MAX_ATTRIBUTE_BYTES as u16,
-            watches: 4,
+            watches: MAX_WATCHES / 4,
             presence_items: 64,
             reconnect_min: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(5),
@@ -139,7 +142,7 @@ impl ClientConfig {
         large(usize::from(self.destination_bytes) > MAX_DESTINATION_BYTES, "destination_bytes")?;
         small(self.attribute_bytes == 0, "attribute_bytes")?;
         large(usize::from(self.attribute_bytes) > MAX_ATTRIBUTE_BYTES, "attribute_bytes")?;
-        large(self.watches > 16, "watches")?;
+        large(self.watches > MAX_WATCHES, "watches")?;
         small(self.watches > 0 && self.presence_items == 0, "presence_items")?;
         small(self.reconnect_min.is_zero(), "reconnect_min")?;
         large(self.reconnect_min > Duration::from_millis(100), "reconnect_min")?;

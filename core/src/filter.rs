@@ -2,7 +2,9 @@
 //!
 //! Both are kept in their canonical encoding. (PROTOCOL.md, "Filters and destinations")
 
-use crate::attributes::{AttributeError, AttributesRef, MAX_PAIR, Pairs, Value, encode_pair, read_pairs};
+use crate::attributes::{
+    AttributeError, AttributesRef, MAX_PAIR, Pairs, RawPairs, Value, encode_pair, read_pairs,
+};
 use crate::codec::{Malformed, Reader, shift};
 use core::fmt;
 use uuid::Uuid;
@@ -34,6 +36,8 @@ pub enum FilterError {
     KeyTwice,
     /// A key or a value breaks a limit.
     Attribute(AttributeError),
+    /// It has more bytes than where it is to be encoded.
+    NoRoom,
 }
 
 impl fmt::Display for FilterError {
@@ -43,6 +47,7 @@ impl fmt::Display for FilterError {
             Self::TooMany => f.write_str("a filter has at most 8 pairs"),
             Self::KeyTwice => f.write_str("a key stands twice, so nobody can match all of it"),
             Self::Attribute(error) => error.fmt(f),
+            Self::NoRoom => f.write_str("there is no room for the filter"),
         }
     }
 }
@@ -94,45 +99,53 @@ impl Filter {
     }
 
     fn build(kind: u8, pairs: &[(&str, Value<'_>)]) -> Result<Self, FilterError> {
-        if pairs.is_empty() {
-            return Err(FilterError::Empty);
-        }
-        if pairs.len() > MAX_FILTER_PAIRS {
-            return Err(FilterError::TooMany);
-        }
         let mut bytes = Bytes::new();
-        // All of this fits: the capacity is that of the most and longest pairs.
-        let _ = bytes.extend_from_slice(&[kind, 0]);
-        for &(key, value) in pairs {
-            let pair = encode_pair(key, value).map_err(FilterError::Attribute)?;
-            let before = bytes.len();
-            let (mut is_new, mut place, mut at) = (true, before, 2);
-            for other in Pairs::new(bytes.get(2..).unwrap_or_default()) {
-                if kind == KIND_ALL_OF && other.key == key {
-                    return Err(FilterError::KeyTwice);
-                }
-                if other.raw == pair.as_slice() {
-                    is_new = false;
-                } else if other.raw > pair.as_slice() {
-                    place = place.min(at);
-                }
-                at += other.raw.len();
-            }
-            if !is_new {
-                // The same condition once more changes nothing.
-                continue;
-            }
-            let _ = bytes.extend_from_slice(&pair);
-            shift(&mut bytes, place..before, place + pair.len());
-            if let Some(hole) = bytes.get_mut(place..place + pair.len()) {
-                hole.copy_from_slice(&pair);
-            }
-            if let Some(count) = bytes.get_mut(1) {
-                *count += 1;
-            }
-        }
+        // Growing to its own capacity always succeeds, and that is the room of the most and longest pairs.
+        let _ = bytes.resize_default(MAX_DESTINATION_BYTES);
+        let length = encode(&mut bytes, kind, pairs)?;
+        bytes.truncate(length);
         Ok(Self { bytes })
     }
+}
+
+/// Encodes a filter at the front of `room`, and returns how many bytes it has.
+fn encode(room: &mut [u8], kind: u8, pairs: &[(&str, Value<'_>)]) -> Result<usize, FilterError> {
+    if pairs.is_empty() {
+        return Err(FilterError::Empty);
+    }
+    if pairs.len() > MAX_FILTER_PAIRS {
+        return Err(FilterError::TooMany);
+    }
+    let (mut count, mut length) = (0, 2);
+    'pairs: for &(key, value) in pairs {
+        let pair = encode_pair(key, value).map_err(FilterError::Attribute)?;
+        let (mut place, mut at) = (length, 2);
+        for (other, raw) in RawPairs::new(room.get(2..length).unwrap_or_default()) {
+            if kind == KIND_ALL_OF && other == key.as_bytes() {
+                return Err(FilterError::KeyTwice);
+            }
+            if raw == pair.as_slice() {
+                // The same condition once more changes nothing.
+                continue 'pairs;
+            }
+            if raw > pair.as_slice() {
+                place = place.min(at);
+            }
+            at += raw.len();
+        }
+        if length + pair.len() > room.len() {
+            return Err(FilterError::NoRoom);
+        }
+        shift(room, place..length, place + pair.len());
+        if let Some(hole) = room.get_mut(place..place + pair.len()) {
+            hole.copy_from_slice(&pair);
+        }
+        (count, length) = (count + 1, length + pair.len());
+    }
+    if let Some(head) = room.first_chunk_mut() {
+        *head = [kind, count];
+    }
+    Ok(length)
 }
 
 impl fmt::Debug for Filter {
@@ -149,6 +162,40 @@ pub struct FilterRef<'a> {
 }
 
 impl<'a> FilterRef<'a> {
+    /// As [`Filter::all_of`], encoded in `room`: for programs that cannot spare the 0.8 KB of a [`Filter`] for one that has
+    /// some dozen bytes.
+    ///
+    /// ```
+    /// use e_pigeon_core::{DestinationRef, FilterRef, Outgoing, Value};
+    ///
+    /// let mut room = [0; 32];
+    /// let lobby = FilterRef::all_of_in(&mut room, &[("room", Value::Str("lobby"))])?;
+    /// let outgoing = Outgoing::borrowed(lobby.into(), b"hello");
+    /// # let _ = outgoing;
+    /// # Ok::<(), e_pigeon_core::FilterError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The same, or `room` is too small.
+    pub fn all_of_in(room: &'a mut [u8], pairs: &[(&str, Value<'_>)]) -> Result<Self, FilterError> {
+        Self::build_in(room, KIND_ALL_OF, pairs)
+    }
+
+    /// As [`Filter::any_of`], encoded in `room`.
+    ///
+    /// # Errors
+    ///
+    /// The same, or `room` is too small.
+    pub fn any_of_in(room: &'a mut [u8], pairs: &[(&str, Value<'_>)]) -> Result<Self, FilterError> {
+        Self::build_in(room, KIND_ANY_OF, pairs)
+    }
+
+    fn build_in(room: &'a mut [u8], kind: u8, pairs: &[(&str, Value<'_>)]) -> Result<Self, FilterError> {
+        let length = encode(room, kind, pairs)?;
+        Ok(Self { bytes: room.get(..length).unwrap_or_default() })
+    }
+
     /// Reads a filter; anything but its one encoding is refused.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let destination = DestinationRef::read(reader)?;
@@ -224,6 +271,13 @@ impl From<Uuid> for Destination {
     }
 }
 
+impl From<DestinationRef<'_>> for Destination {
+    fn from(destination: DestinationRef<'_>) -> Self {
+        // What was validated never has more bytes than the capacity.
+        Self { bytes: Bytes::from_slice(destination.bytes).unwrap_or_default() }
+    }
+}
+
 impl From<Filter> for Destination {
     fn from(filter: Filter) -> Self {
         Self { bytes: filter.bytes }
@@ -256,7 +310,20 @@ pub struct DestinationRef<'a> {
     bytes: &'a [u8],
 }
 
+impl<'a> From<FilterRef<'a>> for DestinationRef<'a> {
+    fn from(filter: FilterRef<'a>) -> Self {
+        Self { bytes: filter.bytes }
+    }
+}
+
 impl<'a> DestinationRef<'a> {
+    /// One client, encoded in `room`: for programs that cannot spare the 0.8 KB of a [`Destination`].
+    pub fn uuid_in(room: &'a mut [u8; 17], uuid: Uuid) -> Self {
+        let [kind, bytes @ ..] = &mut *room;
+        (*kind, *bytes) = (KIND_UUID, uuid.into_bytes());
+        Self { bytes: room }
+    }
+
     /// Reads a destination; anything but its one encoding is refused.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut start = *reader;
@@ -408,6 +475,25 @@ mod tests {
         assert_eq!(Filter::any_of(&[a1; 9]).err(), Some(FilterError::TooMany));
         assert_eq!(Filter::any_of(&[a1, a1]).unwrap(), Filter::any_of(&[a1]).unwrap());
         assert!(Filter::any_of(&[a1, ("a", Value::Int(2))]).is_ok());
+    }
+
+    #[test]
+    fn what_is_encoded_in_room_of_the_callers_is_the_same() {
+        let pairs =
+            [("b", Value::Int(1)), ("a", Value::Str("x")), ("b", Value::Int(1)), ("c", Value::Bool(true))];
+        let any = Filter::any_of(&pairs).unwrap();
+        for size in 0..40 {
+            let mut room = std::vec![0xaa; size];
+            match FilterRef::any_of_in(&mut room, &pairs) {
+                Ok(filter) => assert!(filter == any.as_ref() && size >= filter.as_bytes().len()),
+                Err(error) => assert!(error == FilterError::NoRoom && size < any.as_ref().as_bytes().len()),
+            }
+        }
+        let mut room = [0; 17];
+        let uuid = Uuid::from_u128(7);
+        let borrowed = DestinationRef::uuid_in(&mut room, uuid);
+        assert_eq!(borrowed, Destination::from(uuid).as_ref());
+        assert_eq!(Destination::from(borrowed), Destination::from(uuid));
     }
 
     #[test]

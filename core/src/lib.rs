@@ -97,7 +97,10 @@
 //! - `tracing`: tells what goes on inside to the crate of that name, under the targets `e_pigeon::client` and
 //!   `e_pigeon::broker`: changes of links and sessions as `debug`, messages as `trace`. Never secrets or payloads.
 //! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Received::decode`.
-//! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
+//! - `alloc`: the [`Broker`]; implies the next two, because its clients may want them. Without it the crate is the client
+//!   alone.
+//! - `lossy`: links that lose frames, over COBS or datagrams. Without it there is no [`Framing`] but that of streams.
+//! - `presence`: who is here: `Client::watch` and what comes of it. Without it a client watches nothing.
 //!
 //! # The protocol
 //!

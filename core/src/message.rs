@@ -1,7 +1,7 @@
 //! Messages and receipts: what goes to the broker, and what comes back about it.
 
 use crate::codec::{Malformed, Reader, Writer};
-use crate::filter::Destination;
+use crate::filter::{Destination, DestinationRef};
 use core::fmt;
 use core::time::Duration;
 
@@ -28,7 +28,7 @@ pub enum Until {
 /// A message to be sent. Its content is bytes, or, with the feature `typed`, any value that serde can serialise.
 pub struct Outgoing<'a, P: ?Sized = [u8]> {
     /// Whom it is for.
-    pub to: &'a Destination,
+    pub to: DestinationRef<'a>,
     /// The content, opaque to the protocol.
     pub payload: &'a P,
     /// How long it may wait for its recipients, counted from the call of `send`, in whole milliseconds (rounded up,
@@ -41,12 +41,17 @@ pub struct Outgoing<'a, P: ?Sized = [u8]> {
 impl<'a> Outgoing<'a> {
     /// A message that may wait for an hour and is kept until it is delivered.
     pub fn new(to: &'a Destination, payload: &'a [u8]) -> Self {
+        Self::with(to.as_ref(), payload)
+    }
+
+    /// The same to a destination that is borrowed in its encoding.
+    pub fn borrowed(to: DestinationRef<'a>, payload: &'a [u8]) -> Self {
         Self::with(to, payload)
     }
 }
 
 impl<'a, P: ?Sized> Outgoing<'a, P> {
-    fn with(to: &'a Destination, payload: &'a P) -> Self {
+    fn with(to: DestinationRef<'a>, payload: &'a P) -> Self {
         Self { to, payload, time_to_live: Duration::from_secs(3600), until: Until::Delivered }
     }
 }
@@ -55,7 +60,7 @@ impl<'a, P: ?Sized> Outgoing<'a, P> {
 impl<'a, T: serde::Serialize> Outgoing<'a, T> {
     /// The same with a value, for [`Client::send_as`](crate::Client::send_as).
     pub fn typed(to: &'a Destination, value: &'a T) -> Self {
-        Self::with(to, value)
+        Self::with(to.as_ref(), value)
     }
 }
 
@@ -70,7 +75,7 @@ impl<P: ?Sized> Copy for Outgoing<'_, P> {}
 impl<P: ?Sized + fmt::Debug> fmt::Debug for Outgoing<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing")
-            .field("to", self.to)
+            .field("to", &self.to)
             .field("payload", &self.payload)
             .field("time_to_live", &self.time_to_live)
             .field("until", &self.until)

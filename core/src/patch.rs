@@ -1,7 +1,7 @@
 //! Changes of attributes: keys that are set, and keys that are removed. (PROTOCOL.md, "Attributes")
 
 use crate::attributes::{
-    AttributeError, MAX_ATTRIBUTES, MAX_PAIR, Value, encode_pair, is_key, read_key, start_slice,
+    AttributeError, MAX_ATTRIBUTES, MAX_PAIR, Value, check_pair, is_key, read_key, start_slice,
 };
 use crate::codec::{Malformed, Reader, Writer};
 
@@ -54,7 +54,7 @@ impl<'a> PatchRef<'a> {
     ) -> Result<heapless::Vec<u8, MAX_SINGLE>, AttributeError> {
         match value {
             // Whatever a pair may be, a change may be too.
-            Some(value) => drop(encode_pair(key, value)?),
+            Some(value) => check_pair(key, value)?,
             None if is_key(key) => {}
             None => return Err(AttributeError::BadKey),
         }

@@ -396,7 +396,7 @@ fn run_client(seed: u64) {
                 let d = dest(&mut r);
                 let payload = vec![1; r.below(66) as usize];
                 let o = Outgoing {
-                    to: &d,
+                    to: d.as_ref(),
                     payload: payload.as_slice(),
                     time_to_live: Duration::from_millis({
                         let k = if r.percent(50) { 50 } else { 100_000 };

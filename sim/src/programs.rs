@@ -39,8 +39,12 @@ impl World {
         if send.only_connected {
             to = to.only_connected();
         }
-        let outgoing =
-            Outgoing { to: &to, payload: payload.as_slice(), time_to_live: send.live, until: send.until };
+        let outgoing = Outgoing {
+            to: to.as_ref(),
+            payload: payload.as_slice(),
+            time_to_live: send.live,
+            until: send.until,
+        };
         let result = peer.client.send(now, &outgoing);
         let (max, boot, leaves) = (peer.config.max_payload, peer.config.boot, peer.leaves);
         trace!(self, "{from} sends {} bytes: {result:?}", payload.len());

@@ -11,7 +11,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_io::{Async, IoSafe};
-use e_pigeon_core::{Client, ClientConfig, Close, MessageId, Outgoing, SendError, SetError, Token, Value};
+use e_pigeon_core::{
+    Client, ClientConfig, Close, Destination, MessageId, Outgoing, SendError, SetError, Token, Value,
+};
 use e_pigeon_embedded::{Stream, idle, now};
 use e_pigeon_sim::conformance::dropping::renewed;
 use e_pigeon_sim::conformance::{Address, ClientAdapter, Heard, RunningClient, Transport, check_client};
@@ -126,10 +128,10 @@ impl Member {
 
 impl RunningClient for Member {
     fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
-        let (to, payload) = (message.to.clone(), message.payload.to_vec());
+        let (to, payload) = (Destination::from(message.to), message.payload.to_vec());
         let (time_to_live, until) = (message.time_to_live, message.until);
         self.ask(move |client| {
-            client.send(now(), &Outgoing { to: &to, payload: &payload, time_to_live, until })
+            client.send(now(), &Outgoing { to: to.as_ref(), payload: &payload, time_to_live, until })
         })
     }
 

@@ -460,8 +460,7 @@ mod tests {
         let destination = messages.insert_destination(&[3]);
         let at = Instant::from_micros;
         let age = Duration::from_micros(10);
-        let all: std::vec::Vec<u32> =
-            (0..5).map(|n| messages.insert(at(n), new(sender, n + 1, destination))).collect();
+        let all: Vec<u32> = (0..5).map(|n| messages.insert(at(n), new(sender, n + 1, destination))).collect();
         for index in [all[2], all[0], all[4]] {
             messages.end(index);
             messages.remove(index);

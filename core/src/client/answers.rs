@@ -15,23 +15,25 @@ impl Outbox {
     /// *Accepted* for a run of messages.
     pub(super) fn accepted(&mut self, m: &mut [u8], run: &Accepted) {
         self.for_run(m, run.first, run.count, |outbox, m, index| {
-            let flags: u16 = outbox.entries.get(m, index, FLAGS);
+            let Some(entry) = outbox.entry_mut(m, index) else { return };
+            let mut flags = FLAGS.of(entry);
             if run.recipients == 0 {
                 // Nobody matched the first sending. About a repetition that says nothing.
                 if flags & (RETRY | TAKEN) == 0 {
-                    outbox.add_flags(m, index, PARKED);
+                    flags |= PARKED;
                 }
             } else if flags & TAKEN == 0 {
-                outbox.entries.set(m, index, RECIPIENTS, run.recipients);
-                outbox.entries.set(m, index, EPOCH, run.epoch);
-                outbox.entries.set(m, index, SESSION, run.session);
+                RECIPIENTS.put(entry, run.recipients);
+                EPOCH.put(entry, run.epoch);
+                SESSION.put(entry, run.session);
                 let answers_first = flags & (RETRY | PARKED) == 0;
-                outbox.add_flags(m, index, if answers_first { TAKEN | ANSWERED_FIRST } else { TAKEN });
+                flags |= if answers_first { TAKEN | ANSWERED_FIRST } else { TAKEN };
             }
-            outbox.entries.set(m, index, FINAL_RECIPIENTS, run.recipients);
+            FINAL_RECIPIENTS.put(entry, run.recipients);
             if flags & UNTIL_ACCEPTED != 0 {
-                outbox.add_flags(m, index, ENDED | ENDED_ACCEPTED);
+                flags |= ENDED | ENDED_ACCEPTED;
             }
+            FLAGS.put(entry, flags);
             outbox.queue_event(m, index);
         });
     }
@@ -44,10 +46,12 @@ impl Outbox {
     }
 
     fn end(&mut self, m: &mut [u8], index: u32, delivered: u32, recipients: u32, reason: Option<Reason>) {
-        self.entries.set(m, index, FINAL_DELIVERED, delivered);
-        self.entries.set(m, index, FINAL_RECIPIENTS, recipients);
-        self.entries.set(m, index, REASON, reason.map_or(0, |reason| reason as u8));
-        self.add_flags(m, index, ENDED);
+        let Some(entry) = self.entry_mut(m, index) else { return };
+        FINAL_DELIVERED.put(entry, delivered);
+        FINAL_RECIPIENTS.put(entry, recipients);
+        REASON.put(entry, reason.map_or(0, |reason| reason as u8));
+        let flags = FLAGS.of(entry);
+        FLAGS.put(entry, flags | ENDED);
         self.queue_event(m, index);
     }
 
@@ -68,10 +72,11 @@ impl Outbox {
             index = self.entries.get(m, index, NEXT);
         }
         while index != NONE && id(self, m, index) - first < u64::from(count) {
+            let flags = FLAGS.of(self.entry(m, index));
             // A change of attributes has the id of the message before it, which must still be found.
-            if !self.flag(m, index, IS_SET) {
+            if flags & IS_SET == 0 {
                 self.finger = index;
-                if !self.flag(m, index, ENDED) {
+                if flags & ENDED == 0 {
                     each(self, m, index);
                 }
             }
@@ -85,21 +90,21 @@ impl Outbox {
             return None;
         }
         let index = self.first_event;
-        self.first_event = self.entries.get(m, index, NEXT_EVENT);
-        if self.first_event == NONE {
-            self.last_event = NONE;
-        }
-        let flags: u16 = self.entries.get(m, index, FLAGS);
-        self.entries.set(m, index, FLAGS, flags & !IN_EVENTS);
-        let id = MessageId(self.entries.get(m, index, ID));
-        let recipients = self.entries.get(m, index, FINAL_RECIPIENTS);
+        let entry = self.entry_mut(m, index)?;
+        let flags = FLAGS.of(entry);
+        FLAGS.put(entry, flags & !IN_EVENTS);
+        let (id, recipients, next) =
+            (MessageId(ID.of(entry)), FINAL_RECIPIENTS.of(entry), NEXT_EVENT.of(entry));
         let receipt = if flags & ENDED == 0 || flags & ENDED_ACCEPTED != 0 {
             Receipt::Accepted { id, recipients, last: flags & ENDED_ACCEPTED != 0 }
         } else {
-            let delivered = self.entries.get(m, index, FINAL_DELIVERED);
-            let reason = Reason::from_code(self.entries.get(m, index, REASON));
+            let (delivered, reason) = (FINAL_DELIVERED.of(entry), Reason::from_code(REASON.of(entry)));
             Receipt::Final { id, delivered, recipients, reason }
         };
+        self.first_event = next;
+        if next == NONE {
+            self.last_event = NONE;
+        }
         if flags & ENDED != 0 {
             self.free_if_done(m, index);
         }
@@ -121,11 +126,9 @@ impl Outbox {
         self.earliest = Moment::NEVER;
         let mut index = self.head;
         while index != NONE {
-            let next = self.entries.get(m, index, NEXT);
-            let flags: u16 = self.entries.get(m, index, FLAGS);
-            let ends_here = self.entries.get(m, index, NUMBER) == 0;
-            if flags & (IS_SET | ENDED) == 0 && ends_here {
-                let deadline = Instant::from_micros(self.entries.get(m, index, DEADLINE));
+            let entry = self.entry(m, index);
+            let (next, deadline) = (NEXT.of(entry), Instant::from_micros(DEADLINE.of(entry)));
+            if FLAGS.of(entry) & (IS_SET | ENDED) == 0 && NUMBER.of(entry) == 0 {
                 if now >= deadline {
                     self.end_here(m, index, Reason::Expired);
                 } else {
@@ -140,10 +143,10 @@ impl Outbox {
     pub(super) fn refuse_larger_than(&mut self, m: &mut [u8], max: u32) {
         let mut index = self.head;
         while index != NONE {
-            let next = self.entries.get(m, index, NEXT);
-            let is_over = self.flag(m, index, IS_SET) || self.flag(m, index, ENDED);
-            let is_unwritten = self.entries.get(m, index, NUMBER) == 0;
-            if !is_over && is_unwritten && self.entries.get(m, index, PAYLOAD) > max {
+            let entry = self.entry(m, index);
+            let next = NEXT.of(entry);
+            let is_unwritten = FLAGS.of(entry) & (IS_SET | ENDED) == 0 && NUMBER.of(entry) == 0;
+            if is_unwritten && PAYLOAD.of(entry) > max {
                 self.end_here(m, index, Reason::TooLarge);
             }
             index = next;
@@ -163,8 +166,8 @@ impl Outbox {
 
     /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.
     pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: Reason) {
-        let taken = self.flag(m, index, TAKEN);
-        let recipients = if taken { self.entries.get(m, index, RECIPIENTS) } else { 0 };
+        let entry = self.entry(m, index);
+        let recipients = if FLAGS.of(entry) & TAKEN != 0 { RECIPIENTS.of(entry) } else { 0 };
         self.end(m, index, 0, recipients, Some(reason));
     }
 
@@ -174,9 +177,10 @@ impl Outbox {
         core::iter::from_fn(move || {
             while index != NONE {
                 let this = index;
-                index = self.entries.get(m, this, NEXT);
-                if !self.flag(m, this, IS_SET) && !self.flag(m, this, ENDED) {
-                    return Some(MessageId(self.entries.get(m, this, ID)));
+                let entry = self.entry(m, this);
+                index = NEXT.of(entry);
+                if FLAGS.of(entry) & (IS_SET | ENDED) == 0 {
+                    return Some(MessageId(ID.of(entry)));
                 }
             }
             None
@@ -184,11 +188,13 @@ impl Outbox {
     }
 
     fn queue_event(&mut self, m: &mut [u8], index: u32) {
-        if self.flag(m, index, IN_EVENTS) {
+        let Some(entry) = self.entry_mut(m, index) else { return };
+        let flags = FLAGS.of(entry);
+        if flags & IN_EVENTS != 0 {
             return;
         }
-        self.add_flags(m, index, IN_EVENTS);
-        self.entries.set(m, index, NEXT_EVENT, NONE);
+        FLAGS.put(entry, flags | IN_EVENTS);
+        NEXT_EVENT.put(entry, NONE);
         if self.last_event == NONE {
             self.first_event = index;
         } else {

@@ -4,10 +4,8 @@ use super::Client;
 use super::blocks::Filler;
 use super::event::{Close, Event, Token};
 use super::session::State;
-use super::watches::WatchId;
 use crate::attributes::{Value, change_in_place};
-use crate::error::{SendError, SetError, WatchError};
-use crate::filter::Filter;
+use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing};
 use crate::patch::PatchRef;
 use crate::time::Instant;
@@ -15,9 +13,9 @@ use crate::time::Instant;
 /// The commands of a client beside an event: see [`Client::split`].
 #[derive(Debug)]
 pub struct Commands<'a> {
-    state: &'a mut State,
+    pub(super) state: &'a mut State,
     /// All of the client's memory but the part that is lent.
-    m: &'a mut [u8],
+    pub(super) m: &'a mut [u8],
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
@@ -85,7 +83,7 @@ impl Commands<'_> {
         if length > max as usize {
             return Err(SendError::TooLarge { max });
         }
-        if message.to.as_ref().as_bytes().len() > usize::from(state.max_destination) {
+        if message.to.as_bytes().len() > usize::from(state.max_destination) {
             return Err(SendError::DestinationTooLong { max: state.max_destination });
         }
         state.outbox.push_message(self.m, now, message, length, write)
@@ -130,25 +128,6 @@ impl Commands<'_> {
             state.outbox.push_set(m, &patch, state.sets)?;
         }
         Ok(())
-    }
-
-    /// As [`Client::watch`].
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
-        self.state.advance(now);
-        if !self.state.takes_commands() {
-            return Err(WatchError::Closed);
-        }
-        self.state.watches.watch(self.m, filter)
-    }
-
-    /// As [`Client::unwatch`].
-    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
-        self.state.advance(now);
-        self.state.watches.unwatch(self.m, watch);
     }
 
     /// As [`Client::acknowledge`].

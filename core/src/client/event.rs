@@ -1,6 +1,5 @@
 //! What a client tells its application.
 
-use super::watches::WatchId;
 use crate::attributes::AttributesRef;
 use crate::error::Code;
 use crate::message::{MessageId, Reason, Receipt};
@@ -76,6 +75,10 @@ pub struct Presence<'a> {
     /// The attributes; none where gone.
     pub attributes: AttributesRef<'a>,
 }
+
+/// Names a watch of a client. Never names another one of that client later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(pub(super) u32);
 
 /// Names a message for `acknowledge`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

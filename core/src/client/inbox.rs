@@ -109,16 +109,17 @@ impl Inbox {
         }
         self.end_byte = at + payload.len();
         let index = self.index(self.tail);
-        self.entries.set(m, index, NUMBER, number);
-        self.entries.set(m, index, BOOT, entry.origin.boot);
-        self.entries.set(m, index, ID, entry.id);
-        self.entries.set(m, index, UUID, entry.origin.uuid);
+        let Some(record) = self.entries.record_mut::<STRIDE>(m, index) else { return false };
+        NUMBER.put(record, number);
+        BOOT.put(record, entry.origin.boot);
+        ID.put(record, entry.id);
+        UUID.put(record, entry.origin.uuid);
         // Both are below the size of the region, which came from 32 bits.
-        self.entries.set(m, index, AT, at as u32);
-        self.entries.set(m, index, LENGTH, payload.len() as u32);
+        AT.put(record, at as u32);
+        LENGTH.put(record, payload.len() as u32);
         let repeated = if entry.repeated { REPEATED } else { 0 };
         let direct = if entry.direct { DIRECT } else { 0 };
-        self.entries.set(m, index, FLAGS, repeated | direct);
+        FLAGS.put(record, repeated | direct);
         self.tail += 1;
         true
     }
@@ -151,15 +152,15 @@ impl Inbox {
         let position = self.cursor;
         self.cursor += 1;
         let index = self.index(position);
-        let flags = self.entries.get(m, index, FLAGS);
+        let record = self.entries.record::<STRIDE>(m, index);
+        let flags = FLAGS.of(record);
         let entry = Entry {
-            origin: Origin { uuid: self.entries.get(m, index, UUID), boot: self.entries.get(m, index, BOOT) },
-            id: self.entries.get(m, index, ID),
+            origin: Origin { uuid: UUID.of(record), boot: BOOT.of(record) },
+            id: ID.of(record),
             repeated: flags & REPEATED != 0,
             direct: flags & DIRECT != 0,
         };
-        let at = self.entries.get(m, index, AT) as usize;
-        let length = self.entries.get(m, index, LENGTH) as usize;
+        let (at, length) = (AT.of(record) as usize, LENGTH.of(record) as usize);
         Some((entry, self.bytes.bytes(lent).get(at..at + length).unwrap_or_default(), position))
     }
 
@@ -263,6 +264,7 @@ impl Inbox {
     }
 
     /// The number of the delivery that the item with that number declines.
+    #[cfg(feature = "lossy")]
     pub(super) fn declined_by(&self, m: &[u8], number: u64) -> Option<u64> {
         let mut written = (0..self.written).map(|n| self.decline_index(n));
         let found = written.find(|&index| self.declines.get(m, index, DECLINE) == number)?;

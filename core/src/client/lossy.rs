@@ -350,7 +350,7 @@ impl State {
         if let Some(declined) = self.inbox.declined_by(m, number) {
             return Some(Frame::Decline(declined));
         }
-        if let Some(wish) = self.watches.told_with(m, number) {
+        if let Some(wish) = self.watching.told_with(m, number) {
             return Some(Frame::Watch(wish));
         }
         let entry = self.outbox.numbered(m, number)?;

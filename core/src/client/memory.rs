@@ -37,7 +37,8 @@ scalar!(u8: 1, u16: 2, u32: 4, u64: 8);
 
 impl Scalar for [u8; 16] {
     fn load(bytes: &[u8]) -> Option<Self> {
-        bytes.first_chunk::<16>().copied()
+        // By way of a number: bytes that go from one place in memory to another would take a `memmove`, of 700 bytes.
+        bytes.first_chunk::<16>().map(|chunk| u128::from_le_bytes(*chunk).to_le_bytes())
     }
 
     fn store(self, bytes: &mut [u8]) {
@@ -61,6 +62,20 @@ impl<T> Field<T> {
     }
 }
 
+impl<T: Scalar> Field<T> {
+    /// The field of a record.
+    pub(crate) fn of(self, record: &[u8]) -> T {
+        record.get(self.offset..).and_then(T::load).unwrap_or_default()
+    }
+
+    /// Sets the field of a record.
+    pub(crate) fn put(self, record: &mut [u8], value: T) {
+        if let Some(bytes) = record.get_mut(self.offset..) {
+            value.store(bytes);
+        }
+    }
+}
+
 /// Equal records one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table {
@@ -71,6 +86,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// The same records where memory begins only at `base`.
+    #[cfg(feature = "presence")]
     pub(crate) fn rebased(self, base: usize) -> Self {
         Self { at: self.at.saturating_sub(base), ..self }
     }
@@ -98,6 +114,21 @@ impl Table {
         if let Some(bytes) = memory.get_mut(at..) {
             value.store(bytes);
         }
+    }
+
+    /// The front of a record, for fields that are looked at together: where it lies is looked up once. Zeros where there is no
+    /// such record, which cannot be.
+    pub(crate) fn record<'m, const N: usize>(&self, memory: &'m [u8], index: u32) -> &'m [u8; N] {
+        memory.get(self.place(index)..).and_then(|bytes| bytes.first_chunk()).unwrap_or(&[0; N])
+    }
+
+    /// The same, to be written.
+    pub(crate) fn record_mut<'m, const N: usize>(
+        &self,
+        memory: &'m mut [u8],
+        index: u32,
+    ) -> Option<&'m mut [u8; N]> {
+        memory.get_mut(self.place(index)..).and_then(|bytes| bytes.first_chunk_mut())
     }
 
     /// Where the bytes of a record from an offset on lie in the block.

@@ -1,35 +1,37 @@
 //! The client: a state machine that an embedder feeds with bytes and time, and asks for bytes and events.
 
 mod answers;
-mod arrivals;
 mod backoff;
 mod blocks;
 mod commands;
 mod event;
 mod expiry;
 mod inbox;
+// What may be left out has one seam: a room of the same names stands in for it.
+#[cfg_attr(not(feature = "lossy"), path = "no_lossy.rs")]
 mod lossy;
 mod memory;
 mod outbox;
 mod polling;
+#[cfg_attr(not(feature = "presence"), path = "no_presence.rs")]
+mod presence;
 mod receive;
 mod seen;
 mod session;
 mod transmit;
 #[cfg(feature = "typed")]
 mod typed;
-mod watches;
 
 pub use commands::Commands;
-pub use event::{Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token};
+pub use event::{
+    Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token, WatchId,
+};
 #[cfg(feature = "typed")]
 pub use typed::{DecodeError, SendAsError};
-pub use watches::WatchId;
 
 use crate::attributes::{AttributesRef, Value};
 use crate::config::ClientConfig;
-use crate::error::{ConfigError, SendError, SetError, WatchError};
-use crate::filter::Filter;
+use crate::error::{ConfigError, SendError, SetError};
 use crate::framing::{Step, header_len, step};
 use crate::message::{MessageId, Outgoing, Receipt};
 use crate::time::Instant;
@@ -56,7 +58,7 @@ impl ClientConfig {
     /// How many bytes of memory a client with these limits needs.
     pub fn memory_needed(&self) -> usize {
         let mut cutter = Cutter::default();
-        State::new(self, &mut cutter);
+        State::new(self, &mut cutter, &mut []);
         cutter.used()
     }
 }
@@ -70,13 +72,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn new(config: ClientConfig, mut memory: B) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut cutter = Cutter::default();
-        let mut state = State::new(&config, &mut cutter);
+        let state = State::new(&config, &mut cutter, memory.as_mut());
         let needed = cutter.used();
-        let Some(block) = memory.as_mut().get_mut(..needed) else {
-            return Err(ConfigError::Memory { needed });
-        };
-        state.format(block);
-        Ok(Self { memory, state })
+        if memory.as_ref().len() < needed {
+            Err(ConfigError::Memory { needed })
+        } else {
+            Ok(Self { memory, state })
+        }
     }
 
     // Handlers: what the transport or the clock did.
@@ -172,26 +174,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         self.commands().remove(now, key)
     }
 
-    /// Asks who is here: all sessions that a message to this filter would go to. First comes
-    /// [`Event::PresenceReset`], then an [`Event::Presence`] for each, then [`Event::PresenceSynced`]; after that each
-    /// change, as it stands when it is told. Whoever falls behind is told all of it again.
-    ///
-    /// Works before the first connection, and lasts until [`unwatch`](Self::unwatch) or the end of this client, across
-    /// links, sessions and brokers. (PROTOCOL.md, "Presence")
-    ///
-    /// # Errors
-    ///
-    /// All of them are the caller's fault; see [`watches`](ClientConfig::watches). Where the *broker* does not allow
-    /// it, [`Event::WatchRefused`] follows.
-    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
-        self.commands().watch(now, filter)
-    }
-
-    /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
-    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
-        self.commands().unwatch(now, watch);
-    }
-
     /// Acknowledges all messages up to the one with this token. Only needed with
     /// [`manual_acknowledgement`](ClientConfig::manual_acknowledgement); a token from before is harmless.
     pub fn acknowledge(&mut self, up_to: Token) {
@@ -214,12 +196,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
         let (m, lent) = parts(&mut self.memory, self.state.lent_at);
         self.state.poll_event(m, lent)
-    }
-
-    /// The next event of presence, if any, past all others, as [`poll_receipt`](Self::poll_receipt) does with receipts.
-    pub fn poll_presence(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        self.state.poll_presence(m, lent)
     }
 
     /// The next receipt, if any, past all other events: no message is lent, and none is acknowledged.

@@ -10,7 +10,7 @@ use super::blocks::{Blocks, Filler};
 use super::memory::{Cutter, Field, NONE, Table};
 use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
-use crate::time::{Instant, Moment, micros, millis_rounded_up};
+use crate::time::{Instant, Moment, millis_rounded_up};
 use core::time::Duration;
 
 const STRIDE: usize = 77;
@@ -147,7 +147,7 @@ impl Outbox {
         length: usize,
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
-        let destination = outgoing.to.as_ref().as_bytes();
+        let destination = outgoing.to.as_bytes();
         let whole = destination.len() + length;
         if !self.has_room(whole) {
             return Err(SendError::Full);
@@ -162,12 +162,14 @@ impl Outbox {
         let flags = if outgoing.until == Until::Accepted { UNTIL_ACCEPTED } else { 0 };
         let time_to_live = millis_rounded_up(outgoing.time_to_live).min(u64::from(u32::MAX));
         let deadline = now + Duration::from_millis(time_to_live);
-        self.entries.set(m, index, ID, id);
-        self.entries.set(m, index, FLAGS, flags);
-        self.entries.set(m, index, DEADLINE, deadline.as_micros());
-        // Both were checked against limits far below these.
-        self.entries.set(m, index, DESTINATION, destination.len() as u16);
-        self.entries.set(m, index, PAYLOAD, length as u32);
+        if let Some(entry) = self.entry_mut(m, index) {
+            ID.put(entry, id);
+            FLAGS.put(entry, flags);
+            DEADLINE.put(entry, deadline.as_micros());
+            // Both were checked against limits far below these.
+            DESTINATION.put(entry, destination.len() as u16);
+            PAYLOAD.put(entry, length as u32);
+        }
         self.watch_deadline(deadline);
         Ok(Some(MessageId(id)))
     }
@@ -178,12 +180,15 @@ impl Outbox {
             return Err(SetError::Full);
         }
         let index = self.push(m, patch.len(), |filler| filler.put(patch)).ok_or(SetError::Full)?;
-        self.entries.set(m, index, ID, self.next_id - 1);
-        self.entries.set(m, index, FLAGS, IS_SET);
-        self.entries.set(m, index, DEADLINE, serial);
-        self.entries.set(m, index, DESTINATION, 0_u16);
-        // A patch of one key is shorter than that.
-        self.entries.set(m, index, PAYLOAD, patch.len() as u32);
+        let last_id = self.next_id - 1;
+        if let Some(entry) = self.entry_mut(m, index) {
+            ID.put(entry, last_id);
+            FLAGS.put(entry, IS_SET);
+            DEADLINE.put(entry, serial);
+            DESTINATION.put(entry, 0);
+            // A patch of one key is shorter than that.
+            PAYLOAD.put(entry, patch.len() as u32);
+        }
         Ok(())
     }
 
@@ -201,12 +206,15 @@ impl Outbox {
     fn push(&mut self, m: &mut [u8], length: usize, write: impl FnOnce(&mut Filler<'_>)) -> Option<u32> {
         let first_block = self.blocks.fill(m, length, write)?;
         let index = self.free_entry;
-        self.free_entry = self.entries.get(m, index, NEXT);
+        let tail = self.tail;
+        let entry = self.entry_mut(m, index)?;
+        let next_free = NEXT.of(entry);
+        FIRST_BLOCK.put(entry, first_block);
+        NUMBER.put(entry, 0);
+        PREVIOUS.put(entry, tail);
+        NEXT.put(entry, NONE);
+        self.free_entry = next_free;
         self.free_entries -= 1;
-        self.entries.set(m, index, FIRST_BLOCK, first_block);
-        self.entries.set(m, index, NUMBER, 0_u64);
-        self.entries.set(m, index, PREVIOUS, self.tail);
-        self.entries.set(m, index, NEXT, NONE);
         if self.tail == NONE {
             self.head = index;
         } else {
@@ -244,6 +252,7 @@ impl Outbox {
     }
 
     /// The entry that was written under that number and is not acknowledged.
+    #[cfg(feature = "lossy")]
     pub(super) fn numbered(&self, m: &[u8], number: u64) -> Option<Outbound> {
         let mut index = self.unacknowledged;
         while index != NONE && self.entries.get(m, index, NUMBER) != number {
@@ -268,24 +277,27 @@ impl Outbox {
 
     /// True where an entry has ended before it was written in this session: there is nothing to write.
     fn is_over(&self, m: &[u8], index: u32) -> bool {
-        let is_dropped = canary!(DropsRetries) && self.flag(m, index, RETRY);
-        (self.flag(m, index, ENDED) || is_dropped) && self.entries.get(m, index, NUMBER) == 0
+        let entry = self.entry(m, index);
+        let flags = FLAGS.of(entry);
+        let is_dropped = canary!(DropsRetries) && flags & RETRY != 0;
+        (flags & ENDED != 0 || is_dropped) && NUMBER.of(entry) == 0
     }
 
     /// An entry, to be written.
     fn outbound(&self, m: &[u8], index: u32) -> Outbound {
+        let entry = self.entry(m, index);
         Outbound {
             index,
-            payload: self.entries.get(m, index, PAYLOAD),
-            destination: self.entries.get(m, index, DESTINATION),
-            flags: self.entries.get(m, index, FLAGS),
+            payload: PAYLOAD.of(entry),
+            destination: DESTINATION.of(entry),
+            flags: FLAGS.of(entry),
         }
     }
 
     /// The id of a message, and when it expires.
     pub(super) fn id_and_deadline(&self, m: &[u8], entry: Outbound) -> (u64, Instant) {
-        let deadline = self.entries.get(m, entry.index, DEADLINE);
-        (self.entries.get(m, entry.index, ID), Instant::from_micros(deadline))
+        let entry = self.entry(m, entry.index);
+        (ID.of(entry), Instant::from_micros(DEADLINE.of(entry)))
     }
 
     /// What is known of an earlier sending, where an entry is sent again.
@@ -295,11 +307,12 @@ impl Outbox {
             return None;
         }
         Some(if flags & TAKEN != 0 {
+            let entry = self.entry(m, index);
             // These never change again.
             Past::Taken(Taken {
-                recipients: self.entries.get(m, index, RECIPIENTS),
-                epoch: self.entries.get(m, index, EPOCH),
-                session: self.entries.get(m, index, SESSION),
+                recipients: RECIPIENTS.of(entry),
+                epoch: EPOCH.of(entry),
+                session: SESSION.of(entry),
                 answered_first: flags & ANSWERED_FIRST != 0,
             })
         } else if flags & PARKED != 0 {
@@ -347,11 +360,11 @@ impl Outbox {
         self.acknowledged = 0;
         let mut index = self.head;
         while index != NONE {
-            let next = self.entries.get(m, index, NEXT);
-            self.entries.set(m, index, NUMBER, 0_u64);
-            let flags: u16 = self.entries.get(m, index, FLAGS);
+            let Some(entry) = self.entry_mut(m, index) else { break };
+            let (next, flags, deadline) = (NEXT.of(entry), FLAGS.of(entry), DEADLINE.of(entry));
+            NUMBER.put(entry, 0);
             if flags & IS_SET != 0 {
-                if self.entries.get(m, index, DEADLINE) <= covered {
+                if deadline <= covered {
                     self.unlink(m, index);
                 }
             } else if flags & ENDED != 0 {
@@ -360,7 +373,7 @@ impl Outbox {
                 if flags & WRITTEN != 0 && !(canary!(MarksOnlyAccepted) && flags & (TAKEN | PARKED) == 0) {
                     self.add_flags(m, index, RETRY);
                 }
-                if now.as_micros() >= self.entries.get(m, index, DEADLINE) {
+                if now.as_micros() >= deadline {
                     self.end_here(m, index, Reason::Expired);
                 }
             }
@@ -375,18 +388,19 @@ impl Outbox {
         self.acknowledged = up_to;
         while self.unacknowledged != NONE {
             let index = self.unacknowledged;
-            let number = self.entries.get(m, index, NUMBER);
-            let next = self.entries.get(m, index, NEXT);
+            let entry = self.entry(m, index);
+            let (number, next, payload) = (NUMBER.of(entry), NEXT.of(entry), PAYLOAD.of(entry));
+            let is_set = FLAGS.of(entry) & IS_SET != 0;
             if number > up_to || (number == 0 && !self.is_over(m, index)) {
                 break;
             }
             self.unacknowledged = next;
-            if self.flag(m, index, IS_SET) {
+            if is_set {
                 self.unlink(m, index);
                 continue;
             }
             if number != 0 {
-                released(self.entries.get(m, index, PAYLOAD) as usize);
+                released(payload as usize);
             }
             self.free_if_done(m, index);
         }
@@ -408,16 +422,19 @@ impl Outbox {
 
     /// Frees an entry that was answered, told, and needs not be written again.
     pub(super) fn free_if_done(&mut self, m: &mut [u8], index: u32) {
-        let flags: u16 = self.entries.get(m, index, FLAGS);
-        let number = self.entries.get(m, index, NUMBER);
-        if flags & (ENDED | IN_EVENTS) == ENDED && number <= self.acknowledged {
+        let entry = self.entry(m, index);
+        if FLAGS.of(entry) & (ENDED | IN_EVENTS) == ENDED && NUMBER.of(entry) <= self.acknowledged {
             self.unlink(m, index);
         }
     }
 
     fn unlink(&mut self, m: &mut [u8], index: u32) {
-        let next = self.entries.get(m, index, NEXT);
-        let previous = self.entries.get(m, index, PREVIOUS);
+        let free = self.free_entry;
+        let Some(entry) = self.entry_mut(m, index) else { return };
+        let (next, previous, first_block) = (NEXT.of(entry), PREVIOUS.of(entry), FIRST_BLOCK.of(entry));
+        NEXT.put(entry, free);
+        self.free_entry = index;
+        self.free_entries += 1;
         for pointer in [&mut self.cursor, &mut self.unacknowledged, &mut self.finger] {
             if *pointer == index {
                 *pointer = next;
@@ -433,25 +450,29 @@ impl Outbox {
         } else {
             self.entries.set(m, next, PREVIOUS, previous);
         }
-        self.blocks.free(m, self.entries.get(m, index, FIRST_BLOCK));
-        self.entries.set(m, index, NEXT, self.free_entry);
-        self.free_entry = index;
-        self.free_entries += 1;
+        self.blocks.free(m, first_block);
     }
 
-    pub(super) fn flag(&self, m: &[u8], index: u32, flag: u16) -> bool {
-        let flags: u16 = self.entries.get(m, index, FLAGS);
-        flags & flag != 0
+    /// The record of an entry.
+    pub(super) fn entry<'m>(&self, m: &'m [u8], index: u32) -> &'m [u8; STRIDE] {
+        self.entries.record(m, index)
+    }
+
+    /// The same, to be written.
+    pub(super) fn entry_mut<'m>(&self, m: &'m mut [u8], index: u32) -> Option<&'m mut [u8; STRIDE]> {
+        self.entries.record_mut(m, index)
     }
 
     pub(super) fn add_flags(&self, m: &mut [u8], index: u32, more: u16) {
-        let flags: u16 = self.entries.get(m, index, FLAGS);
-        self.entries.set(m, index, FLAGS, flags | more);
+        if let Some(entry) = self.entry_mut(m, index) {
+            let flags = FLAGS.of(entry);
+            FLAGS.put(entry, flags | more);
+        }
     }
 }
 
 /// Whole milliseconds from `now` until `deadline`, rounded up.
 pub(super) fn milliseconds_left(now: Instant, deadline: Instant) -> u32 {
-    let left = micros(deadline.saturating_duration_since(now)).div_ceil(1_000);
+    let left = deadline.micros_since(now).div_ceil(1_000);
     u32::try_from(left).unwrap_or(u32::MAX)
 }

@@ -5,22 +5,6 @@ use super::session::State;
 use crate::message::MessageId;
 use uuid::Uuid;
 
-/// For a roster, which takes presence and leaves everything else.
-#[cfg(feature = "alloc")]
-impl<B: AsRef<[u8]> + AsMut<[u8]>> super::Client<B> {
-    /// The next event of presence, if any, past all others; refusals of watches are left.
-    pub(crate) fn poll_arrival(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = super::commands::parts(&mut self.memory, self.state.lent_at);
-        let state = &mut self.state;
-        if state.takes_commands() { state.arrivals.lend(m, lent, &state.watches) } else { None }
-    }
-
-    /// True where the application wants what comes under that watch.
-    pub(crate) fn wants(&self, watch: super::WatchId) -> bool {
-        self.state.watches.wants(self.memory.as_ref(), watch)
-    }
-}
-
 /// Each of these is given the part of memory that is lent besides the rest, so that what an event borrows stands in
 /// nobody's way.
 impl State {
@@ -29,7 +13,9 @@ impl State {
             || self.outbox.has_receipt()
             || self.lifecycle.attributes_refused.is_some()
             || (self.takes_commands()
-                && (self.outbox.has_capacity() || self.has_presence(m, lent) || self.inbox.has_unlent()))
+                && (self.outbox.has_capacity()
+                    || self.watching.has_event(m, lent)
+                    || self.inbox.has_unlent()))
             || self.lifecycle.has_closed()
     }
 
@@ -38,7 +24,7 @@ impl State {
         if !self.manual && self.takes_commands() {
             self.inbox.take_lent(m);
         }
-        self.arrivals.take_lent(m, lent, &self.watches);
+        self.watching.take_lent(m, lent);
         if let Some(event) = self.lifecycle.poll(self.is_established()) {
             return Some(event);
         }
@@ -57,7 +43,7 @@ impl State {
         // By turns, so that neither stops the other.
         self.told_presence = !self.told_presence || !self.inbox.has_unlent();
         if self.told_presence
-            && let Some(event) = self.poll_presence(m, lent)
+            && let Some(event) = self.watching.poll(m, lent)
         {
             return Some(event);
         }
@@ -76,26 +62,12 @@ impl State {
         }))
     }
 
-    fn has_presence(&self, m: &[u8], lent: &[u8]) -> bool {
-        self.watches.has_refused(m) || self.arrivals.has_wanted(m, lent, &self.watches)
-    }
-
-    pub(super) fn poll_presence<'m>(&mut self, m: &mut [u8], lent: &'m [u8]) -> Option<Event<'m>> {
-        if !self.takes_commands() {
-            return None;
-        }
-        if let Some((watch, reason)) = self.watches.poll_refused(m) {
-            return Some(Event::WatchRefused(watch, reason));
-        }
-        self.arrivals.lend(m, lent, &self.watches)
-    }
-
     /// The last item that may be acknowledged where all up to `received` are here.
     pub(super) fn taken(&self, m: &[u8], received: u64) -> u64 {
         if canary!(AcknowledgesTooEarly) {
             return received;
         }
         let lent = m.get(self.lent_at..).unwrap_or_default();
-        self.inbox.acknowledged(m, received).min(self.arrivals.acknowledged(lent, received))
+        self.inbox.acknowledged(m, received).min(self.watching.acknowledged(lent, received))
     }
 }

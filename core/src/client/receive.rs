@@ -1,9 +1,9 @@
 //! What a client does with each frame that comes in.
 
 use super::inbox::Entry;
+use super::presence;
 use super::seen::{Repetition, Verdict};
 use super::session::{Phase, State};
-use super::watches::WatchId;
 use crate::codec::Reader;
 use crate::error::Code;
 use crate::time::Instant;
@@ -23,14 +23,25 @@ impl State {
         let mut reader = Reader::new(body);
         let frame_kind = reader.u8().map_err(|_| Code::Malformed)?;
         if frame_kind >= kind::MESSAGE {
-            let item = DownItem::read(frame_kind, &mut reader).map_err(|_| Code::Malformed)?;
+            let is_read = presence::IS_READ || !matches!(frame_kind, kind::PRESENCE..=kind::PRESENCE_SYNCED);
+            let item = if is_read {
+                Some(DownItem::read(frame_kind, &mut reader).map_err(|_| Code::Malformed)?)
+            } else {
+                // Under a watch that was never begun: it counts as taken, and says nothing.
+                None
+            };
             if !matches!(self.phase, Phase::Up(_)) {
                 return Err(Code::UnexpectedFrame);
             }
             return self.item(m, item, body);
         }
-        if matches!(frame_kind, kind::HELLO | kind::PROOF | kind::GOODBYE) {
-            // It goes up, never down.
+        let is_out_of_place = match frame_kind {
+            // These go up, never down.
+            kind::HELLO | kind::PROOF | kind::GOODBYE => true,
+            kind::STATE => self.lossy.is_none(),
+            _ => false,
+        };
+        if is_out_of_place {
             return Err(Code::UnexpectedFrame);
         }
         let control = Control::read_down(frame_kind, &mut reader).map_err(|_| Code::Malformed)?;
@@ -48,7 +59,7 @@ impl State {
             }
             (Control::Ping, Phase::Up(_)) => Ok(()),
             (Control::Farewell, Phase::Up(_)) => self.farewell(),
-            (Control::State(state), Phase::Up(_)) if self.lossy.is_some() => self.heard_state(m, now, &state),
+            (Control::State(state), Phase::Up(_)) => self.heard_state(m, now, &state),
             _ => Err(Code::UnexpectedFrame),
         }
     }
@@ -59,13 +70,15 @@ impl State {
         let up_to = sending.acknowledge(more, half_written)?;
         self.outbox.acknowledge(m, up_to, |bytes| sending.release(bytes));
         self.inbox.acknowledge_declines(m, up_to);
-        self.watches.acknowledge(m, up_to);
+        self.watching.acknowledge(m, up_to);
         Ok(())
     }
 
-    fn item(&mut self, m: &mut [u8], item: DownItem<'_>, body: &[u8]) -> Result<(), Code> {
+    fn item(&mut self, m: &mut [u8], item: Option<DownItem<'_>>, body: &[u8]) -> Result<(), Code> {
         let number = self.session.as_ref().ok_or(Code::UnexpectedFrame)?.receiving.received() + 1;
-        self.take_item(m, number, item, body)?;
+        if let Some(item) = item {
+            self.take_item(m, number, item, body)?;
+        }
         // Only now: what failed must come again.
         if let Some(session) = &mut self.session {
             session.receiving.receive();
@@ -90,7 +103,7 @@ impl State {
                 Ok(())
             }
             DownItem::Refusal(Refused::Watch, watch, reason) => {
-                if self.watches.refuse(m, watch, reason) {
+                if self.watching.refuse(m, watch, reason) {
                     Ok(())
                 } else {
                     Err(Code::UnexpectedFrame)
@@ -99,15 +112,8 @@ impl State {
             DownItem::Presence(watch, ..)
             | DownItem::PresenceReset(watch)
             | DownItem::PresenceSynced(watch) => {
-                // What was ended may still be told for a while.
-                let is_wanted = self.watches.wants(m, WatchId(watch));
-                if !is_wanted
-                    || self.arrivals.push(m.get_mut(self.lent_at..).unwrap_or_default(), number, body)
-                {
-                    Ok(())
-                } else {
-                    Err(Code::WindowExceeded)
-                }
+                let fits = self.watching.take(m, self.lent_at, number, watch, body);
+                if fits { Ok(()) } else { Err(Code::WindowExceeded) }
             }
         }
     }

@@ -18,6 +18,7 @@ const HAD: usize = 41;
 const LATE_UUID: Field<[u8; 16]> = Field::at(0);
 const LATE_BOOT: Field<u64> = Field::at(16);
 const LATE_ID: Field<u64> = Field::at(24);
+const LATE: usize = 32;
 
 /// The record of an alias, and the id of its last delivery.
 const ALIAS_SENDER: Field<u16> = Field::at(0);
@@ -73,7 +74,7 @@ impl Seen {
             senders: cutter.table(HAD + usize::from(seen_window) / 8, u32::from(senders)),
             window: seen_window,
             aliases: cutter.table(ALIAS, u32::from(aliases)),
-            late: cutter.table(32, u32::from(late_ids)),
+            late: cutter.table(LATE, u32::from(late_ids)),
             next_late: 0,
             late_overflowed: false,
             clock: 0,
@@ -126,22 +127,24 @@ impl Seen {
     fn find_or_make(&mut self, m: &mut [u8], origin: &Origin) -> u32 {
         let (mut oldest, mut oldest_heard) = (0, u64::MAX);
         for index in 0..self.senders.count() {
-            let heard = self.senders.get(m, index, HEARD);
-            let same = self.senders.get(m, index, UUID) == origin.uuid
-                && self.senders.get(m, index, BOOT) == origin.boot;
+            let record = self.senders.record::<HAD>(m, index);
+            let heard = HEARD.of(record);
+            let same = UUID.of(record) == origin.uuid && BOOT.of(record) == origin.boot;
             if heard != 0 && same {
                 return index;
             }
-            if heard < oldest_heard && self.senders.get(m, index, ALIASES) == 0 {
+            if heard < oldest_heard && ALIASES.of(record) == 0 {
                 (oldest, oldest_heard) = (index, heard);
             }
         }
         self.clock += 1;
-        self.senders.set(m, oldest, UUID, origin.uuid);
-        self.senders.set(m, oldest, BOOT, origin.boot);
-        self.senders.set(m, oldest, HIGHEST, 0);
+        if let Some(record) = self.senders.record_mut::<HAD>(m, oldest) {
+            UUID.put(record, origin.uuid);
+            BOOT.put(record, origin.boot);
+            HIGHEST.put(record, 0);
+            HEARD.put(record, self.clock);
+        }
         self.senders.bytes_mut(m, oldest, HAD).fill(0);
-        self.senders.set(m, oldest, HEARD, self.clock);
         oldest
     }
 
@@ -151,15 +154,16 @@ impl Seen {
         if alias >= self.aliases.count() {
             return None;
         }
-        let sender = self.aliases.get(m, alias, ALIAS_SENDER);
-        let id = self.aliases.get(m, alias, ALIAS_LAST).wrapping_add_signed(id_step);
-        self.aliases.set(m, alias, ALIAS_LAST, id);
+        let record = self.aliases.record_mut::<ALIAS>(m, alias)?;
+        let (sender, id) = (ALIAS_SENDER.of(record), ALIAS_LAST.of(record).wrapping_add_signed(id_step));
+        ALIAS_LAST.put(record, id);
         (sender != NOBODY && id != 0).then_some((u32::from(sender), id))
     }
 
     /// Who a record is about.
     pub(super) fn origin(&self, m: &[u8], sender: u32) -> Origin {
-        Origin { uuid: self.senders.get(m, sender, UUID), boot: self.senders.get(m, sender, BOOT) }
+        let record = self.senders.record::<HAD>(m, sender);
+        Origin { uuid: UUID.of(record), boot: BOOT.of(record) }
     }
 
     /// Decides about a delivery and marks what is handed on.
@@ -274,19 +278,22 @@ impl Seen {
             return;
         }
         let origin = self.origin(m, sender);
-        self.late_overflowed |= self.late.get(m, self.next_late, LATE_ID) != 0;
-        self.late.set(m, self.next_late, LATE_UUID, origin.uuid);
-        self.late.set(m, self.next_late, LATE_BOOT, origin.boot);
-        self.late.set(m, self.next_late, LATE_ID, id);
+        if let Some(record) = self.late.record_mut::<LATE>(m, self.next_late) {
+            self.late_overflowed |= LATE_ID.of(record) != 0;
+            LATE_UUID.put(record, origin.uuid);
+            LATE_BOOT.put(record, origin.boot);
+            LATE_ID.put(record, id);
+        }
         self.next_late = self.late.ring(u64::from(self.next_late) + 1);
     }
 
     fn is_late(&self, m: &[u8], sender: u32, id: u64) -> bool {
         let origin = self.origin(m, sender);
         (0..self.late.count()).any(|index| {
-            self.late.get(m, index, LATE_ID) == id
-                && self.late.get(m, index, LATE_BOOT) == origin.boot
-                && self.late.get(m, index, LATE_UUID) == origin.uuid
+            let record = self.late.record::<LATE>(m, index);
+            LATE_ID.of(record) == id
+                && LATE_BOOT.of(record) == origin.boot
+                && LATE_UUID.of(record) == origin.uuid
         })
     }
 }

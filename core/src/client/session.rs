@@ -1,15 +1,14 @@
 //! The state of a client: link, session, handshake, and what time does to them.
 
-use super::arrivals::Arrivals;
 use super::backoff::Backoff;
 use super::event::{Close, CloseReason, DisconnectReason, Established};
 use super::inbox::Inbox;
 use super::lossy::Lossy;
 use super::memory::{Cutter, Region};
 use super::outbox::Outbox;
+use super::presence::Watching;
 use super::seen::Seen;
 use super::transmit::{Current, Slots};
-use super::watches::Watches;
 use super::{Lifecycle, frame_limit};
 use crate::attributes::AttributesRef;
 use crate::codec::shift;
@@ -99,12 +98,9 @@ pub(super) struct State {
     pub(super) inbox: Inbox,
     pub(super) seen: Seen,
     pub(super) slots: Slots,
-    pub(super) watches: Watches,
-    pub(super) arrivals: Arrivals,
+    pub(super) watching: Watching,
     /// Where the part of memory begins that is lent to the application.
     pub(super) lent_at: usize,
-    /// How many items of presence may wait.
-    presence_items: u16,
     /// Presence came last, so a message has its turn.
     pub(super) told_presence: bool,
     backoff: Backoff,
@@ -126,13 +122,34 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Cuts the memory, and starts without a link.
-    pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter) -> Self {
+    /// Cuts the memory, gives it its first content as far as it goes, and starts without a link.
+    ///
+    /// The parts are made first and put together last, so that it is made where it goes: a stack may have no room for two.
+    #[inline]
+    pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter, m: &mut [u8]) -> Self {
         let aliases = config.senders.min(MAX_ALIASES);
-        let attribute_bytes = usize::from(config.attribute_bytes);
-        let frame_limit = frame_limit(config.max_payload, config.watches > 0);
-        let presence_items = if config.watches > 0 { config.presence_items } else { 0 };
-        let mut state = Self {
+        let attributes = cutter.second_region(usize::from(config.attribute_bytes));
+        let mut outbox = Outbox::new(cutter, config.outbox_messages, config.outbox_bytes);
+        let mut inbox = Inbox::new(cutter, config.inbox_messages, config.inbox_bytes);
+        let mut seen = Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids);
+        let slots = Slots::new(cutter, config.destination_slots, config.destination_bytes);
+        let mut watching = Watching::new(cutter, config);
+        let lent_at = cutter.used();
+        inbox.cut_payloads(cutter, config.max_payload, lent_at);
+        watching.cut_items(cutter, config, lent_at);
+        let partial_at = cutter.used();
+        let frame_limit = frame_limit(config.max_payload, watching.items() > 0);
+        let lossy = Lossy::new(cutter, config, frame_limit);
+        if lossy.is_none() {
+            cutter.region(Self::partial_size(frame_limit));
+        }
+        outbox.format(m);
+        seen.format(m);
+        watching.format(m);
+        if let Some(count) = attributes.bytes_mut(m).first_mut() {
+            *count = 0;
+        }
+        Self {
             uuid: config.uuid,
             secret: config.secret,
             boot: config.boot,
@@ -152,20 +169,18 @@ impl State {
             epochs: Epochs::default(),
             said: None,
             hello_attributes_len: 1,
-            attributes: cutter.second_region(attribute_bytes),
+            attributes,
             attributes_len: 1,
             sets: 0,
             covered_sets: 0,
             closing: None,
             goodbye_written: false,
-            outbox: Outbox::new(cutter, config.outbox_messages, config.outbox_bytes),
-            inbox: Inbox::new(cutter, config.inbox_messages, config.inbox_bytes),
-            seen: Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids),
-            slots: Slots::new(cutter, config.destination_slots, config.destination_bytes),
-            watches: Watches::new(cutter, config.watches, config.destination_bytes),
-            arrivals: Arrivals::new(&mut Cutter::default(), 0, 0),
-            lent_at: 0,
-            presence_items,
+            outbox,
+            inbox,
+            seen,
+            slots,
+            watching,
+            lent_at,
             told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
             lifecycle: Lifecycle::default(),
@@ -175,27 +190,8 @@ impl State {
             told_window: Window { messages: 0, bytes: 0 },
             last_id: 0,
             partial: 0,
-            partial_at: 0,
-            lossy: None,
-        };
-        state.lent_at = cutter.used();
-        state.inbox.cut_payloads(cutter, config.max_payload, state.lent_at);
-        state.arrivals = Arrivals::new(cutter, presence_items, state.lent_at);
-        state.partial_at = cutter.used();
-        state.lossy = Lossy::new(cutter, config, frame_limit);
-        if state.lossy.is_none() {
-            cutter.region(Self::partial_size(frame_limit));
-        }
-        state
-    }
-
-    /// Gives the memory its first content.
-    pub(super) fn format(&mut self, m: &mut [u8]) {
-        self.outbox.format(m);
-        self.seen.format(m);
-        self.watches.format(m);
-        if let Some(count) = self.attributes.bytes_mut(m).first_mut() {
-            *count = 0;
+            partial_at,
+            lossy,
         }
     }
 
@@ -212,7 +208,7 @@ impl State {
 
     /// The largest body of a frame that this client takes.
     pub(super) fn frame_limit(&self) -> usize {
-        frame_limit(self.max_payload, self.presence_items > 0)
+        frame_limit(self.max_payload, self.watching.items() > 0)
     }
 
     pub(super) fn takes_commands(&self) -> bool {
@@ -406,7 +402,7 @@ impl State {
             max_payload: self.max_payload,
             aliases: self.aliases,
             receives: self.receives,
-            presence: self.presence_items,
+            presence: self.watching.items(),
         })
     }
 
@@ -441,7 +437,7 @@ impl State {
             sending.resume(resumed.received, resumed.acknowledged, welcome.window)?;
             self.outbox.resume(m, resumed.received, resumed.acknowledged, |bytes| sending.release(bytes));
             self.inbox.acknowledge_declines(m, resumed.acknowledged);
-            self.watches.acknowledge(m, resumed.acknowledged);
+            self.watching.acknowledge(m, resumed.acknowledged);
             self.inbox.resume(m, resumed.received);
             (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
             self.told_window = said.known.ok_or(Code::UnexpectedFrame)?;
@@ -457,8 +453,7 @@ impl State {
             self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
             self.outbox.restart(m, now, self.covered_sets);
             self.inbox.start_session();
-            self.watches.start_session(m);
-            self.arrivals.start_session();
+            self.watching.start_session(m);
             self.told_window = said.fresh;
             self.epochs.remember(epoch, welcome.session);
             if self.had_session { Established::Lost } else { Established::Fresh }

@@ -3,8 +3,8 @@
 use super::event::Close;
 use super::memory::{Cutter, Field, Table};
 use super::outbox::{Outbound, Outbox, milliseconds_left};
+use super::presence::Wish;
 use super::session::{Phase, State};
-use super::watches::Wish;
 use crate::codec::Writer;
 use crate::error::Code;
 use crate::framing::{header_len, write_header};
@@ -34,6 +34,7 @@ pub(super) enum Frame {
     Ping,
     Abort(Code),
     /// That of the recovery; on lossy framed transports.
+    #[cfg(feature = "lossy")]
     State,
 }
 
@@ -142,7 +143,7 @@ impl State {
                 self.inbox.advance_decline();
                 return Some(Frame::Decline(declined));
             }
-            if let Some(wish) = self.watches.told_with(m, number) {
+            if let Some(wish) = self.watching.told_with(m, number) {
                 return Some(Frame::Watch(wish));
             }
             let entry = self.outbox.next_outbound(m)?;
@@ -155,9 +156,9 @@ impl State {
             self.inbox.advance_decline();
             return Some(Frame::Decline(declined));
         }
-        if let Some(wish) = self.watches.next_wish(m) {
+        if let Some(wish) = self.watching.next_wish(m) {
             let number = session.sending.assign(None);
-            self.watches.tell(m, wish, number);
+            self.watching.tell(m, wish, number);
             return Some(Frame::Watch(wish));
         }
         let entry = self.outbox.next_outbound(m)?;
@@ -196,8 +197,8 @@ impl State {
                     hello.write_frame(self.hello_attributes(m), writer);
                 }
             }
-            Frame::Ack(more) => Control::Ack(more).write(writer),
-            Frame::Window(window) => Control::Window(window).write(writer),
+            Frame::Ack(more) => Control::Ack(more).write_link(writer),
+            Frame::Window(window) => Control::Window(window).write_link(writer),
             Frame::Decline(number) => UpItem::Decline(number).write(writer),
             Frame::Message { entry, slot, defines, id_step, time_to_live_ms } => {
                 let (retry, until_accepted) = (self.outbox.past(m, entry), entry.until_accepted());
@@ -222,18 +223,14 @@ impl State {
                     writer.raw(piece);
                 }
             }
-            Frame::Watch(wish) if !wish.is_wanted => UpItem::Unwatch(wish.number).write(writer),
-            Frame::Watch(wish) => {
-                if let Some(filter) = self.watches.filter(m, wish) {
-                    UpItem::Watch(wish.number, filter).write(writer);
-                }
-            }
-            Frame::Goodbye(how) => Control::Goodbye(how == Close::End).write(writer),
-            Frame::Ping => Control::Ping.write(writer),
-            Frame::Abort(code) => Control::Abort(Abort { code, detail: 0 }).write(writer),
+            Frame::Watch(wish) => self.watching.write(m, wish, writer),
+            Frame::Goodbye(how) => Control::Goodbye(how == Close::End).write_link(writer),
+            Frame::Ping => Control::Ping.write_link(writer),
+            Frame::Abort(code) => Control::Abort(Abort { code, detail: 0 }).write_link(writer),
+            #[cfg(feature = "lossy")]
             Frame::State => {
                 if let Some(state) = self.state() {
-                    Control::State(state).write(writer);
+                    Control::State(state).write_link(writer);
                 }
             }
         }
@@ -262,7 +259,7 @@ impl State {
     /// True where an item may be written for the first time on this link.
     pub(super) fn has_new_item(&self, m: &[u8]) -> bool {
         let has_any =
-            || self.inbox.has_decline() || self.watches.next_wish(m).is_some() || self.may_write_outbox(m);
+            || self.inbox.has_decline() || self.watching.next_wish(m).is_some() || self.may_write_outbox(m);
         !self.goodbye_written && has_any()
     }
 

@@ -3,6 +3,7 @@
 //! On streams a frame is its length, a varint, and that many bytes; that is here. On serial lines it is stuffed, see
 //! [`cobs`]. A datagram is a frame. (PROTOCOL.md, "Framing")
 
+#[cfg(feature = "lossy")]
 pub mod cobs;
 
 use crate::codec::{Writer, varint_len};
@@ -16,8 +17,10 @@ pub enum Framing {
     #[default]
     Length,
     /// A line that may damage, lose or insert bytes: each frame is stuffed and has a checksum.
+    #[cfg(feature = "lossy")]
     Cobs,
     /// Datagrams, which may be lost, come twice or in another order, but not damaged: each is a frame.
+    #[cfg(feature = "lossy")]
     Datagram,
 }
 

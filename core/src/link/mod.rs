@@ -3,8 +3,11 @@
 //! Numbers only, no payload: the machine is the same at both ends. Items have numbers 1, 2, 3 … within a session;
 //! on a stream a number is never written, it is that of the item before plus one. (PROTOCOL.md, "Items")
 
+#[cfg(feature = "lossy")]
 pub(crate) mod recovery;
+#[cfg(feature = "lossy")]
 pub(crate) mod reorder;
+#[cfg(feature = "lossy")]
 pub(crate) mod timing;
 
 use crate::error::Code;
@@ -44,6 +47,7 @@ impl Sending {
     }
 
     /// The last number that was written to this link.
+    #[cfg(feature = "lossy")]
     pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
@@ -107,6 +111,7 @@ impl Sending {
     }
 
     /// The last number that was acknowledged.
+    #[cfg(feature = "lossy")]
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }

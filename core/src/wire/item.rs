@@ -372,7 +372,7 @@ impl<'a> DownItem<'a> {
                 }
                 Self::Refusal(what, watch, Reason::from_code(reader.u8()?).ok_or(Malformed)?)
             }
-            kind::PRESENCE => {
+            kind::PRESENCE if cfg!(feature = "presence") => {
                 let (watch, uuid) = (reader.u32()?, reader.array()?);
                 match reader.u8()? {
                     0 => Self::Presence(watch, uuid, PresenceState::Gone, AttributesRef::EMPTY),

@@ -10,8 +10,8 @@ use core::mem::MaybeUninit;
 use core::time::Duration;
 use cortex_m::singleton;
 use e_pigeon_core::{
-    Client, ClientConfig, Destination, Event, Filter, Framing, Instant, Outgoing, Secret, SendError, Uuid,
-    Value,
+    Client, ClientConfig, DestinationRef, Event, FilterRef, Framing, Instant, Outgoing, Secret, SendError,
+    Uuid, Value,
 };
 
 /// Who this node is: given to it when it is made, as is the secret.
@@ -55,6 +55,7 @@ struct Node {
 pub fn run(line: &Uart, framing: Framing) -> ! {
     line.start();
     if let (Some(client), Some(collectors)) = (client(framing), collectors()) {
+        introduce(client);
         work(line, client, collectors);
     }
     // The limits above make no sense. There is nobody to tell.
@@ -63,9 +64,9 @@ pub fn run(line: &Uart, framing: Framing) -> ! {
     }
 }
 
-/// Goes round for ever. Not inlined, as the next two: what each takes of the stack is not below the others.
+/// Goes round for ever. Not inlined, as the next ones: what each takes of the stack is not below the others.
 #[inline(never)]
-fn work(line: &Uart, client: &mut Pigeon, collectors: &Destination) -> ! {
+fn work(line: &Uart, client: &mut Pigeon, collectors: DestinationRef<'_>) -> ! {
     let mut node = Node { every: Duration::from_millis(200), next: clock::now(), taken: 0, asked_by: None };
     loop {
         node.turn(client, line, collectors);
@@ -78,25 +79,28 @@ fn client(framing: Framing) -> Option<&'static mut Pigeon> {
     let memory = singleton!(: [u8; MEMORY] = [0; MEMORY])?;
     let place = singleton!(: MaybeUninit<Pigeon> = MaybeUninit::uninit())?;
     let Ok(made) = Client::new(config(framing), &mut memory[..]) else { return None };
-    let client = place.write(made);
+    Some(place.write(made))
+}
+
+/// Says what the node is.
+#[inline(never)]
+fn introduce(client: &mut Pigeon) {
     // There is room: nothing was said before.
     let _ = client.set(clock::now(), "kind", Value::Str("sensor"));
-    Some(client)
 }
 
 /// Whom readings are for.
 #[inline(never)]
-fn collectors() -> Option<&'static Destination> {
-    let place = singleton!(: MaybeUninit<Destination> = MaybeUninit::uninit())?;
-    let Ok(filter) = Filter::all_of(&[("role", Value::Str("collector"))]) else { return None };
-    Some(place.write(filter.into()))
+fn collectors() -> Option<DestinationRef<'static>> {
+    let room = singleton!(: [u8; 32] = [0; 32])?;
+    FilterRef::all_of_in(room, &[("role", Value::Str("collector"))]).ok().map(DestinationRef::from)
 }
 
 type Pigeon = Client<&'static mut [u8]>;
 
 impl Node {
     /// One turn, its steps numbered as on the front page of the core.
-    fn turn(&mut self, client: &mut Pigeon, line: &Uart, collectors: &Destination) {
+    fn turn(&mut self, client: &mut Pigeon, line: &Uart, collectors: DestinationRef<'_>) {
         let now = clock::now();
         // 1. A serial line is always there. Whether anybody is at its other end, only an answer tells.
         if client.wants_connection() {
@@ -141,7 +145,7 @@ impl Node {
     }
 
     /// Sends what is due. What has no room now stays due: [`Event::CapacityAvailable`] wakes the node.
-    fn report(&mut self, now: Instant, client: &mut Pigeon, collectors: &Destination) {
+    fn report(&mut self, now: Instant, client: &mut Pigeon, collectors: DestinationRef<'_>) {
         if let Some(from) = self.asked_by {
             let mut text = Line::new();
             text.put(b"stack ").number(stack::high_water());
@@ -156,7 +160,7 @@ impl Node {
             let mut text = Line::new();
             text.put(b"reading ").number(self.taken + 1);
             text.put(b" celsius ").number(20 + self.taken % 5);
-            if client.send(now, &Outgoing::new(collectors, text.as_bytes())) != Err(SendError::Full) {
+            if client.send(now, &Outgoing::borrowed(collectors, text.as_bytes())) != Err(SendError::Full) {
                 self.taken += 1;
                 self.next = now + self.every;
             }
@@ -177,5 +181,7 @@ impl Node {
 /// Sends a text to one client; false where it has no room now.
 #[inline(never)]
 fn answer(now: Instant, client: &mut Pigeon, to: Uuid, text: &[u8]) -> bool {
-    client.send(now, &Outgoing::new(&to.into(), text)) != Err(SendError::Full)
+    let mut room = [0; 17];
+    let to = DestinationRef::uuid_in(&mut room, to);
+    client.send(now, &Outgoing::borrowed(to, text)) != Err(SendError::Full)
 }

@@ -190,7 +190,7 @@ impl Twins {
     fn send(&mut self, to: &To, length: u8, live: Number, early: bool) {
         let (to, payload) = (to.destination(), vec![length; usize::from(length % 70)]);
         let outgoing = Outgoing {
-            to: &to,
+            to: to.as_ref(),
             payload: payload.as_slice(),
             time_to_live: Duration::from_millis(100 * (live.0 % 1_000)),
             until: if early { Until::Accepted } else { Until::Delivered },

@@ -202,7 +202,7 @@ impl World {
         let to = if options & 6 == 6 { to.only_connected() } else { to };
         let payload = vec![*length; usize::from(length % 65)];
         let outgoing = Outgoing {
-            to: &to,
+            to: to.as_ref(),
             payload: payload.as_slice(),
             time_to_live: Duration::from_millis(200 * u64::from(*live)),
             until: if *early { Until::Accepted } else { Until::Delivered },

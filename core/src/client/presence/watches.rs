@@ -1,15 +1,12 @@
 //! The filters that a client watches: a few records, each of which knows how far the broker has been told.
 //! (PROTOCOL.md, "Presence")
 
-use super::memory::{Cutter, Field, Table};
+use crate::client::event::WatchId;
+use crate::client::memory::{Cutter, Field, Table};
 use crate::codec::Reader;
 use crate::error::WatchError;
 use crate::filter::{Filter, FilterRef};
 use crate::message::Reason;
-
-/// Names a watch of a client. Never names another one of that client later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WatchId(pub(super) u32);
 
 const NUMBER: Field<u32> = Field::at(0);
 const STAGE: Field<u8> = Field::at(4);
@@ -64,7 +61,7 @@ impl Stage {
 
 /// What is said about a watch: the record, and whether it is wanted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(in crate::client) struct Wish {
     pub(super) index: u32,
     pub(super) number: u32,
     pub(super) is_wanted: bool,

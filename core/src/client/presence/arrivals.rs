@@ -1,8 +1,8 @@
 //! Items of presence that the application has not taken yet, in a ring of records. (PROTOCOL.md, "Presence")
 
-use super::event::{Event, Presence};
-use super::memory::{Cutter, Field, Table};
-use super::watches::{WatchId, Watches};
+use super::watches::Watches;
+use crate::client::event::{Event, Presence, WatchId};
+use crate::client::memory::{Cutter, Field, Table};
 use crate::codec::Reader;
 use crate::wire::MAX_PRESENCE;
 use crate::wire::item::DownItem;
@@ -31,6 +31,12 @@ impl Arrivals {
     pub(super) fn new(cutter: &mut Cutter, count: u16, base: usize) -> Self {
         let records = cutter.table(STRIDE, u32::from(count)).rebased(base);
         Self { records, first: 0, count: 0, lent: 0 }
+    }
+
+    /// How many may wait.
+    pub(super) fn most(&self) -> u16 {
+        // That is what the table was cut for.
+        self.records.count() as u16
     }
 
     /// The record of the `n`-th that was not taken.

@@ -1,0 +1,76 @@
+//! Stands in for presence where that is left out: nothing is watched, and nothing comes.
+
+use super::event::Event;
+use super::memory::Cutter;
+use crate::codec::Writer;
+use crate::config::ClientConfig;
+use crate::message::Reason;
+
+/// False where nothing of presence is read.
+pub(super) const IS_READ: bool = false;
+
+/// Nothing is ever wished.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wish {}
+
+/// Nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Watching;
+
+impl Watching {
+    pub(super) fn new(_: &mut Cutter, _: &ClientConfig) -> Self {
+        Self
+    }
+
+    pub(super) fn cut_items(&mut self, _: &mut Cutter, _: &ClientConfig, _: usize) {}
+
+    pub(super) fn format(&self, _: &mut [u8]) {}
+
+    pub(super) fn items(&self) -> u16 {
+        0
+    }
+
+    pub(super) fn start_session(&self, _: &mut [u8]) {}
+
+    pub(super) fn next_wish(&self, _: &[u8]) -> Option<Wish> {
+        None
+    }
+
+    pub(super) fn told_with(&self, _: &[u8], _: u64) -> Option<Wish> {
+        None
+    }
+
+    pub(super) fn tell(&self, _: &mut [u8], wish: Wish, _: u64) {
+        match wish {}
+    }
+
+    pub(super) fn write(&self, _: &[u8], wish: Wish, _: &mut Writer<'_>) {
+        match wish {}
+    }
+
+    pub(super) fn acknowledge(&self, _: &mut [u8], _: u64) {}
+
+    /// As of a watch that was never begun.
+    pub(super) fn refuse(&self, _: &mut [u8], _: u32, _: Reason) -> bool {
+        true
+    }
+
+    /// As under a watch that was never begun.
+    pub(super) fn take(&self, _: &mut [u8], _: usize, _: u64, _: u32, _: &[u8]) -> bool {
+        true
+    }
+
+    pub(super) fn has_event(&self, _: &[u8], _: &[u8]) -> bool {
+        false
+    }
+
+    pub(super) fn poll<'m>(&self, _: &mut [u8], _: &'m [u8]) -> Option<Event<'m>> {
+        None
+    }
+
+    pub(super) fn take_lent(&self, _: &mut [u8], _: &[u8]) {}
+
+    pub(super) fn acknowledged(&self, _: &[u8], received: u64) -> u64 {
+        received
+    }
+}

@@ -1,0 +1,210 @@
+//! Who is here, as far as the application asks: the filters that it watches, and what came under them.
+//! (PROTOCOL.md, "Presence")
+//!
+//! Where the feature is off, `no_presence` stands in for this room.
+
+mod arrivals;
+mod watches;
+
+use super::Client;
+use super::commands::{Commands, parts};
+use super::event::{Event, WatchId};
+use super::memory::Cutter;
+use crate::codec::Writer;
+use crate::config::ClientConfig;
+use crate::error::WatchError;
+use crate::filter::Filter;
+use crate::message::Reason;
+use crate::time::Instant;
+use crate::wire::item::UpItem;
+use arrivals::Arrivals;
+use watches::Watches;
+
+pub(super) use watches::Wish;
+
+/// False where nothing of presence is read.
+pub(super) const IS_READ: bool = true;
+
+/// The watches, and the items that wait for the application.
+#[derive(Clone, Debug)]
+pub(super) struct Watching {
+    watches: Watches,
+    arrivals: Arrivals,
+}
+
+impl Watching {
+    /// Cuts the table of watches.
+    pub(super) fn new(cutter: &mut Cutter, config: &ClientConfig) -> Self {
+        Self {
+            watches: Watches::new(cutter, config.watches, config.destination_bytes),
+            arrivals: Arrivals::new(&mut Cutter::default(), 0, 0),
+        }
+    }
+
+    /// Cuts the ring of items, in the part of memory that is lent, which begins at `base`.
+    pub(super) fn cut_items(&mut self, cutter: &mut Cutter, config: &ClientConfig, base: usize) {
+        let items = if config.watches > 0 { config.presence_items } else { 0 };
+        self.arrivals = Arrivals::new(cutter, items, base);
+    }
+
+    pub(super) fn format(&self, m: &mut [u8]) {
+        self.watches.format(m);
+    }
+
+    /// How many items may wait; 0 where nothing is ever watched.
+    pub(super) fn items(&self) -> u16 {
+        self.arrivals.most()
+    }
+
+    /// A new session, which watches nothing yet.
+    pub(super) fn start_session(&mut self, m: &mut [u8]) {
+        self.watches.start_session(m);
+        self.arrivals.start_session();
+    }
+
+    // What the broker is told.
+
+    /// The next thing that it was never told.
+    pub(super) fn next_wish(&self, m: &[u8]) -> Option<Wish> {
+        self.watches.next_wish(m)
+    }
+
+    /// What it was told with that number.
+    pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<Wish> {
+        self.watches.told_with(m, item)
+    }
+
+    /// It is told, with that number.
+    pub(super) fn tell(&self, m: &mut [u8], wish: Wish, item: u64) {
+        self.watches.tell(m, wish, item);
+    }
+
+    /// Writes the body of the frame.
+    pub(super) fn write(&self, m: &[u8], wish: Wish, writer: &mut Writer<'_>) {
+        if !wish.is_wanted {
+            UpItem::Unwatch(wish.number).write(writer);
+        } else if let Some(filter) = self.watches.filter(m, wish) {
+            UpItem::Watch(wish.number, filter).write(writer);
+        }
+    }
+
+    /// It has acknowledged items up to that number.
+    pub(super) fn acknowledge(&self, m: &mut [u8], up_to: u64) {
+        self.watches.acknowledge(m, up_to);
+    }
+
+    // What the broker tells.
+
+    /// It refuses that watch; false where it has no reason to.
+    pub(super) fn refuse(&self, m: &mut [u8], watch: u32, reason: Reason) -> bool {
+        self.watches.refuse(m, watch, reason)
+    }
+
+    /// Takes an item under that watch; false where there is no room, which is the broker's fault.
+    pub(super) fn take(
+        &mut self,
+        m: &mut [u8],
+        lent_at: usize,
+        number: u64,
+        watch: u32,
+        body: &[u8],
+    ) -> bool {
+        // What was ended may still be told for a while.
+        let is_wanted = self.watches.wants(m, WatchId(watch));
+        !is_wanted || self.arrivals.push(m.get_mut(lent_at..).unwrap_or_default(), number, body)
+    }
+
+    // What the application is told.
+
+    pub(super) fn has_event(&self, m: &[u8], lent: &[u8]) -> bool {
+        self.watches.has_refused(m) || self.arrivals.has_wanted(m, lent, &self.watches)
+    }
+
+    /// The next event. Everything that was lent before is taken with that.
+    pub(super) fn poll<'m>(&mut self, m: &mut [u8], lent: &'m [u8]) -> Option<Event<'m>> {
+        if let Some((watch, reason)) = self.watches.poll_refused(m) {
+            return Some(Event::WatchRefused(watch, reason));
+        }
+        self.lend(m, lent)
+    }
+
+    fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8]) -> Option<Event<'m>> {
+        self.arrivals.lend(m, lent, &self.watches)
+    }
+
+    /// The application has taken everything that was lent.
+    pub(super) fn take_lent(&mut self, m: &[u8], lent: &[u8]) {
+        self.arrivals.take_lent(m, lent, &self.watches);
+    }
+
+    /// The last item that may be acknowledged where all up to `received` are here.
+    pub(super) fn acknowledged(&self, lent: &[u8], received: u64) -> u64 {
+        self.arrivals.acknowledged(lent, received)
+    }
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
+    /// Asks who is here: all sessions that a message to this filter would go to. First comes
+    /// [`Event::PresenceReset`], then an [`Event::Presence`] for each, then [`Event::PresenceSynced`]; after that each
+    /// change, as it stands when it is told. Whoever falls behind is told all of it again.
+    ///
+    /// Works before the first connection, and lasts until [`unwatch`](Self::unwatch) or the end of this client, across
+    /// links, sessions and brokers. (PROTOCOL.md, "Presence")
+    ///
+    /// # Errors
+    ///
+    /// All of them are the caller's fault; see [`watches`](ClientConfig::watches). Where the *broker* does not allow
+    /// it, [`Event::WatchRefused`] follows.
+    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
+        self.commands().watch(now, filter)
+    }
+
+    /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
+    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
+        self.commands().unwatch(now, watch);
+    }
+
+    /// The next event of presence, if any, past all others, as [`poll_receipt`](Self::poll_receipt) does with receipts.
+    pub fn poll_presence(&mut self) -> Option<Event<'_>> {
+        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        let state = &mut self.state;
+        if state.takes_commands() { state.watching.poll(m, lent) } else { None }
+    }
+}
+
+/// For a roster, which takes presence and leaves everything else.
+#[cfg(feature = "alloc")]
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
+    /// The next event of presence, if any, past all others; refusals of watches are left.
+    pub(crate) fn poll_arrival(&mut self) -> Option<Event<'_>> {
+        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        let state = &mut self.state;
+        if state.takes_commands() { state.watching.lend(m, lent) } else { None }
+    }
+
+    /// True where the application wants what comes under that watch.
+    pub(crate) fn wants(&self, watch: WatchId) -> bool {
+        self.state.watching.watches.wants(self.memory.as_ref(), watch)
+    }
+}
+
+impl Commands<'_> {
+    /// As [`Client::watch`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
+        self.state.advance(now);
+        if !self.state.takes_commands() {
+            return Err(WatchError::Closed);
+        }
+        self.state.watching.watches.watch(self.m, filter)
+    }
+
+    /// As [`Client::unwatch`].
+    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
+        self.state.advance(now);
+        self.state.watching.watches.unwatch(self.m, watch);
+    }
+}
