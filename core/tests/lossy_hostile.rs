@@ -76,7 +76,7 @@ fn welcomed(adjust: impl Fn(&mut ClientConfig)) -> (Client<Vec<u8>>, u32) {
     };
     client.handle_input(at(1), &control(Framing::Datagram, tag, Control::Welcome(welcome)));
     assert!(client.is_established());
-    (client, welcomed_tag(tag, u64::from_le_bytes([1; 8])))
+    (client, welcomed_tag(tag, u64::from_le_bytes([1; 8]), 1))
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_hello_that_is_refused_ends_nobody_s_link() {
         .handle_input(
             at(3),
             id,
-            &control(Framing::Datagram, welcomed_tag(tag(5, 1), 1), Control::State(state(1, 0, 0))),
+            &control(Framing::Datagram, welcomed_tag(tag(5, 1), 1, 1), Control::State(state(1, 0, 0))),
         )
         .unwrap();
     assert_eq!(abort_in(&from_broker(&mut broker, at(3), id)), None);
@@ -282,7 +282,7 @@ fn an_unknown_kind_is_malformed_and_one_of_streams_unexpected() {
             .handle_input(
                 at(2),
                 link,
-                &frame(Framing::Datagram, welcomed_tag(tag(5, 1), 1), 0, |w| w.u8(kind)),
+                &frame(Framing::Datagram, welcomed_tag(tag(5, 1), 1, 1), 0, |w| w.u8(kind)),
             )
             .unwrap();
         assert_eq!(abort_in(&from_broker(&mut broker, at(2), link)).map(|a| a.code), Some(expected));
@@ -302,7 +302,7 @@ fn left(broker: &mut Broker) -> LinkId {
         .handle_input(
             at(2),
             link,
-            &control(Framing::Cobs, welcomed_tag(tag(5, 1), 1), Control::Goodbye(true)),
+            &control(Framing::Cobs, welcomed_tag(tag(5, 1), 1, 1), Control::Goodbye(true)),
         )
         .unwrap();
     while broker.poll_transmit(at(2), link, &mut [0; 1_000]) != Ok(0) {}

@@ -85,12 +85,14 @@ impl Enemy {
         (self.hello_tag, self.tag) = (tag, tag);
     }
 
-    /// The frame that begins the link with a broker of that epoch.
-    fn carry_first(&mut self, r: &mut Random, epoch: u64, write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+    /// The frame that begins a link.
+    fn carry_first(&mut self, r: &mut Random, write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
         self.tag = self.hello_tag;
-        let bytes = self.carry(r, false, write);
-        self.tag = welcomed_tag(self.hello_tag, epoch);
-        bytes
+        self.carry(r, false, write)
+    }
+
+    fn is_welcomed(&mut self, welcome: &Welcome) {
+        self.tag = welcomed_tag(self.hello_tag, u64::from_le_bytes(welcome.epoch), welcome.session);
     }
 
     /// Notes what the other end says, where it comes as a datagram.
@@ -98,11 +100,11 @@ impl Enemy {
         let mut reader = Reader::new(bytes);
         let Ok(prefix) = Prefix::read(&mut reader) else { return };
         self.received = self.received.max(prefix.number);
-        if let Ok(kind) = reader.u8()
-            && prefix.number == 0
-            && let Ok(Control::State(state)) = Control::read(kind, &mut reader)
-        {
-            self.heard = state.serial;
+        let control = reader.u8().and_then(|kind| Control::read(kind, &mut reader));
+        match control {
+            Ok(Control::State(state)) if prefix.number == 0 => self.heard = state.serial,
+            Ok(Control::Welcome(welcome)) if prefix.number == 0 => self.is_welcomed(&welcome),
+            _ => {}
         }
     }
 
@@ -173,7 +175,7 @@ impl Enemy {
                 let hello = Hello { known, receives: r.percent(80), ..hello_of(n as usize, boot, self.link) };
                 let hello = if r.percent(97) { hello } else { Hello { secret: [99; 16], ..hello } };
                 self.starts(tag(boot, self.link));
-                self.carry_first(r, 1, |w| Control::Hello(hello, AttributesRef::EMPTY).write(w))
+                self.carry_first(r, |w| Control::Hello(hello, AttributesRef::EMPTY).write(w))
             }
             2..=9 => {
                 let message = Message {
@@ -235,8 +237,9 @@ impl Enemy {
                     keep_alive_ms: r.below(300) as u32,
                     session_ttl_ms: r.below(3_000),
                 };
-                let epoch = u64::from_le_bytes(welcome.epoch);
-                self.carry_first(r, epoch, |w| Control::Welcome(welcome).write(w))
+                let bytes = self.carry_first(r, |w| Control::Welcome(welcome).write(w));
+                self.is_welcomed(&welcome);
+                bytes
             }
             3..=8 => {
                 let deliver = Deliver {

@@ -37,6 +37,27 @@ fn a_sender_that_was_forgotten_may_repeat_itself_and_nothing_else_is_lost() {
     );
 }
 
+/// Copies of a hello are in the network when the session that the first of them made has ended. Another copy makes another
+/// session: its welcome, and what is said on it, must not be taken for those of the first.
+#[test]
+fn one_hello_that_made_two_sessions_is_two_links() {
+    let mut setup = Setup::new(1);
+    setup.medium = Medium::Datagrams;
+    setup.broker.keep_alive = ms(700);
+    setup.broker.session_ttl = ms(1000);
+    holds(
+        setup,
+        &[
+            Step::Connect(0),
+            Step::WriteUp { client: 0, out: usize::MAX, most: usize::MAX },
+            Step::ReadUp(Pipe(0, 0), usize::MAX),
+            Step::Stall(Pipe(0, 0)),
+            Step::Pass(ms(1_000)),
+            Step::Pass(ms(2_200)),
+        ],
+    );
+}
+
 /// A message that is written to a link of a dead broker is a repetition on the next one.
 #[test]
 fn what_was_written_to_a_dead_broker_comes_once() {

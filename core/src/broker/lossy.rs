@@ -248,7 +248,7 @@ impl Broker {
         };
         // Nothing was written on this link, so what the client has received is what was written last.
         let (received, acknowledged) = (session.sending.sent(), session.receiving.told());
-        lossy.tag = welcomed_tag(tag, u64::from_le_bytes(welcome.epoch));
+        lossy.tag = welcomed_tag(tag, u64::from_le_bytes(welcome.epoch), welcome.session);
         lossy.recovery = Some(Recovery::new(received, acknowledged, welcome.window));
         lossy.welcome = Some(*welcome);
     }

@@ -14,7 +14,7 @@ use crate::link::recovery::{Place, Recovery};
 use crate::link::reorder::Reorder;
 use crate::link::timing::{Repeat, RoundTrip};
 use crate::time::Instant;
-use crate::wire::control::Window;
+use crate::wire::control::{Welcome, Window};
 use crate::wire::lossy::{self, MAX_PREFIX, Prefix};
 use crate::wire::{MAX_OVERHEAD, kind};
 
@@ -80,9 +80,9 @@ impl Lossy {
         self.word.end();
     }
 
-    /// A welcome of that life of the broker, which has all items up to `received`, and knows the other two.
-    pub(super) fn establish(&mut self, epoch: u64, received: u64, acknowledged: u64, window: Window) {
-        self.tag = lossy::welcomed_tag(self.tag, epoch);
+    /// A welcome of a broker that has all items up to `received`, and knows the other two.
+    pub(super) fn establish(&mut self, welcome: &Welcome, received: u64, acknowledged: u64, window: Window) {
+        self.tag = lossy::welcomed_tag(self.tag, u64::from_le_bytes(welcome.epoch), welcome.session);
         self.word.end();
         self.recovery = Some(Recovery::new(received, acknowledged, window));
     }

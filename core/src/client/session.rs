@@ -466,7 +466,7 @@ impl State {
         self.outbox.refuse_larger_than(m, max_payload);
         self.had_session = true;
         if let (Some(lossy), Some(session)) = (&mut self.lossy, &self.session) {
-            lossy.establish(epoch, received, session.receiving.told(), self.told_window);
+            lossy.establish(welcome, received, session.receiving.told(), self.told_window);
         }
         self.slots.limit(welcome.slots);
         self.phase = Phase::Up(KeepAlive::new(now, welcome.keep_alive_ms));

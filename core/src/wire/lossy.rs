@@ -17,11 +17,11 @@ pub fn tag(boot: u64, link: u64) -> u32 {
     boot.wrapping_add(link.wrapping_mul(0x9e37_79b9))
 }
 
-/// The tag of that link from its welcome on: it names the life of the broker too, so that what is left on a line of an earlier
-/// one is known.
-pub fn welcomed_tag(tag: u32, epoch: u64) -> u32 {
-    // Whatever does not fit falls away.
-    tag.rotate_left(16) ^ (epoch ^ (epoch >> 32)) as u32
+/// The tag of that link from its welcome on: it names the life of the broker and the session too. So what is left on a line of
+/// an earlier broker is known, and copies of one hello that made two sessions are two links.
+pub fn welcomed_tag(tag: u32, epoch: u64, session: u64) -> u32 {
+    let folded = |number: u64| (number ^ (number >> 32)) as u32; // Whatever does not fit falls away.
+    tag.rotate_left(16) ^ folded(epoch) ^ folded(session)
 }
 
 /// What stands in front of the body of each frame.
