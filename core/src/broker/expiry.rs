@@ -5,7 +5,7 @@ use super::links::Phase;
 use super::ordered::{Key, Ordered};
 use crate::error::Code;
 use crate::message::Reason;
-use crate::time::Instant;
+use crate::time::{Instant, Moment};
 use crate::wire::control::Abort;
 use alloc::vec::Vec;
 
@@ -126,7 +126,7 @@ impl Broker {
     pub(super) fn arm_link(&mut self, index: u32) {
         let Some(link) = self.links.get_mut(index) else { return };
         let at = link.deadline();
-        let before = link.timer.replace(at);
+        let before = core::mem::replace(&mut link.timer, Moment::at(at)).get();
         if let Some(before) = before {
             self.timers.disarm(before, Timer::Link(index));
         }
@@ -135,7 +135,7 @@ impl Broker {
 
     fn link_due(&mut self, index: u32, now: Instant) {
         let Some(link) = self.links.get_mut(index) else { return };
-        link.timer = None;
+        link.timer = Moment::NEVER;
         match link.phase {
             Phase::Hello { until } if now >= until => {
                 self.abort(index, Abort { code: Code::HandshakeTimeout, detail: 0 });

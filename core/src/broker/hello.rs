@@ -11,7 +11,7 @@ use crate::handshake::{Verdict, judge};
 use crate::link::{KeepAlive, Receiving, Sending};
 use crate::message::Reason;
 use crate::patch::PatchRef;
-use crate::time::{micros, millis_rounded_up};
+use crate::time::{Moment, micros, millis_rounded_up};
 use crate::wire::control::{Abort, Hello, Resumed, Welcome};
 use crate::wire::item::{Origin, Refused};
 use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD};
@@ -168,7 +168,7 @@ impl Broker {
             state.shut = shut;
         }
         if let Some(state) = self.sessions.get_mut(session) {
-            if let Some(at) = state.ends_at.take() {
+            if let Some(at) = core::mem::replace(&mut state.ends_at, Moment::NEVER).get() {
                 self.timers.disarm(at, expiry::Timer::Session(session));
             }
             state.shut = shut;
@@ -262,7 +262,7 @@ impl Broker {
         if session.link.is_some() {
             self.sessions.connected -= 1;
         }
-        if let Some(at) = session.ends_at {
+        if let Some(at) = session.ends_at.get() {
             self.timers.disarm(at, expiry::Timer::Session(index));
         }
         self.messages.detach_sender(session.sender);

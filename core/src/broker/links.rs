@@ -3,7 +3,7 @@
 use super::lossy::Lossy;
 use crate::framing::Framing;
 use crate::link::KeepAlive;
-use crate::time::Instant;
+use crate::time::{Instant, Moment};
 use crate::wire::MAX_HELLO;
 use crate::wire::control::{Abort, Control, Welcome, Window};
 use crate::wire::item::{Deliver, DownItem, Origin};
@@ -107,7 +107,7 @@ pub(super) struct Link {
     pub(super) shut: bool,
     pub(super) close_listed: bool,
     /// When its timer is due.
-    pub(super) timer: Option<Instant>,
+    pub(super) timer: Moment,
     /// Where its framing is lossy, until no hello may begin anew.
     pub(super) lossy: Option<Box<Lossy>>,
     is_lossy: bool,
@@ -224,7 +224,7 @@ impl Links {
             ping_due: false,
             shut: false,
             close_listed: false,
-            timer: None,
+            timer: Moment::NEVER,
             lossy: Lossy::new(framing),
             is_lossy: framing.is_lossy(),
         };

@@ -28,7 +28,7 @@ pub use policy::{Policy, Subject};
 use crate::config::BrokerConfig;
 use crate::error::{Code, ConfigError};
 use crate::framing::{Framing, MAX_HEADER, Step, step};
-use crate::time::Instant;
+use crate::time::{Instant, Moment};
 use crate::wire::control::Abort;
 use crate::wire::kind;
 use alloc::collections::VecDeque;
@@ -470,7 +470,7 @@ impl Broker {
             && state.link == id
         {
             state.link = None;
-            state.ends_at = Some(ends_at);
+            state.ends_at = Moment::at(ends_at);
             let uuid = state.uuid;
             debug!("e_pigeon::broker", "{uuid} is away, {} in its queue", state.queue.len());
             self.sessions.connected -= 1;
@@ -483,7 +483,7 @@ impl Broker {
     /// Forgets a link.
     fn drop_link(&mut self, index: u32) {
         let Some(link) = self.links.remove(index) else { return };
-        if let Some(at) = link.timer {
+        if let Some(at) = link.timer.get() {
             self.timers.disarm(at, expiry::Timer::Link(index));
         }
         for slot in link.slots {

@@ -121,6 +121,7 @@ pub(super) const MAX_NOTICES: usize = 2 * MAX_NOTICES_EACH;
 
 /// The queue of a session.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Queue {
     deliveries: VecDeque<Delivery>,
     numbered_deliveries: usize,

@@ -123,7 +123,8 @@ impl Broker {
         let length = message.payload.len() as u64;
         let at = self.links.get_mut(link).ok_or(Code::UnexpectedFrame)?;
         let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
-        let fits = state.unacknowledged < max_messages && state.unacknowledged_bytes + length <= max_bytes;
+        let fits = state.unacknowledged < max_messages
+            && u64::from(state.unacknowledged_bytes) + length <= max_bytes;
         // What was under way when the window was shut is one window at the most, over how many links it may come.
         if at.shut || !fits || state.since_narrow >= max_messages {
             return Err(Code::WindowExceeded);
@@ -144,7 +145,8 @@ impl Broker {
         self.take(session, id, message, destination.ok_or(Code::BadAlias)?)?;
         if let Some(state) = self.sessions.get_mut(session) {
             state.unacknowledged += 1;
-            state.unacknowledged_bytes += length;
+            // No more than the window.
+            state.unacknowledged_bytes += length as u32;
             state.since_narrow += u32::from(state.narrow);
         }
         Ok(())
@@ -215,7 +217,7 @@ impl Broker {
         let Some(session) = self.links.get(link).and_then(|link| link.session()) else { return };
         let Some(due) = self.due_acknowledgement(session) else { return };
         let Some(state) = self.sessions.get(session) else { return };
-        let (messages, bytes) = (u64::from(state.unacknowledged), state.unacknowledged_bytes);
+        let (messages, bytes) = (u64::from(state.unacknowledged), u64::from(state.unacknowledged_bytes));
         let half = |window: u32| u64::from(window).div_ceil(2);
         if due > messages
             || messages >= half(self.config.window_messages)

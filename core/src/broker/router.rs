@@ -10,6 +10,7 @@ use super::receipts::Word;
 use crate::error::Code;
 use crate::filter::{DestinationRef, Target};
 use crate::message::{Past, Reason, Taken};
+use crate::time::Moment;
 use crate::wire::item::Message;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -272,10 +273,10 @@ impl Broker {
     fn compact(&mut self, index: u32) {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(index) else { return };
-        if session.compacted_at.is_some_and(|at| now < at + COMPACT_INTERVAL) {
+        if session.compacted_at.get().is_some_and(|at| now < at + COMPACT_INTERVAL) {
             return;
         }
-        session.compacted_at = Some(now);
+        session.compacted_at = Moment::at(now);
         let (queue, bytes) = (&mut session.queue, &mut session.queue_bytes);
         let mut dropped = core::mem::take(&mut self.dropped);
         compact_queue(queue, bytes, &self.messages, &mut dropped);

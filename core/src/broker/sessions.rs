@@ -9,7 +9,7 @@ use crate::config::BrokerConfig;
 use crate::handshake::Facts;
 use crate::link::{Receiving, Sending};
 use crate::message::Reason;
-use crate::time::Instant;
+use crate::time::Moment;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -18,10 +18,35 @@ use hashbrown::HashTable;
 use slab::Slab;
 use uuid::Uuid;
 
-/// A session.
+/// A session. What a message for it touches lies together, and close to the front of its queue: there are many sessions, and
+/// memory is slow.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Session {
     pub(super) uuid: Uuid,
+    /// The link that it is connected by.
+    pub(super) link: Option<LinkId>,
+    /// Bytes of payload in the queue.
+    pub(super) queue_bytes: u64,
+    pub(super) max_payload: u32,
+    pub(super) aliases: u16,
+    pub(super) receives: bool,
+    /// Its client was welcomed while the broker settles, and knew another one before.
+    pub(super) shut: bool,
+    pub(super) queue: Queue,
+    pub(super) sending: Sending,
+    pub(super) receiving: Receiving,
+    /// Messages and bytes that came and were not acknowledged: what the window is held against.
+    pub(super) unacknowledged: u32,
+    pub(super) unacknowledged_bytes: u32,
+    /// In the table of senders.
+    pub(super) sender: u32,
+    /// The client's window is shut because too many receipts wait for it; so many messages have come since.
+    pub(super) since_narrow: u32,
+    pub(super) narrow: bool,
+    /// What it watches, and how many items of presence its client takes unacknowledged.
+    pub(super) presence_items: u16,
+    pub(super) watches: Vec<Watch>,
     secret: [u8; 16],
     pub(super) boot: u64,
     previous_boot: Option<u64>,
@@ -29,35 +54,12 @@ pub(super) struct Session {
     pub(super) link_number: u64,
     /// This session's number, never used twice in an epoch.
     pub(super) number: u64,
-    /// In the table of senders.
-    pub(super) sender: u32,
     attributes: Box<[u8]>,
     places: Places,
-    pub(super) receives: bool,
-    pub(super) max_payload: u32,
-    pub(super) aliases: u16,
-    /// Its client was welcomed while the broker settles, and knew another one before.
-    pub(super) shut: bool,
-    /// The client's window is shut because too many receipts wait for it; so many messages have come since.
-    pub(super) narrow: bool,
-    pub(super) since_narrow: u32,
-    /// The link that it is connected by.
-    pub(super) link: Option<LinkId>,
     /// When it ends, where it is away.
-    pub(super) ends_at: Option<Instant>,
-    pub(super) queue: Queue,
-    /// Bytes of payload in the queue.
-    pub(super) queue_bytes: u64,
+    pub(super) ends_at: Moment,
     /// When the queue was last searched for messages that have ended.
-    pub(super) compacted_at: Option<Instant>,
-    pub(super) sending: Sending,
-    pub(super) receiving: Receiving,
-    /// What it watches, and how many items of presence its client takes unacknowledged.
-    pub(super) watches: Vec<Watch>,
-    pub(super) presence_items: u16,
-    /// Messages and bytes that came and were not acknowledged: what the window is held against.
-    pub(super) unacknowledged: u32,
-    pub(super) unacknowledged_bytes: u64,
+    pub(super) compacted_at: Moment,
 }
 
 /// What a new session is made of.
@@ -202,10 +204,10 @@ impl Sessions {
             narrow: false,
             since_narrow: 0,
             link: None,
-            ends_at: None,
+            ends_at: Moment::NEVER,
             queue: Queue::default(),
             queue_bytes: 0,
-            compacted_at: None,
+            compacted_at: Moment::NEVER,
             sending,
             receiving: Receiving::default(),
             watches: Vec::new(),
