@@ -4,6 +4,7 @@ mod address;
 mod args;
 mod bench;
 mod demo;
+mod descriptors;
 mod destination;
 mod failure;
 mod identity;

@@ -8,6 +8,7 @@ use e_pigeon_mio::Endpoint;
 
 use crate::address::Address;
 use crate::args;
+use crate::descriptors;
 use crate::failure::{Failure, plain};
 use crate::identity::random;
 use crate::ledger;
@@ -15,9 +16,13 @@ use crate::report;
 use crate::signals::Signals;
 use crate::transport::{BrokerLoop, Ending, Wake};
 
+/// What a broker has open besides its links: listeners, its event loop, its output.
+const DESCRIPTORS_BESIDES: u64 = 64;
+
 pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     let epoch = u64::from_ne_bytes(random()?);
     let config = arguments.limits.config(u64::from_ne_bytes(random()?));
+    make_room_for(config.max_links);
     let mut broker = BrokerLoop::new(arguments.transport, config, epoch)?;
     let signals = Signals::catch_with_report(broker.wake())?;
     let mut endpoints = Vec::new();
@@ -37,6 +42,17 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
         ends.then_some(Ending::Orderly)
     })?;
     Ok(0)
+}
+
+/// Lets the broker have a socket for each of its links; where the system does not, it takes fewer and says so.
+fn make_room_for(links: u32) {
+    let wanted = u64::from(links) + DESCRIPTORS_BESIDES;
+    if let Some(allowed) = descriptors::want(wanted).filter(|&allowed| allowed < wanted) {
+        tracing::warn!(
+            "of {links} links about {} can be had, raise the hard limit of descriptors (ulimit -Hn)",
+            allowed.saturating_sub(DESCRIPTORS_BESIDES)
+        );
+    }
 }
 
 /// Lets a thread wait for the end of stdin. What comes before that means nothing.

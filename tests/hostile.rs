@@ -331,6 +331,26 @@ fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again(pairing: Pairing
     serve.expect_exit_on(&by, "TERM", 0);
 }
 
+/// A soft limit is a default, and not what the broker has to do with.
+#[test]
+fn a_broker_takes_the_descriptors_that_it_may_have() {
+    let by = Deadline::within(20);
+    let stage = Stage::of(Pairing::MIO_MIO);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", PROGRAM]);
+    let address = stage.address();
+    let [option, place] = address.serve_option();
+    command.args(["serve", &option, &place, "--handshake-timeout", "60s"]);
+    let mut serve = Program::spawn(&stage, "serve", command, Input::Nothing);
+    serve.wait_stdout_line(&by, &format!("listening on {address}"));
+    let _peers: Vec<Peer> = (0..100).map(|_| Peer::connect(address)).collect();
+    by.wait("all connections", || {
+        let open = open_descriptors(serve.id());
+        if open >= 100 { Ok(()) } else { Err(format!("{open} descriptors")) }
+    });
+    serve.expect_exit_on(&by, "TERM", 0);
+}
+
 /// How many files and sockets a process has open.
 fn open_descriptors(process: u32) -> usize {
     fs::read_dir(format!("/proc/{process}/fd")).expect("the process runs").count()

@@ -6,7 +6,8 @@ use e_pigeon_core::{ClientConfig, Event, Instant, Value};
 
 use super::broker::Broker;
 use super::outcome::Outcome;
-use super::{CONNECTING, Setup, process};
+use super::{CONNECTING, Setup};
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::transport::{Client, Fleet, Load, Then};
 
@@ -15,7 +16,7 @@ const REST: Duration = Duration::from_millis(500);
 
 /// Measures so many clients.
 pub(crate) fn measure(setup: &Setup<'_>, clients: usize) -> Result<Outcome, Failure> {
-    process::need_descriptors(clients as u64 + 64)?;
+    descriptors::need(clients as u64 + 64)?;
     let broker = setup.broker()?;
     let mut fleet = Fleet::new(setup.clients_transport())?;
     setup.halt.wakes(fleet.wake());

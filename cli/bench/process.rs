@@ -1,11 +1,8 @@
-//! What the system says about a process, and what it lets this one do.
+//! What the system says about a process, and pinning.
 
 use std::fs;
-use std::io;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-use crate::failure::{Failure, plain};
+use crate::failure::Failure;
 
 /// User and system time of all threads of a process, those that have ended among them, in seconds.
 pub(crate) fn processor_seconds(id: u32) -> Option<f64> {
@@ -44,25 +41,6 @@ pub(crate) fn pin(core: usize) -> Result<(), Failure> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn pin(_core: usize) -> Result<(), Failure> {
     Err(Failure::usage("--pin works on Linux only, leave it out"))
-}
-
-/// Makes sure that this process, and what it starts from now on, may have so many descriptors.
-pub(crate) fn need_descriptors(count: u64) -> Result<(), Failure> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= count) {
-        return Ok(());
-    }
-    if limit.maximum.is_some_and(|maximum| maximum < count) {
-        let maximum = limit.maximum.unwrap_or_default();
-        return Err(Failure::failed(format_args!(
-            "{count} descriptors are needed and {maximum} are allowed, raise the hard limit (ulimit -Hn)"
-        )));
-    }
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    setrlimit(Resource::Nofile, raised).map_err(|error| {
-        let error = plain(&io::Error::from(error));
-        Failure::failed(format_args!("cannot have {count} descriptors: {error}; raise the limit (ulimit -n)"))
-    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use e_pigeon_mio::Resolver;
 
 use super::content::{Answers, Expected, Payload, SMALLEST};
 use super::outcome::Outcome;
-use super::{CONNECTING, Capacity, QUIET, Setup, idle, process};
+use super::{CONNECTING, Capacity, QUIET, Setup, idle};
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::identity::random;
 use crate::transport::{Client, Fleet, Load, Then};
@@ -22,7 +23,7 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// Measures so many clients with so many messages each.
 pub(crate) fn measure(setup: &Setup<'_>, clients: usize, each: u64) -> Result<Outcome, Failure> {
-    process::need_descriptors(clients as u64 + 64)?;
+    descriptors::need(clients as u64 + 64)?;
     let broker = setup.broker()?;
     let mut fleet = Fleet::new(setup.clients_transport())?;
     setup.halt.wakes(fleet.wake());
