@@ -1,6 +1,7 @@
 //! The broker: a state machine that an embedder feeds with bytes and time, and asks for bytes and links to serve.
 
 mod bounds;
+mod ending;
 mod expiry;
 mod hello;
 mod holding;
@@ -28,7 +29,7 @@ pub use policy::{Policy, Subject};
 use crate::config::BrokerConfig;
 use crate::error::{Code, ConfigError};
 use crate::framing::{Framing, MAX_HEADER, Step, step};
-use crate::time::{Instant, Moment};
+use crate::time::Instant;
 use crate::wire::control::Abort;
 use crate::wire::kind;
 use alloc::collections::VecDeque;
@@ -429,65 +430,6 @@ impl Broker {
     fn list_session(&mut self, session: u32) {
         if let Some(link) = self.sessions.get(session).and_then(|session| session.link) {
             self.list_link(link);
-        }
-    }
-
-    /// Ends a link, and tells the peer why where that is possible.
-    fn abort(&mut self, index: u32, abort: Abort) {
-        self.leave(index);
-        let until = self.now + self.config.handshake_timeout;
-        let Some(id) = self.links.id(index) else { return };
-        if matches!(self.links.get(index), Some(link) if matches!(link.phase, Phase::Closing { .. })) {
-            return;
-        }
-        debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
-        let between_frames = self.links.take_current(index).is_none();
-        let Some(link) = self.links.get_mut(index) else { return };
-        // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
-        link.abort = between_frames.then_some(abort);
-        link.phase = Phase::Closing { until };
-        self.list(index);
-        self.arm_link(index);
-        self.tell(BrokerEvent::LinkAborted(id, abort.code));
-    }
-
-    /// Parts a link from its session, which ends where the client has said so, also if nothing can be written any more.
-    fn leave(&mut self, index: u32) {
-        let Some(link) = self.links.get_mut(index) else { return };
-        let ends = link.goodbye.take() == Some(true);
-        let session = link.session();
-        self.detach(index);
-        if let Some(session) = session.filter(|_| ends) {
-            self.end_session(session);
-        }
-    }
-
-    /// Parts a link from its session, which is away from now on.
-    fn detach(&mut self, index: u32) {
-        let Some(session) = self.links.get(index).and_then(links::Link::session) else { return };
-        let (ends_at, id) = (self.now + self.config.session_ttl, self.links.id(index));
-        if let Some(state) = self.sessions.get_mut(session)
-            && state.link == id
-        {
-            state.link = None;
-            state.ends_at = Moment::at(ends_at);
-            let uuid = state.uuid;
-            debug!("e_pigeon::broker", "{uuid} is away, {} in its queue", state.queue.len());
-            self.sessions.connected -= 1;
-            self.timers.arm(ends_at, expiry::Timer::Session(session));
-            self.tell(BrokerEvent::SessionAway(uuid));
-            self.note_presence(session);
-        }
-    }
-
-    /// Forgets a link.
-    fn drop_link(&mut self, index: u32) {
-        let Some(link) = self.links.remove(index) else { return };
-        if let Some(at) = link.timer.get() {
-            self.timers.disarm(at, expiry::Timer::Link(index));
-        }
-        for slot in link.slots {
-            self.messages.drop_destination(slot);
         }
     }
 }

@@ -1,0 +1,65 @@
+//! How links end, and what becomes of their sessions.
+
+use super::links::{Link, Phase};
+use super::{Broker, BrokerEvent, expiry};
+use crate::time::Moment;
+use crate::wire::control::Abort;
+
+impl Broker {
+    /// Ends a link, and tells the peer why where that is possible.
+    pub(super) fn abort(&mut self, index: u32, abort: Abort) {
+        self.leave(index);
+        let until = self.now + self.config.handshake_timeout;
+        let is_open = |link: &&Link| !matches!(link.phase, Phase::Closing { .. });
+        let Some(id) = self.links.get(index).filter(is_open).map(|link| link.id(index)) else { return };
+        debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
+        let between_frames = self.links.take_current(index).is_none();
+        let Some(link) = self.links.get_mut(index) else { return };
+        // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
+        link.abort = between_frames.then_some(abort);
+        link.phase = Phase::Closing { until };
+        self.list(index);
+        self.arm_link(index);
+        self.tell(BrokerEvent::LinkAborted(id, abort.code));
+    }
+
+    /// Parts a link from its session, which ends where the client has said so, also if nothing can be written any more.
+    pub(super) fn leave(&mut self, index: u32) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let ends = link.goodbye.take() == Some(true);
+        let session = link.session();
+        self.detach(index);
+        if let Some(session) = session.filter(|_| ends) {
+            self.end_session(session);
+        }
+    }
+
+    /// Parts a link from its session, which is away from now on.
+    fn detach(&mut self, index: u32) {
+        let Some(session) = self.links.get(index).and_then(Link::session) else { return };
+        let (ends_at, id) = (self.now + self.config.session_ttl, self.links.id(index));
+        if let Some(state) = self.sessions.get_mut(session)
+            && state.link == id
+        {
+            state.link = None;
+            state.ends_at = Moment::at(ends_at);
+            let uuid = state.uuid;
+            debug!("e_pigeon::broker", "{uuid} is away, {} in its queue", state.queue.len());
+            self.sessions.connected -= 1;
+            self.timers.arm(ends_at, expiry::Timer::Session(session));
+            self.tell(BrokerEvent::SessionAway(uuid));
+            self.note_presence(session);
+        }
+    }
+
+    /// Forgets a link.
+    pub(super) fn drop_link(&mut self, index: u32) {
+        let Some(link) = self.links.remove(index) else { return };
+        if let Some(at) = link.timer.get() {
+            self.timers.disarm(at, expiry::Timer::Link(index));
+        }
+        for slot in link.slots {
+            self.messages.drop_destination(slot);
+        }
+    }
+}
