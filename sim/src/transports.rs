@@ -69,7 +69,14 @@ impl World {
 
     /// A client writes, while less than `most` are under way.
     pub(crate) fn write_up(&mut self, n: usize, out: usize, most: usize) -> Outcome<bool> {
-        let mut buffer = [0; OUT];
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let outcome = self.write_up_from(n, out, most, &mut buffer);
+        self.buffer = buffer;
+        outcome
+    }
+
+    fn write_up_from(&mut self, n: usize, out: usize, most: usize, buffer: &mut Vec<u8>) -> Outcome<bool> {
+        buffer.resize(OUT, 0);
         let size = self.buffer_size(out);
         let mut any = false;
         if size < 8 {
@@ -137,7 +144,20 @@ impl World {
         most: usize,
         only_listed: bool,
     ) -> Outcome<bool> {
-        let mut buffer = [0; OUT];
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let outcome = self.write_down_from(id, (out, most), only_listed, &mut buffer);
+        self.buffer = buffer;
+        outcome
+    }
+
+    fn write_down_from(
+        &mut self,
+        id: u64,
+        (out, most): (usize, usize),
+        only_listed: bool,
+        buffer: &mut Vec<u8>,
+    ) -> Outcome<bool> {
+        buffer.resize(OUT, 0);
         let size = self.buffer_size(out);
         let is_stream = self.setup.medium == Medium::Stream;
         let mut any = false;

@@ -65,6 +65,8 @@ pub struct World {
     pub(crate) coverage: Coverage,
     pub(crate) figures: Figures,
     trace: Option<String>,
+    /// Where machines write to. They are asked so often that clearing it each time would take a fifth of a run.
+    pub(crate) buffer: Vec<u8>,
     drawn: u64,
     /// Nothing goes wrong any more.
     pub(crate) healed: bool,
@@ -111,6 +113,7 @@ impl World {
             coverage: Coverage::default(),
             figures: Figures::default(),
             trace: None,
+            buffer: Vec::new(),
             drawn: 0,
             healed: false,
             reading: None,
