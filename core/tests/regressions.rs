@@ -684,3 +684,35 @@ fn what_is_parked_again_after_a_decline_is_not_handed_twice() {
     let expected: Vec<String> = (0..100).map(|k| k.to_string()).collect();
     assert_eq!(world.messages(n), expected);
 }
+
+/// A message of an earlier session ends in this one before its repetition comes: whoever matches next must not get it too.
+#[test]
+fn a_repetition_that_crosses_the_receipt_of_an_earlier_session_comes_to_nobody_else() {
+    let mut raw = Raw::new(BrokerConfig::default());
+    let room = Destination::from(group("a"));
+    let from = raw.up(0, 1);
+    raw.put(from, &message(Some(&room), 1, None, b"parked"));
+    raw.broker.handle_disconnected(raw.now, from);
+    raw.now = raw.now + raw.broker.config().session_ttl;
+    raw.broker.handle_timeout(raw.now);
+    assert_eq!((raw.broker.stats().sessions, raw.broker.stats().waiting), (0, 1));
+    let from = raw.up(0, 2);
+    let member = |raw: &mut Raw, n: usize| {
+        let link = raw.link();
+        let mut attributes = e_pigeon_core::Attributes::new();
+        attributes.set("room", Value::Str("a")).unwrap();
+        raw.put(link, &hello(n, 1, None, attributes.as_ref()));
+        (link, raw.swallow(link))
+    };
+    let (first, down) = member(&mut raw, 1);
+    assert!(down.ends_with(b"parked"));
+    raw.put(first, &frame(|w| Control::Ack(1).write(w)));
+    raw.put(from, &message(Some(&room), 1, Some(Past::Parked), b"parked"));
+    raw.broker.handle_disconnected(raw.now, first);
+    raw.now = raw.now + raw.broker.config().session_ttl;
+    raw.broker.handle_timeout(raw.now);
+    let (_, down) = member(&mut raw, 2);
+    assert!(!down.ends_with(b"parked"), "its sender was told that one of one has it");
+    let stats = raw.broker.stats();
+    assert_eq!((stats.repeated, stats.waiting, stats.open), (1, 0, 0));
+}

@@ -69,7 +69,7 @@ impl Broker {
         if resumed.is_none() {
             let number = self.sessions.next_number();
             if let Some(state) = self.sessions.get_mut(session) {
-                state.number = number;
+                (state.number, state.since) = (number, self.messages.next_order());
             }
             self.give_attributes(session, attributes, hello.receives);
             self.release_waiting(session, true);

@@ -163,6 +163,11 @@ impl Messages {
         self.destinations.len()
     }
 
+    /// The place of the next message in the order in which messages are taken.
+    pub(super) fn next_order(&self) -> u64 {
+        self.next_order
+    }
+
     /// How many have not ended.
     pub(super) fn open(&self) -> usize {
         self.open

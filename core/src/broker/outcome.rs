@@ -151,7 +151,7 @@ impl Broker {
         let (delivered, recipients) = (message.got, message.wanted.max(message.got));
         let complete = delivered == recipients && recipients > 0;
         let reason = if complete { None } else { Some(message.reason.unwrap_or(Reason::Declined)) };
-        let (sender, id) = (message.sender, message.id);
+        let (sender, id, order) = (message.sender, message.id, message.order);
         trace!("e_pigeon::broker", "message {id} has ended: {delivered} of {recipients}");
         let answered = message.until_accepted && message.accepted_told;
         let timer = core::mem::take(&mut message.timed).then_some(message.deadline);
@@ -161,7 +161,7 @@ impl Broker {
         self.messages.end(index);
         self.stats.answer(reason);
         if !answered {
-            self.tell_sender(sender, id, Word::Final { delivered, recipients, reason });
+            self.tell_sender(sender, (id, order), Word::Final { delivered, recipients, reason });
         }
     }
 
@@ -169,17 +169,18 @@ impl Broker {
     pub(super) fn tell_accepted(&mut self, index: u32) {
         let Some(message) = self.messages.get_mut(index) else { return };
         if !core::mem::replace(&mut message.accepted_told, true) {
-            let (sender, id, word) = (message.sender, message.id, message.accepted);
-            self.tell_sender(sender, id, word);
+            let (sender, of, word) = (message.sender, (message.id, message.order), message.accepted);
+            self.tell_sender(sender, of, word);
         }
     }
 
-    /// Puts a receipt into the queue of a sender, where that has a session.
+    /// Puts a receipt into the queue of a sender, where that has a session: word of the message with that id and place in the
+    /// order in which messages were taken.
     #[inline]
-    fn tell_sender(&mut self, sender: u32, id: u64, word: Word) {
+    fn tell_sender(&mut self, sender: u32, (id, order): (u64, u64), word: Word) {
         let Some(session) = self.messages.sender(sender).and_then(|sender| sender.session) else { return };
         if let Some(state) = self.sessions.get_mut(session) {
-            let is_new = state.queue.receipts().push(id, word);
+            let is_new = state.queue.receipts().push(id, word, order < state.since);
             if let Some(link) = state.link {
                 self.list_link(link);
             }

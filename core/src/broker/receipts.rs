@@ -19,6 +19,8 @@ pub(super) struct Run {
     first: u64,
     count: u32,
     word: Word,
+    /// The messages were taken in an earlier session, so their repetitions may cross it.
+    crossed: bool,
 }
 
 /// Runs of receipts, the first of them with numbers.
@@ -26,8 +28,8 @@ pub(super) struct Run {
 pub(super) struct Receipts {
     runs: VecDeque<Run>,
     numbered: usize,
-    /// So many of the first were there when the session was renewed, and may be crossed by repetitions.
-    crossed: usize,
+    /// How many of the runs may be crossed.
+    crossed: u32,
 }
 
 impl Receipts {
@@ -37,29 +39,32 @@ impl Receipts {
     }
 
     /// Adds a receipt; it joins the run before where that has no number yet and goes on with this id. Returns whether it is
-    /// a run of its own.
+    /// a run of its own. It may be `crossed` by a repetition where the message was taken in an earlier session.
     #[inline]
-    pub(super) fn push(&mut self, id: u64, word: Word) -> bool {
+    pub(super) fn push(&mut self, id: u64, word: Word, crossed: bool) -> bool {
         if self.numbered < self.runs.len()
             && let Some(last) = self.runs.back_mut()
             && last.word == word
+            && last.crossed == crossed
             && last.first.checked_add(u64::from(last.count)) == Some(id)
             && last.count < u32::MAX
         {
             last.count += 1;
             return false;
         }
-        self.runs.push_back(Run { first: id, count: 1, word });
+        self.runs.push_back(Run { first: id, count: 1, word, crossed });
+        self.crossed += u32::from(crossed);
         true
     }
 
-    /// True where the last word about a message was said in an earlier session and is not acknowledged. What is said in this one
-    /// answers what came in it, which does not come again.
+    /// True where the last word about a message of an earlier session waits or is not acknowledged. What came in this one does
+    /// not come again.
     pub(super) fn answers(&self, id: u64, until_accepted: bool) -> bool {
-        self.runs.iter().take(self.crossed).any(|run| {
-            let is_last = until_accepted || matches!(run.word, Word::Final { .. });
-            is_last && id.checked_sub(run.first).is_some_and(|place| place < u64::from(run.count))
-        })
+        self.crossed > 0
+            && self.runs.iter().filter(|run| run.crossed).any(|run| {
+                let is_last = until_accepted || matches!(run.word, Word::Final { .. });
+                is_last && id.checked_sub(run.first).is_some_and(|place| place < u64::from(run.count))
+            })
     }
 
     /// True where a run has no number.
@@ -77,7 +82,7 @@ impl Receipts {
 
     /// A run, as an item.
     pub(super) fn get(&self, place: usize, epoch: u64) -> Option<DownItem<'static>> {
-        let Run { first, count, word } = *self.runs.get(place)?;
+        let Run { first, count, word, .. } = *self.runs.get(place)?;
         Some(match word {
             Word::Accepted { recipients, session, earlier_epoch } => {
                 let epoch = earlier_epoch.unwrap_or(epoch);
@@ -91,9 +96,9 @@ impl Receipts {
 
     /// The first run was acknowledged.
     pub(super) fn acknowledge(&mut self) {
-        self.runs.pop_front();
+        let run = self.runs.pop_front();
         self.numbered = self.numbered.saturating_sub(1);
-        self.crossed = self.crossed.saturating_sub(1);
+        self.crossed -= u32::from(run.is_some_and(|run| run.crossed));
     }
 
     /// Numbers start again; another boot does not get them.
@@ -102,7 +107,9 @@ impl Receipts {
         if !keep {
             self.runs.clear();
         }
-        self.crossed = self.runs.len();
+        self.runs.iter_mut().for_each(|run| run.crossed = true);
+        // There are no more than the backlog and the window allow.
+        self.crossed = self.runs.len() as u32;
     }
 }
 
@@ -115,12 +122,12 @@ mod tests {
         let word = Word::Final { delivered: 1, recipients: 1, reason: None };
         let mut receipts = Receipts::default();
         for id in 1..=5 {
-            receipts.push(id, word);
+            receipts.push(id, word, false);
         }
         assert_eq!(receipts.len(), 1);
         assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 1, count: 5, .. }))));
-        receipts.push(6, word);
-        receipts.push(8, word);
+        receipts.push(6, word, false);
+        receipts.push(8, word, false);
         assert_eq!(receipts.len(), 3);
         receipts.acknowledge();
         assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, count: 1, .. }))));

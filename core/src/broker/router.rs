@@ -114,7 +114,7 @@ impl Broker {
         let recipients = taken.map_or(0, |taken| taken.recipients);
         let word = Word::Final { delivered: 0, recipients, reason: Some(reason) };
         if let Some(session) = self.sessions.get_mut(session) {
-            session.queue.receipts().push(id, word);
+            session.queue.receipts().push(id, word, false);
         }
         self.list_session(session);
         self.adjust_window(session);

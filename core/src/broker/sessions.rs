@@ -54,6 +54,8 @@ pub(super) struct Session {
     pub(super) link_number: u64,
     /// This session's number, never used twice in an epoch.
     pub(super) number: u64,
+    /// Where the order of messages was when it began.
+    pub(super) since: u64,
     attributes: Box<[u8]>,
     places: Places,
     /// When it ends, where it is away.
@@ -194,6 +196,7 @@ impl Sessions {
             previous_boot: None,
             link_number,
             number: 0,
+            since: 0,
             sender: 0,
             attributes: Box::from(AttributesRef::EMPTY.as_bytes()),
             places: Box::default(),
