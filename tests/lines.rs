@@ -90,6 +90,8 @@ fn a_line_that_is_mute_for_a_while_and_then_gone_for_a_while_goes_on(pairing: Pa
     sender.wait_said(&by, "waiting for ", 1);
     thread::sleep(Duration::from_millis(500));
     proxy.be_faulty();
+    // The broker may have had enough lines for the listener before that.
+    sender.wait_said(&by, "connected to ", 2);
     listeners[0].wait_stdout_len(&by, text.len_of(1_500));
 
     proxy.refuse();
