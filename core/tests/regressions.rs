@@ -689,7 +689,7 @@ fn what_is_parked_again_after_a_decline_is_not_handed_twice() {
 #[test]
 fn a_repetition_that_crosses_the_receipt_of_an_earlier_session_comes_to_nobody_else() {
     let mut raw = Raw::new(BrokerConfig::default());
-    let room = Destination::from(group("a"));
+    let room = group("a");
     let from = raw.up(0, 1);
     raw.put(from, &message(Some(&room), 1, None, b"parked"));
     raw.broker.handle_disconnected(raw.now, from);
