@@ -132,8 +132,7 @@ impl Broker {
     /// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.
     pub(super) fn check_message(&mut self, index: u32) {
         let Some(message) = self.messages.get(index) else { return };
-        let ends = !message.ended && !message.is_kept();
-        if ends {
+        if !message.ended && !message.is_kept() {
             self.end_message(index);
         }
         let Some(message) = self.messages.get_mut(index) else { return };

@@ -4,7 +4,8 @@ use crate::quiet;
 use e_pigeon_core::codec::{Malformed, Reader, Writer};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome, Window};
 use e_pigeon_core::wire::item::{
-    Accepted, Deliver, DeliveryPast, DownItem, Final, Message, Origin, PresenceState, Refused, UpItem,
+    Accepted, Deliver, DeliveryPast, DownItem, Final, MAX_DELIVER_HEAD, Message, Origin, PresenceState,
+    Refused, UpItem,
 };
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::lossy::State;
@@ -398,6 +399,17 @@ proptest! {
             } else {
                 prop_assert_eq!(decode(up, &bytes), Err(Malformed), "an item that goes the wrong way");
             }
+        }
+    }
+
+    /// A broker writes the length of a delivery before the delivery, and makes room for the longest head.
+    #[test]
+    fn the_head_of_a_delivery_is_as_long_as_it_says(frame in frame()) {
+        if let Frame::Down(DownItem::Deliver(deliver)) = frame {
+            let mut counter = Writer::counting();
+            deliver.write_head(&mut counter);
+            prop_assert_eq!(deliver.head_len(), counter.total());
+            prop_assert!(deliver.head_len() <= MAX_DELIVER_HEAD);
         }
     }
 
