@@ -2,10 +2,9 @@
 //!
 //! Both are kept in their canonical encoding. (PROTOCOL.md, "Filters and destinations")
 
-use crate::attributes::{
-    AttributeError, AttributesRef, MAX_PAIR, Pairs, RawPairs, Value, encode_pair, read_pairs,
-};
+use crate::attributes::AttributesRef;
 use crate::codec::{Malformed, Reader, shift};
+use crate::pairs::{AttributeError, MAX_PAIR, Pairs, RawPairs, Value, encode_pair, read_pairs};
 use core::fmt;
 use uuid::Uuid;
 

@@ -136,16 +136,14 @@ pub mod framing;
 mod handshake;
 mod link;
 mod message;
+mod pairs;
 mod patch;
 #[cfg(feature = "alloc")]
 mod roster;
 mod time;
 pub mod wire;
 
-pub use attributes::{
-    AttributeError, Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_KEY, MAX_VALUE, Pair,
-    Pairs, Value,
-};
+pub use attributes::{Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 #[cfg(feature = "alloc")]
 pub use broker::{Broker, BrokerEvent, Full, LinkId, Policy, Ready, Stats, Subject, UnknownLink};
 pub use client::{
@@ -161,6 +159,7 @@ pub use filter::{
 };
 pub use framing::Framing;
 pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
+pub use pairs::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};
 pub use patch::PatchRef;
 #[cfg(feature = "alloc")]
 pub use roster::{Change, Peer, Roster};

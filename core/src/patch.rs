@@ -1,9 +1,8 @@
 //! Changes of attributes: keys that are set, and keys that are removed. (PROTOCOL.md, "Attributes")
 
-use crate::attributes::{
-    AttributeError, MAX_ATTRIBUTES, MAX_PAIR, Value, check_pair, is_key, read_key, start_slice,
-};
+use crate::attributes::MAX_ATTRIBUTES;
 use crate::codec::{Malformed, Reader, Writer};
+use crate::pairs::{AttributeError, MAX_PAIR, Value, check_pair, is_key, read_key, start_slice};
 
 /// A change of attributes: keys that are set and keys that are removed, borrowed in its encoding.
 ///

@@ -1,6 +1,7 @@
 //! Who has which attribute: from a pair to the sessions that have it, so that routing costs by those that match.
 
-use crate::attributes::{AttributesRef, Pairs};
+use crate::attributes::AttributesRef;
+use crate::pairs::Pairs;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;

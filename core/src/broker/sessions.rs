@@ -271,7 +271,8 @@ impl Sessions {
 mod tests {
     use super::*;
     use crate::Value;
-    use crate::attributes::{Attributes, encode_pair};
+    use crate::attributes::Attributes;
+    use crate::pairs::encode_pair;
     use crate::wire::control::Window;
 
     #[test]

@@ -4,9 +4,10 @@ use super::Client;
 use super::blocks::Filler;
 use super::event::{Close, Event, Token};
 use super::session::State;
-use crate::attributes::{Value, change_in_place};
+use crate::attributes::change_in_place;
 use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing};
+use crate::pairs::Value;
 use crate::patch::PatchRef;
 use crate::time::Instant;
 

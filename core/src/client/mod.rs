@@ -29,11 +29,12 @@ pub use event::{
 #[cfg(feature = "typed")]
 pub use typed::{DecodeError, SendAsError};
 
-use crate::attributes::{AttributesRef, Value};
+use crate::attributes::AttributesRef;
 use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError};
 use crate::framing::{Step, header_len, step};
 use crate::message::{MessageId, Outgoing, Receipt};
+use crate::pairs::Value;
 use crate::time::Instant;
 use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
 use commands::parts;
