@@ -11,7 +11,7 @@ use crate::log::Logs;
 use crate::setup::{LONG, Setup};
 use crate::step::{Attributes, Send};
 use crate::violation::{Outcome, ensure};
-use e_pigeon_core::{Established, Instant, Receipt, Until};
+use e_pigeon_core::{Established, Instant, Reason, Receipt, Until};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sender, its boot, and the id.
@@ -404,8 +404,11 @@ impl Model {
         coverage.hit(path_of(receipt));
         if receipt.is_final() {
             message.answer = Some(receipt);
-            // What was only accepted may still find its recipients.
-            if message.sent.until == Until::Delivered {
+            // What was only accepted may still find its recipients. And what its sender gave up (the broker never says
+            // "of none" for this reason) may still lie unread in a stream.
+            let is_given_up =
+                matches!(receipt, Receipt::Final { recipients: 0, reason: Some(Reason::Expired), .. });
+            if message.sent.until == Until::Delivered && !is_given_up {
                 self.open.remove(&key);
             }
         }
@@ -414,7 +417,6 @@ impl Model {
 }
 
 fn path_of(receipt: Receipt) -> Path {
-    use e_pigeon_core::Reason;
     match receipt {
         Receipt::Accepted { .. } => Path::UntilAccepted,
         Receipt::Final { reason, .. } => match reason {

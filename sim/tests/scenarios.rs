@@ -226,3 +226,27 @@ fn a_line_may_hold_the_welcome_of_a_broker_that_has_died() {
         ],
     );
 }
+
+#[test]
+fn what_was_given_up_may_still_come_to_somebody() {
+    let mut setup = Setup::new(3);
+    setup.broker.session_ttl = ms(100);
+    holds(
+        setup,
+        &[
+            Step::Room(2, Some(2)),
+            Step::Unreachable(2),
+            Step::Pass(ms(30)),
+            // It lies unread in its stream until its sender, which has lost its session, has given it up.
+            Step::Send(Send { live: ms(15), ..Send::new(0, To::Room(2)) }),
+            Step::WriteUp { client: 0, out: usize::MAX, most: usize::MAX },
+            Step::Cut { pipe: Pipe(0, 0), client: true, broker: false, kept: usize::MAX },
+            Step::Advance(ms(15)),
+            Step::Advance(ms(15)),
+            Step::Advance(ms(15)),
+            Step::Advance(ms(15)),
+            Step::Advance(ms(15)),
+            Step::Flow,
+        ],
+    );
+}
