@@ -1,5 +1,6 @@
 //! What must hold after every step, and what must hold in the end.
 
+use crate::application::Peer;
 use crate::violation::{Outcome, ensure};
 use crate::world::World;
 use e_pigeon_core::wire::MAX_SLOTS;
@@ -44,20 +45,28 @@ impl World {
         let stats = self.broker.stats();
         let is_empty = stats.open == 0 && stats.held == 0 && stats.kept == 0 && stats.payload_bytes == 0;
         let all_said = self.peers.iter().zip(&self.model.sessions).all(|(p, s)| p.wanted == s.attributes);
-        // A link that has ended may linger for those who did not hear of it, and on a line a client may not yet know
-        // that there is another broker.
+        // A link that has ended may linger for those who did not hear of it.
         is_empty
             && stats.links == stats.connected
             && stats.connected as usize == self.peers.len()
             && all_said
             && self.peers.iter().all(|peer| {
                 let client = &peer.client;
-                client.is_established()
+                self.knows_the_broker(peer)
                     && !peer.leaves
                     && !client.has_event()
                     && client.unanswered().next().is_none()
                     && peer.lent.is_empty()
                     && peer.refused.is_none()
+            })
+    }
+
+    /// True where the client is on a link of the present broker. On a line it may not know yet that there is another.
+    pub(crate) fn knows_the_broker(&self, peer: &Peer) -> bool {
+        let connection = peer.connection.and_then(|id| self.connections.get(id));
+        peer.client.is_established()
+            && connection.is_some_and(|c| {
+                !c.broker_gone && c.down_tap.welcome.is_some_and(|(_, epoch)| epoch == self.drawn_epoch)
             })
     }
 

@@ -118,8 +118,8 @@ impl World {
                 self.client_loses(id);
             }
         }
-        let epoch = self.draw();
-        self.broker = Broker::with_policy(self.setup.broker.clone(), epoch, self.witness.clone())?;
+        self.drawn_epoch = self.draw();
+        self.broker = Broker::with_policy(self.setup.broker.clone(), self.drawn_epoch, self.witness.clone())?;
         self.model.killed(self.now);
         // It begins to settle when it is first told the time.
         self.broker.handle_timeout(self.now);

@@ -23,7 +23,8 @@ const LINE_LIMIT: usize = 1 << 13;
 pub(crate) struct Tap {
     kept: Vec<u8>,
     unstuffing: Unstuffing,
-    /// The number of the item that is read now, and the highest so far, where numbers are written.
+    /// Which link the frame is of that is read now, the number of its item, and the highest so far, where they are written.
+    tag: u32,
     number: u64,
     highest: u64,
     /// Which sender and last id an alias means, where this reads deliveries.
@@ -33,6 +34,8 @@ pub(crate) struct Tap {
     messages: u64,
     /// What this end acknowledges of the other direction.
     pub(crate) acknowledged: u64,
+    /// Which link was welcomed last, and the epoch in the first welcome that it had: others are not for it.
+    pub(crate) welcome: Option<(u32, u64)>,
 }
 
 /// One frame.
@@ -125,7 +128,7 @@ impl Tap {
     fn frame(&mut self, frame: &[u8], each: &mut impl FnMut(&mut Self, &[u8])) {
         let mut reader = Reader::new(frame);
         let Ok(prefix) = Prefix::read(&mut reader) else { return };
-        self.number = prefix.number;
+        (self.tag, self.number) = (prefix.tag, prefix.number);
         each(self, reader.rest());
         self.highest = self.highest.max(prefix.number);
     }
@@ -195,6 +198,9 @@ impl Tap {
         self.note_lossy(frame, coverage);
         match frame {
             Frame::Control(Control::Welcome(welcome)) => {
+                if self.welcome.is_none_or(|(tag, _)| tag != self.tag) {
+                    self.welcome = Some((self.tag, u64::from_le_bytes(welcome.epoch)));
+                }
                 self.window = Some(welcome.window.messages);
                 if welcome.window.messages == 0 {
                     coverage.hit(Path::WelcomedShut);

@@ -203,12 +203,11 @@ impl World {
         if !bytes.is_empty() {
             let taken = self.peers[n].client.handle_input(self.now, &bytes);
             ensure!(taken == bytes.len(), "input", "{n} takes {taken} of {} bytes", bytes.len());
-            let is_up = self.peers[n].client.is_established();
-            connection.welcomed |= is_up;
-            if is_up && connection.epoch == self.epoch && !connection.broker_gone {
+            connection.welcomed |= self.peers[n].client.is_established();
+            self.overhear_down(id, &bytes);
+            if self.knows_the_broker(&self.peers[n]) {
                 self.model.welcomed(n);
             }
-            self.overhear_down(id, &bytes);
         }
         let ended = self.connections.get(id).is_some_and(|c| c.broker_gone && c.ends && c.down.is_empty());
         if ended {

@@ -57,6 +57,8 @@ pub struct World {
     pub(crate) broker: Broker,
     /// Which life of the broker this is.
     pub(crate) epoch: usize,
+    /// What it drew for this life.
+    pub(crate) drawn_epoch: u64,
     pub(crate) witness: Witness,
     pub(crate) peers: Vec<Peer>,
     pub(crate) connections: Connections,
@@ -101,10 +103,12 @@ impl World {
             return Err(Violation { kind: "setup", text: "at most 64 clients".into() });
         }
         let witness = Witness::default();
+        let drawn_epoch = mix(setup.seed);
         let mut world = Self {
             now: Instant::from_micros(1),
-            broker: Broker::with_policy(setup.broker.clone(), mix(setup.seed), witness.clone())?,
+            broker: Broker::with_policy(setup.broker.clone(), drawn_epoch, witness.clone())?,
             epoch: 0,
+            drawn_epoch,
             witness,
             peers: Vec::new(),
             connections: Connections::default(),

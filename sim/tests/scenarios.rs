@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 use e_pigeon_sim::run::Run;
-use e_pigeon_sim::{Medium, Payload, Pipe, Send, Setup, Step, To, ms};
+use e_pigeon_sim::{Direction, Disturbance, Medium, Payload, Pipe, Send, Setup, Step, To, ms};
 
 /// The steps break no promise, and neither does what comes when all is well again.
 fn holds(setup: Setup, steps: &[Step]) {
@@ -165,6 +165,47 @@ fn a_repetition_that_crosses_its_receipt_comes_to_nobody_else() {
     );
 }
 
+/// The sender has its receipt, but the repetition that crossed it was lost and is written again: until that has come the
+/// broker must know that it has answered.
+#[test]
+fn a_repetition_that_crosses_its_receipt_and_is_lost_comes_to_nobody_else_either() {
+    const ALL: usize = usize::MAX;
+    let write_up = |client| vec![Step::WriteUp { client, out: ALL, most: ALL }];
+    let up = |client| [write_up(client), vec![Step::ReadUp(Pipe(client, 0), ALL)]].concat();
+    let write_down = |pipe| vec![Step::WriteDown { pipe, out: ALL, most: ALL }];
+    let down = |client| [write_down(Pipe(client, 0)), vec![Step::ReadDown(Pipe(client, 0), ALL)]].concat();
+    for medium in [Medium::Stream, Medium::Serial] {
+        let mut setup = Setup::new(3);
+        setup.medium = medium;
+        setup.broker.session_ttl = ms(100);
+        let lost = match medium {
+            Medium::Stream => Step::Cut { pipe: Pipe(2, 0), client: true, broker: true, kept: 0 },
+            _ => Step::Disturb(Pipe(2, 0), Direction::Up, Disturbance::Lose(0, 5)),
+        };
+        let steps = [
+            vec![Step::Pass(ms(50)), Step::Send(Send::new(2, To::Room(1))), Step::Pass(ms(50))],
+            vec![Step::Cut { pipe: Pipe(2, 0), client: true, broker: true, kept: ALL }],
+            vec![Step::Advance(ms(5000)), Step::Connect(2)],
+            up(2),
+            down(2),
+            // The repetition is under way when a recipient comes, and confirms.
+            write_up(2),
+            vec![Step::Room(0, Some(1))],
+            up(0),
+            down(0),
+            vec![Step::Poll(0, ALL)],
+            up(0),
+            down(2),
+            vec![Step::Poll(2, ALL), Step::Room(0, None)],
+            up(0),
+            vec![Step::Room(1, Some(1))],
+            up(1),
+            vec![lost],
+        ];
+        holds(setup, &steps.concat());
+    }
+}
+
 /// Whoever had a message that was for its UUID can say so, in whichever life of the broker it had a session.
 #[test]
 fn a_message_for_one_uuid_is_confirmed_by_whoever_had_it() {
@@ -247,6 +288,25 @@ fn what_was_given_up_may_still_come_to_somebody() {
             Step::Advance(ms(15)),
             Step::Advance(ms(15)),
             Step::Flow,
+        ],
+    );
+}
+
+/// On a line, the welcome of a broker that has died may come to its client when its heir has heard the hello too: the client
+/// is with the dead one until silence tells it, and comes back.
+#[test]
+fn a_welcome_of_the_dead_on_a_line_costs_its_client_a_link() {
+    let mut setup = Setup::new(2);
+    setup.medium = Medium::Serial;
+    holds(
+        setup,
+        &[
+            Step::Connect(1),
+            Step::WriteUp { client: 1, out: usize::MAX, most: usize::MAX },
+            Step::ReadUp(Pipe(1, 0), usize::MAX),
+            Step::WriteDown { pipe: Pipe(1, 0), out: usize::MAX, most: usize::MAX },
+            Step::Advance(ms(700)),
+            Step::Kill { silent: true },
         ],
     );
 }

@@ -78,6 +78,7 @@ impl Outbox {
                 self.finger = index;
                 if flags & ENDED == 0 {
                     each(self, m, index);
+                    self.note_crossing(m, index);
                 }
             }
             index = self.entries.get(m, index, NEXT);

@@ -63,6 +63,9 @@ pub(super) struct Outbox {
     /// The first entry whose number is not known to be acknowledged.
     unacknowledged: u32,
     acknowledged: u64,
+    /// So many numbers are to be acknowledged until the last one is under which a message was repeated whose receipt
+    /// crossed it.
+    crossed: u32,
     /// Where the last receipt was found: the next one is most likely right behind.
     pub(super) finger: u32,
     pub(super) first_event: u32,
@@ -119,6 +122,7 @@ impl Outbox {
             cursor: NONE,
             unacknowledged: NONE,
             acknowledged: 0,
+            crossed: 0,
             finger: NONE,
             first_event: NONE,
             last_event: NONE,
@@ -261,6 +265,25 @@ impl Outbox {
         (index != NONE).then(|| self.outbound(m, index))
     }
 
+    /// True where a repetition that crossed its receipt may not have come, and would have to be written again. The broker
+    /// must not forget that it has answered before it has that. (PROTOCOL.md, "Sender")
+    pub(super) fn is_crossed(&self) -> bool {
+        self.crossed != 0
+    }
+
+    /// Notes a repetition that has its last receipt, if it is one, until it is acknowledged.
+    pub(super) fn note_crossing(&mut self, m: &[u8], index: u32) {
+        let entry = self.entry(m, index);
+        if FLAGS.of(entry) & (RETRY | ENDED) == RETRY | ENDED {
+            self.crossed = self.crossed.max(self.ahead(NUMBER.of(entry)));
+        }
+    }
+
+    /// By how much a number is above what is acknowledged: less than there are entries.
+    fn ahead(&self, number: u64) -> u32 {
+        number.saturating_sub(self.acknowledged).try_into().unwrap_or(u32::MAX)
+    }
+
     /// True where something waits to be written in this session.
     pub(super) fn has_unwritten(&self, m: &[u8]) -> bool {
         self.first_unwritten(m) != NONE
@@ -357,7 +380,7 @@ impl Outbox {
     /// A new session: everything is to be sent again, what was ever written with the retry mark. Changes of
     /// attributes up to `covered` were in the hello; messages past their deadline end here.
     pub(super) fn restart(&mut self, m: &mut [u8], now: Instant, covered: u64) {
-        self.acknowledged = 0;
+        (self.acknowledged, self.crossed) = (0, 0);
         let mut index = self.head;
         while index != NONE {
             let Some(entry) = self.entry_mut(m, index) else { break };
@@ -385,6 +408,7 @@ impl Outbox {
 
     /// The broker has acknowledged up to that number; `released` is told the payload bytes of each message.
     pub(super) fn acknowledge(&mut self, m: &mut [u8], up_to: u64, mut released: impl FnMut(usize)) {
+        self.crossed = self.crossed.saturating_sub(self.ahead(up_to));
         self.acknowledged = up_to;
         while self.unacknowledged != NONE {
             let index = self.unacknowledged;

@@ -67,6 +67,10 @@ impl State {
         if canary!(AcknowledgesTooEarly) {
             return received;
         }
+        if self.outbox.is_crossed() {
+            // What was told before stays as it is.
+            return 0;
+        }
         let lent = m.get(self.lent_at..).unwrap_or_default();
         self.inbox.acknowledged(m, received).min(self.watching.acknowledged(lent, received))
     }
