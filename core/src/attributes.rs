@@ -177,7 +177,7 @@ pub(crate) fn change_in_place(
 ) -> Result<usize, AttributeError> {
     let pair = match value {
         Some(value) => encode_pair(key, value)?,
-        None if is_key(key) => EncodedPair::new(),
+        None if is_key(key.as_bytes()) => EncodedPair::new(),
         None => return Err(AttributeError::BadKey),
     };
     let current = AttributesRef { bytes: buffer.get(..length).unwrap_or_default() };

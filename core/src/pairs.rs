@@ -104,13 +104,18 @@ pub(crate) fn start_slice<'a>(mut start: Reader<'a>, later: &Reader<'a>) -> &'a 
 }
 
 pub(crate) fn read_key<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
-    let key = core::str::from_utf8(reader.bytes(MAX_KEY)?).map_err(|_| Malformed)?;
+    core::str::from_utf8(read_raw_key(reader)?).map_err(|_| Malformed)
+}
+
+/// A key, as bytes: those of a key are ASCII.
+fn read_raw_key<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    let key = reader.bytes(MAX_KEY)?;
     if is_key(key) { Ok(key) } else { Err(Malformed) }
 }
 
-pub(crate) fn is_key(key: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
-    (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(fits)
+pub(crate) fn is_key(key: &[u8]) -> bool {
+    let fits = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+    (1..=MAX_KEY).contains(&key.len()) && key.iter().all(fits)
 }
 
 impl<'a> Value<'a> {
@@ -159,7 +164,7 @@ pub(crate) type EncodedPair = heapless::Vec<u8, MAX_PAIR>;
 
 /// Says what is wrong with a pair.
 pub(crate) fn check_pair(key: &str, value: Value<'_>) -> Result<(), AttributeError> {
-    if !is_key(key) {
+    if !is_key(key.as_bytes()) {
         return Err(AttributeError::BadKey);
     }
     if value.len() > MAX_VALUE { Err(AttributeError::ValueTooLong) } else { Ok(()) }
@@ -246,13 +251,16 @@ pub(crate) fn read_pairs<'a>(
     if count > max as u64 {
         return Err(Malformed);
     }
-    let mut last: Option<Pair<'a>> = None;
+    let mut last: Option<(&[u8], &[u8])> = None;
     for _ in 0..count {
-        let pair = Pair::read(reader)?;
-        if last.is_some_and(|last| pair.raw <= last.raw || (unique && pair.key == last.key)) {
+        let start = *reader;
+        let key = read_raw_key(reader)?;
+        Value::read(reader)?;
+        let raw = start_slice(start, reader);
+        if last.is_some_and(|last| raw <= last.1 || (unique && key == last.0)) {
             return Err(Malformed);
         }
-        last = Some(pair);
+        last = Some((key, raw));
     }
     Ok(start_slice(start, reader))
 }

@@ -54,7 +54,7 @@ impl<'a> PatchRef<'a> {
         match value {
             // Whatever a pair may be, a change may be too.
             Some(value) => check_pair(key, value)?,
-            None if is_key(key) => {}
+            None if is_key(key.as_bytes()) => {}
             None => return Err(AttributeError::BadKey),
         }
         let mut buffer = [0; MAX_SINGLE];

@@ -8,6 +8,7 @@ use core::hash::BuildHasher;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
+use smallvec::SmallVec;
 
 /// Where a session stands in the lists: that of everyone first, then that of each of its pairs in order.
 pub(super) type Places = Box<[u32]>;
@@ -30,7 +31,8 @@ enum Members {
 
 #[derive(Debug)]
 pub(super) struct List {
-    pair: Box<[u8]>,
+    /// Close by, where it is short: it is compared whenever the list is found.
+    pair: SmallVec<[u8; 16]>,
     members: Members,
 }
 
@@ -88,6 +90,18 @@ impl Index {
     fn find(&self, pair: &[u8]) -> Option<u32> {
         let is_it = |&found: &u32| self.lists.get(found as usize).is_some_and(|list| *list.pair == *pair);
         self.by_pair.find(self.hasher.hash_one(pair), is_it).copied()
+    }
+
+    /// The list that a pair has, most likely: by its hash alone.
+    #[inline]
+    pub(super) fn lead(&self, pair: &[u8]) -> Option<u32> {
+        self.by_pair.iter_hash(self.hasher.hash_one(pair)).next().copied()
+    }
+
+    /// The first session in a list.
+    #[inline]
+    pub(super) fn first_of(&self, list: u32) -> Option<u32> {
+        self.lists.get(list as usize)?.members.as_slice().first().copied()
     }
 
     /// The sessions with a pair, by its encoding.

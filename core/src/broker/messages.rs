@@ -7,17 +7,17 @@ use crate::message::{Past, Reason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::time::Duration;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
+use smallvec::SmallVec;
 
 /// An index that points nowhere.
 const NONE: u32 = u32::MAX;
-/// The memory of so many destinations is kept for others.
-const MAX_SPARE: usize = 64;
+/// A destination of so many bytes is no allocation of its own: a UUID, or most filters of one pair.
+const SHORT: usize = 36;
 /// So many places of messages that have ended stay among those in flight of a sender, and as many as there are others.
 pub(super) const MAX_ENDED: usize = 8;
 
@@ -121,9 +121,7 @@ pub(super) struct Messages {
     by_origin: HashTable<u32>,
     hasher: FixedState,
     next_serial: u64,
-    destinations: Slab<(Vec<u8>, u32)>,
-    /// Memory of destinations that nobody names any more, for the next.
-    spare: Vec<Vec<u8>>,
+    destinations: Slab<(SmallVec<[u8; SHORT]>, u32)>,
     next_order: u64,
     open: usize,
     /// The ends of the list of the young, which were taken a moment ago.
@@ -140,7 +138,6 @@ impl Messages {
             hasher: FixedState::with_seed(seed),
             next_serial: 0,
             destinations: Slab::new(),
-            spare: Vec::new(),
             next_order: 0,
             open: 0,
             youngest: NONE,
@@ -365,15 +362,8 @@ impl Messages {
 
     /// Keeps a destination, for one more who names it.
     pub(super) fn insert_destination(&mut self, bytes: &[u8]) -> u32 {
-        let kept = match self.spare.pop() {
-            Some(mut spare) => {
-                spare.extend_from_slice(bytes);
-                spare
-            }
-            None => bytes.to_vec(),
-        };
         // There are at most as many as messages and aliases of links.
-        self.destinations.insert((kept, 1)) as u32
+        self.destinations.insert((SmallVec::from_slice(bytes), 1)) as u32
     }
 
     fn keep_destination(&mut self, index: u32) {
@@ -387,11 +377,7 @@ impl Messages {
         if let Some((_, names)) = self.destinations.get_mut(index as usize) {
             *names -= 1;
             if *names == 0 {
-                let (mut bytes, _) = self.destinations.remove(index as usize);
-                if self.spare.len() < MAX_SPARE {
-                    bytes.clear();
-                    self.spare.push(bytes);
-                }
+                self.destinations.remove(index as usize);
             }
         }
     }
@@ -443,6 +429,7 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     fn new(sender: u32, id: u64, destination: u32) -> NewMessage {
         NewMessage {

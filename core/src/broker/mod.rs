@@ -8,6 +8,7 @@ mod holding;
 mod index;
 mod ledger;
 mod links;
+mod lookahead;
 mod lossy;
 mod messages;
 mod ordered;
@@ -251,6 +252,8 @@ impl Broker {
         }
         let mut kept = core::mem::take(&mut state.partial);
         let mut input = bytes;
+        // So many bytes at the end were not looked ahead at.
+        let mut unseen = bytes.len();
         while !input.is_empty() {
             let Some(state) = self.links.get_mut(index) else { break };
             match &mut state.phase {
@@ -266,12 +269,17 @@ impl Broker {
                 self.ready.push_back(Ready::Resume(link));
                 break;
             }
-            let most = state.frame_limit + MAX_HEADER;
-            match step(&kept, input, state.frame_limit) {
+            let limit = state.frame_limit;
+            let most = limit + MAX_HEADER;
+            match step(&kept, input, limit) {
                 Ok(Step::InPlace(extent)) => {
                     let (frame, rest) = input.split_at(extent.total().min(input.len()));
+                    let body = frame.get(extent.header..).unwrap_or_default();
+                    if lookahead::defines(body) && input.len() <= unseen {
+                        unseen = self.look_ahead(input, limit);
+                    }
                     input = rest;
-                    self.frame(index, frame.get(extent.header..).unwrap_or_default());
+                    self.frame(index, body);
                 }
                 Ok(Step::Keep(count)) => input = keep(&mut kept, input, count, most),
                 Ok(Step::Complete(count, extent)) => {

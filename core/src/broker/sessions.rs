@@ -170,6 +170,12 @@ impl Sessions {
         self.by_uuid.find(self.hasher.hash_one(uuid), is_it).copied()
     }
 
+    /// The session that a client has, most likely: by its hash alone.
+    #[inline]
+    pub(super) fn lead(&self, uuid: Uuid) -> Option<u32> {
+        self.by_uuid.iter_hash(self.hasher.hash_one(uuid)).next().copied()
+    }
+
     /// Who has which attribute.
     pub(super) fn index(&self) -> &Index {
         &self.index
