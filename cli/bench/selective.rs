@@ -15,8 +15,9 @@ use crate::failure::Failure;
 const GROUPS: [(u32, &str); 3] = [(1, "one"), (10, "ten"), (100, "hundred")];
 /// An attribute that all have.
 const KIND: &str = "kind";
-/// A batch makes so many deliveries.
+/// A batch makes so many deliveries, of as many messages at the most as one sender has under way in the other workloads.
 const BATCH: u32 = 10_000;
+const WINDOW: u32 = 1_024;
 
 /// Measures so many sessions.
 pub(crate) fn measure(setup: &Setup<'_>, sessions: u32) -> Result<Outcome, Failure> {
@@ -134,7 +135,7 @@ impl Crowd {
 
     /// Sends messages that match so many each, and lets all be confirmed.
     fn batch(&mut self, recipients: u32, key: &str) -> Result<Cost, Failure> {
-        let messages = (BATCH / recipients).max(1);
+        let messages = (BATCH / recipients).clamp(1, WINDOW);
         let mut input = std::mem::take(&mut self.input);
         input.clear();
         for _ in 0..messages {

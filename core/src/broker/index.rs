@@ -5,6 +5,7 @@ use crate::pairs::Pairs;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use core::hint::black_box;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
@@ -98,10 +99,12 @@ impl Index {
         self.by_pair.iter_hash(self.hasher.hash_one(pair)).next().copied()
     }
 
-    /// The first session in a list.
+    /// The first session in a list; looks at all of the list for that.
     #[inline]
     pub(super) fn first_of(&self, list: u32) -> Option<u32> {
-        self.lists.get(list as usize)?.members.as_slice().first().copied()
+        let list = self.lists.get(list as usize)?;
+        black_box(list.pair.len());
+        list.members.as_slice().first().copied()
     }
 
     /// The sessions with a pair, by its encoding.

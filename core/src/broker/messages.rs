@@ -75,6 +75,12 @@ pub(super) struct Message {
 }
 
 impl Message {
+    /// Its content; nothing where that is gone already.
+    #[inline]
+    pub(super) fn content(&self) -> &[u8] {
+        self.payload.bytes(self.length)
+    }
+
     /// True where it is in a queue, or waits for somebody who matches: then it was accepted.
     pub(super) fn is_kept(&self) -> bool {
         self.open != Open::Closed || self.pending > 0
@@ -87,6 +93,7 @@ pub(super) struct NewMessage {
     pub(super) sender: u32,
     pub(super) id: u64,
     pub(super) payload: Payload,
+    pub(super) length: u32,
     pub(super) destination: u32,
     pub(super) direct: bool,
     pub(super) past: Option<Past>,
@@ -182,15 +189,15 @@ impl Messages {
 
     /// Takes a message, as the youngest; the caller fills in for whom it is.
     pub(super) fn insert(&mut self, now: Instant, new: NewMessage) -> u32 {
-        let NewMessage { sender, id, payload, destination, direct, past, until_accepted, deadline } = new;
+        let NewMessage { sender, id, payload, length, destination, direct, past, until_accepted, deadline } =
+            new;
         let order = self.next_order;
         self.next_order += 1;
         let accepted = Word::Accepted { recipients: 0, session: 0, earlier_epoch: None };
         let message = Message {
             sender,
             id,
-            // A payload has at most 16 MiB.
-            length: payload.len() as u32,
+            length,
             payload,
             destination,
             direct,
@@ -436,6 +443,7 @@ mod tests {
             sender,
             id,
             payload: Payload::default(),
+            length: 0,
             destination,
             direct: false,
             past: None,

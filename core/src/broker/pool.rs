@@ -10,24 +10,17 @@ pub(super) const MIN_CLASS: usize = 32;
 /// From 32 bytes to 16 MiB, doubling.
 const CLASSES: usize = 20;
 
-/// A payload. Goes back to the [`Pool`] that it came from.
+/// A payload, whose owner knows how long it is. Goes back to the [`Pool`] that it came from.
 #[derive(Debug, Default)]
 pub(super) struct Payload {
     buffer: Box<[u8]>,
-    length: u32,
 }
 
 impl Payload {
-    /// The bytes.
+    /// The bytes, of which there are so many.
     #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.buffer.get(..self.length as usize).unwrap_or_default()
-    }
-
-    /// How many bytes.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.length as usize
+    pub(super) fn bytes(&self, length: u32) -> &[u8] {
+        self.buffer.get(..length as usize).unwrap_or_default()
     }
 }
 
@@ -85,14 +78,13 @@ impl Pool {
         if let Some(room) = buffer.get_mut(..bytes.len()) {
             room.copy_from_slice(bytes);
         }
-        // A payload has at most 16 MiB.
-        Some(Payload { buffer, length: bytes.len() as u32 })
+        Some(Payload { buffer })
     }
 
     /// Takes a payload back, and leaves an empty one.
     #[inline]
     pub(super) fn release(&mut self, payload: &mut Payload) {
-        let Payload { buffer, .. } = core::mem::take(payload);
+        let Payload { buffer } = core::mem::take(payload);
         let size = buffer.len();
         if size == 0 {
             return;
@@ -122,13 +114,13 @@ mod tests {
         // A quarter of that would keep none of these.
         pool.max_spare = 128;
         let mut a = pool.store(&[7; 33]).unwrap();
-        assert_eq!((a.bytes(), a.len(), pool.used_bytes()), (&[7; 33][..], 33, 64));
-        let place = a.bytes().as_ptr();
+        assert_eq!((a.bytes(33), pool.used_bytes()), (&[7; 33][..], 64));
+        let place = a.bytes(33).as_ptr();
         let mut b = pool.store(&[1; 64]).unwrap();
         assert!(pool.store(&[1]).is_none() && pool.store(&[]).is_some());
         pool.release(&mut a);
         let mut c = pool.store(&[2; 40]).unwrap();
-        assert_eq!((c.bytes().as_ptr(), c.len()), (place, 40));
+        assert_eq!((c.bytes(40).as_ptr(), c.bytes(40)), (place, &[2; 40][..]));
         pool.release(&mut b);
         pool.release(&mut c);
         assert_eq!(pool.used_bytes(), 0);

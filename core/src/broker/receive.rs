@@ -25,7 +25,9 @@ impl Broker {
         let mut reader = Reader::new(body);
         let frame_kind = reader.u8().map_err(malformed)?;
         if frame_kind >= kind::MESSAGE {
-            let item = UpItem::read(frame_kind, &mut reader).map_err(malformed)?;
+            // Stays where it was read to: moved at once, it would be waited for.
+            let item = UpItem::read(frame_kind, &mut reader);
+            let item = item.as_ref().map_err(|&error| malformed(error))?;
             let Phase::Up { session, .. } = phase else { return Err(fault(Code::UnexpectedFrame)) };
             self.item(link, session, item).map_err(fault)?;
             // Only now: what failed must come again.
@@ -100,10 +102,10 @@ impl Broker {
         self.adjust_window(session);
     }
 
-    fn item(&mut self, link: u32, session: u32, item: UpItem<'_>) -> Result<(), Code> {
+    fn item(&mut self, link: u32, session: u32, item: &UpItem<'_>) -> Result<(), Code> {
         let shut = self.links.get(link).is_some_and(|link| link.shut);
-        match item {
-            UpItem::Message(message) => self.message(link, session, &message),
+        match *item {
+            UpItem::Message(ref message) => self.message(link, session, message),
             UpItem::Set(_) if shut => Err(Code::WindowExceeded),
             UpItem::Set(patch) => {
                 self.change_attributes(session, patch);

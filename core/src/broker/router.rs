@@ -51,20 +51,17 @@ impl Broker {
         };
         let is_payload_too_large = message.payload.len() > self.config.max_payload as usize;
         let too_large = is_payload_too_large || self.messages.destination(to).is_empty();
-        let room = if too_large {
-            Err(Reason::TooLarge)
+        let refusal = if too_large {
+            Some(Reason::TooLarge)
         } else if !self.may_send(session, to) {
-            Err(Reason::NotAllowed)
+            Some(Reason::NotAllowed)
         } else {
-            self.make_room()
+            self.make_room().err()
         };
-        let payload = room.and_then(|()| self.pool.store(message.payload).ok_or(Reason::BrokerFull));
-        let payload = match payload {
-            Ok(payload) => payload,
-            Err(reason) => {
-                self.refuse(session, id, taken, reason);
-                return Ok(());
-            }
+        let payload = if refusal.is_none() { self.pool.store(message.payload) } else { None };
+        let Some(payload) = payload else {
+            self.refuse(session, id, taken, refusal.unwrap_or(Reason::BrokerFull));
+            return Ok(());
         };
         let time_to_live =
             Duration::from_millis(u64::from(message.time_to_live_ms)).min(self.config.max_time_to_live);
@@ -74,6 +71,8 @@ impl Broker {
             sender,
             id,
             payload,
+            // A payload has at most 16 MiB.
+            length: message.payload.len() as u32,
             destination: to,
             direct,
             past,

@@ -93,9 +93,9 @@ impl Broker {
         {
             let head = describe(link, state.aliases, message, sender, delivery);
             let mut writer = Writer::new(rest, 0);
-            write_header(&mut writer, head.head_len() + message.payload.len());
+            write_header(&mut writer, head.head_len() + message.content().len());
             head.write_head(&mut writer);
-            writer.raw(message.payload.bytes());
+            writer.raw(message.content());
             written += writer.written();
             state.sending.assign(Some(message.length as usize));
             state.queue.number_delivery();
@@ -241,7 +241,7 @@ impl Broker {
             Frame::Deliver(message, head) => {
                 head.write_head(writer);
                 if let Some(message) = self.messages.get(*message) {
-                    writer.raw(message.payload.bytes());
+                    writer.raw(message.content());
                 }
             }
         }
