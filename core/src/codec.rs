@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut [u8],
-    written: usize,
+    /// How many bytes of the whole stand before those in `out`.
     skip: usize,
     total: usize,
 }
@@ -138,17 +138,17 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Writes to `out`, leaving out the first `skip` bytes.
     pub fn new(out: &'a mut [u8], skip: usize) -> Self {
-        Self { out, written: 0, skip, total: 0 }
+        Self { out, skip, total: 0 }
     }
 
     /// Only counts.
     pub fn counting() -> Writer<'static> {
-        Writer { out: &mut [], written: 0, skip: 0, total: 0 }
+        Writer { out: &mut [], skip: 0, total: 0 }
     }
 
     /// Bytes that went into `out`.
     pub fn written(&self) -> usize {
-        self.written
+        self.total.saturating_sub(self.skip).min(self.out.len())
     }
 
     /// Bytes of the whole, whether they were skipped, written or did not fit.
@@ -158,29 +158,34 @@ impl<'a> Writer<'a> {
 
     /// Appends raw bytes.
     pub fn raw(&mut self, bytes: &[u8]) {
+        let at = self.total.wrapping_sub(self.skip);
+        if let Some(room) = self.out.get_mut(at..at.wrapping_add(bytes.len())) {
+            room.copy_from_slice(bytes);
+            self.total += bytes.len();
+        } else {
+            self.raw_in_part(bytes);
+        }
+    }
+
+    /// The same where not all of it is to be written, or has room.
+    fn raw_in_part(&mut self, bytes: &[u8]) {
+        let start = self.total;
         self.total += bytes.len();
-        let Some(bytes) = bytes.get(self.skip..) else {
-            self.skip -= bytes.len();
-            return;
-        };
-        self.skip = 0;
-        let room = self.out.get_mut(self.written..).unwrap_or_default();
+        let bytes = bytes.get(self.skip.saturating_sub(start)..).unwrap_or_default();
+        let room = self.out.get_mut(start.saturating_sub(self.skip)..).unwrap_or_default();
         let count = bytes.len().min(room.len());
         if let (Some(to), Some(from)) = (room.get_mut(..count), bytes.get(..count)) {
             to.copy_from_slice(from);
         }
-        self.written += count;
     }
 
     /// Appends one byte.
     pub fn u8(&mut self, value: u8) {
-        self.total += 1;
-        if self.skip > 0 {
-            self.skip -= 1;
-        } else if let Some(slot) = self.out.get_mut(self.written) {
+        // What is to be left out lies before the beginning, and with that beyond any end.
+        if let Some(slot) = self.out.get_mut(self.total.wrapping_sub(self.skip)) {
             *slot = value;
-            self.written += 1;
         }
+        self.total += 1;
     }
 
     /// Appends a byte that is 0 or 1.
@@ -239,7 +244,8 @@ pub(crate) fn shift(bytes: &mut [u8], from: core::ops::Range<usize>, to: usize) 
 /// How many bytes the varint of `value` has.
 pub fn varint_len(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    // As dividing by 7 and rounding up, for all there are.
+    (bits * 9 + 64) / 64
 }
 
 /// Folds the sign into the lowest bit, so that small negative numbers stay short.
@@ -293,6 +299,14 @@ mod tests {
             let mut reader = Reader::new(&out[..written]);
             assert_eq!(reader.u64(), Ok(value));
             assert_eq!(reader.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_varint_is_known_for_each_number_of_bits() {
+        for value in (0..64).map(|bits| 1_u64 << bits).flat_map(|power| [power - 1, power, u64::MAX - power])
+        {
+            assert_eq!(encode(value).1, varint_len(value), "{value}");
         }
     }
 
