@@ -24,8 +24,6 @@ impl Watching {
 
     pub(super) fn cut_items(&mut self, _: &mut Cutter, _: &ClientConfig, _: usize) {}
 
-    pub(super) fn format(&self, _: &mut [u8]) {}
-
     pub(super) fn items(&self) -> u16 {
         0
     }

@@ -145,7 +145,6 @@ impl State {
         }
         outbox.format(m);
         seen.format(m);
-        watching.format(m);
         if let Some(count) = attributes.bytes_mut(m).first_mut() {
             *count = 0;
         }

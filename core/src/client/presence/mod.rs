@@ -47,10 +47,6 @@ impl Watching {
         self.arrivals = Arrivals::new(cutter, items, base);
     }
 
-    pub(super) fn format(&self, m: &mut [u8]) {
-        self.watches.format(m);
-    }
-
     /// How many items may wait; 0 where nothing is ever watched.
     pub(super) fn items(&self) -> u16 {
         self.arrivals.most()

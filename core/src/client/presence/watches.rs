@@ -72,21 +72,19 @@ pub(in crate::client) struct Wish {
 pub(super) struct Watches {
     table: Table,
     max_filter: u16,
+    /// How many records at the front were ever used.
+    used: u8,
     last: u32,
 }
 
 impl Watches {
     pub(super) fn new(cutter: &mut Cutter, count: u8, max_filter: u16) -> Self {
         let table = cutter.table(FILTER + usize::from(max_filter), u32::from(count));
-        Self { table, max_filter, last: 0 }
-    }
-
-    pub(super) fn format(&self, m: &mut [u8]) {
-        self.indices().for_each(|index| self.set(m, index, Stage::Free));
+        Self { table, max_filter, used: 0, last: 0 }
     }
 
     fn indices(&self) -> core::ops::Range<u32> {
-        0..self.table.count()
+        0..u32::from(self.used)
     }
 
     fn stage(&self, m: &[u8], index: u32) -> Stage {
@@ -110,7 +108,12 @@ impl Watches {
             return Err(WatchError::FilterTooLong { max: self.max_filter });
         }
         let free = self.indices().find(|&index| self.stage(m, index) == Stage::Free);
-        let index = free.ok_or(WatchError::TooMany)?;
+        let index = free.unwrap_or(u32::from(self.used));
+        if index >= self.table.count() {
+            return Err(WatchError::TooMany);
+        }
+        // The table was cut for a count of as many bits.
+        self.used = self.used.max(index as u8 + 1);
         // Numbers come round after four thousand million watches.
         self.last = self.last.wrapping_add(1);
         self.table.set(m, index, NUMBER, self.last);
