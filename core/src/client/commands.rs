@@ -133,14 +133,14 @@ impl Commands<'_> {
 
     /// As [`Client::acknowledge`].
     pub fn acknowledge(&mut self, up_to: Token) {
-        self.state.inbox.take_up_to(self.m, up_to.0 + 1);
+        self.state.inbox.take_up_to(up_to.0 + 1);
     }
 
     /// As [`Client::close`].
     pub fn close(&mut self, now: Instant, how: Close) {
         self.state.advance(now);
         if !self.state.manual {
-            self.state.inbox.take_lent(self.m);
+            self.state.inbox.take_lent();
         }
         self.state.close(self.m, how);
     }

@@ -5,9 +5,12 @@
 //! taken, one of an earlier session included, nor a declined one whose decline the broker has not taken.
 //! (PROTOCOL.md, "Recipient")
 
+use super::event::{Event, Received, Token};
 use super::memory::{Cutter, Field, Region, Table};
+use crate::message::MessageId;
 use crate::wire::control::Window;
 use crate::wire::item::Origin;
+use uuid::Uuid;
 
 const NUMBER: Field<u64> = Field::at(0);
 const BOOT: Field<u64> = Field::at(8);
@@ -25,7 +28,7 @@ const DIRECT: u8 = 2;
 const DECLINED: Field<u64> = Field::at(0);
 const DECLINE: Field<u64> = Field::at(8);
 
-/// A message in the inbox.
+/// A message that is taken in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) origin: Origin,
@@ -48,8 +51,9 @@ pub(super) struct Inbox {
     tail: u64,
     /// Those before came in earlier sessions.
     session_start: u64,
-    /// Where the payload of the head begins, and where that of the tail ends.
-    first_byte: usize,
+    /// The record of the head.
+    first: u32,
+    /// Where the payload of the tail ends.
     end_byte: usize,
     /// The last position whose payload was placed at the front again.
     wrapped_at: u64,
@@ -70,7 +74,7 @@ impl Inbox {
             cursor: 0,
             tail: 0,
             session_start: 0,
-            first_byte: 0,
+            first: 0,
             end_byte: 0,
             wrapped_at: 0,
             declines: cutter.table(16, messages),
@@ -87,8 +91,9 @@ impl Inbox {
         self.bytes = cutter.region(self.max_bytes as usize + spare as usize).rebased(base);
     }
 
+    /// The record of a position that is not before the head; there are at most as many behind it as records.
     fn index(&self, position: u64) -> u32 {
-        self.entries.ring(position)
+        self.entries.ring(self.first + (position - self.head) as u32)
     }
 
     /// Takes a message in; false where there is no room, which is the broker's fault.
@@ -103,8 +108,8 @@ impl Inbox {
         if self.tail - self.head >= u64::from(self.entries.count()) {
             return false;
         }
-        let Some(at) = self.place(payload.len()) else { return false };
-        if let Some(room) = self.bytes.bytes_mut(lent).get_mut(at..at + payload.len()) {
+        let Some(at) = self.place(m, payload.len()) else { return false };
+        if let Some(room) = lent.get_mut(self.bytes.part(at, payload.len())) {
             room.copy_from_slice(payload);
         }
         self.end_byte = at + payload.len();
@@ -125,27 +130,29 @@ impl Inbox {
     }
 
     /// Where that many bytes fit in one piece.
-    fn place(&mut self, length: usize) -> Option<usize> {
-        if self.head == self.tail {
-            self.first_byte = 0;
+    fn place(&mut self, m: &[u8], length: usize) -> Option<usize> {
+        let first_byte = if self.head == self.tail {
             self.end_byte = 0;
             self.wrapped_at = 0;
-        }
+            0
+        } else {
+            self.entries.get(m, self.first, AT) as usize
+        };
         // Offsets alone cannot tell: empty payloads leave the end where the beginning is.
         let is_wrapped = self.head < self.wrapped_at;
-        let limit = if is_wrapped { self.first_byte } else { self.bytes.len() };
+        let limit = if is_wrapped { first_byte } else { self.bytes.len() };
         if length <= limit - self.end_byte {
             return Some(self.end_byte);
         }
-        if is_wrapped || length > self.first_byte {
+        if is_wrapped || length > first_byte {
             return None;
         }
         self.wrapped_at = self.tail;
         Some(0)
     }
 
-    /// The next message to be lent, with its payload and its position.
-    pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8]) -> Option<(Entry, &'m [u8], u64)> {
+    /// The next message to be lent, as the event that it is: what is handed on is not copied once more.
+    pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8]) -> Option<Event<'m>> {
         if self.cursor == self.tail {
             return None;
         }
@@ -154,14 +161,16 @@ impl Inbox {
         let index = self.index(position);
         let record = self.entries.record::<STRIDE>(m, index);
         let flags = FLAGS.of(record);
-        let entry = Entry {
-            origin: Origin { uuid: UUID.of(record), boot: BOOT.of(record) },
-            id: ID.of(record),
-            repeated: flags & REPEATED != 0,
-            direct: flags & DIRECT != 0,
-        };
         let (at, length) = (AT.of(record) as usize, LENGTH.of(record) as usize);
-        Some((entry, self.bytes.bytes(lent).get(at..at + length).unwrap_or_default(), position))
+        Some(Event::Message(Received {
+            from: Uuid::from_bytes(UUID.of(record)),
+            boot: BOOT.of(record),
+            id: MessageId(ID.of(record)),
+            payload: lent.get(self.bytes.part(at, length)).unwrap_or_default(),
+            maybe_repeated: flags & REPEATED != 0,
+            direct: flags & DIRECT != 0,
+            token: Token(position),
+        }))
     }
 
     /// True where a message waits to be lent.
@@ -170,16 +179,16 @@ impl Inbox {
     }
 
     /// The application has taken everything that was lent.
-    pub(super) fn take_lent(&mut self, m: &[u8]) {
-        self.take_up_to(m, self.cursor);
+    pub(super) fn take_lent(&mut self) {
+        self.take_up_to(self.cursor);
     }
 
     /// The application has taken everything before that position, as far as it was lent.
-    pub(super) fn take_up_to(&mut self, m: &[u8], position: u64) {
-        // Not `clamp`, which has a panic for limits that cannot be.
-        self.head = position.max(self.head).min(self.cursor);
-        if self.head < self.tail {
-            self.first_byte = self.entries.get(m, self.index(self.head), AT) as usize;
+    pub(super) fn take_up_to(&mut self, position: u64) {
+        let head = position.min(self.cursor);
+        if head > self.head {
+            self.first = self.index(head);
+            self.head = head;
         }
     }
 
@@ -190,7 +199,7 @@ impl Inbox {
         }
         let mut limit = received;
         if self.head < self.tail {
-            limit = limit.min(self.entries.get(m, self.index(self.head), NUMBER) - 1);
+            limit = limit.min(self.entries.get(m, self.first, NUMBER) - 1);
         }
         if self.declined > 0 {
             limit = limit.min(self.declines.get(m, self.decline_index(0), DECLINED) - 1);
@@ -231,7 +240,7 @@ impl Inbox {
 
     /// The record of the `n`-th decline.
     fn decline_index(&self, n: u32) -> u32 {
-        self.declines.ring(u64::from(self.first_decline) + u64::from(n))
+        self.declines.ring(self.first_decline + n)
     }
 
     /// Declines the delivery of that number; false where there is no room, which is the broker's fault.
@@ -328,11 +337,11 @@ mod tests {
                 here.push_back(payload);
             } else if draw(3) == 0 {
                 for _ in 0..=draw(3) {
-                    if let Some((_, payload, _)) = inbox.lend(m, lent) {
-                        assert_eq!(here.pop_front().as_deref(), Some(payload));
+                    if let Some(Event::Message(message)) = inbox.lend(m, lent) {
+                        assert_eq!(here.pop_front().as_deref(), Some(message.payload));
                     }
                 }
-                inbox.take_lent(m);
+                inbox.take_lent();
             }
         }
         assert!(sent > 10_000);

@@ -91,10 +91,9 @@ impl Table {
         Self { at: self.at.saturating_sub(base), ..self }
     }
 
-    /// The record of a position in a ring of all records, where positions count up for ever.
-    pub(crate) fn ring(&self, position: u64) -> u32 {
-        // Less than the count, which has 32 bits; a table of no records has no positions.
-        position.checked_rem(u64::from(self.count)).unwrap_or(0) as u32
+    /// The record of a place in a ring of all records, at most one round on.
+    pub(crate) fn ring(&self, place: u32) -> u32 {
+        if place >= self.count { place - self.count } else { place }
     }
 
     /// How many records there are.
@@ -174,6 +173,11 @@ impl Region {
     /// Where it lies in the block.
     pub(crate) fn range(&self) -> Range<usize> {
         self.at..self.at + self.len
+    }
+
+    /// Where a part of it lies.
+    pub(crate) fn part(&self, at: usize, len: usize) -> Range<usize> {
+        self.at + at..self.at + at + len
     }
 
     /// The bytes.

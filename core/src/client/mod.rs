@@ -105,14 +105,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
             state.lossy_input(m, kept, now, bytes);
             return bytes.len();
         }
+        let limit = state.frame_limit();
         let mut input = bytes;
-        while state.is_linked() {
-            if input.is_empty() {
-                break;
-            }
+        while state.is_linked() && !input.is_empty() {
             state.heard(now);
             let front = kept.get(..state.partial).unwrap_or_default();
-            match step(front, input, state.frame_limit()) {
+            match step(front, input, limit) {
                 Ok(Step::InPlace(extent)) => {
                     let (frame, rest) = input.split_at(extent.total().min(input.len()));
                     input = rest;

@@ -1,9 +1,8 @@
 //! What the application is told, and in which order: news of the link, receipts, presence and messages by turns.
 
-use super::event::{Event, Received, Token};
+use super::event::Event;
 use super::session::State;
-use crate::message::MessageId;
-use uuid::Uuid;
+use crate::wire::item::Origin;
 
 /// Each of these is given the part of memory that is lent besides the rest, so that what an event borrows stands in
 /// nobody's way.
@@ -22,7 +21,7 @@ impl State {
     /// The next event; what was lent before is taken, messages only where the application does not say so itself.
     pub(super) fn poll_event<'m>(&mut self, m: &mut [u8], lent: &'m [u8]) -> Option<Event<'m>> {
         if !self.manual && self.takes_commands() {
-            self.inbox.take_lent(m);
+            self.inbox.take_lent();
         }
         self.watching.take_lent(m, lent);
         if let Some(event) = self.lifecycle.poll(self.is_established()) {
@@ -47,19 +46,14 @@ impl State {
         {
             return Some(event);
         }
-        let (entry, payload, position) = self.inbox.lend(m, lent)?;
-        if canary!(RemembersWhenTaken) {
-            self.seen.remember(m, &entry.origin, entry.id);
+        let event = self.inbox.lend(m, lent);
+        if canary!(RemembersWhenTaken)
+            && let Some(Event::Message(message)) = &event
+        {
+            let origin = Origin { uuid: message.from.into_bytes(), boot: message.boot };
+            self.seen.remember(m, &origin, message.id.0);
         }
-        Some(Event::Message(Received {
-            from: Uuid::from_bytes(entry.origin.uuid),
-            boot: entry.origin.boot,
-            id: MessageId(entry.id),
-            payload,
-            maybe_repeated: entry.repeated,
-            direct: entry.direct,
-            token: Token(position),
-        }))
+        event
     }
 
     /// The last item that may be acknowledged where all up to `received` are here.

@@ -176,16 +176,14 @@ impl Seen {
         repetition: Option<Repetition>,
     ) -> Verdict {
         self.clock += 1;
-        self.senders.set(m, sender, HEARD, self.clock);
         let verdict = match repetition {
             None => Verdict::HandOn,
             Some(repetition) => self.judge_repetition(m, sender, id, repetition),
         };
-        if verdict == Verdict::HandOn && !canary!(RemembersWhenTaken) {
-            self.mark(m, sender, id);
-            if late || repetition.is_some_and(|r| r.past == DeliveryPast::Parked && !r.direct) {
-                self.mark_late(m, sender, id);
-            }
+        let is_new = verdict == Verdict::HandOn && !canary!(RemembersWhenTaken);
+        self.hear(m, sender, is_new.then_some(id));
+        if is_new && (late || repetition.is_some_and(|r| r.past == DeliveryPast::Parked && !r.direct)) {
+            self.mark_late(m, sender, id);
         }
         verdict
     }
@@ -230,30 +228,32 @@ impl Seen {
     /// Marks what was handed on, for [`canary`](crate::canary).
     pub(super) fn remember(&mut self, m: &mut [u8], origin: &Origin, id: u64) {
         let sender = self.find_or_make(m, origin);
-        self.mark(m, sender, id);
+        self.hear(m, sender, Some(id));
     }
 
-    fn mark(&self, m: &mut [u8], sender: u32, id: u64) {
-        let highest = self.senders.get(m, sender, HIGHEST);
+    /// Notes when a sender was heard, and marks an id of it as had.
+    fn hear(&self, m: &mut [u8], sender: u32, id: Option<u64>) {
+        let record = self.senders.bytes_mut(m, sender, 0);
+        let Some((record, had)) = record.split_first_chunk_mut::<HAD>() else { return };
+        HEARD.put(record, self.clock);
+        let Some(id) = id else { return };
+        let highest = HIGHEST.of(record);
         if id > highest {
             if id - highest >= self.window() {
-                self.senders.bytes_mut(m, sender, HAD).fill(0);
+                had.fill(0);
             } else {
                 // The places of the ids in between were those of ids that have left the window.
-                (highest + 1..id).for_each(|skipped| self.set_had(m, sender, skipped, false));
+                for skipped in highest + 1..id {
+                    let (byte, bit) = self.place(skipped);
+                    had.get_mut(byte).into_iter().for_each(|byte| *byte &= !bit);
+                }
             }
-            self.senders.set(m, sender, HIGHEST, id);
+            HIGHEST.put(record, id);
         } else if highest - id >= self.window() {
             return;
         }
-        self.set_had(m, sender, id, true);
-    }
-
-    fn set_had(&self, m: &mut [u8], sender: u32, id: u64, had: bool) {
         let (byte, bit) = self.place(id);
-        if let Some(byte) = self.senders.bytes_mut(m, sender, HAD).get_mut(byte) {
-            *byte = if had { *byte | bit } else { *byte & !bit };
-        }
+        had.get_mut(byte).into_iter().for_each(|byte| *byte |= bit);
     }
 
     fn window(&self) -> u64 {
@@ -284,7 +284,7 @@ impl Seen {
             LATE_BOOT.put(record, origin.boot);
             LATE_ID.put(record, id);
         }
-        self.next_late = self.late.ring(u64::from(self.next_late) + 1);
+        self.next_late = self.late.ring(self.next_late + 1);
     }
 
     fn is_late(&self, m: &[u8], sender: u32, id: u64) -> bool {

@@ -56,6 +56,7 @@ impl Extent {
 ///
 /// The length is above `limit`, or not in its shortest encoding, or zero. It is found from the header alone, before
 /// anything of the body is there.
+#[inline]
 pub fn extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, Code> {
     let Some(&first) = bytes.first() else { return Ok(None) };
     if (1..0x80).contains(&first) && usize::from(first) <= limit {
@@ -107,6 +108,7 @@ pub enum Step {
 /// # Errors
 ///
 /// As [`extent`].
+#[inline]
 pub fn step(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, Code> {
     if kept.is_empty() {
         return Ok(match extent(input, limit)? {
@@ -114,6 +116,11 @@ pub fn step(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, Code> {
             _ => Step::Keep(input.len()),
         });
     }
+    step_on(kept, input, limit)
+}
+
+/// The same where the front of a frame is kept.
+fn step_on(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, Code> {
     Ok(match extent(kept, limit)? {
         // The header itself is cut: it becomes whole byte by byte, and is looked at as soon as it is.
         None => {

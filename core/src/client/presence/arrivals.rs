@@ -41,7 +41,7 @@ impl Arrivals {
 
     /// The record of the `n`-th that was not taken.
     fn index(&self, n: u32) -> u32 {
-        self.records.ring(u64::from(self.first) + u64::from(n))
+        self.records.ring(self.first + n)
     }
 
     /// Takes in the body of a frame; false where there is no room, which is the broker's fault.
@@ -70,6 +70,9 @@ impl Arrivals {
     /// no longer wanted.
     pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
         self.take_lent(m, lent, watches);
+        if self.count == 0 {
+            return None;
+        }
         let event = self.event(m, lent, watches, self.lent);
         self.lent += u32::from(event.is_some());
         event
@@ -98,6 +101,9 @@ impl Arrivals {
 
     /// The application has taken everything that was lent; what it no longer wants goes with that.
     pub(super) fn take_lent(&mut self, m: &[u8], lent: &[u8], watches: &Watches) {
+        if self.count == 0 {
+            return;
+        }
         while self.lent < self.count && self.event(m, lent, watches, self.lent).is_none() {
             self.lent += 1;
         }
