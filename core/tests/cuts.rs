@@ -112,6 +112,29 @@ fn cut_everywhere(cut: Cut) {
     }
 }
 
+/// What a client writes into buffers of that size: messages whose headers have one byte and two, and those in between.
+fn written_in_pieces_of(size: usize) -> Vec<u8> {
+    let mut world = World::new(1);
+    let to = uuid(0).into();
+    for length in 0..150 {
+        world.send(0, &to, &"x".repeat(length));
+    }
+    let (client, mut out, mut all) = (&mut world.peers[0].client, vec![0xAA; size], Vec::new());
+    while let written @ 1.. = client.poll_transmit(world.now, &mut out) {
+        all.extend_from_slice(&out[..written]);
+    }
+    all
+}
+
+#[test]
+fn what_is_written_is_the_same_whatever_the_size_of_the_buffer() {
+    let whole = written_in_pieces_of(1 << 16);
+    assert!(whole.len() > 150 * 75, "all of them are there");
+    for size in (1..300).chain([1_000, 4_095, 4_096]) {
+        assert_eq!(written_in_pieces_of(size), whole, "pieces of {size}");
+    }
+}
+
 #[test]
 fn cut_at_every_byte_it_ends_the_same() {
     cut_everywhere(Cut::Clean);

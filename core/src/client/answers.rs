@@ -4,8 +4,8 @@
 use super::memory::NONE;
 use super::outbox::{
     ANSWERED_FIRST, DEADLINE, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS, FLAGS, ID,
-    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, PAYLOAD, REASON, RECIPIENTS, RETRY, SESSION,
-    TAKEN, UNTIL_ACCEPTED,
+    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, PAYLOAD, REASON, RECIPIENTS, RETRY, Record,
+    SESSION, TAKEN, UNTIL_ACCEPTED,
 };
 use crate::message::{MessageId, Reason, Receipt};
 use crate::time::{Instant, Moment};
@@ -14,8 +14,7 @@ use crate::wire::item::{Accepted, Final};
 impl Outbox {
     /// *Accepted* for a run of messages.
     pub(super) fn accepted(&mut self, m: &mut [u8], run: &Accepted) {
-        self.for_run(m, run.first, run.count, |outbox, m, index| {
-            let Some(entry) = outbox.entry_mut(m, index) else { return };
+        self.for_run(m, run.first, run.count, |entry| {
             let mut flags = FLAGS.of(entry);
             if run.recipients == 0 {
                 // Nobody matched the first sending. About a repetition that says nothing.
@@ -34,35 +33,16 @@ impl Outbox {
                 flags |= ENDED | ENDED_ACCEPTED;
             }
             FLAGS.put(entry, flags);
-            outbox.queue_event(m, index);
         });
     }
 
     /// The final receipt for a run of messages.
     pub(super) fn ended(&mut self, m: &mut [u8], run: &Final) {
-        self.for_run(m, run.first, run.count, |outbox, m, index| {
-            outbox.end(m, index, run.delivered, run.recipients, run.reason);
-        });
+        self.for_run(m, run.first, run.count, |entry| end(entry, run.delivered, run.recipients, run.reason));
     }
 
-    fn end(&mut self, m: &mut [u8], index: u32, delivered: u32, recipients: u32, reason: Option<Reason>) {
-        let Some(entry) = self.entry_mut(m, index) else { return };
-        FINAL_DELIVERED.put(entry, delivered);
-        FINAL_RECIPIENTS.put(entry, recipients);
-        REASON.put(entry, reason.map_or(0, |reason| reason as u8));
-        let flags = FLAGS.of(entry);
-        FLAGS.put(entry, flags | ENDED);
-        self.queue_event(m, index);
-    }
-
-    /// Does something to each message of a run that is still unanswered.
-    fn for_run(
-        &mut self,
-        m: &mut [u8],
-        first: u64,
-        count: u32,
-        mut each: impl FnMut(&mut Self, &mut [u8], u32),
-    ) {
+    /// Lets each message of a run that is still unanswered take note of its answer, and tells the application.
+    fn for_run(&mut self, m: &mut [u8], first: u64, count: u32, mut note: impl FnMut(&mut Record)) {
         let id = |outbox: &Self, m: &[u8], index: u32| outbox.entries.get(m, index, ID);
         let mut index = self.finger;
         if index == NONE || id(self, m, index) > first {
@@ -71,26 +51,51 @@ impl Outbox {
         while index != NONE && id(self, m, index) < first {
             index = self.entries.get(m, index, NEXT);
         }
-        while index != NONE && id(self, m, index) - first < u64::from(count) {
-            let flags = FLAGS.of(self.entry(m, index));
+        while index != NONE {
+            let Some(entry) = self.entry_mut(m, index) else { return };
+            let (flags, next) = (FLAGS.of(entry), NEXT.of(entry));
+            if ID.of(entry) - first >= u64::from(count) {
+                return;
+            }
             // A change of attributes has the id of the message before it, which must still be found.
             if flags & IS_SET == 0 {
                 self.finger = index;
                 if flags & ENDED == 0 {
-                    each(self, m, index);
-                    self.note_crossing(m, index);
+                    note(entry);
+                    self.tell(m, index);
                 }
             }
-            index = self.entries.get(m, index, NEXT);
+            index = next;
         }
+    }
+
+    /// A message was answered: the application is to be told. Where it is a repetition that has its last receipt, that is
+    /// noted until it is acknowledged.
+    fn tell(&mut self, m: &mut [u8], index: u32) {
+        let Some(entry) = self.entry_mut(m, index) else { return };
+        let (flags, number) = (FLAGS.of(entry), NUMBER.of(entry));
+        if flags & (RETRY | ENDED) == RETRY | ENDED {
+            self.crossed = self.crossed.max(self.ahead(number));
+        }
+        if flags & IN_EVENTS != 0 {
+            return;
+        }
+        FLAGS.put(entry, flags | IN_EVENTS);
+        NEXT_EVENT.put(entry, NONE);
+        if self.last_event == NONE {
+            self.first_event = index;
+        } else {
+            self.entries.set(m, self.last_event, NEXT_EVENT, index);
+        }
+        self.last_event = index;
     }
 
     /// The next receipt to be told to the application, if any.
     pub(super) fn poll_receipt(&mut self, m: &mut [u8]) -> Option<Receipt> {
-        if self.first_event == NONE {
+        let index = self.first_event;
+        if index == NONE {
             return None;
         }
-        let index = self.first_event;
         let entry = self.entry_mut(m, index)?;
         let flags = FLAGS.of(entry);
         FLAGS.put(entry, flags & !IN_EVENTS);
@@ -102,12 +107,14 @@ impl Outbox {
             let (delivered, reason) = (FINAL_DELIVERED.of(entry), Reason::from_code(REASON.of(entry)));
             Receipt::Final { id, delivered, recipients, reason }
         };
+        // One that needs not be written again is over with that.
+        let is_done = flags & ENDED != 0 && NUMBER.of(entry) <= self.acknowledged;
         self.first_event = next;
         if next == NONE {
             self.last_event = NONE;
         }
-        if flags & ENDED != 0 {
-            self.free_if_done(m, index);
+        if is_done {
+            self.unlink(m, index);
         }
         Some(receipt)
     }
@@ -167,9 +174,10 @@ impl Outbox {
 
     /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.
     pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: Reason) {
-        let entry = self.entry(m, index);
+        let Some(entry) = self.entry_mut(m, index) else { return };
         let recipients = if FLAGS.of(entry) & TAKEN != 0 { RECIPIENTS.of(entry) } else { 0 };
-        self.end(m, index, 0, recipients, Some(reason));
+        end(entry, 0, recipients, Some(reason));
+        self.tell(m, index);
     }
 
     /// Ids of the messages that are not answered, in the order of sending.
@@ -187,20 +195,13 @@ impl Outbox {
             None
         })
     }
+}
 
-    fn queue_event(&mut self, m: &mut [u8], index: u32) {
-        let Some(entry) = self.entry_mut(m, index) else { return };
-        let flags = FLAGS.of(entry);
-        if flags & IN_EVENTS != 0 {
-            return;
-        }
-        FLAGS.put(entry, flags | IN_EVENTS);
-        NEXT_EVENT.put(entry, NONE);
-        if self.last_event == NONE {
-            self.first_event = index;
-        } else {
-            self.entries.set(m, self.last_event, NEXT_EVENT, index);
-        }
-        self.last_event = index;
-    }
+/// Notes a final receipt.
+fn end(entry: &mut Record, delivered: u32, recipients: u32, reason: Option<Reason>) {
+    let flags = FLAGS.of(entry);
+    FLAGS.put(entry, flags | ENDED);
+    FINAL_DELIVERED.put(entry, delivered);
+    FINAL_RECIPIENTS.put(entry, recipients);
+    REASON.put(entry, reason.map_or(0, |reason| reason as u8));
 }

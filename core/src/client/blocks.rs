@@ -43,6 +43,11 @@ impl Blocks {
         (length as u32).saturating_add(self.size - 1).checked_div(self.size).unwrap_or(0)
     }
 
+    /// True where so many bytes fit the blocks that are free.
+    pub(super) fn hold(&self, length: usize) -> bool {
+        u64::from(self.available) * u64::from(self.size) >= length as u64
+    }
+
     /// How many blocks are free.
     pub(super) fn available(&self) -> u32 {
         self.available
@@ -57,18 +62,27 @@ impl Blocks {
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Option<u32> {
         let first = self.first_free;
-        let mut filler = Filler { m, table: self.table, block: first, at: 0, last: NONE, left: Some(length) };
+        let mut filler = Filler {
+            m,
+            table: self.table,
+            block: NONE,
+            next: first,
+            at: 0,
+            end: 0,
+            used: 0,
+            left: Some(length),
+        };
         write(&mut filler);
-        let (last, left) = (filler.last, filler.left);
+        let Filler { block: last, next, used, left, .. } = filler;
         if left != Some(0) {
             return None;
         }
         if last == NONE {
             return Some(NONE);
         }
-        self.first_free = self.table.get(m, last, NEXT);
+        self.first_free = next;
         self.table.set(m, last, NEXT, NONE);
-        self.available -= self.needed(length);
+        self.available -= used;
         Some(first)
     }
 
@@ -76,8 +90,9 @@ impl Blocks {
     pub(super) fn free(&mut self, m: &mut [u8], first: u32) {
         let mut block = first;
         while block != NONE {
-            let next = self.table.get(m, block, NEXT);
-            self.table.set(m, block, NEXT, self.first_free);
+            let Some(record) = self.table.record_mut::<CONTENT>(m, block) else { return };
+            let next = NEXT.of(record);
+            NEXT.put(record, self.first_free);
             self.first_free = block;
             self.available += 1;
             block = next;
@@ -111,9 +126,14 @@ impl Blocks {
 pub(super) struct Filler<'m> {
     m: &'m mut [u8],
     table: Table,
+    /// The block that is being filled, and the one behind it.
     block: u32,
+    next: u32,
+    /// What is left of it.
     at: usize,
-    last: u32,
+    end: usize,
+    /// How many blocks were begun.
+    used: u32,
     /// How many bytes are still to come; `None` where more came than were to.
     left: Option<usize>,
 }
@@ -128,22 +148,30 @@ impl Filler<'_> {
     /// Adds bytes.
     pub(super) fn put(&mut self, mut part: &[u8]) {
         self.left = self.left.and_then(|left| left.checked_sub(part.len()));
-        while self.left.is_some() && !part.is_empty() {
-            let room = self.table.bytes_mut(self.m, self.block, CONTENT + self.at);
-            let room_left = room.len();
-            let count = part.len().min(room_left);
+        if self.left.is_none() {
+            return;
+        }
+        while !part.is_empty() {
+            if self.at == self.end {
+                self.begin_block();
+            }
+            let room = self.m.get_mut(self.at..self.end).unwrap_or_default();
+            let count = part.len().min(room.len());
             let (now, later) = part.split_at(count);
             if let Some(room) = room.get_mut(..count) {
                 room.copy_from_slice(now);
             }
             part = later;
             self.at += count;
-            self.last = self.block;
-            if count == room_left {
-                self.block = self.table.get(self.m, self.block, NEXT);
-                self.at = 0;
-            }
         }
+    }
+
+    fn begin_block(&mut self) {
+        self.block = self.next;
+        self.next = self.table.get(self.m, self.block, NEXT);
+        let content = self.table.range(self.block, CONTENT);
+        (self.at, self.end) = (content.start, content.end);
+        self.used += 1;
     }
 }
 
@@ -159,15 +187,17 @@ impl Ranges {
     fn next(&mut self, m: &[u8]) -> Option<Range<usize>> {
         while self.left > 0 && self.block != NONE {
             let range = self.table.range(self.block, CONTENT);
-            self.block = self.table.get(m, self.block, NEXT);
-            if self.skip >= range.len() {
-                self.skip -= range.len();
-                continue;
-            }
-            let start = range.start + core::mem::take(&mut self.skip);
+            let here = self.skip.min(range.len());
+            let start = range.start + here;
             let end = range.end.min(start + self.left);
+            self.skip -= here;
             self.left -= end - start;
-            return Some(start..end);
+            if self.left > 0 {
+                self.block = self.table.get(m, self.block, NEXT);
+            }
+            if start < end {
+                return Some(start..end);
+            }
         }
         None
     }

@@ -11,9 +11,11 @@ use super::memory::{Cutter, Field, NONE, Table};
 use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
 use crate::time::{Instant, Moment, millis_rounded_up};
-use core::time::Duration;
 
 const STRIDE: usize = 77;
+
+/// An entry as it lies in memory.
+pub(super) type Record = [u8; STRIDE];
 
 pub(super) const ID: Field<u64> = Field::at(0);
 pub(super) const NUMBER: Field<u64> = Field::at(8);
@@ -62,10 +64,10 @@ pub(super) struct Outbox {
     cursor: u32,
     /// The first entry whose number is not known to be acknowledged.
     unacknowledged: u32,
-    acknowledged: u64,
+    pub(super) acknowledged: u64,
     /// So many numbers are to be acknowledged until the last one is under which a message was repeated whose receipt
     /// crossed it.
-    crossed: u32,
+    pub(super) crossed: u32,
     /// Where the last receipt was found: the next one is most likely right behind.
     pub(super) finger: u32,
     pub(super) first_event: u32,
@@ -86,6 +88,17 @@ pub(super) struct Outbound {
     pub(super) destination: u16,
     /// As they are now: an answer that comes while it is being written must not change it.
     flags: u16,
+    /// Where its bytes begin.
+    first_block: u32,
+}
+
+/// What is said of an entry when it is taken.
+struct New {
+    id: u64,
+    flags: u16,
+    deadline: u64,
+    destination: usize,
+    payload: usize,
 }
 
 impl Outbound {
@@ -152,28 +165,28 @@ impl Outbox {
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
         let destination = outgoing.to.as_bytes();
-        let whole = destination.len() + length;
-        if !self.has_room(whole) {
+        if !self.has_room(destination.len() + length) {
             return Err(SendError::Full);
         }
-        let pushed = self.push(m, whole, |filler| {
+        let id = self.next_id;
+        let flags = if outgoing.until == Until::Accepted { UNTIL_ACCEPTED } else { 0 };
+        let time_to_live = millis_rounded_up(outgoing.time_to_live).min(u64::from(u32::MAX));
+        let deadline = now.after(time_to_live * 1_000);
+        let new = New {
+            id,
+            flags,
+            deadline: deadline.as_micros(),
+            destination: destination.len(),
+            payload: length,
+        };
+        let pushed = self.push(m, &new, |filler| {
             filler.put(destination);
             write(filler);
         });
-        let Some(index) = pushed else { return Ok(None) };
-        let id = self.next_id;
-        self.next_id += 1;
-        let flags = if outgoing.until == Until::Accepted { UNTIL_ACCEPTED } else { 0 };
-        let time_to_live = millis_rounded_up(outgoing.time_to_live).min(u64::from(u32::MAX));
-        let deadline = now + Duration::from_millis(time_to_live);
-        if let Some(entry) = self.entry_mut(m, index) {
-            ID.put(entry, id);
-            FLAGS.put(entry, flags);
-            DEADLINE.put(entry, deadline.as_micros());
-            // Both were checked against limits far below these.
-            DESTINATION.put(entry, destination.len() as u16);
-            PAYLOAD.put(entry, length as u32);
+        if pushed.is_none() {
+            return Ok(None);
         }
+        self.next_id += 1;
         self.watch_deadline(deadline);
         Ok(Some(MessageId(id)))
     }
@@ -183,46 +196,41 @@ impl Outbox {
         if !self.has_room(patch.len()) {
             return Err(SetError::Full);
         }
-        let index = self.push(m, patch.len(), |filler| filler.put(patch)).ok_or(SetError::Full)?;
-        let last_id = self.next_id - 1;
-        if let Some(entry) = self.entry_mut(m, index) {
-            ID.put(entry, last_id);
-            FLAGS.put(entry, IS_SET);
-            DEADLINE.put(entry, serial);
-            DESTINATION.put(entry, 0);
-            // A patch of one key is shorter than that.
-            PAYLOAD.put(entry, patch.len() as u32);
-        }
-        Ok(())
+        let id = self.next_id - 1;
+        let new = New { id, flags: IS_SET, deadline: serial, destination: 0, payload: patch.len() };
+        self.push(m, &new, |filler| filler.put(patch)).ok_or(SetError::Full)
     }
 
     /// True where an entry of that many bytes has room; otherwise [`Outbox::poll_capacity`] tells when it has.
     pub(super) fn has_room(&mut self, length: usize) -> bool {
-        let needed = self.blocks.needed(length);
-        let has = self.free_entries > 0 && self.blocks.available() >= needed;
+        let has = self.free_entries > 0 && self.blocks.hold(length);
         if !has {
-            self.refused_blocks = self.refused_blocks.max(needed).max(1);
+            self.refused_blocks = self.refused_blocks.max(self.blocks.needed(length)).max(1);
         }
         has
     }
 
-    /// Adds an entry, which has room; `None` where `write` puts in more or less than `length` bytes.
-    fn push(&mut self, m: &mut [u8], length: usize, write: impl FnOnce(&mut Filler<'_>)) -> Option<u32> {
-        let first_block = self.blocks.fill(m, length, write)?;
-        let index = self.free_entry;
-        let tail = self.tail;
+    /// Adds an entry, which has room; `None` where `write` puts in more or less bytes than it is to have.
+    fn push(&mut self, m: &mut [u8], new: &New, write: impl FnOnce(&mut Filler<'_>)) -> Option<()> {
+        let first_block = self.blocks.fill(m, new.destination + new.payload, write)?;
+        let (index, tail) = (self.free_entry, self.tail);
         let entry = self.entry_mut(m, index)?;
-        let next_free = NEXT.of(entry);
-        FIRST_BLOCK.put(entry, first_block);
+        self.free_entry = NEXT.of(entry);
+        self.free_entries -= 1;
+        ID.put(entry, new.id);
         NUMBER.put(entry, 0);
+        DEADLINE.put(entry, new.deadline);
+        FIRST_BLOCK.put(entry, first_block);
         PREVIOUS.put(entry, tail);
         NEXT.put(entry, NONE);
-        self.free_entry = next_free;
-        self.free_entries -= 1;
-        if self.tail == NONE {
+        // Both were checked against limits far below these.
+        PAYLOAD.put(entry, new.payload as u32);
+        DESTINATION.put(entry, new.destination as u16);
+        FLAGS.put(entry, new.flags);
+        if tail == NONE {
             self.head = index;
         } else {
-            self.entries.set(m, self.tail, NEXT, index);
+            self.entries.set(m, tail, NEXT, index);
         }
         self.tail = index;
         for pointer in [&mut self.cursor, &mut self.unacknowledged] {
@@ -230,29 +238,36 @@ impl Outbox {
                 *pointer = index;
             }
         }
-        Some(index)
+        Some(())
     }
 
     /// The bytes of an entry from `skip` on, `length` of them, piece by piece.
     pub(super) fn pieces<'m>(
         &self,
         m: &'m [u8],
-        index: u32,
+        entry: &Outbound,
         skip: usize,
         length: usize,
     ) -> impl Iterator<Item = &'m [u8]> + use<'m> {
-        self.blocks.pieces(m, self.entries.get(m, index, FIRST_BLOCK), skip, length)
+        self.blocks.pieces(m, entry.first_block, skip, length)
     }
 
     /// Copies the destination of an entry to another place in memory.
     pub(super) fn copy_destination(&self, m: &mut [u8], entry: &Outbound, to: usize) {
-        self.blocks.copy(m, self.entries.get(m, entry.index, FIRST_BLOCK), entry.destination(), to);
+        self.blocks.copy(m, entry.first_block, entry.destination(), to);
     }
 
     /// The next entry to be written in this session, if any.
     pub(super) fn next_outbound(&self, m: &[u8]) -> Option<Outbound> {
-        let index = self.first_unwritten(m);
-        (index != NONE).then(|| self.outbound(m, index))
+        let mut index = self.cursor;
+        while index != NONE {
+            let entry = self.entry(m, index);
+            if !is_over(entry) {
+                return Some(outbound(index, entry));
+            }
+            index = NEXT.of(entry);
+        }
+        None
     }
 
     /// The entry that was written under that number and is not acknowledged.
@@ -262,7 +277,7 @@ impl Outbox {
         while index != NONE && self.entries.get(m, index, NUMBER) != number {
             index = self.entries.get(m, index, NEXT);
         }
-        (index != NONE).then(|| self.outbound(m, index))
+        (index != NONE).then(|| outbound(index, self.entry(m, index)))
     }
 
     /// True where a repetition that crossed its receipt may not have come, and would have to be written again. The broker
@@ -271,50 +286,14 @@ impl Outbox {
         self.crossed != 0
     }
 
-    /// Notes a repetition that has its last receipt, if it is one, until it is acknowledged.
-    pub(super) fn note_crossing(&mut self, m: &[u8], index: u32) {
-        let entry = self.entry(m, index);
-        if FLAGS.of(entry) & (RETRY | ENDED) == RETRY | ENDED {
-            self.crossed = self.crossed.max(self.ahead(NUMBER.of(entry)));
-        }
-    }
-
     /// By how much a number is above what is acknowledged: less than there are entries.
-    fn ahead(&self, number: u64) -> u32 {
+    pub(super) fn ahead(&self, number: u64) -> u32 {
         number.saturating_sub(self.acknowledged).try_into().unwrap_or(u32::MAX)
     }
 
     /// True where something waits to be written in this session.
     pub(super) fn has_unwritten(&self, m: &[u8]) -> bool {
-        self.first_unwritten(m) != NONE
-    }
-
-    /// The first entry from the cursor on for which there is something to write.
-    fn first_unwritten(&self, m: &[u8]) -> u32 {
-        let mut index = self.cursor;
-        while index != NONE && self.is_over(m, index) {
-            index = self.entries.get(m, index, NEXT);
-        }
-        index
-    }
-
-    /// True where an entry has ended before it was written in this session: there is nothing to write.
-    fn is_over(&self, m: &[u8], index: u32) -> bool {
-        let entry = self.entry(m, index);
-        let flags = FLAGS.of(entry);
-        let is_dropped = canary!(DropsRetries) && flags & RETRY != 0;
-        (flags & ENDED != 0 || is_dropped) && NUMBER.of(entry) == 0
-    }
-
-    /// An entry, to be written.
-    fn outbound(&self, m: &[u8], index: u32) -> Outbound {
-        let entry = self.entry(m, index);
-        Outbound {
-            index,
-            payload: PAYLOAD.of(entry),
-            destination: DESTINATION.of(entry),
-            flags: FLAGS.of(entry),
-        }
+        self.next_outbound(m).is_some()
     }
 
     /// The id of a message, and when it expires.
@@ -345,20 +324,13 @@ impl Outbox {
         })
     }
 
-    /// True where nothing of an entry is to be written again when the broker has received up to that number.
-    fn is_received(&self, m: &[u8], index: u32, received: u64) -> bool {
-        (1..=received).contains(&self.entries.get(m, index, NUMBER)) || self.is_over(m, index)
-    }
-
-    /// An entry begins to be written, under that number.
+    /// An entry begins to be written, under that number; what comes behind it is next.
     pub(super) fn begin(&mut self, m: &mut [u8], index: u32, number: u64) {
-        self.entries.set(m, index, NUMBER, number);
-        self.add_flags(m, index, WRITTEN);
-    }
-
-    /// An entry was written; what comes behind it is next.
-    pub(super) fn advance(&mut self, m: &[u8], index: u32) {
-        self.cursor = self.entries.get(m, index, NEXT);
+        let Some(entry) = self.entry_mut(m, index) else { return };
+        let flags = FLAGS.of(entry);
+        NUMBER.put(entry, number);
+        FLAGS.put(entry, flags | WRITTEN);
+        self.cursor = NEXT.of(entry);
     }
 
     /// The session goes on, on a new link: what has a number above `received` is written again. `released` is told
@@ -372,8 +344,12 @@ impl Outbox {
     ) {
         self.acknowledge(m, acknowledged, released);
         self.cursor = self.head;
-        while self.cursor != NONE && self.is_received(m, self.cursor, received) {
-            self.cursor = self.entries.get(m, self.cursor, NEXT);
+        while self.cursor != NONE {
+            let entry = self.entry(m, self.cursor);
+            if !(1..=received).contains(&NUMBER.of(entry)) && !is_over(entry) {
+                break;
+            }
+            self.cursor = NEXT.of(entry);
         }
     }
 
@@ -391,10 +367,12 @@ impl Outbox {
                     self.unlink(m, index);
                 }
             } else if flags & ENDED != 0 {
-                self.free_if_done(m, index);
+                if flags & IN_EVENTS == 0 {
+                    self.unlink(m, index);
+                }
             } else {
                 if flags & WRITTEN != 0 && !(canary!(MarksOnlyAccepted) && flags & (TAKEN | PARKED) == 0) {
-                    self.add_flags(m, index, RETRY);
+                    FLAGS.put(entry, flags | RETRY);
                 }
                 if now.as_micros() >= deadline {
                     self.end_here(m, index, Reason::Expired);
@@ -413,20 +391,19 @@ impl Outbox {
         while self.unacknowledged != NONE {
             let index = self.unacknowledged;
             let entry = self.entry(m, index);
-            let (number, next, payload) = (NUMBER.of(entry), NEXT.of(entry), PAYLOAD.of(entry));
-            let is_set = FLAGS.of(entry) & IS_SET != 0;
-            if number > up_to || (number == 0 && !self.is_over(m, index)) {
+            let (number, flags, payload) = (NUMBER.of(entry), FLAGS.of(entry), PAYLOAD.of(entry));
+            if number > up_to || (number == 0 && !is_over(entry)) {
                 break;
             }
-            self.unacknowledged = next;
-            if is_set {
-                self.unlink(m, index);
-                continue;
-            }
-            if number != 0 {
+            self.unacknowledged = NEXT.of(entry);
+            let is_set = flags & IS_SET != 0;
+            if number != 0 && !is_set {
                 released(payload as usize);
             }
-            self.free_if_done(m, index);
+            // A message that was answered and told needs not be written again.
+            if is_set || flags & (ENDED | IN_EVENTS) == ENDED {
+                self.unlink(m, index);
+            }
         }
     }
 
@@ -444,15 +421,8 @@ impl Outbox {
         self.refused_blocks > 0 && self.free_entries > 0 && self.blocks.available() >= self.refused_blocks
     }
 
-    /// Frees an entry that was answered, told, and needs not be written again.
-    pub(super) fn free_if_done(&mut self, m: &mut [u8], index: u32) {
-        let entry = self.entry(m, index);
-        if FLAGS.of(entry) & (ENDED | IN_EVENTS) == ENDED && NUMBER.of(entry) <= self.acknowledged {
-            self.unlink(m, index);
-        }
-    }
-
-    fn unlink(&mut self, m: &mut [u8], index: u32) {
+    /// Frees an entry.
+    pub(super) fn unlink(&mut self, m: &mut [u8], index: u32) {
         let free = self.free_entry;
         let Some(entry) = self.entry_mut(m, index) else { return };
         let (next, previous, first_block) = (NEXT.of(entry), PREVIOUS.of(entry), FIRST_BLOCK.of(entry));
@@ -478,21 +448,32 @@ impl Outbox {
     }
 
     /// The record of an entry.
-    pub(super) fn entry<'m>(&self, m: &'m [u8], index: u32) -> &'m [u8; STRIDE] {
+    pub(super) fn entry<'m>(&self, m: &'m [u8], index: u32) -> &'m Record {
         self.entries.record(m, index)
     }
 
     /// The same, to be written.
-    pub(super) fn entry_mut<'m>(&self, m: &'m mut [u8], index: u32) -> Option<&'m mut [u8; STRIDE]> {
+    pub(super) fn entry_mut<'m>(&self, m: &'m mut [u8], index: u32) -> Option<&'m mut Record> {
         self.entries.record_mut(m, index)
     }
+}
 
-    pub(super) fn add_flags(&self, m: &mut [u8], index: u32, more: u16) {
-        if let Some(entry) = self.entry_mut(m, index) {
-            let flags = FLAGS.of(entry);
-            FLAGS.put(entry, flags | more);
-        }
+/// An entry, to be written.
+fn outbound(index: u32, entry: &Record) -> Outbound {
+    Outbound {
+        index,
+        payload: PAYLOAD.of(entry),
+        destination: DESTINATION.of(entry),
+        flags: FLAGS.of(entry),
+        first_block: FIRST_BLOCK.of(entry),
     }
+}
+
+/// True where an entry has ended before it was written in this session: there is nothing to write.
+fn is_over(entry: &Record) -> bool {
+    let flags = FLAGS.of(entry);
+    let is_dropped = canary!(DropsRetries) && flags & RETRY != 0;
+    (flags & ENDED != 0 || is_dropped) && NUMBER.of(entry) == 0
 }
 
 /// Whole milliseconds from `now` until `deadline`, rounded up.

@@ -8,6 +8,7 @@ use super::session::{Phase, State};
 use crate::codec::Writer;
 use crate::error::Code;
 use crate::framing::{header_len, write_header};
+use crate::link::Sending;
 use crate::time::Instant;
 use crate::wire::control::{Abort, Control, Window};
 use crate::wire::item::{Message, UpItem};
@@ -38,6 +39,21 @@ pub(super) enum Frame {
     State,
 }
 
+impl Frame {
+    /// How many bytes its header has at least.
+    fn least_header(&self) -> usize {
+        match self {
+            Self::Message { entry, .. } => header_len(entry.payload()),
+            _ => 1,
+        }
+    }
+
+    /// True where it has a number.
+    fn is_item(&self) -> bool {
+        matches!(self, Self::Decline(_) | Self::Message { .. } | Self::Set(_) | Self::Watch(_))
+    }
+}
+
 /// The frame that is being written, how long its body is, and how much of the whole is out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Current {
@@ -49,7 +65,7 @@ pub(super) struct Current {
 impl Current {
     /// True where the frame has a number.
     pub(super) fn is_item(&self) -> bool {
-        matches!(self.frame, Frame::Decline(_) | Frame::Message { .. } | Frame::Set(_) | Frame::Watch(_))
+        self.frame.is_item()
     }
 }
 
@@ -60,38 +76,49 @@ impl State {
         }
         let now = self.advance(now);
         let mut written = 0;
+        let mut behind_item = false;
         while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
-            let current = match self.current {
+            let current = match self.current.take() {
                 Some(current) => current,
-                None => match self.begin_frame(m, now) {
-                    Some(frame) => {
-                        let mut counter = Writer::counting();
-                        self.write_body(m, &frame, &mut counter);
-                        Current { frame, body: counter.total(), offset: 0 }
+                None => {
+                    // What goes before an item was written before the last one, and nothing comes in meanwhile.
+                    let item = if behind_item { self.begin_item(m, now) } else { None };
+                    let Some(frame) = item.or_else(|| self.begin_frame(m, now, written)) else { break };
+                    behind_item = frame.is_item();
+                    // How long the body is shows when it is written. Most often it fits, behind a header that is as long as
+                    // expected; otherwise it is written again, piece by piece.
+                    let header = frame.least_header();
+                    let mut writer = Writer::new(rest.get_mut(header..).unwrap_or_default(), 0);
+                    self.write_body(m, &frame, &mut writer);
+                    let (body, fitted) = (writer.total(), writer.written());
+                    if fitted == body && header_len(body) == header {
+                        write_header(&mut Writer::new(rest, 0), body);
+                        written += header + body;
+                        continue;
                     }
-                    None => break,
-                },
+                    Current { frame, body, offset: 0 }
+                }
             };
             let mut writer = Writer::new(rest, current.offset);
             write_header(&mut writer, current.body);
             self.write_body(m, &current.frame, &mut writer);
             written += writer.written();
             let offset = current.offset + writer.written();
-            let is_whole = offset == header_len(current.body) + current.body;
-            self.current = (!is_whole).then_some(Current { offset, ..current });
-            // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
-            self.ping_due = false;
+            if offset < header_len(current.body) + current.body {
+                self.current = Some(Current { offset, ..current });
+            }
         }
-        if written > 0
-            && let Phase::Up(keep_alive) = &mut self.phase
-        {
-            keep_alive.speak(now);
+        if written > 0 {
+            self.ping_due = false;
+            if let Phase::Up(keep_alive) = &mut self.phase {
+                keep_alive.speak(now);
+            }
         }
         written
     }
 
-    /// Chooses the next frame and takes it up: from here on it is under way.
-    fn begin_frame(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+    /// Chooses the next frame, behind so many bytes that were just written, and takes it up: from here on it is under way.
+    fn begin_frame(&mut self, m: &mut [u8], now: Instant, written: usize) -> Option<Frame> {
         match self.phase {
             Phase::Opening { .. } if self.said.is_none() => {
                 self.begin_hello(m);
@@ -120,7 +147,8 @@ impl State {
             self.goodbye_written = true;
             return Some(Frame::Goodbye(how));
         }
-        core::mem::take(&mut self.ping_due).then_some(Frame::Ping)
+        // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
+        (self.ping_due && written == 0).then_some(Frame::Ping)
     }
 
     fn due_acknowledgement(&self, m: &[u8]) -> Option<u64> {
@@ -136,8 +164,9 @@ impl State {
         }
         let session = self.session.as_mut()?;
         let decline = self.inbox.next_decline(m);
+        let (entry, number);
         if session.sending.repeats() {
-            let number = session.sending.next();
+            number = session.sending.next();
             session.sending.repeated();
             if let Some((declined, _)) = decline.filter(|&(_, own)| own == number) {
                 self.inbox.advance_decline();
@@ -146,30 +175,26 @@ impl State {
             if let Some(wish) = self.watching.told_with(m, number) {
                 return Some(Frame::Watch(wish));
             }
-            let entry = self.outbox.next_outbound(m)?;
-            self.outbox.advance(m, entry.index);
-            return Some(self.describe(m, now, entry));
+            entry = self.outbox.next_outbound(m)?;
+        } else {
+            if let Some((declined, _)) = decline {
+                let number = session.sending.assign(None);
+                self.inbox.begin_decline(m, number);
+                self.inbox.advance_decline();
+                return Some(Frame::Decline(declined));
+            }
+            if let Some(wish) = self.watching.next_wish(m) {
+                let number = session.sending.assign(None);
+                self.watching.tell(m, wish, number);
+                return Some(Frame::Watch(wish));
+            }
+            entry = self.outbox.next_outbound(m)?;
+            if !may_write(&session.sending, &entry) {
+                return None;
+            }
+            number = session.sending.assign((!entry.is_set()).then_some(entry.payload()));
         }
-        if let Some((declined, _)) = decline {
-            let number = session.sending.assign(None);
-            self.inbox.begin_decline(m, number);
-            self.inbox.advance_decline();
-            return Some(Frame::Decline(declined));
-        }
-        if let Some(wish) = self.watching.next_wish(m) {
-            let number = session.sending.assign(None);
-            self.watching.tell(m, wish, number);
-            return Some(Frame::Watch(wish));
-        }
-        let entry = self.outbox.next_outbound(m)?;
-        let allowed =
-            if entry.is_set() { !session.sending.is_shut() } else { session.sending.allows(entry.payload()) };
-        if !allowed {
-            return None;
-        }
-        let number = session.sending.assign((!entry.is_set()).then_some(entry.payload()));
         self.outbox.begin(m, entry.index, number);
-        self.outbox.advance(m, entry.index);
         Some(self.describe(m, now, entry))
     }
 
@@ -211,15 +236,15 @@ impl State {
                     until_accepted,
                     payload: &[],
                 };
-                let destination = || self.outbox.pieces(m, entry.index, 0, entry.destination());
+                let destination = || self.outbox.pieces(m, &entry, 0, entry.destination());
                 head.write_head_with(writer, defines.then(destination));
-                for piece in self.outbox.pieces(m, entry.index, entry.destination(), entry.payload()) {
+                for piece in self.outbox.pieces(m, &entry, entry.destination(), entry.payload()) {
                     writer.raw(piece);
                 }
             }
             Frame::Set(entry) => {
                 writer.u8(kind::SET);
-                for piece in self.outbox.pieces(m, entry.index, 0, entry.payload()) {
+                for piece in self.outbox.pieces(m, &entry, 0, entry.payload()) {
                     writer.raw(piece);
                 }
             }
@@ -265,13 +290,13 @@ impl State {
 
     fn may_write_outbox(&self, m: &[u8]) -> bool {
         let Some(sending) = self.session.as_ref().map(|session| &session.sending) else { return false };
-        if sending.repeats() {
-            return true;
-        }
-        self.outbox.next_outbound(m).is_some_and(|entry| {
-            if entry.is_set() { !sending.is_shut() } else { sending.allows(entry.payload()) }
-        })
+        sending.repeats() || self.outbox.next_outbound(m).is_some_and(|entry| may_write(sending, &entry))
     }
+}
+
+/// True where the window allows an entry.
+fn may_write(sending: &Sending, entry: &Outbound) -> bool {
+    if entry.is_set() { !sending.is_shut() } else { sending.allows(entry.payload()) }
 }
 
 const LENGTH: Field<u16> = Field::at(0);
@@ -307,13 +332,12 @@ impl Slots {
     fn choose(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
         let known = |slots: &Self, slot: u8| {
             let slot = u32::from(slot);
-            usize::from(slots.table.get(m, slot, LENGTH)) == entry.destination() && {
-                let mut bytes = slots.table.bytes(m, slot, 2);
-                outbox.pieces(m, entry.index, 0, entry.destination()).all(|piece| {
-                    let (front, rest) = bytes.split_at(piece.len().min(bytes.len()));
-                    bytes = rest;
-                    front == piece
-                })
+            let Some((length, mut bytes)) = slots.table.bytes(m, slot, 0).split_first_chunk::<2>() else {
+                return false;
+            };
+            LENGTH.of(length) == entry.destination && {
+                let is_next = |piece| bytes.strip_prefix(piece).map(|rest| bytes = rest).is_some();
+                outbox.pieces(m, entry, 0, entry.destination()).all(is_next)
             }
         };
         if self.last < self.used && known(self, self.last) {

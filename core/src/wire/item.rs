@@ -52,8 +52,8 @@ impl<'a> Message<'a> {
         }
         writer.u8(first);
         writer.u8(self.slot);
-        for piece in define.into_iter().flatten() {
-            writer.raw(piece);
+        if let Some(pieces) = define {
+            pieces.for_each(|piece| writer.raw(piece));
         }
         writer.u64(self.id_step);
         writer.u32(self.time_to_live_ms);
