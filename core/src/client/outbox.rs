@@ -281,7 +281,7 @@ impl Outbox {
     }
 
     /// True where a repetition that crossed its receipt may not have come, and would have to be written again. The broker
-    /// must not forget that it has answered before it has that. (PROTOCOL.md, "Sender")
+    /// must not forget that it has answered before it has that. (PROTOCOL.md, "Acknowledgement")
     pub(super) fn is_crossed(&self) -> bool {
         self.crossed != 0
     }
