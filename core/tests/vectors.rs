@@ -1171,6 +1171,11 @@ fn the_document_shows_the_worked_example() {
 #[test]
 fn the_document_has_the_sections_that_the_source_names() {
     let document = std::fs::read_to_string(docs("PROTOCOL.md")).unwrap();
+    let sections: Vec<&str> = document
+        .lines()
+        .filter(|line| line.starts_with("##"))
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .collect();
     let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
     let mut named = 0;
     while let Some(folder) = folders.pop() {
@@ -1183,7 +1188,7 @@ fn the_document_has_the_sections_that_the_source_names() {
             let source = std::fs::read_to_string(&path).unwrap();
             for section in source.split("PROTOCOL.md, \"").skip(1).filter_map(|rest| rest.split('"').next()) {
                 named += 1;
-                assert!(document.contains(&format!("\n## {section}\n")), "{}: {section}", path.display());
+                assert!(sections.contains(&section), "{}: {section}", path.display());
             }
         }
     }
