@@ -1,5 +1,6 @@
 //! How much memory a broker can come to need: each table at its limit, all at once.
 
+use super::deliveries::Delivery;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
 use super::links::{Alias, Current, Link, Mark};
@@ -8,7 +9,7 @@ use super::messages::{MAX_ENDED, Message, Sender};
 use super::ordered::Key;
 use super::pool::{MIN_CLASS, class_of, max_spare};
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
-use super::queue::{Delivery, MAX_NOTICES, Notice, Run, Seldom};
+use super::queue::{MAX_NOTICES, Notice, Run, Seldom};
 use super::receipts;
 use super::sessions::Session;
 use super::{BrokerEvent, Ready, max_events};

@@ -252,7 +252,7 @@ impl Broker {
     pub(super) fn end_session(&mut self, index: u32) {
         self.note_presence(index);
         self.forget_watches(index);
-        let Some(mut session) = self.sessions.remove(index) else { return };
+        let Some(session) = self.sessions.remove(index) else { return };
         debug!(
             "e_pigeon::broker",
             "the session of {} has ended, {} in its queue",
@@ -266,7 +266,7 @@ impl Broker {
             self.timers.disarm(at, expiry::Timer::Session(index));
         }
         self.messages.detach_sender(session.sender);
-        for (delivery, had_number) in session.queue.drain() {
+        for (delivery, had_number) in session.queue.into_deliveries() {
             self.delivery_gone(delivery, had_number);
         }
         self.tell(BrokerEvent::SessionEnded(session.uuid));

@@ -90,13 +90,19 @@ impl Index {
     #[inline]
     fn find(&self, pair: &[u8]) -> Option<u32> {
         let is_it = |&found: &u32| self.lists.get(found as usize).is_some_and(|list| *list.pair == *pair);
-        self.by_pair.find(self.hasher.hash_one(pair), is_it).copied()
+        self.by_pair.find(self.hash(pair), is_it).copied()
     }
 
-    /// The list that a pair has, most likely: by its hash alone.
+    /// By what the list of a pair is found.
     #[inline]
-    pub(super) fn lead(&self, pair: &[u8]) -> Option<u32> {
-        self.by_pair.iter_hash(self.hasher.hash_one(pair)).next().copied()
+    pub(super) fn hash(&self, pair: &[u8]) -> u64 {
+        self.hasher.hash_one(pair)
+    }
+
+    /// The list that a pair with that hash has, most likely.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<u32> {
+        self.by_pair.iter_hash(hash).next().copied()
     }
 
     /// The first session in a list; looks at all of the list for that.
@@ -148,7 +154,7 @@ impl Index {
 
     fn remove_list(&mut self, index: u32) {
         if let Some(List { pair, .. }) = self.lists.try_remove(index as usize)
-            && let Ok(entry) = self.by_pair.find_entry(self.hasher.hash_one(&*pair), |&found| found == index)
+            && let Ok(entry) = self.by_pair.find_entry(self.hash(&pair), |&found| found == index)
         {
             entry.remove();
         }

@@ -20,46 +20,49 @@ pub(super) fn defines(body: &[u8]) -> bool {
     body.first().is_some_and(|first| first & (0xf8 | DEFINES) == DEFINES)
 }
 
-/// What a destination leads to, by its hash alone.
+/// What a destination leads to, by its hash and then by its place in the table.
 #[derive(Clone, Copy)]
-enum Lead {
-    /// In the table of sessions.
-    Session(u32),
-    /// In the table of lists.
-    List(u32),
+enum Lead<By> {
+    Session(By),
+    List(By),
 }
 
 impl Broker {
     /// Looks at the first recipients of the messages at the front of `input`. Returns how many bytes it did not look at.
     pub(super) fn look_ahead(&self, mut input: &[u8], limit: usize) -> usize {
-        let mut leads = [None; AHEAD];
-        for lead in &mut leads {
+        let mut hashes = [None; AHEAD];
+        for hash in &mut hashes {
             let Ok(Step::InPlace(extent)) = step(&[], input, limit) else { break };
             let (frame, rest) = input.split_at(extent.total().min(input.len()));
             input = rest;
             let message = frame.get(extent.header..).filter(|body| defines(body));
             // Behind kind and alias.
             let destination = message.and_then(|body| body.get(2..));
-            *lead = destination.and_then(|bytes| self.lead(DestinationRef::trusted(bytes)));
+            *hash = destination.and_then(|bytes| self.hash(DestinationRef::trusted(bytes)));
         }
         // One step for all, then the next for all: so none waits for what another has to fetch.
-        let recipients = leads.map(|lead| match lead? {
+        let found = hashes.map(|hash| match hash? {
+            Lead::Session(hash) => self.sessions.likely(hash).map(Lead::Session),
+            Lead::List(hash) => self.sessions.index().likely(hash).map(Lead::List),
+        });
+        let recipients = found.map(|found| match found? {
             Lead::Session(session) => Some(session),
             Lead::List(list) => self.sessions.index().first_of(list),
         });
         for session in recipients.into_iter().flatten().filter_map(|index| self.sessions.get(index)) {
             let link = session.link.filter(|link| self.links.is_roused(link.index() as u32));
-            black_box((session.queue.len(), link));
+            session.queue.look_at_end();
+            black_box(link);
         }
         input.len()
     }
 
-    /// What a destination leads to, most likely. More bytes may follow it, and nothing was checked.
-    fn lead(&self, destination: DestinationRef<'_>) -> Option<Lead> {
+    /// By what to find a destination. More bytes may follow it, and nothing was checked.
+    fn hash(&self, destination: DestinationRef<'_>) -> Option<Lead<u64>> {
         match destination.target() {
-            Target::Uuid(uuid) => self.sessions.lead(uuid).map(Lead::Session),
+            Target::Uuid(uuid) => Some(Lead::Session(self.sessions.hash(uuid))),
             Target::AllOf(pairs) | Target::AnyOf(pairs) => {
-                pairs.encoded().next().and_then(|pair| self.sessions.index().lead(pair)).map(Lead::List)
+                pairs.encoded().next().map(|pair| Lead::List(self.sessions.index().hash(pair)))
             }
             Target::Everyone => None,
         }

@@ -1,6 +1,7 @@
 //! The broker: a state machine that an embedder feeds with bytes and time, and asks for bytes and links to serve.
 
 mod bounds;
+mod deliveries;
 mod ending;
 mod expiry;
 mod hello;
@@ -84,7 +85,7 @@ pub struct Broker {
     compacted_at: Option<Instant>,
     /// Lists that are built and used up within one call, kept for their memory.
     recipients: Vec<u32>,
-    dropped: Vec<queue::Delivery>,
+    dropped: Vec<deliveries::Delivery>,
 }
 
 /// A link that wants something.

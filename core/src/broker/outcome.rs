@@ -3,9 +3,9 @@
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
 use super::Broker;
+use super::deliveries::Delivery;
 use super::expiry::Timer;
 use super::messages::Open;
-use super::queue::Delivery;
 use super::receipts::Word;
 use crate::filter::DestinationRef;
 use crate::message::{Past, Reason};

@@ -3,25 +3,14 @@
 //! Items get their number when they are first written, so receipts pass messages that wait for the window. The log
 //! says in which order the numbers were given: so an acknowledgement, a repetition and a decline find their items.
 
+use super::deliveries::{Deliveries, Delivery};
 use super::presence::Word;
 use super::receipts::Receipts;
 use crate::message::Reason;
 use crate::wire::item::{DownItem, Refused};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-
-/// A message for this session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Delivery {
-    /// Its place in the table of messages.
-    pub(super) message: u32,
-    /// It was written on an earlier session of this client.
-    pub(super) retry: bool,
-    /// It was parked before.
-    pub(super) late: bool,
-    /// The recipient has declined it.
-    pub(super) declined: bool,
-}
+use core::hint::black_box;
 
 /// What kind of item has a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +112,7 @@ pub(super) const MAX_NOTICES: usize = 2 * MAX_NOTICES_EACH;
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Queue {
-    deliveries: VecDeque<Delivery>,
+    deliveries: Deliveries,
     numbered_deliveries: usize,
     receipts: Receipts,
     /// In the order of their numbers, from the first that is not acknowledged.
@@ -147,10 +136,16 @@ impl Queue {
         self.receipts.len()
     }
 
+    /// Looks at where the next message will be put, so that memory has it near by then.
+    #[inline]
+    pub(super) fn look_at_end(&self) {
+        black_box(self.deliveries.free_place().map(|delivery| delivery.message));
+    }
+
     /// Adds a message at the end.
     #[inline]
     pub(super) fn push(&mut self, delivery: Delivery) {
-        self.deliveries.push_back(delivery);
+        self.deliveries.push(delivery);
     }
 
     /// Adds word of a refused change of attributes or watch. Where the same waits already, that will do; where as many
@@ -167,7 +162,7 @@ impl Queue {
     /// The first message that has no number.
     #[inline]
     pub(super) fn first_unnumbered(&self) -> Option<Delivery> {
-        self.deliveries.get(self.numbered_deliveries).copied()
+        self.deliveries.get(self.numbered_deliveries)
     }
 
     /// Drops the first message that has no number: it has ended before it was written.
@@ -178,11 +173,7 @@ impl Queue {
     /// Drops messages without a number that `is_over` says have ended.
     pub(super) fn compact(&mut self, mut is_over: impl FnMut(&Delivery) -> bool) {
         let keep = self.numbered_deliveries;
-        let mut place = 0;
-        self.deliveries.retain(|delivery| {
-            place += 1;
-            place <= keep || !is_over(delivery)
-        });
+        self.deliveries.retain(|index, delivery| index < keep || !is_over(delivery));
     }
 
     /// True where a receipt or a notice waits that has no number.
@@ -206,7 +197,7 @@ impl Queue {
         let next = match run.kind {
             Kind::Delivery => {
                 cursor.deliveries += 1;
-                Next::Delivery(*self.deliveries.get(cursor.deliveries - 1)?)
+                Next::Delivery(self.deliveries.get(cursor.deliveries - 1)?)
             }
             Kind::Receipt => {
                 cursor.receipts += 1;
@@ -246,7 +237,7 @@ impl Queue {
             }
             let place = *before + place;
             return Some(match kind {
-                Kind::Delivery => Next::Delivery(*self.deliveries.get(place)?),
+                Kind::Delivery => Next::Delivery(self.deliveries.get(place)?),
                 Kind::Receipt => Next::Other(self.receipts.get(place, epoch)?),
                 Kind::Notice => Next::Other(self.seldom.as_deref()?.notices.get(place)?.item()),
                 Kind::Presence => Next::Presence(*self.seldom.as_deref()?.presence.get(place)?),
@@ -314,7 +305,7 @@ impl Queue {
         match kind {
             Kind::Delivery => {
                 self.numbered_deliveries -= 1;
-                return self.deliveries.pop_front().map(Acknowledged::Delivery);
+                return self.deliveries.pop().map(Acknowledged::Delivery);
             }
             Kind::Receipt => self.receipts.acknowledge(),
             Kind::Notice => {
@@ -352,11 +343,12 @@ impl Queue {
     /// A new session takes the queue over: numbers start again, and what had one is marked. Calls `unnumber` for each
     /// message that had a number, with whether it was declined and is dropped.
     pub(super) fn renumber(&mut self, keep_receipts: bool, mut unnumber: impl FnMut(Delivery)) {
-        for delivery in self.deliveries.iter_mut().take(self.numbered_deliveries) {
+        for index in 0..self.numbered_deliveries {
+            let Some(delivery) = self.deliveries.get_mut(index) else { break };
             delivery.retry = !canary!(RenumbersWithoutMark);
             unnumber(*delivery);
         }
-        self.deliveries.retain(|delivery| !delivery.declined);
+        self.deliveries.retain(|_, delivery| !delivery.declined);
         self.receipts.renumber(keep_receipts);
         self.seldom = None;
         self.numbered.clear();
@@ -382,9 +374,11 @@ impl Queue {
         None
     }
 
-    /// Everything that is left, with whether it has a number; the queue is empty then.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Delivery, bool)> + use<> {
-        let numbered = self.numbered_deliveries;
-        core::mem::take(self).deliveries.into_iter().enumerate().map(move |(place, d)| (d, place < numbered))
+    /// Everything that is left, with whether it has a number.
+    pub(super) fn into_deliveries(self) -> impl Iterator<Item = (Delivery, bool)> {
+        let Self { deliveries, numbered_deliveries, .. } = self;
+        (0..deliveries.len()).filter_map(move |index| {
+            deliveries.get(index).map(|delivery| (delivery, index < numbered_deliveries))
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! Sessions: what the broker keeps for a client across links.
 
+use super::deliveries::Delivery;
 use super::index::{self, Index, Places};
 use super::links::LinkId;
 use super::presence::Watch;
-use super::queue::{Delivery, Queue};
+use super::queue::Queue;
 use crate::attributes::AttributesRef;
 use crate::config::BrokerConfig;
 use crate::handshake::Facts;
@@ -167,13 +168,19 @@ impl Sessions {
     #[inline]
     pub(super) fn find(&self, uuid: Uuid) -> Option<u32> {
         let is_it = |&found: &u32| self.get(found).is_some_and(|session| session.uuid == uuid);
-        self.by_uuid.find(self.hasher.hash_one(uuid), is_it).copied()
+        self.by_uuid.find(self.hash(uuid), is_it).copied()
     }
 
-    /// The session that a client has, most likely: by its hash alone.
+    /// By what the session of a client is found.
     #[inline]
-    pub(super) fn lead(&self, uuid: Uuid) -> Option<u32> {
-        self.by_uuid.iter_hash(self.hasher.hash_one(uuid)).next().copied()
+    pub(super) fn hash(&self, uuid: Uuid) -> u64 {
+        self.hasher.hash_one(uuid)
+    }
+
+    /// The session that a client with that hash has, most likely.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<u32> {
+        self.by_uuid.iter_hash(hash).next().copied()
     }
 
     /// Who has which attribute.
@@ -259,9 +266,7 @@ impl Sessions {
     pub(super) fn remove(&mut self, index: u32) -> Option<Session> {
         self.leave_index(index);
         let session = self.sessions.try_remove(index as usize)?;
-        if let Ok(entry) =
-            self.by_uuid.find_entry(self.hasher.hash_one(session.uuid), |&found| found == index)
-        {
+        if let Ok(entry) = self.by_uuid.find_entry(self.hash(session.uuid), |&found| found == index) {
             entry.remove();
         }
         Some(session)

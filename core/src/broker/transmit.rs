@@ -1,9 +1,10 @@
 //! What is written next on a link, and how a frame goes out in pieces.
 
+use super::deliveries::Delivery;
 use super::links::{Current, Frame, Link, Phase};
 use super::messages::{Message, Sender};
 use super::presence::Word;
-use super::queue::{Delivery, Next};
+use super::queue::Next;
 use super::{Broker, Ready};
 use crate::codec::Writer;
 use crate::framing::{MAX_HEADER, header_len, write_header};
