@@ -47,8 +47,9 @@ use presence::Watchers;
 use sessions::Sessions;
 use uuid::Uuid;
 
-/// After so many deliveries one call of `handle_input` stops and lets others have their turn.
-const DELIVERIES_PER_CALL: u32 = 16_384;
+/// After so many deliveries one call of `handle_input` stops and lets others have their turn. It takes as long as to write to
+/// a thousand links then: fewer would cost those who send to many, more those who wait for them.
+const DELIVERIES_PER_CALL: u32 = 32_768;
 /// The most events that wait to be polled, where there are enough sessions; of more, only their number is kept.
 const MAX_EVENTS: usize = 1_024;
 

@@ -124,7 +124,8 @@ impl Broker {
         let mut recipients = core::mem::take(&mut self.recipients);
         recipients.clear();
         let (only_connected, looked_at) = self.resolve(index, from, &mut recipients);
-        self.budget = self.budget.saturating_sub(looked_at);
+        // Those whom it is for are counted when it is in their queues.
+        self.budget = self.budget.saturating_sub(looked_at - recipients.len() as u32);
         let session = self.sessions.newest_number();
         if let Some(message) = self.messages.get_mut(index) {
             // At most 2^30 sessions.
