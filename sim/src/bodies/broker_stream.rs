@@ -1,11 +1,11 @@
 //! A broker, hostile clients, and an honest one beside them that notices nothing: whole or byte by byte, whatever comes.
 
-use super::hostile::{CLIENTS, Chunk, HelloParts, To, UpFrame, Write, has_secret, secret, uuid};
+use super::hostile::{CLIENTS, Carrier, Chunk, HelloParts, To, UpFrame, has_secret, secret, uuid};
 use arbitrary::{Arbitrary, Unstructured};
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, BrokerEvent, Client, ClientConfig, Code, Event, Instant, LinkId, MessageId,
-    Outgoing, Ready, Value,
+    Broker, BrokerConfig, BrokerEvent, Client, ClientConfig, Code, Event, Framing, Instant, LinkId,
+    MessageId, Outgoing, Ready, Value,
 };
 use std::collections::BTreeMap;
 
@@ -25,8 +25,9 @@ enum Operation {
     Send(To, u8),
 }
 
-/// The first byte says whether the hostile client has shaken hands before, how small the broker is, and whether the
-/// others are bytes of a stream or a list of operations.
+/// The first byte says whether the hostile client has shaken hands before, how small the broker is, whether hostile
+/// clients come by lines that may damage what they carry, and whether the other bytes are what they write or a list of
+/// operations.
 ///
 /// # Panics
 ///
@@ -207,12 +208,17 @@ struct Twins {
     sides: [Side; 2],
     now: Instant,
     config: BrokerConfig,
+    /// What the hostile clients come by.
+    framing: Framing,
+    carriers: [Carrier; HOSTILE],
 }
 
 impl Twins {
     fn new(how: u8) -> Self {
         let sides = [Side::new(how, usize::MAX), Side::new(how, 1)];
-        let mut twins = Self { sides, now: Instant::from_micros(1), config: config(how) };
+        let framing = if how & 32 == 0 { Framing::Length } else { Framing::Cobs };
+        let carriers = [(); HOSTILE].map(|()| Carrier::new(framing));
+        let mut twins = Self { sides, now: Instant::from_micros(1), config: config(how), framing, carriers };
         twins.honest();
         twins
     }
@@ -227,6 +233,10 @@ impl Twins {
 
     fn honest(&mut self) {
         self.both(|side, now| side.honest(now));
+    }
+
+    fn carrier(&mut self, which: u8) -> &mut Carrier {
+        &mut self.carriers[usize::from(which) % HOSTILE]
     }
 
     fn input(&mut self, which: u8, bytes: &[u8]) {
@@ -244,19 +254,27 @@ impl Twins {
     fn run(&mut self, operation: &Operation) {
         match operation {
             Operation::Connected(which) => {
-                let which = usize::from(*which) % HOSTILE;
+                let (which, framing) = (usize::from(*which) % HOSTILE, self.framing);
                 self.both(|side, now| {
                     if side.hostile[which].is_none() {
-                        side.hostile[which] = side.broker.handle_connected(now).ok();
+                        side.hostile[which] = side.broker.handle_connected_over(now, framing).ok();
                     }
                     side.hostile[which].is_some()
                 });
             }
-            Operation::Hello(which, parts) => self.input(*which, &UpFrame::Hello(parts.clone()).framed()),
-            Operation::Input(which, chunk) => self.input(*which, &chunk.bytes()),
+            Operation::Hello(which, parts) => {
+                let hello = self.carrier(*which).carry(parts);
+                self.input(*which, &hello);
+            }
+            Operation::Input(which, chunk) => {
+                let bytes = chunk.bytes(self.carrier(*which));
+                self.input(*which, &bytes);
+            }
             Operation::Transmit(which, most) => {
-                let (which, most) = (usize::from(*which) % HOSTILE, usize::from(*most) % 3_000);
-                self.both(|side, now| side.hostile[which].map(|link| side.transmit(now, link, most)));
+                let (place, most) = (usize::from(*which) % HOSTILE, usize::from(*most) % 3_000);
+                let written =
+                    self.both(|side, now| side.hostile[place].map(|link| side.transmit(now, link, most)));
+                self.carrier(*which).hears(&written.unwrap_or_default());
             }
             Operation::Disconnected(which) => {
                 let which = usize::from(*which) % HOSTILE;

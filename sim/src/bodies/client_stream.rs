@@ -1,12 +1,12 @@
 //! A client and a hostile broker: whatever comes, whole or byte by byte, it stays itself, and serves an honest broker
 //! afterwards.
 
-use super::hostile::{Chunk, DownFrame, Number, To, Write, uuid};
+use super::hostile::{Carrier, Chunk, DownFrame, Number, To, uuid};
 use arbitrary::{Arbitrary, Unstructured};
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Close, Event, Instant, MessageId, Outgoing, Secret, Token,
-    Until, Value,
+    Broker, BrokerConfig, Client, ClientConfig, Close, Event, Framing, Instant, MessageId, Outgoing, Secret,
+    Token, Until, Value,
 };
 use std::collections::BTreeMap;
 
@@ -27,8 +27,8 @@ enum Operation {
     Close(bool),
 }
 
-/// The first byte says whether the client has said hello and was welcomed before, how small it is, and whether the others
-/// are bytes of a stream or a list of operations.
+/// The first byte says whether the client has said hello and was welcomed before, how small it is, whether it is on a line
+/// that may damage what it carries, and whether the other bytes are what the broker writes or a list of operations.
 ///
 /// # Panics
 ///
@@ -41,7 +41,8 @@ pub fn client_stream(data: &[u8]) {
         twins.transmit(1 << 12);
     }
     if how & 1 != 0 {
-        twins.input(&DownFrame::PlainWelcome(1).framed());
+        let welcome = twins.carrier.carry(&DownFrame::PlainWelcome(1));
+        twins.input(&welcome);
     }
     if how & 2 == 0 {
         twins.input(rest);
@@ -68,11 +69,14 @@ struct Twins {
     /// The most events that can wait at once.
     most_events: usize,
     is_closing: bool,
+    framing: Framing,
+    carrier: Carrier,
 }
 
 fn config(how: u8) -> ClientConfig {
     let is_small = how & 4 != 0;
     let mut config = ClientConfig::new(uuid(0), Secret([5; 16]), 1, 1);
+    config.framing = if how & 32 == 0 { Framing::Length } else { Framing::Cobs };
     config.max_payload = 64;
     config.outbox_messages = if is_small { 2 } else { 16 };
     config.outbox_bytes = if is_small { 64 + 100 } else { 2_000 };
@@ -109,6 +113,8 @@ impl Twins {
             token: None,
             most_events: most_events as usize,
             is_closing: false,
+            framing: config.framing,
+            carrier: Carrier::new(config.framing),
         }
     }
 
@@ -147,12 +153,16 @@ impl Twins {
             bytewise.extend_from_slice(&byte);
         }
         assert_eq!(whole, bytewise, "the size of the buffer changes no byte");
+        self.carrier.hears(&whole);
         written
     }
 
     fn run(&mut self, operation: &Operation) {
         match operation {
-            Operation::Input(chunk) => self.input(&chunk.bytes()),
+            Operation::Input(chunk) => {
+                let bytes = chunk.bytes(&mut self.carrier);
+                self.input(&bytes);
+            }
             Operation::Transmit(most) => {
                 self.transmit(usize::from(*most) % 3_000);
             }
@@ -256,7 +266,7 @@ impl Twins {
                 link.take().into_iter().for_each(|link| broker.handle_disconnected(self.now, link));
             }
             if self.whole.wants_connection() {
-                link = broker.handle_connected(self.now).ok();
+                link = broker.handle_connected_over(self.now, self.framing).ok();
                 self.connected();
             }
             let mut moved = polled;

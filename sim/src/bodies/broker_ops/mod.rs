@@ -4,7 +4,7 @@
 mod honest;
 mod model;
 
-use super::hostile::{Chunk, UpFrame, uuid};
+use super::hostile::{Carrier, Chunk, UpFrame, uuid};
 use arbitrary::{Arbitrary, Unstructured};
 use core::time::Duration;
 use e_pigeon_core::{
@@ -151,7 +151,7 @@ impl World {
             Operation::Pass(milliseconds) => self.pass(Duration::from_millis(u64::from(*milliseconds))),
             Operation::Kill => self.kill(),
             Operation::Hostile(who, chunk) => {
-                let bytes = chunk.bytes();
+                let bytes = chunk.bytes(&mut Carrier::new(Framing::Length));
                 // Whoever comes first with a UUID, or has its secret, may have it by right.
                 let claims = |n| bytes.windows(16).any(|part| part == honest_uuid(n).as_bytes());
                 let is_fair = !(0..HONEST).any(claims);

@@ -1,14 +1,15 @@
 //! Frames that a hostile peer would write: well-formed, with fields as the fuzzer likes them, or damaged after that.
 
+mod carrier;
 mod down;
 mod up;
 
+pub(super) use carrier::Carrier;
 pub(super) use down::DownFrame;
 pub(super) use up::{HelloParts, UpFrame};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::framing::{header_len, write_header};
 use e_pigeon_core::wire::control::Window;
 use e_pigeon_core::{Attributes, Destination, Filter, Past, Secret, Taken, Uuid, Value};
 
@@ -56,7 +57,7 @@ impl Arbitrary<'_> for Number {
     }
 }
 
-/// Bytes of a stream: a frame, a frame that was damaged, or anything.
+/// Bytes of a stream or a line: a frame, a frame that was damaged, or anything.
 #[derive(Clone, Debug, Arbitrary)]
 pub(super) enum Chunk<F> {
     Frame(F),
@@ -69,33 +70,21 @@ pub(super) enum Chunk<F> {
 /// What a frame is written by.
 pub(super) trait Write {
     fn write(&self, writer: &mut Writer<'_>);
-
-    /// The frame with its length in front.
-    fn framed(&self) -> Vec<u8> {
-        let mut counter = Writer::counting();
-        self.write(&mut counter);
-        let body = counter.total();
-        let mut bytes = vec![0; header_len(body) + body];
-        let mut writer = Writer::new(&mut bytes, 0);
-        write_header(&mut writer, body);
-        self.write(&mut writer);
-        bytes
-    }
 }
 
 impl<F: Write> Chunk<F> {
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self, by: &mut Carrier) -> Vec<u8> {
         match self {
-            Self::Frame(frame) => frame.framed(),
-            Self::Frames(first, second) => [first.framed(), second.framed()].concat(),
+            Self::Frame(frame) => by.carry(frame),
+            Self::Frames(first, second) => [by.carry(first), by.carry(second)].concat(),
             Self::Damaged(frame, at, with) => {
-                let mut bytes = frame.framed();
+                let mut bytes = by.carry(frame);
                 let at = usize::from(*at) % bytes.len();
                 bytes[at] ^= with;
                 bytes
             }
             Self::Cut(frame, at) => {
-                let mut bytes = frame.framed();
+                let mut bytes = by.carry(frame);
                 bytes.truncate(usize::from(*at) % (bytes.len() + 1));
                 bytes
             }
