@@ -1,8 +1,8 @@
 //! Every limit with its unit, its default and the reason for it. Validated once, when a machine is made.
 
 use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
+use crate::destination::MAX_DESTINATION_BYTES;
 use crate::error::ConfigError;
-use crate::filter::MAX_DESTINATION_BYTES;
 use crate::framing::Framing;
 use crate::wire::{MAX_PAYLOAD, MAX_SLOTS};
 use core::fmt;

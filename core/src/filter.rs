@@ -1,27 +1,13 @@
-//! Filters, which sessions match or not, and destinations, which say where a message goes.
-//!
-//! Both are kept in their canonical encoding. (PROTOCOL.md, "Filters and destinations")
+//! Filters, which sessions match or not: each is a [`Destination`] without options that is not a UUID.
+//! (PROTOCOL.md, "Filters and destinations")
 
-use crate::attributes::AttributesRef;
 use crate::codec::{Malformed, Reader, shift};
-use crate::pairs::{AttributeError, MAX_PAIR, Pairs, RawPairs, Value, encode_pair, read_pairs};
+use crate::destination::{
+    Bytes, Destination, DestinationRef, KIND_ALL_OF, KIND_ANY_OF, KIND_EVERYONE, MAX_DESTINATION_BYTES,
+    MAX_FILTER_PAIRS, Target,
+};
+use crate::pairs::{AttributeError, RawPairs, Value, encode_pair};
 use core::fmt;
-use uuid::Uuid;
-
-/// The most pairs that a filter may have.
-pub const MAX_FILTER_PAIRS: usize = 8;
-/// The most bytes that a destination is encoded in.
-pub const MAX_DESTINATION_BYTES: usize = 2 + MAX_FILTER_PAIRS * MAX_PAIR;
-
-const KIND_UUID: u8 = 0;
-const KIND_ALL_OF: u8 = 1;
-const KIND_ANY_OF: u8 = 2;
-const KIND_EVERYONE: u8 = 3;
-const KIND: u8 = 0x0f;
-const WITHOUT_SENDER: u8 = 0x10;
-const ONLY_CONNECTED: u8 = 0x20;
-
-type Bytes = heapless::Vec<u8, MAX_DESTINATION_BYTES>;
 
 /// Why there can be no such filter. The fault is the caller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +51,7 @@ impl core::error::Error for FilterError {}
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Filter {
-    bytes: Bytes,
+    destination: Destination,
 }
 
 impl Filter {
@@ -89,12 +75,12 @@ impl Filter {
 
     /// Every session.
     pub fn everyone() -> Self {
-        Self { bytes: Bytes::from_slice(&[KIND_EVERYONE]).unwrap_or_default() }
+        Self { destination: Destination::trusted(Bytes::from_slice(&[KIND_EVERYONE]).unwrap_or_default()) }
     }
 
     /// The same, borrowed.
     pub fn as_ref(&self) -> FilterRef<'_> {
-        FilterRef { bytes: &self.bytes }
+        FilterRef { destination: self.destination.as_ref() }
     }
 
     fn build(kind: u8, pairs: &[(&str, Value<'_>)]) -> Result<Self, FilterError> {
@@ -103,7 +89,7 @@ impl Filter {
         let _ = bytes.resize_default(MAX_DESTINATION_BYTES);
         let length = encode(&mut bytes, kind, pairs)?;
         bytes.truncate(length);
-        Ok(Self { bytes })
+        Ok(Self { destination: Destination::trusted(bytes) })
     }
 }
 
@@ -156,8 +142,7 @@ impl fmt::Debug for Filter {
 /// A filter, borrowed in its encoding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FilterRef<'a> {
-    /// One byte of kind, then for all-of and any-of a count and the pairs.
-    bytes: &'a [u8],
+    destination: DestinationRef<'a>,
 }
 
 impl<'a> FilterRef<'a> {
@@ -192,7 +177,7 @@ impl<'a> FilterRef<'a> {
 
     fn build_in(room: &'a mut [u8], kind: u8, pairs: &[(&str, Value<'_>)]) -> Result<Self, FilterError> {
         let length = encode(room, kind, pairs)?;
-        Ok(Self { bytes: room.get(..length).unwrap_or_default() })
+        Ok(Self { destination: DestinationRef::trusted(room.get(..length).unwrap_or_default()) })
     }
 
     /// Reads a filter; anything but its one encoding is refused.
@@ -203,268 +188,37 @@ impl<'a> FilterRef<'a> {
         }
         match destination.target() {
             Target::Uuid(_) => Err(Malformed),
-            _ => Ok(Self { bytes: destination.bytes }),
+            _ => Ok(Self { destination }),
         }
     }
 
     /// The encoding.
     pub fn as_bytes(&self) -> &'a [u8] {
-        self.bytes
+        self.destination.as_bytes()
     }
 }
 
 impl fmt::Debug for FilterRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        DestinationRef { bytes: self.bytes }.fmt(f)
-    }
-}
-
-/// Where a message goes: to one client, or to everyone whose session matches.
-///
-/// ```
-/// use e_pigeon_core::{Destination, Filter, Uuid, Value};
-///
-/// let one = Destination::from(Uuid::from_u128(7));
-/// let others = Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?).without_sender();
-/// # let _ = (one, others);
-/// # Ok::<(), e_pigeon_core::FilterError>(())
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct Destination {
-    bytes: Bytes,
-}
-
-impl Destination {
-    /// The same, but never the sender itself.
-    #[must_use]
-    pub fn without_sender(self) -> Self {
-        self.with(WITHOUT_SENDER)
-    }
-
-    /// The same, but only those who are connected when the broker takes the message. It never waits for anybody:
-    /// where nobody is connected, the receipt says so at once.
-    #[must_use]
-    pub fn only_connected(self) -> Self {
-        self.with(ONLY_CONNECTED)
-    }
-
-    /// The same, borrowed.
-    pub fn as_ref(&self) -> DestinationRef<'_> {
-        DestinationRef { bytes: &self.bytes }
-    }
-
-    fn with(mut self, option: u8) -> Self {
-        if let Some(first) = self.bytes.first_mut() {
-            *first |= option;
-        }
-        self
-    }
-}
-
-impl From<Uuid> for Destination {
-    fn from(uuid: Uuid) -> Self {
-        let mut bytes = Bytes::new();
-        let _ = bytes.push(KIND_UUID);
-        let _ = bytes.extend_from_slice(uuid.as_bytes());
-        Self { bytes }
-    }
-}
-
-impl From<DestinationRef<'_>> for Destination {
-    fn from(destination: DestinationRef<'_>) -> Self {
-        // What was validated never has more bytes than the capacity.
-        Self { bytes: Bytes::from_slice(destination.bytes).unwrap_or_default() }
+        self.destination.fmt(f)
     }
 }
 
 impl From<Filter> for Destination {
     fn from(filter: Filter) -> Self {
-        Self { bytes: filter.bytes }
+        filter.destination
     }
-}
-
-impl fmt::Debug for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_ref().fmt(f)
-    }
-}
-
-/// Whom a destination means.
-#[derive(Clone, Debug)]
-pub enum Target<'a> {
-    /// One client.
-    Uuid(Uuid),
-    /// Sessions with every one of these pairs.
-    AllOf(Pairs<'a>),
-    /// Sessions with at least one of these pairs.
-    AnyOf(Pairs<'a>),
-    /// Every session.
-    Everyone,
-}
-
-/// A destination, borrowed in its encoding.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct DestinationRef<'a> {
-    /// One byte of kind and options, then 16 bytes of a UUID, or a count and the pairs, or nothing.
-    bytes: &'a [u8],
 }
 
 impl<'a> From<FilterRef<'a>> for DestinationRef<'a> {
     fn from(filter: FilterRef<'a>) -> Self {
-        Self { bytes: filter.bytes }
-    }
-}
-
-impl<'a> DestinationRef<'a> {
-    /// One client, encoded in `room`: for programs that cannot spare the 0.8 KB of a [`Destination`].
-    pub fn uuid_in(room: &'a mut [u8; 17], uuid: Uuid) -> Self {
-        let [kind, bytes @ ..] = &mut *room;
-        (*kind, *bytes) = (KIND_UUID, uuid.into_bytes());
-        Self { bytes: room }
-    }
-
-    /// Reads a destination; anything but its one encoding is refused.
-    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let mut start = *reader;
-        let before = reader.remaining();
-        let first = reader.u8()?;
-        if first & !(KIND | WITHOUT_SENDER | ONLY_CONNECTED) != 0 {
-            return Err(Malformed);
-        }
-        match first & KIND {
-            KIND_UUID => drop(reader.take(16)?),
-            kind @ (KIND_ALL_OF | KIND_ANY_OF) => {
-                let pairs = read_pairs(reader, MAX_FILTER_PAIRS, kind == KIND_ALL_OF)?;
-                if pairs.first() == Some(&0) {
-                    return Err(Malformed);
-                }
-            }
-            KIND_EVERYONE => {}
-            _ => return Err(Malformed),
-        }
-        Ok(Self { bytes: start.take(before - reader.remaining())? })
-    }
-
-    /// Bytes that [`DestinationRef::read`] accepted before.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn trusted(bytes: &'a [u8]) -> Self {
-        Self { bytes }
-    }
-
-    /// The encoding.
-    pub fn as_bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// True where the sender itself is left out.
-    pub fn without_sender(&self) -> bool {
-        self.first() & WITHOUT_SENDER != 0
-    }
-
-    /// True where only those who are connected are meant.
-    pub fn only_connected(&self) -> bool {
-        self.first() & ONLY_CONNECTED != 0
-    }
-
-    /// Whom it means.
-    pub fn target(&self) -> Target<'a> {
-        let pairs = Pairs::new(self.bytes.get(2..).unwrap_or_default());
-        match self.first() & KIND {
-            KIND_UUID => {
-                let uuid = self.bytes.get(1..).and_then(|rest| rest.first_chunk::<16>());
-                Target::Uuid(Uuid::from_bytes(uuid.copied().unwrap_or_default()))
-            }
-            KIND_ALL_OF => Target::AllOf(pairs),
-            KIND_ANY_OF => Target::AnyOf(pairs),
-            _ => Target::Everyone,
-        }
-    }
-
-    /// True where a session of this UUID with these attributes is meant, its state and the sender left aside.
-    pub fn matches(&self, uuid: Uuid, attributes: AttributesRef<'_>) -> bool {
-        match self.target() {
-            Target::Uuid(wanted) => wanted == uuid,
-            Target::AllOf(pairs) => pairs.encoded().all(|pair| has(attributes, pair)),
-            Target::AnyOf(pairs) => pairs.encoded().any(|pair| has(attributes, pair)),
-            Target::Everyone => true,
-        }
-    }
-
-    fn first(&self) -> u8 {
-        self.bytes.first().copied().unwrap_or(KIND_EVERYONE)
-    }
-}
-
-fn has(attributes: AttributesRef<'_>, wanted: &[u8]) -> bool {
-    attributes.pairs().encoded().any(|pair| pair == wanted)
-}
-
-impl fmt::Debug for DestinationRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let map = |f: &mut fmt::Formatter<'_>, pairs: Pairs<'_>| {
-            f.debug_map().entries(pairs.map(|pair| (pair.key, pair.value))).finish()
-        };
-        match self.target() {
-            Target::Uuid(uuid) => fmt::Display::fmt(&uuid, f)?,
-            Target::AllOf(pairs) => {
-                f.write_str("all of ")?;
-                map(f, pairs)?;
-            }
-            Target::AnyOf(pairs) => {
-                f.write_str("any of ")?;
-                map(f, pairs)?;
-            }
-            Target::Everyone => f.write_str("everyone")?,
-        }
-        if self.without_sender() {
-            f.write_str(" without the sender")?;
-        }
-        if self.only_connected() {
-            f.write_str(" of those connected")?;
-        }
-        Ok(())
+        filter.destination
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Attributes;
-
-    fn session() -> Attributes {
-        let mut attributes = Attributes::new();
-        attributes.set("room", Value::Str("lobby")).unwrap();
-        attributes.set("level", Value::Int(3)).unwrap();
-        attributes
-    }
-
-    fn reads_back(destination: &Destination) -> bool {
-        let bytes = destination.as_ref().as_bytes();
-        let mut reader = Reader::new(bytes);
-        DestinationRef::read(&mut reader) == Ok(destination.as_ref()) && reader.remaining() == 0
-    }
-
-    #[test]
-    fn all_of_any_of_everyone_and_one() {
-        let session = session();
-        let uuid = Uuid::from_u128(1);
-        let matches = |destination: &Destination| {
-            assert!(reads_back(destination));
-            destination.as_ref().matches(uuid, session.as_ref())
-        };
-        let lobby = ("room", Value::Str("lobby"));
-        assert!(matches(&Filter::all_of(&[lobby, ("level", Value::Int(3))]).unwrap().into()));
-        assert!(!matches(&Filter::all_of(&[lobby, ("level", Value::Str("3"))]).unwrap().into()));
-        assert!(matches(&Filter::any_of(&[lobby, ("level", Value::Str("3"))]).unwrap().into()));
-        assert!(!matches(&Filter::any_of(&[("x", Value::Bool(true))]).unwrap().into()));
-        assert!(matches(&Filter::everyone().into()));
-        assert!(matches(&uuid.into()));
-        assert!(!matches(&Uuid::from_u128(2).into()));
-        let options = Destination::from(Filter::everyone()).without_sender().only_connected();
-        assert!(
-            reads_back(&options) && options.as_ref().without_sender() && options.as_ref().only_connected()
-        );
-    }
 
     #[test]
     fn a_filter_that_makes_no_sense_is_an_error() {
@@ -488,20 +242,5 @@ mod tests {
                 Err(error) => assert!(error == FilterError::NoRoom && size < any.as_ref().as_bytes().len()),
             }
         }
-        let mut room = [0; 17];
-        let uuid = Uuid::from_u128(7);
-        let borrowed = DestinationRef::uuid_in(&mut room, uuid);
-        assert_eq!(borrowed, Destination::from(uuid).as_ref());
-        assert_eq!(Destination::from(borrowed), Destination::from(uuid));
-    }
-
-    #[test]
-    fn what_is_not_canonical_is_refused() {
-        let read = |bytes: &[u8]| DestinationRef::read(&mut Reader::new(bytes)).is_ok();
-        assert!(read(&[3]) && read(&[0x33]));
-        assert!(!read(&[4]) && !read(&[0x43]) && !read(&[1, 0]) && !read(&[0, 1, 2]));
-        assert!(read(&[2, 2, 1, b'a', 1, 2, 1, b'a', 1, 4]));
-        assert!(!read(&[1, 2, 1, b'a', 1, 2, 1, b'a', 1, 4]), "all of one key with two values");
-        assert!(!read(&[2, 2, 1, b'a', 1, 4, 1, b'a', 1, 2]), "not ascending");
     }
 }

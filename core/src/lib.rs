@@ -130,6 +130,7 @@ pub mod broker;
 pub mod client;
 pub mod codec;
 mod config;
+mod destination;
 mod error;
 mod filter;
 pub mod framing;
@@ -152,11 +153,9 @@ pub use client::{
 #[cfg(feature = "typed")]
 pub use client::{DecodeError, SendAsError};
 pub use config::{BrokerConfig, ClientConfig, Secret};
+pub use destination::{Destination, DestinationRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS, Target};
 pub use error::{Code, ConfigError, SendError, SetError, WatchError};
-pub use filter::{
-    Destination, DestinationRef, Filter, FilterError, FilterRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS,
-    Target,
-};
+pub use filter::{Filter, FilterError, FilterRef};
 pub use framing::Framing;
 pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
 pub use pairs::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};

@@ -1,7 +1,7 @@
 //! Messages and receipts: what goes to the broker, and what comes back about it.
 
 use crate::codec::{Malformed, Reader, Writer};
-use crate::filter::{Destination, DestinationRef};
+use crate::destination::{Destination, DestinationRef};
 use core::fmt;
 use core::time::Duration;
 

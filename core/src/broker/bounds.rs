@@ -15,7 +15,7 @@ use super::sessions::Session;
 use super::{BrokerEvent, Ready, max_events};
 use crate::attributes::MAX_ATTRIBUTE_BYTES;
 use crate::config::BrokerConfig;
-use crate::filter::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
+use crate::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
 use crate::framing::MAX_HEADER;
 use crate::pairs::MAX_PAIR;
 use crate::wire::control::Welcome;

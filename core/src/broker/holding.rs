@@ -5,7 +5,7 @@
 
 use super::ordered::{Ordered, halves, last_of};
 use crate::attributes::AttributesRef;
-use crate::filter::{DestinationRef, Target};
+use crate::destination::{DestinationRef, Target};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use foldhash::quality::FixedState;

@@ -5,7 +5,7 @@
 //! memory fetch them together. Nothing is kept and nothing changes: it is all looked at again when the messages are taken.
 
 use super::Broker;
-use crate::filter::{DestinationRef, Target};
+use crate::destination::{DestinationRef, Target};
 use crate::framing::{Step, step};
 use crate::wire::kind;
 use core::hint::black_box;

@@ -7,7 +7,7 @@ use super::deliveries::Delivery;
 use super::expiry::Timer;
 use super::messages::Open;
 use super::receipts::Word;
-use crate::filter::DestinationRef;
+use crate::destination::DestinationRef;
 use crate::message::{Past, Reason};
 
 impl Broker {

@@ -2,7 +2,8 @@
 
 use super::Broker;
 use crate::attributes::AttributesRef;
-use crate::filter::{DestinationRef, FilterRef};
+use crate::destination::DestinationRef;
+use crate::filter::FilterRef;
 use alloc::boxed::Box;
 use core::fmt;
 use uuid::Uuid;

@@ -4,7 +4,8 @@
 use super::{MAX_ALIASES, MAX_SLOTS, kind};
 use crate::attributes::AttributesRef;
 use crate::codec::{Malformed, Reader, Writer, varint_len, zigzag};
-use crate::filter::{DestinationRef, FilterRef};
+use crate::destination::DestinationRef;
+use crate::filter::FilterRef;
 use crate::message::{Past, Reason, Taken};
 use crate::patch::PatchRef;
 
