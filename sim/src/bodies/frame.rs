@@ -90,7 +90,8 @@ fn stuffed(line: &[u8], limit: usize, seed: u8) {
     }
 }
 
-fn stuff(content: &[u8]) -> Vec<u8> {
+/// A frame as it goes over a line.
+pub(super) fn stuff(content: &[u8]) -> Vec<u8> {
     let at = cobs::headroom(content.len());
     let mut buffer = vec![0x55; cobs::stuffed_len(content.len())];
     buffer[at..at + content.len()].copy_from_slice(content);

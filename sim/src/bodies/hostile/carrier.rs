@@ -1,6 +1,7 @@
 //! How the frames of a hostile peer are carried: on a stream behind their length, on a line as a peer would carry them
 //! that knows which link it is on. Otherwise no frame on a line would ever be looked into.
 
+use super::super::frame::stuff;
 use super::Write;
 use e_pigeon_core::Framing;
 use e_pigeon_core::codec::{Reader, Writer};
@@ -63,7 +64,7 @@ impl Carrier {
             tag: if first == kind::WELCOME { self.hello_tag } else { self.tag },
             number: if is_item { self.number } else { 0 },
         };
-        stuffed(&[written(|writer| prefix.write(writer)), body].concat())
+        stuff(&[written(|writer| prefix.write(writer)), body].concat())
     }
 
     /// What the other end has written, in any pieces.
@@ -126,13 +127,4 @@ fn written(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
     let mut bytes = vec![0; counter.total()];
     write(&mut Writer::new(&mut bytes, 0));
     bytes
-}
-
-fn stuffed(content: &[u8]) -> Vec<u8> {
-    let mut buffer = vec![0; cobs::stuffed_len(content.len())];
-    let at = cobs::headroom(content.len());
-    buffer[at..at + content.len()].copy_from_slice(content);
-    let length = cobs::stuff(&mut buffer, content.len());
-    buffer.truncate(length);
-    buffer
 }
