@@ -361,3 +361,18 @@ impl Twins {
 }
 
 const _: () = assert!(CLIENTS as usize > HOSTILE);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hostile_client_says_on_a_line_is_heard() {
+        let mut twins = Twins::new(32);
+        twins.run(&Operation::Connected(0));
+        twins.run(&Operation::Hello(0, HelloParts::plain()));
+        twins.run(&Operation::Transmit(0, 1_000));
+        twins.run(&Operation::Input(0, Chunk::Frame(UpFrame::Plain(To::Everyone(0), 3))));
+        twins.both(|side, _| assert_eq!(side.broker.stats().taken, 1));
+    }
+}

@@ -316,3 +316,19 @@ impl Twins {
 fn key_of(key: u8) -> &'static str {
     ["a", "b", "c"][usize::from(key % 3)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hostile_broker_says_on_a_line_is_heard() {
+        let mut twins = Twins::new(32);
+        twins.connected();
+        twins.transmit(1 << 12);
+        twins.run(&Operation::Input(Chunk::Frame(DownFrame::PlainWelcome(1))));
+        twins.run(&Operation::Input(Chunk::Frame(DownFrame::PlainDeliver(3))));
+        twins.poll(10);
+        assert!(twins.token.is_some(), "a message has come");
+    }
+}
