@@ -15,6 +15,7 @@ mod ends;
 mod faults;
 mod generate;
 mod lane;
+mod lending;
 mod limits;
 mod log;
 pub mod many;

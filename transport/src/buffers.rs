@@ -5,7 +5,10 @@ pub const INPUT: usize = 256 * 1024;
 
 /// One write gives as much as this; who has more gets the next turn after the others. It is also the most that is kept
 /// for a link whose socket does not take it.
-pub const OUTPUT: usize = 64 * 1024;
+///
+/// The largest packet of a loopback, and of what a network card is given to cut up, has 64 KiB with its headers: a write of
+/// 64 KiB without them would be two.
+pub const OUTPUT: usize = 63 * 1024;
 
 /// The same on a line, which may need a second for a kilobyte: what waits here cannot be overtaken by anything, and is sent
 /// again when its answer is long in coming.

@@ -1,6 +1,6 @@
 //! One socket: what it is ready for, and what it has not taken yet.
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use crate::buffers::{LINE_OUTPUT, OUTPUT};
 use crate::socket::Socket;
@@ -129,7 +129,7 @@ impl<S: Socket> Connection<S> {
         if self.has_unsent() {
             let kept = std::mem::take(&mut self.unsent);
             let from = std::mem::take(&mut self.unsent_from);
-            let to = from + self.push(&kept[from..]);
+            let to = from + self.push(&kept[from..], &[]);
             // What is empty gives its memory back: an idle connection costs next to nothing.
             if to < kept.len() && self.broken.is_none() {
                 self.unsent = kept;
@@ -143,10 +143,17 @@ impl<S: Socket> Connection<S> {
     ///
     /// After a failed write it drops them, and the next read finds the end.
     pub fn write(&mut self, bytes: &[u8]) {
-        let written = if self.flush() { self.push(bytes) } else { 0 };
+        self.write_with(bytes, &[]);
+    }
+
+    /// The same, and behind it as much of `more` as the socket takes, in the same call; returns how much that was. Nothing of
+    /// `more` is kept.
+    pub fn write_with(&mut self, bytes: &[u8], more: &[u8]) -> usize {
+        let written = if self.flush() { self.push(bytes, more) } else { 0 };
         if written < bytes.len() && self.broken.is_none() {
             self.unsent.extend_from_slice(&bytes[written..]);
         }
+        written.saturating_sub(bytes.len())
     }
 
     /// Tells the peer that nothing follows.
@@ -155,10 +162,16 @@ impl<S: Socket> Connection<S> {
         let _ = self.socket.finish();
     }
 
-    fn push(&mut self, bytes: &[u8]) -> usize {
+    fn push(&mut self, bytes: &[u8], more: &[u8]) -> usize {
         let mut written = 0;
-        while written < bytes.len() && self.writable {
-            match self.socket.write(&bytes[written..]) {
+        while written < bytes.len() + more.len() && self.writable {
+            let front = bytes.get(written..).unwrap_or_default();
+            let back = &more[written.saturating_sub(bytes.len())..];
+            let result = match (front, back) {
+                (one, []) | ([], one) => self.socket.write(one),
+                (front, back) => self.socket.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
+            };
+            match result {
                 Ok(0) => self.writable = false,
                 Ok(taken) => written += taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

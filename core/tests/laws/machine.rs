@@ -1,5 +1,6 @@
 //! The two machines behind one face: calls that can be recorded and made again, in other pieces or with others between.
 
+use crate::support::take_lent;
 use core::time::Duration;
 use e_pigeon_core::{
     Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Framing, Instant, LinkId,
@@ -79,11 +80,13 @@ impl Sizes {
 pub(crate) struct Style {
     pub(crate) input: Sizes,
     pub(crate) output: Sizes,
+    /// What is left of a payload is taken from where it lies.
+    pub(crate) lent: bool,
 }
 
 impl Style {
     pub(crate) fn whole() -> Self {
-        Self { input: Sizes::whole(), output: Sizes::whole() }
+        Self { input: Sizes::whole(), output: Sizes::whole(), lent: false }
     }
 }
 
@@ -271,7 +274,11 @@ impl Machine for BrokerMachine {
             Call::Timeout => broker.handle_timeout(now),
             Call::Transmit(link, most) => {
                 let Some(&link) = self.links.get(*link) else { return };
-                let poll = |out: &mut [u8]| broker.poll_transmit(now, link, out).unwrap_or(0);
+                let lent = style.lent;
+                let poll = |out: &mut [u8]| {
+                    let taken = if lent { take_lent(broker, now, link, out) } else { 0 };
+                    if taken > 0 { taken } else { broker.poll_transmit(now, link, out).unwrap_or(0) }
+                };
                 answer.written = transmit(framing, *most, &mut style.output, poll);
             }
             Call::Events(most) => {
