@@ -45,6 +45,8 @@ struct Peer {
     framing: Framing,
     /// What the broker has not taken yet. Nothing is read before that.
     untaken: Vec<u8>,
+    /// So much of that it has taken since: it takes a read in pieces, and they are not moved for each.
+    untaken_from: u32,
     /// The broker wants the untaken input now.
     resumes: bool,
     /// The broker has output for this link.
@@ -109,8 +111,15 @@ impl<S: Socket> Links<S> {
             return Ok((key, false));
         };
         tracing::trace!(%peer, link = link.index(), "accepted");
-        let peer =
-            Peer { link, framing, untaken: Vec::new(), resumes: false, has_output: false, queued: false };
+        let peer = Peer {
+            link,
+            framing,
+            untaken: Vec::new(),
+            untaken_from: 0,
+            resumes: false,
+            has_output: false,
+            queued: false,
+        };
         entry.insert(Slot { connection, role: Role::Link(peer), origin });
         self.map(link, key);
         Ok((key, true))
@@ -281,10 +290,13 @@ impl Peer {
     /// Offers the broker what it has not taken before.
     fn offer(&mut self, broker: &mut Broker, now: Instant) {
         self.resumes = false;
-        let taken = broker.handle_input(now, self.link, &self.untaken).unwrap_or(self.untaken.len());
-        self.untaken.drain(..taken.min(self.untaken.len()));
-        if self.untaken.is_empty() {
-            self.untaken = Vec::new();
+        let rest = &self.untaken[self.untaken_from as usize..];
+        let taken = broker.handle_input(now, self.link, rest).unwrap_or(rest.len());
+        if taken < rest.len() {
+            // No more than one read.
+            self.untaken_from += taken as u32;
+        } else {
+            (self.untaken, self.untaken_from) = (Vec::new(), 0);
         }
     }
 

@@ -119,8 +119,12 @@ impl World {
 
     fn feed(&mut self, bytes: &[(usize, Vec<u8>)]) {
         for (n, bytes) in bytes {
-            let taken = self.broker.handle_input(self.now, self.clients[*n].1, bytes);
-            assert_eq!(taken, Ok(bytes.len()));
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let taken = self.broker.handle_input(self.now, self.clients[*n].1, rest).unwrap();
+                assert!(taken > 0);
+                rest = &rest[taken..];
+            }
         }
     }
 

@@ -128,7 +128,7 @@ impl Broker {
         partial.resize(room, 0);
         let mut input = bytes;
         while !input.is_empty() {
-            if self.budget == 0 {
+            if self.is_spent() {
                 if let Some(id) = self.links.id(index) {
                     self.ready.push_back(Ready::Resume(id));
                 }

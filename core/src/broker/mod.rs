@@ -50,6 +50,9 @@ use uuid::Uuid;
 /// After so many deliveries one call of `handle_input` stops and lets others have their turn. It takes as long as to write to
 /// a thousand links then: fewer would cost those who send to many, more those who wait for them.
 const DELIVERIES_PER_CALL: u32 = 32_768;
+/// After so many messages likewise: their recipients and their sender, which may run on other cores, begin with these while the
+/// next are taken.
+const MESSAGES_PER_CALL: u32 = 256;
 /// The most events that wait to be polled, where there are enough sessions; of more, only their number is kept.
 const MAX_EVENTS: usize = 1_024;
 
@@ -82,6 +85,8 @@ pub struct Broker {
     events_dropped: u64,
     /// Deliveries that this call may still make, sessions that it may still look at.
     budget: u32,
+    /// Messages that it may still take.
+    messages_left: u32,
     /// When all queues were last searched for messages that have ended.
     compacted_at: Option<Instant>,
     /// Lists that are built and used up within one call, kept for their memory.
@@ -188,6 +193,7 @@ impl Broker {
             events: VecDeque::new(),
             events_dropped: 0,
             budget: 0,
+            messages_left: 0,
             compacted_at: None,
             recipients: Vec::new(),
             dropped: Vec::new(),
@@ -248,7 +254,7 @@ impl Broker {
     pub fn handle_input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
         let now = self.advance(now);
         let index = self.links.find(link).ok_or(UnknownLink)?;
-        self.budget = DELIVERIES_PER_CALL;
+        (self.budget, self.messages_left) = (DELIVERIES_PER_CALL, MESSAGES_PER_CALL);
         let state = self.links.get_mut(index).ok_or(UnknownLink)?;
         if state.lossy.is_some() {
             let taken = self.lossy_input(index, now, bytes);
@@ -261,6 +267,7 @@ impl Broker {
         // So many bytes at the end were not looked ahead at.
         let mut unseen = bytes.len();
         while !input.is_empty() {
+            let is_spent = self.is_spent();
             let Some(state) = self.links.get_mut(index) else { break };
             match &mut state.phase {
                 Phase::Closing { .. } => {
@@ -271,7 +278,7 @@ impl Broker {
                 Phase::Up { keep_alive, .. } => keep_alive.hear(now),
                 Phase::Hello { .. } => {}
             }
-            if self.budget == 0 {
+            if is_spent {
                 self.ready.push_back(Ready::Resume(link));
                 break;
             }
@@ -423,6 +430,11 @@ impl Broker {
             offers: self.holding.offers() as u64,
             ..self.stats
         }
+    }
+
+    /// True where this call has done what it may.
+    fn is_spent(&self) -> bool {
+        self.budget == 0 || self.messages_left == 0
     }
 
     /// The time, which never runs back. The first time that is seen begins the settling.

@@ -45,6 +45,7 @@ impl Broker {
             return Err(Code::BadId);
         }
         self.stats.taken += 1;
+        self.messages_left = self.messages_left.saturating_sub(1);
         let taken = match past {
             Some(Past::Taken(taken)) => Some(taken),
             _ => None,

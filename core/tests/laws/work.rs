@@ -4,12 +4,32 @@ use crate::conversation::{Limits, limits, record, steps};
 use crate::machine::{Call, Machine, Style};
 use crate::quiet;
 use crate::support::raw::{Raw, message};
+use crate::support::uuid;
 use core::time::Duration;
-use e_pigeon_core::{AttributesRef, BrokerConfig, Filter, Instant, Ready};
+use e_pigeon_core::{AttributesRef, BrokerConfig, Destination, Filter, Instant, Ready};
 use proptest::prelude::*;
 
 /// After so many deliveries, and sessions looked at in vain, one call of `handle_input` stops; it ends the message that it is at.
 const DELIVERIES_PER_CALL: u64 = 32_768;
+
+#[test]
+fn one_call_takes_256_messages_at_the_most_and_loses_none() {
+    const MESSAGES: u64 = 1_000;
+    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    let link = raw.up(0, 1);
+    let myself = Destination::from(uuid(0));
+    let bytes: Vec<u8> =
+        (0..MESSAGES).flat_map(|n| message((n == 0).then_some(&myself), 1, None, b"coo")).collect();
+    let mut rest = bytes.as_slice();
+    for left in [744, 488, 232, 0] {
+        let taken = raw.broker.handle_input(raw.now, link, rest).unwrap();
+        rest = &rest[taken..];
+        assert_eq!(raw.broker.stats().taken, MESSAGES - left);
+        assert_eq!(rest.is_empty(), left == 0);
+        let mut ready = core::iter::from_fn(|| raw.broker.poll_ready());
+        assert_eq!(ready.any(|ready| ready == Ready::Resume(link)), left > 0, "{left} are left");
+    }
+}
 
 #[test]
 fn one_call_makes_a_bounded_number_of_deliveries_and_loses_nothing() {
