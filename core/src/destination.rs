@@ -94,7 +94,7 @@ impl fmt::Debug for Destination {
 #[derive(Clone, Debug)]
 pub enum Target<'a> {
     /// One client.
-    Uuid(Uuid),
+    Uuid(&'a Uuid),
     /// Sessions with every one of these pairs.
     AllOf(Pairs<'a>),
     /// Sessions with at least one of these pairs.
@@ -166,7 +166,8 @@ impl<'a> DestinationRef<'a> {
         match self.first() & KIND {
             KIND_UUID => {
                 let uuid = self.bytes.get(1..).and_then(|rest| rest.first_chunk::<16>());
-                Target::Uuid(Uuid::from_bytes(uuid.copied().unwrap_or_default()))
+                // Where it lies: a copy would be waited for when it is hashed.
+                Target::Uuid(Uuid::from_bytes_ref(uuid.unwrap_or(&[0; 16])))
             }
             KIND_ALL_OF => Target::AllOf(pairs),
             KIND_ANY_OF => Target::AnyOf(pairs),
@@ -177,7 +178,7 @@ impl<'a> DestinationRef<'a> {
     /// True where a session of this UUID with these attributes is meant, its state and the sender left aside.
     pub fn matches(&self, uuid: Uuid, attributes: AttributesRef<'_>) -> bool {
         match self.target() {
-            Target::Uuid(wanted) => wanted == uuid,
+            Target::Uuid(wanted) => *wanted == uuid,
             Target::AllOf(pairs) => pairs.encoded().all(|pair| has(attributes, pair)),
             Target::AnyOf(pairs) => pairs.encoded().any(|pair| has(attributes, pair)),
             Target::Everyone => true,
@@ -199,7 +200,7 @@ impl fmt::Debug for DestinationRef<'_> {
             f.debug_map().entries(pairs.map(|pair| (pair.key, pair.value))).finish()
         };
         match self.target() {
-            Target::Uuid(uuid) => fmt::Display::fmt(&uuid, f)?,
+            Target::Uuid(uuid) => fmt::Display::fmt(uuid, f)?,
             Target::AllOf(pairs) => {
                 f.write_str("all of ")?;
                 map(f, pairs)?;

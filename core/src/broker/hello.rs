@@ -32,7 +32,7 @@ impl Broker {
         attributes: AttributesRef<'_>,
     ) -> Result<(), Abort> {
         let uuid = Uuid::from_bytes(hello.uuid);
-        let found = self.sessions.find(uuid);
+        let found = self.sessions.find(&uuid);
         let facts = found.and_then(|index| self.sessions.get(index)).map(|session| session.facts(self.epoch));
         let verdict = judge(hello, facts.as_ref());
         debug!("e_pigeon::broker", "hello of {uuid}, its link {}: {verdict:?}", hello.link);

@@ -219,7 +219,7 @@ impl Broker {
         let Ok(kind::HELLO) = reader.u8() else { return true };
         let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut reader) else { return true };
         let session =
-            self.sessions.find(Uuid::from_bytes(hello.uuid)).and_then(|found| self.sessions.get(found));
+            self.sessions.find(Uuid::from_bytes_ref(&hello.uuid)).and_then(|found| self.sessions.get(found));
         let facts = session.map(|session| session.facts(self.epoch));
         matches!(judge(&hello, facts.as_ref()), Verdict::Refuse(_))
     }

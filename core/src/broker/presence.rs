@@ -277,7 +277,7 @@ impl Broker {
             Word::Peer(number, uuid) => (number, uuid),
         };
         let watch = self.sessions.get(session).and_then(|state| state.watched(number));
-        let peer = self.sessions.find(Uuid::from_bytes(uuid)).and_then(|peer| self.sessions.get(peer));
+        let peer = self.sessions.find(Uuid::from_bytes_ref(&uuid)).and_then(|peer| self.sessions.get(peer));
         let here = peer.filter(|peer| {
             peer.receives && watch.is_some_and(|watch| watch.filter().matches(peer.uuid, peer.attributes()))
         });

@@ -166,14 +166,14 @@ impl Sessions {
 
     /// The session of a client.
     #[inline]
-    pub(super) fn find(&self, uuid: Uuid) -> Option<u32> {
-        let is_it = |&found: &u32| self.get(found).is_some_and(|session| session.uuid == uuid);
+    pub(super) fn find(&self, uuid: &Uuid) -> Option<u32> {
+        let is_it = |&found: &u32| self.get(found).is_some_and(|session| session.uuid == *uuid);
         self.by_uuid.find(self.hash(uuid), is_it).copied()
     }
 
     /// By what the session of a client is found.
     #[inline]
-    pub(super) fn hash(&self, uuid: Uuid) -> u64 {
+    pub(super) fn hash(&self, uuid: &Uuid) -> u64 {
         self.hasher.hash_one(uuid)
     }
 
@@ -266,7 +266,7 @@ impl Sessions {
     pub(super) fn remove(&mut self, index: u32) -> Option<Session> {
         self.leave_index(index);
         let session = self.sessions.try_remove(index as usize)?;
-        if let Ok(entry) = self.by_uuid.find_entry(self.hash(session.uuid), |&found| found == index) {
+        if let Ok(entry) = self.by_uuid.find_entry(self.hash(&session.uuid), |&found| found == index) {
             entry.remove();
         }
         Some(session)
