@@ -96,7 +96,6 @@ pub(super) struct NewMessage {
     pub(super) length: u32,
     pub(super) destination: u32,
     pub(super) direct: bool,
-    pub(super) past: Option<Past>,
     pub(super) until_accepted: bool,
     pub(super) deadline: Instant,
 }
@@ -189,8 +188,7 @@ impl Messages {
 
     /// Takes a message, as the youngest; the caller fills in for whom it is.
     pub(super) fn insert(&mut self, now: Instant, new: NewMessage) -> u32 {
-        let NewMessage { sender, id, payload, length, destination, direct, past, until_accepted, deadline } =
-            new;
+        let NewMessage { sender, id, payload, length, destination, direct, until_accepted, deadline } = new;
         let order = self.next_order;
         self.next_order += 1;
         let accepted = Word::Accepted { recipients: 0, session: 0, earlier_epoch: None };
@@ -201,7 +199,7 @@ impl Messages {
             payload,
             destination,
             direct,
-            past,
+            past: None,
             until_accepted,
             accepted,
             accepted_told: false,
@@ -446,7 +444,6 @@ mod tests {
             length: 0,
             destination,
             direct: false,
-            past: None,
             until_accepted: false,
             deadline: Instant::default(),
         }

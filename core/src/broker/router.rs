@@ -76,11 +76,15 @@ impl Broker {
             length: message.payload.len() as u32,
             destination: to,
             direct,
-            past,
             until_accepted: message.until_accepted,
             deadline: self.now + time_to_live,
         };
         let index = self.messages.insert(self.now, new);
+        if past.is_some()
+            && let Some(message) = self.messages.get_mut(index)
+        {
+            message.past = past;
+        }
         if time_to_live <= self.config.accept_delay * 2 {
             self.time_message(index);
         }
