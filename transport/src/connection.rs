@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 
+use crate::backlog::Backlog;
 use crate::buffers::{LINE_OUTPUT, OUTPUT};
 use crate::socket::Socket;
 
@@ -28,8 +29,7 @@ pub struct Connection<S> {
     ending: bool,
     /// Why writing failed. What the peer said before that can still be read.
     broken: Option<io::Error>,
-    unsent: Vec<u8>,
-    unsent_from: usize,
+    unsent: Backlog,
 }
 
 impl<S: Socket> Connection<S> {
@@ -42,8 +42,7 @@ impl<S: Socket> Connection<S> {
             writable: true,
             ending: false,
             broken: None,
-            unsent: Vec::new(),
-            unsent_from: 0,
+            unsent: Backlog::default(),
         }
     }
 
@@ -90,7 +89,7 @@ impl<S: Socket> Connection<S> {
 
     /// Says whether bytes wait here that the socket has not taken.
     pub fn has_unsent(&self) -> bool {
-        self.unsent_from < self.unsent.len()
+        !self.unsent.is_empty()
     }
 
     /// Reads once into `buffer`.
@@ -127,13 +126,10 @@ impl<S: Socket> Connection<S> {
     /// Writes what was kept, and returns whether the socket can take more.
     pub fn flush(&mut self) -> bool {
         if self.has_unsent() {
-            let kept = std::mem::take(&mut self.unsent);
-            let from = std::mem::take(&mut self.unsent_from);
-            let to = from + self.push(&kept[from..], &[]);
-            // What is empty gives its memory back: an idle connection costs next to nothing.
-            if to < kept.len() && self.broken.is_none() {
-                self.unsent = kept;
-                self.unsent_from = to;
+            let mut unsent = std::mem::take(&mut self.unsent);
+            unsent.advance(self.push(unsent.bytes(), &[]));
+            if self.broken.is_none() {
+                self.unsent = unsent;
             }
         }
         self.is_writable()
@@ -151,7 +147,7 @@ impl<S: Socket> Connection<S> {
     pub fn write_with(&mut self, bytes: &[u8], more: &[u8]) -> usize {
         let written = if self.flush() { self.push(bytes, more) } else { 0 };
         if written < bytes.len() && self.broken.is_none() {
-            self.unsent.extend_from_slice(&bytes[written..]);
+            self.unsent.push(&bytes[written..]);
         }
         written.saturating_sub(bytes.len())
     }
@@ -179,8 +175,7 @@ impl<S: Socket> Connection<S> {
                 Err(error) => {
                     self.broken = Some(error);
                     self.readable = true;
-                    self.unsent = Vec::new();
-                    self.unsent_from = 0;
+                    self.unsent = Backlog::default();
                     break;
                 }
             }

@@ -14,6 +14,7 @@
 //! Who writes a program uses `e-pigeon-smol` or `e-pigeon-mio`; this is for those who write another adapter:
 //! `docs/ADAPTERS.md` of the repository shows how, and how to find out whether it works.
 
+mod backlog;
 mod buffers;
 mod clock;
 mod closing;

@@ -5,6 +5,7 @@ use std::io;
 use e_pigeon_core::{Broker, Framing, Instant, LinkId};
 use slab::Slab;
 
+use crate::backlog::Backlog;
 use crate::buffers::{INPUT, OUTPUT, fill};
 use crate::closing::Closing;
 use crate::connection::{Connection, Input};
@@ -17,7 +18,7 @@ pub(crate) struct Links<S> {
     slots: Slab<Slot<S>>,
     capacity: usize,
     /// From the index of a link to its slot.
-    by_link: Vec<Option<usize>>,
+    by_link: Vec<Option<u32>>,
     /// The listeners whose line is over.
     lost: Vec<usize>,
     input: Box<[u8]>,
@@ -44,9 +45,7 @@ struct Peer {
     link: LinkId,
     framing: Framing,
     /// What the broker has not taken yet. Nothing is read before that.
-    untaken: Vec<u8>,
-    /// So much of that it has taken since: it takes a read in pieces, and they are not moved for each.
-    untaken_from: u32,
+    untaken: Backlog,
     /// The broker wants the untaken input now.
     resumes: bool,
     /// The broker has output for this link.
@@ -77,7 +76,7 @@ impl<S: Socket> Links<S> {
     }
 
     pub(crate) fn key_of_link(&self, link: LinkId) -> Option<usize> {
-        let key = self.by_link.get(link.index()).copied().flatten()?;
+        let key = self.by_link.get(link.index()).copied().flatten()? as usize;
         match &self.slots.get(key)?.role {
             Role::Link(peer) if peer.link == link => Some(key),
             _ => None,
@@ -114,8 +113,7 @@ impl<S: Socket> Links<S> {
         let peer = Peer {
             link,
             framing,
-            untaken: Vec::new(),
-            untaken_from: 0,
+            untaken: Backlog::default(),
             resumes: false,
             has_output: false,
             queued: false,
@@ -134,7 +132,8 @@ impl<S: Socket> Links<S> {
         if self.by_link.len() <= link.index() {
             self.by_link.resize(link.index() + 1, None);
         }
-        self.by_link[link.index()] = Some(key);
+        // There are no more than 2^30 and those on their way out.
+        self.by_link[link.index()] = Some(key as u32);
     }
 
     fn remove(&mut self, key: usize) {
@@ -281,7 +280,7 @@ impl Peer {
             }
             Input::Bytes(count) => {
                 let taken = broker.handle_input(now, self.link, &input[..count]).unwrap_or(count);
-                self.untaken.extend_from_slice(&input[taken.min(count)..count]);
+                self.untaken.push(&input[taken.min(count)..count]);
                 true
             }
         }
@@ -290,14 +289,9 @@ impl Peer {
     /// Offers the broker what it has not taken before.
     fn offer(&mut self, broker: &mut Broker, now: Instant) {
         self.resumes = false;
-        let rest = &self.untaken[self.untaken_from as usize..];
+        let rest = self.untaken.bytes();
         let taken = broker.handle_input(now, self.link, rest).unwrap_or(rest.len());
-        if taken < rest.len() {
-            // No more than one read.
-            self.untaken_from += taken as u32;
-        } else {
-            (self.untaken, self.untaken_from) = (Vec::new(), 0);
-        }
+        self.untaken.advance(taken);
     }
 
     /// Writes once, unless the socket is full of what was before.
