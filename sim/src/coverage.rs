@@ -44,7 +44,6 @@ paths! {
     LeftAway "client left, its session stays",
     LeftForGood "client left, its session ends",
     TinyOutput "output through a buffer of less than eight bytes",
-    Lent "payload taken from where it lies",
     Resumed "session resumed",
     ResumedBehind "session resumed, both sides behind",
     Renewed "session renewed by the broker",

@@ -15,7 +15,6 @@ mod ends;
 mod faults;
 mod generate;
 mod lane;
-mod lending;
 mod limits;
 mod log;
 pub mod many;

@@ -1,7 +1,6 @@
 //! What moves through connections, and what each end makes of it.
 
 use crate::coverage::Path;
-use crate::lending;
 use crate::setup::Medium;
 use crate::step::client_of;
 use crate::tap::Frame;
@@ -168,15 +167,9 @@ impl World {
             if connection.down.len() >= most || (only_listed && !connection.listed) {
                 return Ok(any);
             }
-            // Half of those that are cut, so that both ways are gone.
-            let is_lent = self.broker.transmit_slice(link).len() % 2 == 1;
-            let out = &mut buffer[..size];
-            let Ok(written) = lending::transmit(&mut self.broker, self.now, link, out, is_lent) else {
+            let Ok(written) = self.broker.poll_transmit(self.now, link, &mut buffer[..size]) else {
                 return Err(Violation { kind: "links", text: format!("the broker forgot {id} on its own") });
             };
-            if is_lent {
-                self.coverage.hit(Path::Lent);
-            }
             // Where the first of the queue does not fit the window and expires, the next may: that waits until the
             // link is named for something else.
             let is_delivery = written < 3 || buffer[1] & 0xf0 == 0x20 || buffer[2] & 0xf0 == 0x20;

@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 #[cfg(unix)]
 use std::os::fd::AsRawFd;
@@ -134,10 +134,6 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         either!(self, socket => socket.write(bytes), line => line.write(bytes))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        either!(self, socket => socket.write_vectored(slices), line => line.write_vectored(slices))
     }
 
     fn flush(&mut self) -> io::Result<()> {

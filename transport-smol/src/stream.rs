@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -159,11 +159,6 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let this = &*self;
         attempt(|| either!(this, socket => socket.get_ref().write(bytes)), || this.poll_writable())
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let this = &*self;
-        attempt(|| either!(this, socket => socket.get_ref().write_vectored(slices)), || this.poll_writable())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! One socket: what it is ready for, and what it has not taken yet.
 
-use std::io::{self, IoSlice};
+use std::io;
 
 use crate::backlog::Backlog;
 use crate::buffers::{LINE_OUTPUT, OUTPUT};
@@ -127,7 +127,7 @@ impl<S: Socket> Connection<S> {
     pub fn flush(&mut self) -> bool {
         if self.has_unsent() {
             let mut unsent = std::mem::take(&mut self.unsent);
-            unsent.advance(self.push(unsent.bytes(), &[]));
+            unsent.advance(self.push(unsent.bytes()));
             if self.broken.is_none() {
                 self.unsent = unsent;
             }
@@ -139,17 +139,10 @@ impl<S: Socket> Connection<S> {
     ///
     /// After a failed write it drops them, and the next read finds the end.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.write_with(bytes, &[]);
-    }
-
-    /// The same, and behind it as much of `more` as the socket takes, in the same call; returns how much that was. Nothing of
-    /// `more` is kept.
-    pub fn write_with(&mut self, bytes: &[u8], more: &[u8]) -> usize {
-        let written = if self.flush() { self.push(bytes, more) } else { 0 };
+        let written = if self.flush() { self.push(bytes) } else { 0 };
         if written < bytes.len() && self.broken.is_none() {
             self.unsent.push(&bytes[written..]);
         }
-        written.saturating_sub(bytes.len())
     }
 
     /// Tells the peer that nothing follows.
@@ -158,16 +151,10 @@ impl<S: Socket> Connection<S> {
         let _ = self.socket.finish();
     }
 
-    fn push(&mut self, bytes: &[u8], more: &[u8]) -> usize {
+    fn push(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
-        while written < bytes.len() + more.len() && self.writable {
-            let front = bytes.get(written..).unwrap_or_default();
-            let back = &more[written.saturating_sub(bytes.len())..];
-            let result = match (front, back) {
-                (one, []) | ([], one) => self.socket.write(one),
-                (front, back) => self.socket.write_vectored(&[IoSlice::new(front), IoSlice::new(back)]),
-            };
-            match result {
+        while written < bytes.len() && self.writable {
+            match self.socket.write(&bytes[written..]) {
                 Ok(0) => self.writable = false,
                 Ok(taken) => written += taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -305,16 +305,9 @@ impl Peer {
         if connection.flush() && self.has_output {
             let batch = connection.batch().min(output.len());
             let output = &mut output[..batch];
-            let filled = fill(output, |room| match broker.transmit_slice(self.link).len() {
-                Broker::LARGE.. => 0,
-                _ => broker.poll_transmit(now, self.link, room).unwrap_or(0),
-            });
-            let slice = broker.transmit_slice(self.link);
-            let lent =
-                if slice.len() < Broker::LARGE { &[] } else { &slice[..slice.len().min(batch - filled)] };
-            let taken = connection.write_with(&output[..filled], lent);
-            self.has_output = filled == batch || !lent.is_empty();
-            broker.handle_transmitted(now, self.link, taken);
+            let filled = fill(output, |room| broker.poll_transmit(now, self.link, room).unwrap_or(0));
+            connection.write(&output[..filled]);
+            self.has_output = filled == output.len();
         }
     }
 }

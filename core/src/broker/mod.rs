@@ -164,10 +164,6 @@ impl Broker {
     /// The frame that a transport is to be told when [`handle_connected`](Self::handle_connected) has no place for it.
     pub const FULL: &'static [u8] = &[3, kind::ABORT, Code::Full as u8, 0];
 
-    /// From so many bytes on it pays to write a payload from where it lies, see [`transmit_slice`](Self::transmit_slice): a
-    /// copy costs more than the batch loses that is shorter for it.
-    pub const LARGE: usize = 32 * 1024;
-
     /// Makes a broker without sessions. `epoch` is a number drawn at random at each start.
     ///
     /// # Errors
@@ -310,14 +306,6 @@ impl Broker {
         Ok(bytes.len() - input.len())
     }
 
-    /// A transport took so many bytes of what [`transmit_slice`](Self::transmit_slice) lends. Harmless where it lends nothing.
-    pub fn handle_transmitted(&mut self, now: Instant, link: LinkId, count: usize) {
-        let now = self.advance(now);
-        if let Some(index) = self.links.find(link) {
-            self.take_lent(index, now, count);
-        }
-    }
-
     /// A transport is gone. Harmless where the link is.
     pub fn handle_disconnected(&mut self, now: Instant, link: LinkId) {
         self.advance(now);
@@ -367,8 +355,7 @@ impl Broker {
 
     /// Writes what a link is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing
     /// now. Any size of `out` will do: a frame that does not fit goes on with the next call. Where the framing is datagrams,
-    /// each call writes one, and `out` has to be large enough for it. It stops in front of a payload of
-    /// [`LARGE`](Self::LARGE) bytes or more; the next call goes on, unless [`transmit_slice`](Self::transmit_slice) is used.
+    /// each call writes one, and `out` has to be large enough for it.
     ///
     /// # Errors
     ///
@@ -382,15 +369,6 @@ impl Broker {
         let now = self.advance(now);
         let index = self.links.find(link).ok_or(UnknownLink)?;
         Ok(self.transmit(index, now, out))
-    }
-
-    /// Lends what comes next on a link where that is the rest of a payload; empty where it is not, or there is no such link.
-    ///
-    /// So a large payload need not be copied. Write from here, behind what [`poll_transmit`](Self::poll_transmit) wrote before
-    /// (in one call where the transport can), and say with [`handle_transmitted`](Self::handle_transmitted) how much of it the
-    /// transport took. Whoever does not ask gets the same bytes from `poll_transmit`.
-    pub fn transmit_slice(&self, link: LinkId) -> &[u8] {
-        self.links.find(link).map_or(&[], |index| self.lend(index))
     }
 
     /// The next thing that whoever runs the broker may want to know.

@@ -26,37 +26,18 @@ impl Broker {
                 self.links.fall_silent(index);
                 break;
             };
-            let total = header_len(current.body) + current.body;
-            // A large payload begins with a call of its own, so that it can be lent instead.
-            let payload = self.payload_of(&current.frame).len();
-            let is_first = payload >= Self::LARGE && current.offset < total - payload;
-            let stop = if is_first { total - payload } else { total };
-            let room = rest.len().min(stop - current.offset);
-            let mut writer = Writer::new(rest.get_mut(..room).unwrap_or_default(), current.offset);
+            let mut writer = Writer::new(rest, current.offset);
             write_header(&mut writer, current.body);
             self.write_body(index, &current.frame, &mut writer);
             written += writer.written();
             let offset = current.offset + writer.written();
-            if offset < total {
+            if offset < header_len(current.body) + current.body {
                 self.links.keep_current(index, Current { offset, ..current });
-                if offset == stop {
-                    break;
-                }
             } else if is_new && matches!(current.frame, Frame::Deliver(..)) {
                 written += self.write_deliveries(index, out.get_mut(written..).unwrap_or_default());
             }
         }
-        self.spoke(index, now, written);
-        if (pinged || is_lossy) && written > 0 {
-            // The next sign of life is due earlier than what was waited for since this one was.
-            self.arm_link(index);
-        }
-        written
-    }
-
-    /// So many bytes went out on a link.
-    fn spoke(&mut self, index: u32, now: Instant, written: usize) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index) else { return written };
         if written > 0
             && let Phase::Up { keep_alive, .. } = &mut link.phase
         {
@@ -65,34 +46,11 @@ impl Broker {
         if link.is_done() {
             self.list_close(index);
         }
-    }
-
-    /// The part of a payload that comes next on a link.
-    pub(super) fn lend(&self, index: u32) -> &[u8] {
-        let Some(current) = self.links.current(index) else { return &[] };
-        let payload = self.payload_of(&current.frame);
-        let head = header_len(current.body) + current.body - payload.len();
-        current.offset.checked_sub(head).and_then(|from| payload.get(from..)).unwrap_or_default()
-    }
-
-    /// So many bytes of it went out.
-    pub(super) fn take_lent(&mut self, index: u32, now: Instant, count: usize) {
-        let lent = self.lend(index).len();
-        let count = count.min(lent);
-        if count > 0
-            && let Some(current) = self.links.take_current(index)
-            && count < lent
-        {
-            self.links.keep_current(index, Current { offset: current.offset + count, ..current });
+        if (pinged || is_lossy) && written > 0 {
+            // The next sign of life is due earlier than what was waited for since this one was.
+            self.arm_link(index);
         }
-        self.spoke(index, now, count);
-    }
-
-    fn payload_of(&self, frame: &Frame) -> &[u8] {
-        match frame {
-            Frame::Deliver(message, _) => self.messages.get(*message).map_or(&[], Message::content),
-            Frame::Control(_) | Frame::Item(_) | Frame::Presence => &[],
-        }
+        written
     }
 
     /// Says, once, that a link is to be closed.
@@ -129,7 +87,7 @@ impl Broker {
             && let Some(message) = self.messages.get(delivery.message)
             && let Some(sender) = self.messages.sender(message.sender)
             && !message.ended
-            && message.length <= state.max_payload.min(Self::LARGE as u32 - 1)
+            && message.length <= state.max_payload
             && state.sending.allows(message.length as usize)
             && let Some(rest) = out.get_mut(written..)
             && rest.len() >= MAX_HEADER + MAX_DELIVER_HEAD + message.length as usize

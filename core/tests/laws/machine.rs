@@ -1,6 +1,5 @@
 //! The two machines behind one face: calls that can be recorded and made again, in other pieces or with others between.
 
-use crate::support::take_lent;
 use core::time::Duration;
 use e_pigeon_core::{
     Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Framing, Instant, LinkId,
@@ -80,13 +79,11 @@ impl Sizes {
 pub(crate) struct Style {
     pub(crate) input: Sizes,
     pub(crate) output: Sizes,
-    /// What is left of a payload is taken from where it lies.
-    pub(crate) lent: bool,
 }
 
 impl Style {
     pub(crate) fn whole() -> Self {
-        Self { input: Sizes::whole(), output: Sizes::whole(), lent: false }
+        Self { input: Sizes::whole(), output: Sizes::whole() }
     }
 }
 
@@ -274,11 +271,7 @@ impl Machine for BrokerMachine {
             Call::Timeout => broker.handle_timeout(now),
             Call::Transmit(link, most) => {
                 let Some(&link) = self.links.get(*link) else { return };
-                let lent = style.lent;
-                let poll = |out: &mut [u8]| {
-                    let taken = if lent { take_lent(broker, now, link, out) } else { 0 };
-                    if taken > 0 { taken } else { broker.poll_transmit(now, link, out).unwrap_or(0) }
-                };
+                let poll = |out: &mut [u8]| broker.poll_transmit(now, link, out).unwrap_or(0);
                 answer.written = transmit(framing, *most, &mut style.output, poll);
             }
             Call::Events(most) => {

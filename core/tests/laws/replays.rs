@@ -192,19 +192,6 @@ proptest! {
     }
 
     #[test]
-    fn a_payload_that_is_lent_changes_no_byte(
-        limits in limits(),
-        steps in steps(150),
-        sizes in prop::collection::vec(1_usize..40, 1..8),
-    ) {
-        let conversation = record(&limits, &steps);
-        for sizes in [vec![1], sizes] {
-            let style = Style { output: Sizes::of(sizes), lent: true, ..Style::whole() };
-            InPieces(style).holds(&limits, &conversation);
-        }
-    }
-
-    #[test]
     fn a_timeout_before_its_time_does_nothing(limits in limits(), steps in steps(150), choices in choices()) {
         let conversation = record(&limits, &steps);
         EarlyTimeouts(choices).holds(&limits, &conversation);

@@ -72,15 +72,6 @@ pub fn group(room: &str) -> Destination {
     Filter::all_of(&[("room", Value::Str(room))]).unwrap().into()
 }
 
-/// Takes what comes next on a link where that is the rest of a payload, from where it lies; returns how much.
-pub fn take_lent(broker: &mut Broker, now: Instant, link: LinkId, out: &mut [u8]) -> usize {
-    let lent = broker.transmit_slice(link);
-    let count = lent.len().min(out.len());
-    out[..count].copy_from_slice(&lent[..count]);
-    broker.handle_transmitted(now, link, count);
-    count
-}
-
 impl World {
     /// A broker, and clients in `room = "a"`, all connected.
     pub fn new(clients: usize) -> Self {

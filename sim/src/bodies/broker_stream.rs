@@ -1,7 +1,6 @@
 //! A broker, hostile clients, and an honest one beside them that notices nothing: whole or byte by byte, whatever comes.
 
 use super::hostile::{CLIENTS, Carrier, Chunk, HelloParts, To, UpFrame, has_secret, secret, uuid};
-use crate::lending;
 use arbitrary::{Arbitrary, Unstructured};
 use core::time::Duration;
 use e_pigeon_core::{
@@ -132,8 +131,7 @@ impl Side {
         while written < most {
             let room = &mut bytes[written..];
             let size = room.len().min(self.most);
-            // One of the two takes payloads from where they lie.
-            match lending::transmit(&mut self.broker, now, link, &mut room[..size], self.most == 1) {
+            match self.broker.poll_transmit(now, link, &mut room[..size]) {
                 Ok(more @ 1..) => written += more,
                 Ok(0) | Err(_) => break,
             }
