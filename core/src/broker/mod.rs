@@ -241,8 +241,9 @@ impl Broker {
         Ok(id)
     }
 
-    /// Bytes came from a client, cut anywhere; or one whole datagram, where the framing is that. Returns how many were taken.
-    /// Where that is not all, keep the others and offer them again when [`Ready::Resume`] names the link.
+    /// Bytes came from a client, cut anywhere; or one whole datagram, where the framing is that. Returns how many were taken:
+    /// one call takes no more than 256 messages, and fewer where they are for many. Where that is not all, keep the others and
+    /// offer them again when [`Ready::Resume`] names the link.
     ///
     /// # Errors
     ///

@@ -80,6 +80,7 @@ impl Broker {
             deadline: self.now + time_to_live,
         };
         let index = self.messages.insert(self.now, new);
+        // Seldom, and so not moved along with the rest.
         if past.is_some()
             && let Some(message) = self.messages.get_mut(index)
         {
