@@ -91,6 +91,20 @@ fn a_broker_of_somebody_elses_is_left_as_it_was() {
 }
 
 #[test]
+fn what_cannot_work_is_told_before_anything_is_measured() {
+    let (stage, by) = (Stage::new(), Deadline::within(30));
+    let nowhere = stage.path("no/such/growth.svg").display().to_string();
+    for (arguments, word) in [
+        (["bench", "--plot", &nowhere], "growth.svg"),
+        (["bench", "W1", "--connect=127.0.0.1:1"], "is there a broker"),
+    ] {
+        let mut bench = Program::start(&stage, "bench", &arguments, Input::Nothing);
+        bench.expect_exit(&by, 1);
+        assert!(bench.stderr().contains(word) && bench.stdout_text().is_empty(), "{}", bench.stderr());
+    }
+}
+
+#[test]
 fn an_interruption_ends_it_with_what_there_is() {
     let (stage, by) = (Stage::new(), Deadline::within(60));
     let arguments = ["bench", "W1", "W5", "--seconds", "3000"];

@@ -21,6 +21,7 @@ mod selective;
 mod storm;
 mod streams;
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
     let setup = Setup { arguments, halt: &Halt::catch()?, progress: Progress::new() };
     let mut report = Report::new(arguments.json);
     if let Some(path) = &arguments.plot {
+        let failed = |error| Failure::system(&format!("write {}", path.display()), &error);
+        // Whether it can be written is better known before than after some minutes; what is there stays until then.
+        File::options().append(true).create(true).open(path).map_err(failed)?;
         let mut panels = Vec::new();
         for curve in &CURVES {
             let mut found = Vec::new();
@@ -67,8 +71,7 @@ pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
             }
             panels.push(curve.panel(&found));
         }
-        std::fs::write(path, plot::draw(&panels))
-            .map_err(|error| Failure::system(&format!("write {}", path.display()), &error))?;
+        std::fs::write(path, plot::draw(&panels)).map_err(failed)?;
         return report.end(&setup);
     }
     for &workload in arguments.chosen() {
@@ -165,9 +168,9 @@ impl Setup<'_> {
 fn expect_no_end(event: &Event<'_>) -> Result<(), Failure> {
     match event {
         Event::Closed(reason) => Err(Failure::failed(format_args!("a client has ended: {reason}"))),
-        Event::Disconnected { reason, .. } => {
-            Err(Failure::failed(format_args!("a client lost its connection: {reason}")))
-        }
+        Event::Disconnected { reason, .. } => Err(Failure::failed(format_args!(
+            "a client has no connection: {reason}; is there a broker with room?"
+        ))),
         _ => Ok(()),
     }
 }
