@@ -3,31 +3,64 @@
 use crate::conversation::{Limits, limits, record, steps};
 use crate::machine::{Call, Machine, Style};
 use crate::quiet;
+use crate::support::lossy_raw::{control, frame, hello_of};
 use crate::support::raw::{Raw, message};
 use crate::support::uuid;
 use core::time::Duration;
-use e_pigeon_core::{AttributesRef, BrokerConfig, Destination, Filter, Instant, Ready};
+use e_pigeon_core::wire::control::Control;
+use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::lossy::{tag, welcomed_tag};
+use e_pigeon_core::{AttributesRef, BrokerConfig, Destination, Filter, Framing, Instant, LinkId, Ready};
 use proptest::prelude::*;
 
 /// After so many deliveries, and sessions looked at in vain, one call of `handle_input` stops; it ends the message that it is at.
 const DELIVERIES_PER_CALL: u64 = 32_768;
 
+/// A link that is up, and messages to itself that come on it.
+fn on_a_stream(raw: &mut Raw, messages: u64) -> (LinkId, Vec<u8>) {
+    let myself = Destination::from(uuid(0));
+    let bytes = (0..messages).flat_map(|n| message((n == 0).then_some(&myself), 1, None, b"coo")).collect();
+    (raw.up(0, 1), bytes)
+}
+
+/// The same on a line.
+fn on_a_line(raw: &mut Raw, messages: u64) -> (LinkId, Vec<u8>) {
+    let link = raw.broker.handle_connected_over(raw.now, Framing::Cobs).unwrap();
+    let hello = Control::Hello(hello_of(0, 5, 1), AttributesRef::EMPTY);
+    raw.put(link, &control(Framing::Cobs, tag(5, 1), hello));
+    raw.swallow(link);
+    let myself = Destination::from(uuid(0));
+    let frames = (1..=messages).map(|n| {
+        let define = Some(myself.as_ref());
+        let message = Message {
+            slot: 0,
+            define,
+            id_step: n,
+            time_to_live_ms: 60_000,
+            retry: None,
+            until_accepted: false,
+            payload: b"coo",
+        };
+        frame(Framing::Cobs, welcomed_tag(tag(5, 1), 1, 1), n, |w| UpItem::Message(message).write(w))
+    });
+    (link, frames.flatten().collect())
+}
+
 #[test]
 fn one_call_takes_256_messages_at_the_most_and_loses_none() {
     const MESSAGES: u64 = 1_000;
-    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
-    let link = raw.up(0, 1);
-    let myself = Destination::from(uuid(0));
-    let bytes: Vec<u8> =
-        (0..MESSAGES).flat_map(|n| message((n == 0).then_some(&myself), 1, None, b"coo")).collect();
-    let mut rest = bytes.as_slice();
-    for left in [744, 488, 232, 0] {
-        let taken = raw.broker.handle_input(raw.now, link, rest).unwrap();
-        rest = &rest[taken..];
-        assert_eq!(raw.broker.stats().taken, MESSAGES - left);
-        assert_eq!(rest.is_empty(), left == 0);
-        let mut ready = core::iter::from_fn(|| raw.broker.poll_ready());
-        assert_eq!(ready.any(|ready| ready == Ready::Resume(link)), left > 0, "{left} are left");
+    for begin in [on_a_stream, on_a_line] {
+        let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+        let (link, bytes) = begin(&mut raw, MESSAGES);
+        let mut rest = bytes.as_slice();
+        for left in [744, 488, 232, 0] {
+            let taken = raw.broker.handle_input(raw.now, link, rest).unwrap();
+            rest = &rest[taken..];
+            assert_eq!(raw.broker.stats().taken, MESSAGES - left);
+            assert_eq!(rest.is_empty(), left == 0);
+            let mut ready = core::iter::from_fn(|| raw.broker.poll_ready());
+            assert_eq!(ready.any(|ready| ready == Ready::Resume(link)), left > 0, "{left} are left");
+        }
     }
 }
 
