@@ -422,7 +422,8 @@ fn a_broker_shows_its_ledger_by_reason_on_sigusr1() {
         let by = Deadline::within(20);
         let stage = Stage::of(pairing);
         let mut broker = Broker::start(&stage, &by, &[]);
-        let nobody = ["--to", "room=nowhere", "--expire", "1ms", "x", "y"];
+        // Long enough to be sent, however busy the machine is.
+        let nobody = ["--to", "room=nowhere", "--expire", "500ms", "x", "y"];
         let mut sender = Program::send(&stage, "send", broker.address(), &nobody, Input::Nothing);
         sender.expect_exit(&by, 1);
         for times in 1..=2 {
