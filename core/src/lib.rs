@@ -101,6 +101,8 @@
 //!   alone.
 //! - `lossy`: links that lose frames, over COBS or datagrams. Without it there is no [`Framing`] but that of streams.
 //! - `presence`: who is here: `Client::watch` and what comes of it. Without it a client watches nothing.
+//! - `strict`: a broken invariant of this crate panics, as with debug assertions; for simulators and fuzzers. Without it the
+//!   machine is marked as broken.
 //!
 //! # The protocol
 //!
@@ -117,6 +119,8 @@ extern crate std;
 // Before all others, which use its macros.
 #[macro_use]
 mod trace;
+#[macro_use]
+mod bug;
 #[cfg(canary)]
 #[macro_use]
 pub mod canary;

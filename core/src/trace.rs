@@ -24,3 +24,15 @@ macro_rules! trace {
         }
     };
 }
+
+/// A fault of this crate.
+macro_rules! error {
+    ($target:literal, $($text:tt)+) => {
+        #[cfg(feature = "tracing")]
+        tracing::error!(target: $target, $($text)+);
+        #[cfg(not(feature = "tracing"))]
+        if false {
+            let _ = core::format_args!($($text)+);
+        }
+    };
+}

@@ -28,6 +28,7 @@ pub use ledger::Stats;
 pub use links::LinkId;
 pub use policy::{Policy, Subject};
 
+use crate::bug;
 use crate::config::BrokerConfig;
 use crate::error::{Code, ConfigError};
 use crate::framing::{Framing, MAX_HEADER, Step, step};
@@ -89,6 +90,8 @@ pub struct Broker {
     messages_left: u32,
     /// When all queues were last searched for messages that have ended.
     compacted_at: Option<Instant>,
+    /// A bug of this crate was found in a call.
+    broken: bool,
     /// Lists that are built and used up within one call, kept for their memory.
     recipients: Vec<u32>,
     dropped: Vec<deliveries::Delivery>,
@@ -191,6 +194,7 @@ impl Broker {
             budget: 0,
             messages_left: 0,
             compacted_at: None,
+            broken: false,
             recipients: Vec::new(),
             dropped: Vec::new(),
             config,
@@ -230,7 +234,10 @@ impl Broker {
     /// There are as many links as there may be, or as many of that kind. On a lossy framed transport nothing can be said
     /// about that.
     pub fn handle_connected_over(&mut self, now: Instant, framing: Framing) -> Result<LinkId, Full> {
-        let now = self.advance(now);
+        self.guarded(now, |broker, now| broker.connected(now, framing))
+    }
+
+    fn connected(&mut self, now: Instant, framing: Framing) -> Result<LinkId, Full> {
         let has_room = self.links.len() < self.config.max_links as usize
             && (!framing.is_lossy() || self.links.lossy() < self.config.max_lossy_links as usize);
         if !has_room {
@@ -249,7 +256,10 @@ impl Broker {
     ///
     /// There is no such link.
     pub fn handle_input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
-        let now = self.advance(now);
+        self.guarded(now, |broker, now| broker.input(now, link, bytes))
+    }
+
+    fn input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
         let index = self.links.find(link).ok_or(UnknownLink)?;
         (self.budget, self.messages_left) = (DELIVERIES_PER_CALL, MESSAGES_PER_CALL);
         let state = self.links.get_mut(index).ok_or(UnknownLink)?;
@@ -309,27 +319,34 @@ impl Broker {
 
     /// A transport is gone. Harmless where the link is.
     pub fn handle_disconnected(&mut self, now: Instant, link: LinkId) {
-        self.advance(now);
-        if let Some(index) = self.links.find(link) {
-            self.leave(index);
-            self.drop_link(index);
-        }
+        self.guarded(now, |broker, _| {
+            // The broker may have closed it already.
+            if let Some(index) = broker.links.find(link) {
+                broker.leave(index);
+                broker.drop_link(index);
+            }
+        });
     }
 
     /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let now = self.advance(now);
-        self.expire(now);
+        self.guarded(now, Self::expire);
     }
 
     // Commands.
 
     /// Ends all links, and tells clients why. [`Ready::Close`] follows for each.
     pub fn close(&mut self, now: Instant) {
-        self.advance(now);
+        self.guarded(now, |broker, _| broker.shut_down());
+    }
+
+    fn shut_down(&mut self) {
         for index in self.links.indices() {
             self.abort(index, Abort { code: Code::ShuttingDown, detail: 0 });
-            let Some(link) = self.links.get_mut(index) else { continue };
+            let Some(link) = self.links.get_mut(index) else {
+                bug!("a link whose index was listed is gone");
+                continue;
+            };
             if let Some(lossy) = &mut link.lossy {
                 lossy.shut_down();
                 if link.is_done() {
@@ -367,9 +384,10 @@ impl Broker {
         link: LinkId,
         out: &mut [u8],
     ) -> Result<usize, UnknownLink> {
-        let now = self.advance(now);
-        let index = self.links.find(link).ok_or(UnknownLink)?;
-        Ok(self.transmit(index, now, out))
+        self.guarded(now, |broker, now| {
+            let index = broker.links.find(link).ok_or(UnknownLink)?;
+            Ok(broker.transmit(index, now, out))
+        })
     }
 
     /// The next thing that whoever runs the broker may want to know.
@@ -387,6 +405,12 @@ impl Broker {
     }
 
     // Getters.
+
+    /// True where a bug of this crate was found: an invariant of this broker is broken. End all links, and begin a new life: a
+    /// new `Broker` with a new epoch. Clients and their messages survive that as they survive a broker's death.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
 
     /// The limits.
     pub fn config(&self) -> &BrokerConfig {
@@ -414,6 +438,15 @@ impl Broker {
     /// True where this call has done what it may.
     fn is_spent(&self) -> bool {
         self.budget == 0 || self.messages_left == 0
+    }
+
+    /// Makes a call at a time, and notes whether a bug was found in it.
+    fn guarded<T>(&mut self, now: Instant, call: impl FnOnce(&mut Self, Instant) -> T) -> T {
+        let before = bug::so_far();
+        let now = self.advance(now);
+        let result = call(self, now);
+        self.broken |= bug::so_far() != before;
+        result
     }
 
     /// The time, which never runs back. The first time that is seen begins the settling.

@@ -1,0 +1,41 @@
+//! The one assertion of this crate: `bug!` marks a place that no input, no clock, and no order of calls can reach.
+//!
+//! If it is reached all the same, an invariant of our own is broken, and to go on as if nothing had happened would hide
+//! that. With debug assertions, in a fuzzer, and with the feature `strict` it panics. In other builds with `alloc` the
+//! machine that was at work is marked as broken (`Broker::is_broken`, `Client::is_broken`): its embedder ends that life of
+//! it and begins a new one, which the protocol survives. Without `alloc`, on the least nodes, it compiles to nothing.
+
+/// Says that this place cannot be reached, and why. It is an expression of type `()`.
+macro_rules! bug {
+    ($why:literal) => {
+        $crate::bug::found($why)
+    };
+}
+
+#[cfg_attr(feature = "alloc", cold, inline(never))]
+#[cfg_attr(not(feature = "alloc"), inline(always))]
+#[track_caller]
+pub(crate) fn found(why: &'static str) {
+    error!("e_pigeon::bug", "bug in e-pigeon-core: {why}; please report it");
+    if cfg!(any(debug_assertions, fuzzing, feature = "strict")) {
+        panic!("bug in e-pigeon-core: {why}");
+    }
+    #[cfg(feature = "alloc")]
+    FOUND.store(so_far().wrapping_add(1), Ordering::Relaxed);
+}
+
+/// Which machine was at work is not known where a bug is found, so bugs are counted here, and each machine compares the count
+/// before and after each of its calls. A machine on another thread that is in a call at that moment is marked too. Two bugs
+/// at once may count as one: it is enough that the number changes, and not every processor can add to memory in one step.
+#[cfg(feature = "alloc")]
+static FOUND: AtomicU32 = AtomicU32::new(0);
+
+#[cfg(feature = "alloc")]
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// How many bugs were found in this process.
+#[cfg(feature = "alloc")]
+#[inline]
+pub(crate) fn so_far() -> u32 {
+    FOUND.load(Ordering::Relaxed)
+}
