@@ -264,7 +264,12 @@ impl Enemy {
             }
             16 => {
                 let watch = r.below(4) as u32;
-                self.carry(r, true, |w| DownItem::PresenceReset(watch).write(w))
+                if r.percent(50) {
+                    let count = if r.percent(80) { 1 } else { watch };
+                    self.carry(r, true, |w| DownItem::Void(count).write(w))
+                } else {
+                    self.carry(r, true, |w| DownItem::PresenceReset(watch).write(w))
+                }
             }
             17 => self.carry(r, false, |w| Control::Farewell.write(w)),
             18 => {

@@ -571,11 +571,13 @@ fn run_client(seed: u64) {
                     continue;
                 }
                 let what = r.below(60);
+                let count = if r.percent(80) { r.below(4) as u32 } else { r.number32() };
                 let code = Code::Full;
                 let b = frame(|w| match what {
                     0 => Control::Farewell.write(w),
                     1 => Control::Abort(Abort { code, detail: 0 }).write(w),
                     2 => DownItem::Refusal(Refused::Attributes, 0, Reason::TooLarge).write(w),
+                    3 => DownItem::Void(count).write(w),
                     _ => Control::Ping.write(w),
                 });
                 c.handle_input(now, &b);

@@ -479,6 +479,9 @@ fn down_values() -> Table {
     add("refusal-attributes", DownItem::Refusal(Refused::Attributes, 0, Reason::TooLarge));
     add("refusal-watch", DownItem::Refusal(Refused::Watch, 300, Reason::NotAllowed));
     add("refusal-watch-0", DownItem::Refusal(Refused::Watch, 0, Reason::NotAllowed));
+    add("void", DownItem::Void(1));
+    add("void-thousand", DownItem::Void(1_000));
+    add("void-largest", DownItem::Void(u32::MAX));
     let presence = |watch, state, attributes| DownItem::Presence(watch, UUID_B, state, attributes);
     add("presence-gone", presence(1, PresenceState::Gone, AttributesRef::EMPTY));
     let lobby = attributes(&[("room", Value::Str("lobby"))]);
@@ -739,6 +742,7 @@ fn mirror_down(item: &DownItem<'_>) -> Mirror {
             .put((0x31_u8, run.first, run.count, run.delivered, run.recipients))
             .put_if(run.reason.map(|reason| reason as u8)),
         DownItem::Refusal(what, watch, reason) => mirror.put((0x32_u8, what as u8, watch, reason as u8)),
+        DownItem::Void(count) => mirror.put((0x34_u8, count)),
         DownItem::Presence(watch, uuid, state, attributes) => {
             let there = (state != PresenceState::Gone).then(|| mirror_pairs(attributes.iter()));
             mirror.put((0x38_u8, watch, uuid, state as u8)).put_if(there)
@@ -804,7 +808,7 @@ fn every_kind_and_every_flag_has_a_vector() {
     }
     firsts.sort_unstable();
     firsts.dedup();
-    let expected = (0x01..=0x0b).chain(0x10..=0x1b).chain(0x20..=0x32).chain(0x38..=0x3a);
+    let expected = (0x01..=0x0b).chain(0x10..=0x1b).chain(0x20..=0x32).chain([0x34]).chain(0x38..=0x3a);
     let expected: Vec<u8> = expected.collect();
     assert_eq!(firsts, expected);
     for first in 0..=u8::MAX {

@@ -76,12 +76,20 @@ impl State {
 
     fn item(&mut self, m: &mut [u8], item: Option<DownItem<'_>>, body: &[u8]) -> Result<(), Code> {
         let number = self.session.as_ref().ok_or(Code::UnexpectedFrame)?.receiving.received() + 1;
-        if let Some(item) = item {
-            self.take_item(m, number, item, body)?;
+        let mut count = 1;
+        match item {
+            // Each item stands for itself where the one before may come later.
+            Some(DownItem::Void(many)) if many > 1 && self.lossy.is_some() => {
+                return Err(Code::UnexpectedFrame);
+            }
+            // Deliveries that do not come: they count as taken.
+            Some(DownItem::Void(many)) => count = many,
+            Some(item) => self.take_item(m, number, item, body)?,
+            None => {}
         }
         // Only now: what failed must come again.
         if let Some(session) = &mut self.session {
-            session.receiving.receive();
+            session.receiving.receive_many(count);
         }
         Ok(())
     }
@@ -115,6 +123,7 @@ impl State {
                 let fits = self.watching.take(m, self.lent_at, number, watch, body);
                 if fits { Ok(()) } else { Err(Code::WindowExceeded) }
             }
+            DownItem::Void(_) => Ok(()),
         }
     }
 

@@ -131,6 +131,11 @@ impl Receiving {
         self.received += 1;
     }
 
+    /// So many items were received at once.
+    pub(crate) fn receive_many(&mut self, count: u32) {
+        self.received = self.received.saturating_add(u64::from(count));
+    }
+
     /// The last number that was received.
     pub(crate) fn received(&self) -> u64 {
         self.received

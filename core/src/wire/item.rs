@@ -276,6 +276,8 @@ pub enum DownItem<'a> {
     Final(Final),
     /// Something was refused; the number of the watch, or 0.
     Refusal(Refused, u32, Reason),
+    /// So many deliveries, at least one, have ended after they got their numbers: it stands for all of these.
+    Void(u32),
     /// Somebody under this watch: state, and attributes where not gone.
     Presence(u32, [u8; 16], PresenceState, AttributesRef<'a>),
     /// A snapshot for this watch begins.
@@ -373,6 +375,7 @@ impl<'a> DownItem<'a> {
                 }
                 Self::Refusal(what, watch, Reason::from_code(reader.u8()?).ok_or(Malformed)?)
             }
+            kind::VOID => Self::Void(reader.u32().ok().filter(|&count| count > 0).ok_or(Malformed)?),
             kind::PRESENCE if cfg!(feature = "presence") => {
                 let (watch, uuid) = (reader.u32()?, reader.array()?);
                 match reader.u8()? {
@@ -420,6 +423,10 @@ impl<'a> DownItem<'a> {
                 writer.u8(*what as u8);
                 writer.u32(*watch);
                 writer.u8(*reason as u8);
+            }
+            Self::Void(count) => {
+                writer.u8(kind::VOID);
+                writer.u32(*count);
             }
             Self::Presence(watch, uuid, state, attributes) => {
                 writer.u8(kind::PRESENCE);

@@ -78,6 +78,8 @@ pub mod kind {
     pub const FINAL: u8 = 0x31;
     /// A change of attributes or a watch was refused.
     pub const REFUSAL: u8 = 0x32;
+    /// Deliveries that had numbers have ended: nothing comes in their places.
+    pub const VOID: u8 = 0x34;
     /// Somebody who is watched is here, has changed or is gone.
     pub const PRESENCE: u8 = 0x38;
     /// What was known about who is here no longer holds; a snapshot follows.

@@ -348,6 +348,7 @@ fn down() -> impl Strategy<Value = DownItem<'static>> {
         1 => ended,
         1 => reason().prop_map(|reason| DownItem::Refusal(Refused::Attributes, 0, reason)),
         1 => (number32(), reason()).prop_map(|(watch, reason)| DownItem::Refusal(Refused::Watch, watch, reason)),
+        1 => number32().prop_map(|count| DownItem::Void(count.max(1))),
         1 => (number32(), uuid(), state, attributes())
             .prop_map(|(watch, uuid, state, attributes)| DownItem::Presence(watch, uuid, state, attributes)),
         1 => (number32(), uuid()).prop_map(|(watch, uuid)| {

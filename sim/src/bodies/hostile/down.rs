@@ -35,6 +35,7 @@ pub(in crate::bodies) enum DownFrame {
     Accepted(Number, Number, Number, u8, Number),
     Final(Number, Number, Number, Number, u8),
     Refusal(bool, Number, u8),
+    Void(Number),
     Presence(Number, u8, u8, Pairs),
     Reset(Number),
     Synced(Number),
@@ -95,6 +96,7 @@ impl Write for DownFrame {
                 let number = if *watch { number.u32() } else { 0 };
                 DownItem::Refusal(what, number, reason).write(writer);
             }
+            Self::Void(count) => DownItem::Void(count.u32()).write(writer),
             Self::Presence(watch, who, state, pairs) => {
                 let state = [PresenceState::Gone, PresenceState::Connected, PresenceState::Away]
                     [usize::from(*state) % 3];
