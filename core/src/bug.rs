@@ -14,7 +14,7 @@ macro_rules! bug {
 
 #[cfg_attr(feature = "alloc", cold, inline(never))]
 #[cfg_attr(not(feature = "alloc"), inline(always))]
-#[track_caller]
+#[cfg_attr(any(debug_assertions, fuzzing, feature = "strict"), track_caller)]
 pub(crate) fn found(why: &'static str) {
     error!("e_pigeon::bug", "bug in e-pigeon-core: {why}; please report it");
     if cfg!(any(debug_assertions, fuzzing, feature = "strict")) {
@@ -22,6 +22,23 @@ pub(crate) fn found(why: &'static str) {
     }
     #[cfg(feature = "alloc")]
     FOUND.store(so_far().wrapping_add(1), Ordering::Relaxed);
+}
+
+/// For a value that has to be there: `or_bug` says `bug!` where it is not, and changes nothing.
+pub(crate) trait OrBug {
+    /// Says why it has to be there, as a phrase for what is the case when it is not.
+    fn or_bug(self, why: &'static str) -> Self;
+}
+
+impl<T> OrBug for Option<T> {
+    #[inline(always)]
+    #[cfg_attr(any(debug_assertions, fuzzing, feature = "strict"), track_caller)]
+    fn or_bug(self, why: &'static str) -> Self {
+        if self.is_none() {
+            found(why);
+        }
+        self
+    }
 }
 
 /// Which machine was at work is not known where a bug is found, so bugs are counted here, and each machine compares the count
@@ -38,4 +55,23 @@ use core::sync::atomic::{AtomicU32, Ordering};
 #[inline]
 pub(crate) fn so_far() -> u32 {
     FOUND.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_no_bug() {
+        let before = so_far();
+        assert_eq!((Some(1).or_bug("one is there"), so_far()), (Some(1), before));
+    }
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic = "please report it")]
+    fn what_is_not_there_panics_or_is_counted() {
+        let before = so_far();
+        assert_eq!(None::<u32>.or_bug("it is not there"), None);
+        assert_ne!(so_far(), before);
+    }
 }

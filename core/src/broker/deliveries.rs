@@ -105,6 +105,7 @@ impl Deliveries {
     pub(super) fn retain(&mut self, mut keep: impl FnMut(usize, &Delivery) -> bool) {
         let mut kept = 0;
         for index in 0..self.len() {
+            // What is not kept is passed over.
             let Some(delivery) = self.get(index).filter(|delivery| keep(index, delivery)) else { continue };
             if let Some(place) = self.get_mut(kept) {
                 *place = delivery;

@@ -1,7 +1,8 @@
 //! How links end, and what becomes of their sessions.
 
 use super::links::{Link, Phase};
-use super::{Broker, BrokerEvent, expiry};
+use super::{Broker, BrokerEvent, NO_LINK, expiry};
+use crate::bug::OrBug;
 use crate::time::Moment;
 use crate::wire::control::Abort;
 
@@ -11,10 +12,11 @@ impl Broker {
         self.leave(index);
         let until = self.now + self.config.handshake_timeout;
         let is_open = |link: &&Link| !matches!(link.phase, Phase::Closing { .. });
+        // It is closing already.
         let Some(id) = self.links.get(index).filter(is_open).map(|link| link.id(index)) else { return };
         debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
         let between_frames = self.links.take_current(index).is_none();
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
         link.abort = between_frames.then_some(abort);
         link.phase = Phase::Closing { until };
@@ -25,7 +27,7 @@ impl Broker {
 
     /// Parts a link from its session, which ends where the client has said so, also if nothing can be written any more.
     pub(super) fn leave(&mut self, index: u32) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         let ends = link.goodbye.take() == Some(true);
         let session = link.session();
         self.detach(index);
@@ -36,6 +38,7 @@ impl Broker {
 
     /// Parts a link from its session, which is away from now on.
     fn detach(&mut self, index: u32) {
+        // It has said no hello yet, or is closing.
         let Some(session) = self.links.get(index).and_then(Link::session) else { return };
         let (ends_at, id) = (self.now + self.config.session_ttl, self.links.id(index));
         if let Some(state) = self.sessions.get_mut(session)
@@ -54,7 +57,7 @@ impl Broker {
 
     /// Forgets a link.
     pub(super) fn drop_link(&mut self, index: u32) {
-        let Some(link) = self.links.remove(index) else { return };
+        let Some(link) = self.links.remove(index).or_bug(NO_LINK) else { return };
         if let Some(at) = link.timer.get() {
             self.timers.disarm(at, expiry::Timer::Link(index));
         }

@@ -1,8 +1,9 @@
 //! What time does: links that fall silent, sessions and messages that expire, the end of the settling.
 
-use super::Broker;
 use super::links::Phase;
 use super::ordered::{Key, Ordered};
+use super::{Broker, NO_LINK, NO_MESSAGE};
+use crate::bug::OrBug;
 use crate::error::Code;
 use crate::message::Reason;
 use crate::time::{Instant, Moment};
@@ -97,7 +98,7 @@ impl Broker {
     }
 
     fn expire_message(&mut self, index: u32) {
-        let Some(message) = self.messages.get_mut(index) else { return };
+        let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         message.timed = false;
         message.reason.get_or_insert(Reason::Expired);
         let pending = u64::from(core::mem::take(&mut message.pending));
@@ -113,7 +114,7 @@ impl Broker {
         self.settles_at = None;
         let window = self.open_window(false);
         for index in self.links.indices() {
-            let Some(link) = self.links.get_mut(index) else { continue };
+            let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { continue };
             let session = link.session().and_then(|session| self.sessions.get(session));
             if core::mem::take(&mut link.shut) && session.is_some_and(|session| !session.narrow) {
                 link.window = Some(window);
@@ -124,7 +125,7 @@ impl Broker {
 
     /// Sets the timer of a link to when something is to be done about it.
     pub(super) fn arm_link(&mut self, index: u32) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         let at = link.deadline();
         let before = core::mem::replace(&mut link.timer, Moment::at(at)).get();
         if let Some(before) = before {
@@ -134,7 +135,7 @@ impl Broker {
     }
 
     fn link_due(&mut self, index: u32, now: Instant) {
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         link.timer = Moment::NEVER;
         match link.phase {
             Phase::Hello { until } if now >= until => {
@@ -148,7 +149,7 @@ impl Broker {
                     lossy.timeout(now);
                     self.list(index);
                 }
-                let Some(link) = self.links.get_mut(index) else { return };
+                let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
                 if link.partial.is_empty() {
                     // A link that is idle holds no buffer; a busy one gets it back with the next frame that is cut.
                     link.partial = Vec::new();

@@ -3,8 +3,9 @@
 use super::links::Phase;
 use super::queue::Notice;
 use super::sessions::NewSession;
-use super::{Broker, BrokerEvent, expiry, presence};
+use super::{Broker, BrokerEvent, NO_LINK, NO_SESSION, expiry, presence};
 use crate::attributes::{Attributes, AttributesRef};
+use crate::bug::OrBug;
 use crate::destination::MAX_DESTINATION_BYTES;
 use crate::error::Code;
 use crate::handshake::{Verdict, judge};
@@ -68,7 +69,7 @@ impl Broker {
         self.connect(link, session, hello, resumed);
         if resumed.is_none() {
             let number = self.sessions.next_number();
-            if let Some(state) = self.sessions.get_mut(session) {
+            if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
                 (state.number, state.since) = (number, self.messages.next_order());
             }
             self.give_attributes(session, attributes, hello.receives);
@@ -90,7 +91,7 @@ impl Broker {
         let new = NewSession { uuid, secret: hello.secret, boot, link_number: hello.link, sending };
         let session = self.sessions.insert(new);
         let sender = self.messages.attach_sender(Origin { uuid: hello.uuid, boot }, session);
-        if let Some(state) = self.sessions.get_mut(session) {
+        if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             state.sender = sender;
         }
         session
@@ -110,13 +111,16 @@ impl Broker {
 
     /// The session goes on where it was.
     fn resume(&mut self, session: u32, hello: &Hello) -> Result<Resumed, Abort> {
-        let (Some(known), Some(state)) = (hello.known, self.sessions.get_mut(session)) else {
+        let known = hello.known.or_bug("a hello that names no session resumes it");
+        let (Some(known), Some(state)) = (known, self.sessions.get_mut(session).or_bug(NO_SESSION)) else {
             return Err(refuse(Code::UnexpectedFrame));
         };
         let before = state.sending.acknowledged();
         state.sending.resume(known.received, known.acknowledged, known.window).map_err(refuse)?;
         self.take_acknowledged(session, known.acknowledged - before);
-        let Some(state) = self.sessions.get_mut(session) else { return Err(refuse(Code::UnexpectedFrame)) };
+        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else {
+            return Err(refuse(Code::UnexpectedFrame));
+        };
         state.queue.rewind(known.received - known.acknowledged);
         let received = state.receiving.received();
         (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
@@ -130,14 +134,14 @@ impl Broker {
         let boot = u64::from_le_bytes(hello.boot);
         if new_boot {
             let sender = self.messages.attach_sender(Origin { uuid: hello.uuid, boot }, session);
-            if let Some(state) = self.sessions.get_mut(session) {
+            if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
                 let old = state.sender;
                 state.change_boot(boot, sender);
                 self.messages.detach_sender(old);
             }
         }
         let mut numbered = core::mem::take(&mut self.dropped);
-        if let Some(state) = self.sessions.get_mut(session) {
+        if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             state.sending = Sending::fresh(hello.window);
             state.receiving = Receiving::default();
             (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
@@ -162,12 +166,12 @@ impl Broker {
         let shut = self.settles_at.is_some() && (knew_another || was_shut) && !canary!(DoesNotSettle);
         let keep_alive = KeepAlive::new(self.now, self.keep_alive_ms());
         let payload_frame = self.config.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
-        if let Some(state) = self.links.get_mut(link) {
+        if let Some(state) = self.links.get_mut(link).or_bug(NO_LINK) {
             state.phase = Phase::Up { session, keep_alive };
             state.frame_limit = payload_frame.max(MAX_HELLO);
             state.shut = shut;
         }
-        if let Some(state) = self.sessions.get_mut(session) {
+        if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             if let Some(at) = core::mem::replace(&mut state.ends_at, Moment::NEVER).get() {
                 self.timers.disarm(at, expiry::Timer::Session(session));
             }
@@ -186,11 +190,15 @@ impl Broker {
 
     fn welcome(&mut self, link: u32, session: u32, resumed: Option<Resumed>) {
         self.adjust_window(session);
-        let Some((number, narrow)) = self.sessions.get(session).map(|s| (s.number, s.narrow)) else { return };
+        let Some((number, narrow)) =
+            self.sessions.get(session).map(|s| (s.number, s.narrow)).or_bug(NO_SESSION)
+        else {
+            return;
+        };
         let is_shut = narrow || self.links.get(link).is_some_and(|link| link.shut);
         let window = self.open_window(is_shut);
         let keep_alive_ms = self.keep_alive_ms();
-        let Some(state) = self.links.get_mut(link) else { return };
+        let Some(state) = self.links.get_mut(link).or_bug(NO_LINK) else { return };
         state.window = None;
         state.welcome = Some(Box::new(Welcome {
             epoch: self.epoch.to_le_bytes(),
@@ -210,7 +218,7 @@ impl Broker {
     /// are large.
     #[inline(never)]
     pub(super) fn change_attributes(&mut self, session: u32, patch: PatchRef<'_>) {
-        let Some(state) = self.sessions.get_mut(session) else { return };
+        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
         let mut attributes = Attributes::from(state.attributes());
         // What is removed makes room for what is set.
         let (set, removed) =
@@ -234,7 +242,7 @@ impl Broker {
 
     /// Tells a client that it does not get what it wants.
     pub(super) fn refuse_wish(&mut self, session: u32, notice: Notice) {
-        if let Some(state) = self.sessions.get_mut(session) {
+        if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             debug!("e_pigeon::broker", "{}: {:?} refused: {}", state.uuid, notice.refused, notice.reason);
             state.queue.push_notice(notice);
         }
@@ -252,7 +260,7 @@ impl Broker {
     pub(super) fn end_session(&mut self, index: u32) {
         self.note_presence(index);
         self.forget_watches(index);
-        let Some(session) = self.sessions.remove(index) else { return };
+        let Some(session) = self.sessions.remove(index).or_bug(NO_SESSION) else { return };
         debug!(
             "e_pigeon::broker",
             "the session of {} has ended, {} in its queue",

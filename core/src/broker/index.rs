@@ -1,6 +1,7 @@
 //! Who has which attribute: from a pair to the sessions that have it, so that routing costs by those that match.
 
 use crate::attributes::AttributesRef;
+use crate::bug::OrBug;
 use crate::pairs::Pairs;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -117,6 +118,7 @@ impl Index {
     #[inline]
     pub(super) fn with_pair(&self, pair: &[u8]) -> &[u32] {
         let list = self.find(pair).and_then(|found| self.lists.get(found as usize));
+        // Nobody has it.
         list.map_or(&[], |list| list.members.as_slice())
     }
 
@@ -153,10 +155,11 @@ impl Index {
     }
 
     fn remove_list(&mut self, index: u32) {
-        if let Some(List { pair, .. }) = self.lists.try_remove(index as usize)
-            && let Ok(entry) = self.by_pair.find_entry(self.hash(&pair), |&found| found == index)
-        {
-            entry.remove();
+        let list = self.lists.try_remove(index as usize);
+        let Some(List { pair, .. }) = list.or_bug("there is no such list") else { return };
+        match self.by_pair.find_entry(self.hash(&pair), |&found| found == index) {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => bug!("a list is not found by its pair"),
         }
     }
 
@@ -178,7 +181,9 @@ impl Index {
             });
         }
         for (pair, &place) in attributes.pairs().encoded().zip(places) {
-            let Some(index) = self.find(pair) else { continue };
+            let Some(index) = self.find(pair).or_bug("a pair that a session stands under has no list") else {
+                continue;
+            };
             let is_empty = match self.lists.get_mut(index as usize).map(|list| &mut list.members) {
                 Some(Members::Many(list)) => {
                     remove_place(list, place, |moved| {
@@ -207,6 +212,8 @@ fn remove_place(list: &mut Vec<u32>, place: u32, moved: impl FnOnce(u32)) {
         if list.capacity() > KEPT && list.len() < list.capacity() / 4 {
             list.shrink_to(list.capacity() / 2);
         }
+    } else {
+        bug!("a session does not stand at its place in a list");
     }
     if let Some(&session) = list.get(place as usize) {
         moved(session);

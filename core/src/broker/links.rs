@@ -1,6 +1,8 @@
 //! Links: one for each connection that the embedder has told us of.
 
+use super::NO_LINK;
 use super::lossy::Lossy;
+use crate::bug::OrBug;
 use crate::framing::Framing;
 use crate::link::KeepAlive;
 use crate::time::{Instant, Moment};
@@ -313,7 +315,7 @@ impl Links {
 
     /// A frame of a link is out in part.
     pub(super) fn keep_current(&mut self, index: u32, current: Current) {
-        if let Some(link) = self.links.get_mut(index as usize) {
+        if let Some(link) = self.links.get_mut(index as usize).or_bug(NO_LINK) {
             // There is at most one for each link.
             link.current = Some(self.currents.insert(current) as u32);
         }
@@ -354,7 +356,10 @@ impl Aliases {
                 alias.last_id = id;
                 (step, &mut alias.used)
             }
-            None => return (0, Some(origin), id.cast_signed()),
+            None => {
+                bug!("an alias was given that there is not");
+                return (0, Some(origin), id.cast_signed());
+            }
         };
         *used = self.clock;
         // There are at most MAX_ALIASES.
@@ -368,6 +373,6 @@ impl Aliases {
             return self.known.len() - 1;
         }
         let oldest = self.known.iter().enumerate().min_by_key(|(_, alias)| alias.used);
-        oldest.map_or(0, |(place, _)| place)
+        oldest.or_bug("there is no alias to use again").map_or(0, |(place, _)| place)
     }
 }

@@ -32,6 +32,7 @@ impl Broker {
     pub(super) fn look_ahead(&self, mut input: &[u8], limit: usize) -> usize {
         let mut hashes = [None; AHEAD];
         for hash in &mut hashes {
+            // No whole frame follows.
             let Ok(Step::InPlace(extent)) = step(&[], input, limit) else { break };
             let (frame, rest) = input.split_at(extent.total().min(input.len()));
             input = rest;

@@ -2,7 +2,8 @@
 //! again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::links::{Frame, Phase};
-use super::{Broker, Ready};
+use super::{Broker, NO_LINK, NO_SESSION, Ready};
+use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
 use crate::error::Code;
 use crate::framing::Framing;
@@ -17,6 +18,9 @@ use crate::wire::lossy::{MAX_PREFIX, Prefix, State, welcomed_tag};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use uuid::Uuid;
+
+/// Why a link over a lossy transport must have what belongs to that.
+const NOT_LOSSY: &str = "a link over a lossy transport lacks what belongs to that";
 
 /// What a link has besides where its framing is lossy.
 #[derive(Debug)]
@@ -97,7 +101,7 @@ impl Lossy {
 
     /// Moves bytes of the frame that goes out to the front of `out`; says how many.
     fn drain(&mut self, out: &mut [u8]) -> usize {
-        let rest = self.staged.get(self.out..).unwrap_or_default();
+        let rest = self.staged.get(self.out..).or_bug("more is out than was staged").unwrap_or_default();
         let count = rest.len().min(out.len());
         for (to, from) in out.iter_mut().zip(rest) {
             *to = *from;
@@ -115,9 +119,9 @@ impl Lossy {
 // What comes in.
 impl Broker {
     pub(super) fn lossy_input(&mut self, index: u32, now: Instant, bytes: &[u8]) -> usize {
-        let Some(link) = self.links.get_mut(index) else { return bytes.len() };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return bytes.len() };
         let room = MAX_PREFIX + link.frame_limit + cobs::CHECKSUM;
-        let Some(lossy) = &mut link.lossy else { return bytes.len() };
+        let Some(lossy) = link.lossy.as_mut().or_bug(NOT_LOSSY) else { return bytes.len() };
         if lossy.framing == Framing::Datagram {
             if bytes.len() <= room {
                 self.lossy_frame(index, now, bytes);
@@ -134,11 +138,12 @@ impl Broker {
                 }
                 break;
             }
-            let Some(lossy) = self.lossy(index) else { break };
+            let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { break };
             let (taken, frame) = lossy.unstuffing.take(input, &mut partial);
-            input = input.get(taken..).unwrap_or_default();
+            input = input.get(taken..).or_bug("more was taken than came").unwrap_or_default();
             if let Some(Ok(length)) = frame {
-                self.lossy_frame(index, now, partial.get(..length).unwrap_or_default());
+                let frame = partial.get(..length).or_bug("a frame is longer than its buffer");
+                self.lossy_frame(index, now, frame.unwrap_or_default());
             }
         }
         if let Some(lossy) = self.lossy(index) {
@@ -158,14 +163,16 @@ impl Broker {
     /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
     fn lossy_frame(&mut self, index: u32, now: Instant, frame: &[u8]) {
         let mut reader = Reader::new(frame);
+        // Damaged, or of no protocol that is known.
         let Ok(prefix) = Prefix::read(&mut reader) else { return };
         let body = reader.rest();
+        // Without a body it says nothing.
         let Some(&frame_kind) = body.first() else { return };
         let is_sound = (frame_kind >= kind::MESSAGE) == (prefix.number > 0);
         let is_hello = frame_kind == kind::HELLO && is_sound;
         let is_refused = is_hello && self.is_refused(body);
-        let Some(link) = self.links.get_mut(index) else { return };
-        let Some(lossy) = &mut link.lossy else { return };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
+        let Some(lossy) = link.lossy.as_mut().or_bug(NOT_LOSSY) else { return };
         if lossy.shuts_down {
             return;
         }
@@ -216,7 +223,8 @@ impl Broker {
     /// True where a hello was overtaken, proves nothing, or cannot be read: it must not end a link that is there.
     fn is_refused(&self, body: &[u8]) -> bool {
         let mut reader = Reader::new(body);
-        let Ok(kind::HELLO) = reader.u8() else { return true };
+        let Some(kind::HELLO) = reader.u8().ok().or_bug("this was a hello") else { return true };
+        // It cannot be read.
         let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut reader) else { return true };
         let session =
             self.sessions.find(Uuid::from_bytes_ref(&hello.uuid)).and_then(|found| self.sessions.get(found));
@@ -228,7 +236,7 @@ impl Broker {
     fn start_link_again(&mut self, index: u32) {
         self.leave(index);
         let until = self.now + self.config.handshake_timeout;
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         let slots = link.start_again(until);
         for slot in slots {
             self.messages.drop_destination(slot);
@@ -240,10 +248,11 @@ impl Broker {
             (lossy.tag, lossy.hello_tag) = (tag, tag);
         }
         self.frame(index, body);
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         let session = link.session().and_then(|session| self.sessions.get(session));
         let (Some(welcome), Some(session), Some(lossy)) = (link.welcome.as_deref(), session, &mut link.lossy)
         else {
+            // The hello was refused.
             return;
         };
         // Nothing was written on this link, so what the client has received is what was written last.
@@ -255,10 +264,12 @@ impl Broker {
 
     /// Takes an item where it is the next one, and those that were waiting for it.
     fn lossy_item(&mut self, index: u32, number: u64, body: &[u8]) {
-        let Some(received) = self.received(index) else { return };
+        let Some(received) = self.received(index).or_bug("a link that is up has no session") else { return };
         let room = self.config.reorder_bytes as usize;
-        let Some(lossy) = self.lossy(index) else { return };
-        let Some(recovery) = &mut lossy.recovery else { return };
+        let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return };
+        let Some(recovery) = lossy.recovery.as_mut().or_bug("a link that is up has no recovery") else {
+            return;
+        };
         match recovery.place(number, received) {
             Place::Known => return,
             Place::Ahead => {
@@ -270,15 +281,18 @@ impl Broker {
             }
             Place::Next => self.frame(index, body),
         }
-        let mut early = self.lossy(index).map(|lossy| core::mem::take(&mut lossy.early)).unwrap_or_default();
+        let early = self.lossy(index).map(|lossy| core::mem::take(&mut lossy.early));
+        let mut early = early.or_bug(NOT_LOSSY).unwrap_or_default();
         let mut next = number + 1;
         while self.received(index) == Some(next - 1) {
-            let Some(lossy) = self.lossy(index) else { break };
+            let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { break };
             if !lossy.recovery.as_mut().is_some_and(Recovery::received_one) {
                 break;
             }
+            // It has not come yet.
             let Some(at) = lossy.reorder.find(&early, next) else { break };
-            self.frame(index, early.get(at.clone()).unwrap_or_default());
+            let item = early.get(at.clone()).or_bug("an item lies outside the buffer that keeps it");
+            self.frame(index, item.unwrap_or_default());
             if let Some(lossy) = self.lossy(index) {
                 lossy.reorder.remove(&mut early, &at);
             }
@@ -313,11 +327,13 @@ impl Broker {
     pub(super) fn lossy_transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
         let mut written = 0;
         while let Some(lossy) = self.lossy(index) {
-            written += lossy.drain(out.get_mut(written..).unwrap_or_default());
+            let rest = out.get_mut(written..).or_bug("more was written than there is room");
+            written += lossy.drain(rest.unwrap_or_default());
             let is_datagram = lossy.framing == Framing::Datagram;
             if lossy.has_staged() || written == out.len() || (is_datagram && written > 0) {
                 break;
             }
+            // There is nothing to say now.
             let Some((number, frame)) = self.begin_lossy_frame(index, now) else { break };
             self.stage(index, number, &frame);
         }
@@ -326,7 +342,7 @@ impl Broker {
 
     /// Builds a frame, to go out in pieces of any size: what it is made of may be gone before the last of them.
     fn stage(&mut self, index: u32, number: u64, frame: &Frame) {
-        let Some(lossy) = self.lossy(index) else { return };
+        let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return };
         let is_welcome = matches!(frame, Frame::Control(Control::Welcome(_)));
         let tag = if is_welcome { lossy.hello_tag } else { lossy.tag };
         let (prefix, is_line) = (Prefix { tag, number }, lossy.framing == Framing::Cobs);
@@ -345,8 +361,9 @@ impl Broker {
             usize::from(is_line && matches!(frame, Frame::Control(Control::Welcome(_) | Control::Abort(_))));
         staged.clear();
         staged.resize(lead + room, 0);
-        let buffer = staged.get_mut(lead..).unwrap_or_default();
-        write(&mut Writer::new(buffer.get_mut(at..).unwrap_or_default(), 0));
+        let buffer = staged.get_mut(lead..).or_bug("it was made longer").unwrap_or_default();
+        let body = buffer.get_mut(at..).or_bug("it was made longer");
+        write(&mut Writer::new(body.unwrap_or_default(), 0));
         let end = if is_line { cobs::stuff(buffer, length) } else { length };
         staged.truncate(lead + end);
         if let Some(lossy) = self.lossy(index) {
@@ -356,7 +373,7 @@ impl Broker {
 
     /// Chooses the next frame and its number, 0 for none.
     fn begin_lossy_frame(&mut self, index: u32, now: Instant) -> Option<(u64, Frame)> {
-        let link = self.links.get_mut(index)?;
+        let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         let Phase::Up { session, .. } = link.phase else {
             let abort = link.abort.take().map(Control::Abort);
             let words = abort.or_else(|| core::mem::take(&mut link.farewell).then_some(Control::Farewell))?;
@@ -376,26 +393,28 @@ impl Broker {
         if let Some(state) = self.begin_state(index, session, now) {
             return Some((0, Frame::Control(Control::State(state))));
         }
-        let recovery = self.recovery(index)?;
+        let recovery = self.recovery(index).or_bug("a link that is up has no recovery")?;
         let (missing, has_room) = (recovery.next_missing(), recovery.has_room());
         let (number, frame) = match missing {
             Some(number) => (number, self.item_again(index, session, number)?),
             None if has_room => {
                 let frame = self.choose_item(index, session)?;
-                (self.sessions.get(session)?.sending.sent(), frame)
+                (self.sessions.get(session).or_bug(NO_SESSION)?.sending.sent(), frame)
             }
+            // Too much is under way.
             None => return None,
         };
-        self.recovery(index)?.wrote(number, now);
+        self.recovery(index).or_bug("a link that is up has no recovery")?.wrote(number, now);
         Some((number, frame))
     }
 
     fn begin_state(&mut self, index: u32, session: u32, now: Instant) -> Option<State> {
         let window = self.present_window(index, session);
-        let link = self.links.get_mut(index)?;
-        let state = self.sessions.get_mut(session)?;
+        let link = self.links.get_mut(index).or_bug(NO_LINK)?;
+        let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
         let received = state.receiving.received();
-        let recovery = link.lossy.as_mut()?.recovery.as_mut()?;
+        let recovery = link.lossy.as_mut().or_bug(NOT_LOSSY)?.recovery.as_mut();
+        let recovery = recovery.or_bug("a link that is up has no recovery")?;
         // What is received is taken at once.
         if !link.ping_due && !recovery.is_state_due(received, window) {
             return None;
@@ -417,9 +436,10 @@ impl Broker {
     /// The item of that number, which was written before.
     fn item_again(&mut self, index: u32, session: u32, number: u64) -> Option<Frame> {
         let epoch = self.epoch;
-        let state = self.sessions.get(session)?;
-        let place = number.checked_sub(state.sending.acknowledged() + 1)?;
-        let next = state.queue.at(place, epoch)?;
+        let state = self.sessions.get(session).or_bug(NO_SESSION)?;
+        let place = number.checked_sub(state.sending.acknowledged() + 1);
+        let place = place.or_bug("an item is missing that was acknowledged")?;
+        let next = state.queue.at(place, epoch).or_bug("an item is missing that has no number")?;
         self.describe_next(index, session, next)
     }
 }

@@ -3,6 +3,8 @@
 use super::ordered::{Ordered, last_of};
 use super::pool::Payload;
 use super::receipts::Word;
+use super::{NO_MESSAGE, NO_SENDER};
+use crate::bug::OrBug;
 use crate::message::{Past, Reason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
@@ -251,7 +253,7 @@ impl Messages {
     }
 
     fn leave_young(&mut self, index: u32) {
-        let Some(message) = self.messages.get_mut(index as usize) else { return };
+        let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) else { return };
         let (younger, older) = (message.younger, message.older);
         if self.oldest != index && older == NONE {
             // It left before.
@@ -271,7 +273,7 @@ impl Messages {
     /// A message ends: nobody asks for it by its id any more.
     pub(super) fn end(&mut self, index: u32) {
         self.leave_young(index);
-        let Some(message) = self.messages.get_mut(index as usize) else { return };
+        let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) else { return };
         message.ended = true;
         self.open -= 1;
         let (sender, id) = (message.sender, message.id);
@@ -284,7 +286,7 @@ impl Messages {
     pub(super) fn remove(&mut self, index: u32) {
         let message = self.messages.remove(index as usize);
         self.drop_destination(message.destination);
-        let Some(sender) = self.senders.get_mut(message.sender as usize) else { return };
+        let Some(sender) = self.senders.get_mut(message.sender as usize).or_bug(NO_SENDER) else { return };
         sender.messages -= 1;
         if sender.messages == 0 {
             self.drop_sender(message.sender);
@@ -358,8 +360,9 @@ impl Messages {
             && sender.session.is_none()
         {
             let hash = self.hasher.hash_one(sender.origin);
-            if let Ok(entry) = self.by_origin.find_entry(hash, |&found| found == index) {
-                entry.remove();
+            match self.by_origin.find_entry(hash, |&found| found == index) {
+                Ok(entry) => drop(entry.remove()),
+                Err(_) => bug!("a sender is not found by its origin"),
             }
             self.senders.remove(index as usize);
         }
@@ -372,14 +375,16 @@ impl Messages {
     }
 
     fn keep_destination(&mut self, index: u32) {
-        if let Some((_, names)) = self.destinations.get_mut(index as usize) {
-            *names += 1;
+        match self.destinations.get_mut(index as usize) {
+            Some((_, names)) => *names += 1,
+            None => bug!("there is no such destination"),
         }
     }
 
     /// One fewer names a destination.
     pub(super) fn drop_destination(&mut self, index: u32) {
-        if let Some((_, names)) = self.destinations.get_mut(index as usize) {
+        let found = self.destinations.get_mut(index as usize).or_bug("there is no such destination");
+        if let Some((_, names)) = found {
             *names -= 1;
             if *names == 0 {
                 self.destinations.remove(index as usize);
@@ -390,7 +395,8 @@ impl Messages {
     /// The encoding of a destination.
     #[inline]
     pub(super) fn destination(&self, index: u32) -> &[u8] {
-        self.destinations.get(index as usize).map_or(&[], |(bytes, _)| bytes)
+        let found = self.destinations.get(index as usize).or_bug("there is no such destination");
+        found.map_or(&[], |(bytes, _)| bytes)
     }
 }
 
@@ -411,7 +417,7 @@ impl Sender {
             Some(&(first, _)) if first == id => 0,
             _ => match self.in_flight.binary_search_by_key(&id, |&(id, _)| id) {
                 Ok(place) => place,
-                Err(_) => return,
+                Err(_) => return bug!("a message is not among those in flight of its sender"),
             },
         };
         if let Some(entry) = self.in_flight.get_mut(place) {
@@ -483,15 +489,16 @@ mod tests {
     fn one_old_message_does_not_keep_the_places_of_all_that_came_after_it() {
         let mut messages = Messages::new(1);
         let sender = messages.attach_sender(Origin { uuid: [1; 16], boot: 1 }, 0);
-        let old = messages.insert(Instant::default(), new(sender, 1, 0));
+        let to = messages.insert_destination(&[3]);
+        let old = messages.insert(Instant::default(), new(sender, 1, to));
         for id in 2..10_000 {
-            let index = messages.insert(Instant::default(), new(sender, id, 0));
+            let index = messages.insert(Instant::default(), new(sender, id, to));
             messages.end(index);
             messages.remove(index);
         }
         assert_eq!(messages.find(sender, 1), Some(old));
         assert!(messages.sender(sender).unwrap().in_flight.len() < 200);
-        let again = messages.insert(Instant::default(), new(sender, 5, 0));
+        let again = messages.insert(Instant::default(), new(sender, 5, to));
         assert_eq!(messages.find(sender, 5), Some(again));
     }
 }

@@ -28,7 +28,7 @@ pub use ledger::Stats;
 pub use links::LinkId;
 pub use policy::{Policy, Subject};
 
-use crate::bug;
+use crate::bug::{self, OrBug};
 use crate::config::BrokerConfig;
 use crate::error::{Code, ConfigError};
 use crate::framing::{Framing, MAX_HEADER, Step, step};
@@ -47,6 +47,12 @@ use pool::Pool;
 use presence::Watchers;
 use sessions::Sessions;
 use uuid::Uuid;
+
+/// Why an entry of a table must be there, which something else names by its place.
+const NO_LINK: &str = "there is no such link";
+const NO_SESSION: &str = "there is no such session";
+const NO_MESSAGE: &str = "there is no such message";
+const NO_SENDER: &str = "there is no such sender";
 
 /// After so many deliveries one call of `handle_input` stops and lets others have their turn. It takes as long as to write to
 /// a thousand links then: fewer would cost those who send to many, more those who wait for them.
@@ -262,7 +268,7 @@ impl Broker {
     fn input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
         let index = self.links.find(link).ok_or(UnknownLink)?;
         (self.budget, self.messages_left) = (DELIVERIES_PER_CALL, MESSAGES_PER_CALL);
-        let state = self.links.get_mut(index).ok_or(UnknownLink)?;
+        let state = self.links.get_mut(index).or_bug(NO_LINK).ok_or(UnknownLink)?;
         if state.lossy.is_some() {
             let taken = self.lossy_input(index, now, bytes);
             self.arm_link(index);
@@ -275,7 +281,7 @@ impl Broker {
         let mut unseen = bytes.len();
         while !input.is_empty() {
             let is_spent = self.is_spent();
-            let Some(state) = self.links.get_mut(index) else { break };
+            let Some(state) = self.links.get_mut(index).or_bug(NO_LINK) else { break };
             match &mut state.phase {
                 Phase::Closing { .. } => {
                     // Nobody listens any more.
@@ -294,7 +300,8 @@ impl Broker {
             match step(&kept, input, limit) {
                 Ok(Step::InPlace(extent)) => {
                     let (frame, rest) = input.split_at(extent.total().min(input.len()));
-                    let body = frame.get(extent.header..).unwrap_or_default();
+                    let body =
+                        frame.get(extent.header..).or_bug("a frame ends in its header").unwrap_or_default();
                     if lookahead::defines(body) && input.len() <= unseen {
                         unseen = self.look_ahead(input, limit);
                     }
@@ -304,13 +311,14 @@ impl Broker {
                 Ok(Step::Keep(count)) => input = keep(&mut kept, input, count, most),
                 Ok(Step::Complete(count, extent)) => {
                     input = keep(&mut kept, input, count, most);
-                    self.frame(index, kept.get(extent.header..).unwrap_or_default());
+                    let body = kept.get(extent.header..).or_bug("a frame ends in its header");
+                    self.frame(index, body.unwrap_or_default());
                     kept.clear();
                 }
                 Err(code) => self.abort(index, Abort { code, detail: 0 }),
             }
         }
-        if let Some(state) = self.links.get_mut(index) {
+        if let Some(state) = self.links.get_mut(index).or_bug(NO_LINK) {
             state.partial = kept;
         }
         self.list_if_acknowledgement_presses(index);
@@ -343,10 +351,7 @@ impl Broker {
     fn shut_down(&mut self) {
         for index in self.links.indices() {
             self.abort(index, Abort { code: Code::ShuttingDown, detail: 0 });
-            let Some(link) = self.links.get_mut(index) else {
-                bug!("a link whose index was listed is gone");
-                continue;
-            };
+            let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { continue };
             if let Some(lossy) = &mut link.lossy {
                 lossy.shut_down();
                 if link.is_done() {
@@ -362,6 +367,7 @@ impl Broker {
     pub fn poll_ready(&mut self) -> Option<Ready> {
         while let Some(ready) = self.ready.pop_front() {
             let (Ready::Transmit(id) | Ready::Resume(id) | Ready::Close(id)) = ready;
+            // It was closed since it was listed.
             let Some(index) = self.links.find(id) else { continue };
             if matches!(ready, Ready::Transmit(_)) {
                 self.links.unlist(index);

@@ -2,18 +2,19 @@
 //!
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
-use super::Broker;
 use super::deliveries::Delivery;
 use super::expiry::Timer;
 use super::messages::Open;
 use super::receipts::Word;
+use super::{Broker, NO_MESSAGE};
+use crate::bug::OrBug;
 use crate::destination::DestinationRef;
 use crate::message::{Past, Reason};
 
 impl Broker {
     /// A recipient has acknowledged a delivery, and its queue no longer names the message.
     pub(super) fn confirm(&mut self, delivery: Delivery) {
-        let Some(message) = self.messages.get_mut(delivery.message) else { return };
+        let Some(message) = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) else { return };
         message.named -= 1;
         message.numbered -= 1;
         if canary!(CountsDeclined) && delivery.declined && !message.ended {
@@ -34,7 +35,7 @@ impl Broker {
     /// A recipient has declined a delivery. It is acknowledged later, but counts no more.
     pub(super) fn decline(&mut self, delivery: Delivery) {
         let index = delivery.message;
-        let Some(message) = self.messages.get_mut(index) else { return };
+        let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         if message.ended {
             return;
         }
@@ -54,7 +55,11 @@ impl Broker {
     /// The last recipient of a message has declined it: it is for whoever comes, unless it was only for those who
     /// were connected.
     fn nobody_left(&mut self, index: u32) {
-        let Some(destination) = self.messages.get(index).map(|message| message.destination) else { return };
+        let Some(destination) =
+            self.messages.get(index).map(|message| message.destination).or_bug(NO_MESSAGE)
+        else {
+            return;
+        };
         if DestinationRef::trusted(self.messages.destination(destination)).only_connected() {
             self.give_up(index, Reason::Nobody);
         } else {
@@ -84,8 +89,9 @@ impl Broker {
 
     /// A delivery will not be confirmed any more; false where that was known before.
     fn give_up_delivery(&mut self, delivery: Delivery, reason: Reason) -> bool {
-        let message = self.messages.get_mut(delivery.message);
+        let message = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE);
         let Some(message) = message.filter(|message| !delivery.declined && !message.ended) else {
+            // It was declined, or ended.
             return false;
         };
         message.pending -= 1;
@@ -103,7 +109,7 @@ impl Broker {
                 session.queue_bytes -= u64::from(message.length);
             }
             self.unname(delivery, true);
-        } else if let Some(message) = self.messages.get_mut(delivery.message) {
+        } else if let Some(message) = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) {
             message.numbered -= 1;
             self.check_message(delivery.message);
         }
@@ -111,7 +117,7 @@ impl Broker {
 
     /// A queue no longer names a message.
     pub(super) fn unname(&mut self, delivery: Delivery, had_number: bool) {
-        if let Some(message) = self.messages.get_mut(delivery.message) {
+        if let Some(message) = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) {
             message.named -= 1;
             message.numbered -= u32::from(had_number);
         }
@@ -120,7 +126,7 @@ impl Broker {
 
     /// A message is for nobody else any more.
     pub(super) fn close_message(&mut self, index: u32) {
-        let Some(message) = self.messages.get_mut(index) else { return };
+        let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         if core::mem::replace(&mut message.open, Open::Closed) == Open::Closed {
             return;
         }
@@ -131,11 +137,12 @@ impl Broker {
 
     /// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.
     pub(super) fn check_message(&mut self, index: u32) {
+        // It has ended at an offer for which there was no place.
         let Some(message) = self.messages.get(index) else { return };
         if !message.ended && !message.is_kept() {
             self.end_message(index);
         }
-        let Some(message) = self.messages.get_mut(index) else { return };
+        let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         if message.ended && message.numbered == 0 {
             self.pool.release(&mut message.payload);
             if message.named == 0 {
@@ -146,7 +153,7 @@ impl Broker {
 
     /// The message has ended: its sender gets the final receipt.
     fn end_message(&mut self, index: u32) {
-        let Some(message) = self.messages.get_mut(index) else { return };
+        let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         let (delivered, recipients) = (message.got, message.wanted.max(message.got));
         let complete = delivered == recipients && recipients > 0;
         let reason = if complete { None } else { Some(message.reason.unwrap_or(Reason::Declined)) };
@@ -166,7 +173,7 @@ impl Broker {
 
     /// The sender is told that its message was accepted, unless it was before.
     pub(super) fn tell_accepted(&mut self, index: u32) {
-        let Some(message) = self.messages.get_mut(index) else { return };
+        let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         if !core::mem::replace(&mut message.accepted_told, true) {
             let (sender, of, word) = (message.sender, (message.id, message.order), message.accepted);
             self.tell_sender(sender, of, word);
@@ -177,6 +184,7 @@ impl Broker {
     /// order in which messages were taken.
     #[inline]
     fn tell_sender(&mut self, sender: u32, (id, order): (u64, u64), word: Word) {
+        // Nobody waits for the receipt any more.
         let Some(session) = self.messages.sender(sender).and_then(|sender| sender.session) else { return };
         if let Some(state) = self.sessions.get_mut(session) {
             let is_new = state.queue.receipts().push(id, word, order < state.since);

@@ -88,6 +88,7 @@ impl fmt::Debug for Guard {
 impl Broker {
     /// Whether a session may send to a destination in the table.
     pub(super) fn may_send(&self, session: u32, to: u32) -> bool {
+        // Without a policy everything is allowed.
         let Some(policy) = &self.guard.0 else { return true };
         let to = DestinationRef::trusted(self.messages.destination(to));
         self.subject(session).is_some_and(|from| policy.may_send(from, to))
@@ -98,6 +99,7 @@ impl Broker {
     }
 
     pub(super) fn may_watch(&self, session: u32, filter: FilterRef<'_>) -> bool {
+        // Without a policy everything is allowed.
         let Some(policy) = &self.guard.0 else { return true };
         self.subject(session).is_some_and(|who| policy.may_watch(who, filter))
     }

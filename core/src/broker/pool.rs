@@ -20,6 +20,7 @@ impl Payload {
     /// The bytes, of which there are so many.
     #[inline]
     pub(super) fn bytes(&self, length: u32) -> &[u8] {
+        // The content of a message that has ended may be gone.
         self.buffer.get(..length as usize).unwrap_or_default()
     }
 }

@@ -4,12 +4,13 @@
 //! the broker keeps only the names of those who have changed since. Where these become too many it forgets them, and
 //! tells everything again. A snapshot is no copy either, but a place in the lists of the index. (PROTOCOL.md, "Presence")
 
-use super::Broker;
 use super::holding::{for_terms, terms_of};
 use super::ordered::{Ordered, last_of};
 use super::queue::Notice;
 use super::sessions::{Session, Sessions};
+use super::{Broker, NO_SESSION};
 use crate::attributes::AttributesRef;
+use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::destination::{DestinationRef, Target};
 use crate::error::Code;
@@ -91,6 +92,7 @@ impl Watch {
 
     /// Whoever matches all of the pairs stands in the shortest list too.
     fn first_list(&self, sessions: &Sessions) -> usize {
+        // Other filters have one list, or look at all.
         let Target::AllOf(pairs) = self.filter().target() else { return 0 };
         let shortest =
             pairs.encoded().enumerate().min_by_key(|(_, pair)| sessions.index().with_pair(pair).len());
@@ -106,10 +108,12 @@ impl Watch {
     ) -> Option<Word> {
         while *budget > 0 {
             let Some(members) = members(self.filter(), sessions, list) else {
+                // That was the last list.
                 self.stage = Stage::Changes;
                 return Some(Word::Synced(self.number));
             };
             let at = left.unwrap_or(members.len()).min(members.len());
+            // All of that list were looked at.
             let Some((&session, _)) = members.get(..at).and_then(<[u32]>::split_last) else {
                 // Of all-of one list is enough.
                 list = if matches!(self.filter().target(), Target::AllOf(_)) { usize::MAX } else { list + 1 };
@@ -143,6 +147,7 @@ fn members<'s>(filter: DestinationRef<'_>, sessions: &'s Sessions, list: usize) 
 }
 
 fn is_in_earlier_list(filter: DestinationRef<'_>, attributes: AttributesRef<'_>, list: usize) -> bool {
+    // Other filters look at one list only.
     let Target::AnyOf(pairs) = filter.target() else { return false };
     pairs.encoded().take(list).any(|pair| attributes.pairs().encoded().any(|own| own == pair))
 }
@@ -214,7 +219,7 @@ impl Broker {
 
     /// A client no longer wants to know.
     pub(super) fn unwatch(&mut self, session: u32, number: u32) {
-        let Some(state) = self.sessions.get_mut(session) else { return };
+        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
         if let Some(at) = state.watches.iter().position(|watch| watch.number == number) {
             self.watchers.remove(session, &state.watches.swap_remove(at));
         }
@@ -222,7 +227,7 @@ impl Broker {
 
     /// A session is over, or begins anew: it watches nothing.
     pub(super) fn forget_watches(&mut self, session: u32) {
-        let Some(state) = self.sessions.get_mut(session) else { return };
+        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
         for watch in state.watches.drain(..) {
             self.watchers.remove(session, &watch);
         }
@@ -233,10 +238,11 @@ impl Broker {
         if self.watchers.standing.is_empty() {
             return;
         }
+        // Nobody ever sees a session that does not receive.
         let Some(state) = self.sessions.get(session).filter(|state| state.receives) else { return };
         let (uuid, backlog) = (state.uuid, self.config.watch_backlog as usize);
         for (watcher, number) in self.watchers.candidates(uuid, state.attributes()) {
-            let Some(state) = self.sessions.get(session) else { return };
+            let Some(state) = self.sessions.get(session).or_bug(NO_SESSION) else { return };
             let matches =
                 self.sessions.get(watcher).and_then(|watcher| watcher.watched(number)).is_some_and(|watch| {
                     let filter = watch.filter();
@@ -253,7 +259,7 @@ impl Broker {
     /// What a watcher is to be told next, as far as it takes more; `link` is listed again where it was looked for
     /// long enough.
     pub(super) fn next_presence(&mut self, link: u32, session: u32) -> Option<Word> {
-        let state = self.sessions.get_mut(session)?;
+        let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
         if state.watches.is_empty() || state.queue.presence_len() >= usize::from(state.presence_items) {
             return None;
         }
@@ -262,7 +268,7 @@ impl Broker {
         let word = watches.iter_mut().find_map(|watch| watch.next(&self.sessions, &mut budget));
         // The others have their turn.
         watches.rotate_left(1);
-        self.sessions.get_mut(session)?.watches = watches;
+        self.sessions.get_mut(session).or_bug(NO_SESSION)?.watches = watches;
         if word.is_none() && budget == 0 {
             self.list(link);
         }

@@ -6,6 +6,7 @@
 use super::deliveries::{Deliveries, Delivery};
 use super::presence::Word;
 use super::receipts::Receipts;
+use crate::bug::OrBug;
 use crate::message::Reason;
 use crate::wire::item::{DownItem, Refused};
 use alloc::boxed::Box;
@@ -344,7 +345,10 @@ impl Queue {
     /// message that had a number, with whether it was declined and is dropped.
     pub(super) fn renumber(&mut self, keep_receipts: bool, mut unnumber: impl FnMut(Delivery)) {
         for index in 0..self.numbered_deliveries {
-            let Some(delivery) = self.deliveries.get_mut(index) else { break };
+            let Some(delivery) = self.deliveries.get_mut(index).or_bug("fewer messages than have a number")
+            else {
+                break;
+            };
             delivery.retry = !canary!(RenumbersWithoutMark);
             unnumber(*delivery);
         }

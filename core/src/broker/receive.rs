@@ -1,8 +1,9 @@
 //! What the broker does with each frame that comes in.
 
-use super::Broker;
 use super::links::{Current, Phase};
 use super::queue::Acknowledged;
+use super::{Broker, NO_LINK, NO_MESSAGE, NO_SESSION};
+use crate::bug::OrBug;
 use crate::codec::Reader;
 use crate::destination::DestinationRef;
 use crate::error::Code;
@@ -21,17 +22,18 @@ impl Broker {
     fn try_frame(&mut self, link: u32, body: &[u8]) -> Result<(), Abort> {
         let fault = |code| Abort { code, detail: 0 };
         let malformed = |_| fault(Code::Malformed);
-        let Some(phase) = self.links.get(link).map(|link| link.phase) else { return Ok(()) };
+        let Some(phase) = self.links.get(link).map(|link| link.phase).or_bug(NO_LINK) else { return Ok(()) };
         let mut reader = Reader::new(body);
         let frame_kind = reader.u8().map_err(malformed)?;
         if frame_kind >= kind::MESSAGE {
             // Stays where it was read to: moved at once, it would be waited for.
             let item = UpItem::read(frame_kind, &mut reader);
             let item = item.as_ref().map_err(|&error| malformed(error))?;
+            // Items come after the handshake.
             let Phase::Up { session, .. } = phase else { return Err(fault(Code::UnexpectedFrame)) };
             self.item(link, session, item).map_err(fault)?;
             // Only now: what failed must come again.
-            if let Some(session) = self.sessions.get_mut(session) {
+            if let Some(session) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
                 session.receiving.receive();
             }
             return Ok(());
@@ -46,7 +48,7 @@ impl Broker {
                 self.acknowledged(link, session, more).map_err(fault)
             }
             (Control::Window(window), Phase::Up { session, .. }) => {
-                if let Some(session) = self.sessions.get_mut(session) {
+                if let Some(session) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
                     session.sending.set_window(window);
                 }
                 self.list(link);
@@ -58,7 +60,7 @@ impl Broker {
             }
             (Control::Goodbye(end), Phase::Up { .. }) => {
                 // Done when the frame that is being written is whole; what it is made of must not go before.
-                if let Some(link) = self.links.get_mut(link) {
+                if let Some(link) = self.links.get_mut(link).or_bug(NO_LINK) {
                     link.goodbye = Some(end);
                 }
                 self.list(link);
@@ -89,10 +91,13 @@ impl Broker {
     /// Takes so many acknowledged items off the queue of a session.
     pub(super) fn take_acknowledged(&mut self, session: u32, more: u64) {
         for _ in 0..more {
-            let Some(state) = self.sessions.get_mut(session) else { break };
-            let Some(item) = state.queue.acknowledge() else { break };
+            let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { break };
+            let Some(item) = state.queue.acknowledge().or_bug("more was acknowledged than has a number")
+            else {
+                break;
+            };
             if let Acknowledged::Delivery(delivery) = item
-                && let Some(message) = self.messages.get(delivery.message)
+                && let Some(message) = self.messages.get(delivery.message).or_bug(NO_MESSAGE)
             {
                 state.queue_bytes -= u64::from(message.length);
                 state.sending.release(message.length as usize);
@@ -145,7 +150,7 @@ impl Broker {
         }
         let destination = self.links.get(link).and_then(|link| link.slots.get(slot)).copied();
         self.take(session, id, message, destination.ok_or(Code::BadAlias)?)?;
-        if let Some(state) = self.sessions.get_mut(session) {
+        if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             state.unacknowledged += 1;
             // No more than the window.
             state.unacknowledged_bytes += length as u32;
@@ -156,7 +161,7 @@ impl Broker {
 
     /// An alias of a destination gets its meaning. Aliases are used one after the other.
     fn define_slot(&mut self, link: u32, slot: usize, destination: DestinationRef<'_>) -> Result<(), Code> {
-        let Some(link) = self.links.get_mut(link) else { return Ok(()) };
+        let Some(link) = self.links.get_mut(link).or_bug(NO_LINK) else { return Ok(()) };
         if slot > link.slots.len() || slot >= usize::from(self.config.destination_slots) {
             return Err(Code::BadAlias);
         }
@@ -187,7 +192,7 @@ impl Broker {
     /// under way then is taken all the same.
     pub(super) fn adjust_window(&mut self, session: u32) {
         let max = self.config.receipt_backlog as usize;
-        let Some(state) = self.sessions.get_mut(session) else { return };
+        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
         let backlog = state.queue.receipt_backlog();
         let narrow = if state.narrow { backlog > max / 2 } else { backlog > max };
         if narrow == state.narrow {
@@ -216,9 +221,11 @@ impl Broker {
     /// Messages do not: each is answered within `accept_delay`, and the acknowledgement goes out with that. But half of the
     /// window does, and any other item. (PROTOCOL.md, "Items")
     pub(super) fn list_if_acknowledgement_presses(&mut self, link: u32) {
+        // The link is not up.
         let Some(session) = self.links.get(link).and_then(|link| link.session()) else { return };
+        // All is acknowledged.
         let Some(due) = self.due_acknowledgement(session) else { return };
-        let Some(state) = self.sessions.get(session) else { return };
+        let Some(state) = self.sessions.get(session).or_bug(NO_SESSION) else { return };
         let (messages, bytes) = (u64::from(state.unacknowledged), u64::from(state.unacknowledged_bytes));
         let half = |window: u32| u64::from(window).div_ceil(2);
         if due > messages

@@ -2,11 +2,12 @@
 //!
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
-use super::Broker;
 use super::deliveries::Delivery;
 use super::holding::Offer;
 use super::messages::{NewMessage, Open};
 use super::receipts::Word;
+use super::{Broker, NO_MESSAGE, NO_SESSION};
+use crate::bug::OrBug;
 use crate::destination::{DestinationRef, Target};
 use crate::error::Code;
 use crate::message::{Past, Reason, Taken};
@@ -61,6 +62,7 @@ impl Broker {
         };
         let payload = if refusal.is_none() { self.pool.store(message.payload) } else { None };
         let Some(payload) = payload else {
+            // It is refused, or there is no memory for it.
             self.refuse(session, id, taken, refusal.unwrap_or(Reason::BrokerFull));
             return Ok(());
         };
@@ -118,7 +120,7 @@ impl Broker {
         self.stats.answer(Some(reason));
         let recipients = taken.map_or(0, |taken| taken.recipients);
         let word = Word::Final { delivered: 0, recipients, reason: Some(reason) };
-        if let Some(session) = self.sessions.get_mut(session) {
+        if let Some(session) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             session.queue.receipts().push(id, word, false);
         }
         self.list_session(session);
@@ -133,7 +135,7 @@ impl Broker {
         // Those whom it is for are counted when it is in their queues.
         self.budget = self.budget.saturating_sub(looked_at - recipients.len() as u32);
         let session = self.sessions.newest_number();
-        if let Some(message) = self.messages.get_mut(index) {
+        if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
             // At most 2^30 sessions.
             message.wanted = recipients.len() as u32;
             trace!("e_pigeon::broker", "message {} is for {}", message.id, message.wanted);
@@ -153,7 +155,7 @@ impl Broker {
     /// A message was accepted in an earlier life of the broker: offered to those who match, as they come.
     fn hold(&mut self, index: u32, from: u32, taken: Taken) {
         let Taken { recipients: wanted, epoch, session, .. } = taken;
-        if let Some(message) = self.messages.get_mut(index) {
+        if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
             message.wanted = wanted;
             message.accepted = Word::Accepted { recipients: wanted, session, earlier_epoch: Some(epoch) };
         }
@@ -173,7 +175,7 @@ impl Broker {
     /// Finds the sessions that a message is for. Returns whether it is only for those connected, and how many sessions
     /// were looked at, which is work also where none of them is meant.
     fn resolve(&self, index: u32, from: u32, into: &mut Vec<u32>) -> (bool, u32) {
-        let Some(message) = self.messages.get(index) else { return (false, 0) };
+        let Some(message) = self.messages.get(index).or_bug(NO_MESSAGE) else { return (false, 0) };
         let destination = DestinationRef::trusted(self.messages.destination(message.destination));
         let lists = self.sessions.index();
         // Whoever has the rarest of several pairs may lack another.
@@ -219,7 +221,9 @@ impl Broker {
     /// Sessions lie far apart in memory. That all are looked at first, and nothing is done in between, lets the memory fetch many
     /// of them at a time.
     fn deliver_to_all(&mut self, index: u32, recipients: &[u32]) {
-        let Some(length) = self.messages.get(index).map(|message| message.length) else { return };
+        let Some(length) = self.messages.get(index).map(|message| message.length).or_bug(NO_MESSAGE) else {
+            return;
+        };
         let has_room = |&recipient: &u32| {
             let session = self.sessions.get(recipient);
             session.is_some_and(|session| session.refusal(length, &self.config).is_none())
@@ -229,7 +233,7 @@ impl Broker {
         }
         let delivery = Delivery { message: index, retry: false, late: false, declined: false };
         for &recipient in recipients {
-            let Some(session) = self.sessions.get_mut(recipient) else { continue };
+            let Some(session) = self.sessions.get_mut(recipient).or_bug(NO_SESSION) else { continue };
             session.put(delivery, length);
             if let Some(link) = session.link {
                 self.list_link(link);
@@ -241,8 +245,10 @@ impl Broker {
 
     /// Puts a message into the queue of one recipient; where it does not fit, the receipt will say so.
     fn deliver(&mut self, index: u32, recipient: u32, late: bool) {
-        let Some(length) = self.messages.get(index).map(|message| message.length) else { return };
-        let Some(session) = self.sessions.get(recipient) else { return };
+        let Some(length) = self.messages.get(index).map(|message| message.length).or_bug(NO_MESSAGE) else {
+            return;
+        };
+        let Some(session) = self.sessions.get(recipient).or_bug(NO_SESSION) else { return };
         let mut refusal = session.refusal(length, &self.config);
         if refusal == Some(Reason::QueueFull) {
             self.compact(recipient);
@@ -257,7 +263,7 @@ impl Broker {
             }
             return;
         }
-        if let Some(session) = self.sessions.get_mut(recipient) {
+        if let Some(session) = self.sessions.get_mut(recipient).or_bug(NO_SESSION) {
             session.put(Delivery { message: index, retry: false, late, declined: false }, length);
         }
         self.list_session(recipient);
@@ -269,7 +275,7 @@ impl Broker {
         self.budget = self.budget.saturating_sub(queues);
         self.stats.routed += u64::from(queues);
         self.stats.held += u64::from(queues);
-        if let Some(message) = self.messages.get_mut(index) {
+        if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
             message.pending += queues;
             message.named += queues;
         }
@@ -278,7 +284,7 @@ impl Broker {
     /// Drops ended messages from the queue of a session, unless that was done a moment ago.
     fn compact(&mut self, index: u32) {
         let now = self.now;
-        let Some(session) = self.sessions.get_mut(index) else { return };
+        let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) else { return };
         if session.compacted_at.get().is_some_and(|at| now < at + COMPACT_INTERVAL) {
             return;
         }
@@ -310,7 +316,7 @@ impl Broker {
             self.give_up(index, Reason::BrokerFull);
             return false;
         }
-        let Some(message) = self.messages.get_mut(index) else { return false };
+        let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return false };
         message.open = open;
         let (order, destination) = (message.order, message.destination);
         let destination = DestinationRef::trusted(self.messages.destination(destination));
@@ -330,7 +336,7 @@ impl Broker {
 
     /// A message can have no recipient, or no place.
     pub(super) fn give_up(&mut self, index: u32, reason: Reason) {
-        if let Some(message) = self.messages.get_mut(index) {
+        if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
             message.reason.get_or_insert(reason);
         }
         self.close_message(index);
@@ -338,8 +344,11 @@ impl Broker {
 
     /// Offers a held message to a recipient, once per UUID.
     fn offer(&mut self, index: u32, recipient: u32) {
-        let Some(uuid) = self.sessions.get(recipient).map(|session| session.uuid) else { return };
+        let Some(uuid) = self.sessions.get(recipient).map(|session| session.uuid).or_bug(NO_SESSION) else {
+            return;
+        };
         let held = self.messages.get(index).filter(|message| message.open == Open::Held);
+        // It ended at an earlier offer, or has enough.
         let Some(order) = held.map(|message| message.order) else { return };
         match self.holding.offer(order, *uuid.as_bytes()) {
             Offer::New => self.deliver(index, recipient, false),
@@ -366,7 +375,8 @@ impl Broker {
             candidates.reverse();
         }
         for &index in &candidates {
-            let (Some(message), Some(state)) = (self.messages.get(index), self.sessions.get(session)) else {
+            let (message, state) = (self.messages.get(index), self.sessions.get(session));
+            let (Some(message), Some(state)) = (message.or_bug(NO_MESSAGE), state.or_bug(NO_SESSION)) else {
                 continue;
             };
             let destination = DestinationRef::trusted(self.messages.destination(message.destination));
@@ -388,7 +398,7 @@ impl Broker {
     fn unpark(&mut self, index: u32, session: u32) {
         self.close_message(index);
         let newest = self.sessions.newest_number();
-        if let Some(message) = self.messages.get_mut(index) {
+        if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
             message.accepted = Word::Accepted { recipients: 1, session: newest, earlier_epoch: None };
             // Until accepted, the sender has had its last word.
             message.accepted_told = message.until_accepted;
@@ -406,7 +416,9 @@ fn compact_queue(
     dropped: &mut Vec<Delivery>,
 ) {
     queue.compact(|delivery| {
-        let Some(message) = messages.get(delivery.message).filter(|message| message.ended) else {
+        let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
+        let Some(message) = message.filter(|message| message.ended) else {
+            // It is not over.
             return false;
         };
         *bytes -= u64::from(message.length);

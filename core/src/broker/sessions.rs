@@ -1,11 +1,13 @@
 //! Sessions: what the broker keeps for a client across links.
 
+use super::NO_SESSION;
 use super::deliveries::Delivery;
 use super::index::{self, Index, Places};
 use super::links::LinkId;
 use super::presence::Watch;
 use super::queue::Queue;
 use crate::attributes::AttributesRef;
+use crate::bug::OrBug;
 use crate::config::BrokerConfig;
 use crate::handshake::Facts;
 use crate::link::{Receiving, Sending};
@@ -247,7 +249,7 @@ impl Sessions {
         self.leave_index(index);
         let places =
             if receives && !is_stale { self.index.insert(index, attributes) } else { Places::default() };
-        if let Some(session) = self.sessions.get_mut(index as usize) {
+        if let Some(session) = self.sessions.get_mut(index as usize).or_bug(NO_SESSION) {
             session.attributes = attributes.as_bytes().into();
             session.places = places;
             session.receives = receives;
@@ -255,7 +257,7 @@ impl Sessions {
     }
 
     fn leave_index(&mut self, index: u32) {
-        let Some(session) = self.sessions.get_mut(index as usize) else { return };
+        let Some(session) = self.sessions.get_mut(index as usize).or_bug(NO_SESSION) else { return };
         let places = core::mem::take(&mut session.places);
         let attributes =
             core::mem::replace(&mut session.attributes, Box::from(AttributesRef::EMPTY.as_bytes()));
@@ -265,9 +267,10 @@ impl Sessions {
     /// A session ends: nobody finds it any more.
     pub(super) fn remove(&mut self, index: u32) -> Option<Session> {
         self.leave_index(index);
-        let session = self.sessions.try_remove(index as usize)?;
-        if let Ok(entry) = self.by_uuid.find_entry(self.hash(&session.uuid), |&found| found == index) {
-            entry.remove();
+        let session = self.sessions.try_remove(index as usize).or_bug(NO_SESSION)?;
+        match self.by_uuid.find_entry(self.hash(&session.uuid), |&found| found == index) {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => bug!("a session is not found by its UUID"),
         }
         Some(session)
     }

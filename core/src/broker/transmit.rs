@@ -5,7 +5,8 @@ use super::links::{Current, Frame, Link, Phase};
 use super::messages::{Message, Sender};
 use super::presence::Word;
 use super::queue::Next;
-use super::{Broker, Ready};
+use super::{Broker, NO_LINK, NO_MESSAGE, NO_SENDER, NO_SESSION, Ready};
+use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::framing::{MAX_HEADER, header_len, write_header};
 use crate::message::Past;
@@ -16,7 +17,7 @@ use crate::wire::item::{Deliver, DeliveryPast, MAX_DELIVER_HEAD};
 
 impl Broker {
     pub(super) fn transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
-        let Some(link) = self.links.get(index) else { return 0 };
+        let Some(link) = self.links.get(index).or_bug(NO_LINK) else { return 0 };
         let (pinged, is_lossy) = (link.ping_due, link.lossy.is_some());
         let mut written = if is_lossy { self.lossy_transmit(index, now, out) } else { 0 };
         while !is_lossy && let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
@@ -34,10 +35,11 @@ impl Broker {
             if offset < header_len(current.body) + current.body {
                 self.links.keep_current(index, Current { offset, ..current });
             } else if is_new && matches!(current.frame, Frame::Deliver(..)) {
-                written += self.write_deliveries(index, out.get_mut(written..).unwrap_or_default());
+                let rest = out.get_mut(written..).or_bug("more was written than there is room");
+                written += self.write_deliveries(index, rest.unwrap_or_default());
             }
         }
-        let Some(link) = self.links.get_mut(index) else { return written };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return written };
         if written > 0
             && let Phase::Up { keep_alive, .. } = &mut link.phase
         {
@@ -55,7 +57,7 @@ impl Broker {
 
     /// Says, once, that a link is to be closed.
     pub(super) fn list_close(&mut self, index: u32) {
-        let Some(id) = self.links.id(index) else { return };
+        let Some(id) = self.links.id(index).or_bug(NO_LINK) else { return };
         if let Some(link) = self.links.get_mut(index)
             && !core::mem::replace(&mut link.close_listed, true)
         {
@@ -67,7 +69,7 @@ impl Broker {
     fn begin_frame(&mut self, index: u32) -> Option<Current> {
         let frame = self.choose_frame(index)?;
         // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
-        self.links.get_mut(index)?.ping_due = false;
+        self.links.get_mut(index).or_bug(NO_LINK)?.ping_due = false;
         let mut counter = Writer::counting();
         self.write_body(index, &frame, &mut counter);
         Some(Current { frame, body: counter.total(), offset: 0 })
@@ -76,9 +78,12 @@ impl Broker {
     /// After a message was chosen: writes those that come next, as long as there is room for the largest frame that each may
     /// need. What follows a message is most often another one, so this looks the link and its session up once.
     fn write_deliveries(&mut self, index: u32, out: &mut [u8]) -> usize {
-        let Some(link) = self.links.get_mut(index) else { return 0 };
-        let Some(session) = link.session() else { return 0 };
-        let Some(state) = self.sessions.get_mut(session) else { return 0 };
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return 0 };
+        let Some(session) = link.session().or_bug("a delivery was written on a link without a session")
+        else {
+            return 0;
+        };
+        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return 0 };
         let mut written = 0;
         // Presence comes before messages, and is looked for before each.
         while state.watches.is_empty()
@@ -100,7 +105,7 @@ impl Broker {
             written += writer.written();
             state.sending.assign(Some(message.length as usize));
             state.queue.number_delivery();
-            if let Some(message) = self.messages.get_mut(delivery.message) {
+            if let Some(message) = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) {
                 message.numbered += 1;
             }
         }
@@ -108,7 +113,7 @@ impl Broker {
     }
 
     fn choose_frame(&mut self, index: u32) -> Option<Frame> {
-        let link = self.links.get_mut(index)?;
+        let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         let Phase::Up { session, .. } = link.phase else {
             if let Some(abort) = link.abort.take() {
                 return Some(Frame::Control(Control::Abort(abort)));
@@ -128,7 +133,7 @@ impl Broker {
         if self.links.is_roused(index)
             && let Some(more) = self.due_acknowledgement(session)
         {
-            let session = self.sessions.get_mut(session)?;
+            let session = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
             session.receiving.tell(more);
             (session.unacknowledged, session.unacknowledged_bytes) = (0, 0);
             return Some(Frame::Control(Control::Ack(more)));
@@ -136,7 +141,7 @@ impl Broker {
         if let Some(frame) = self.choose_item(index, session) {
             return Some(frame);
         }
-        let link = self.links.get_mut(index)?;
+        let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         core::mem::take(&mut link.ping_due).then_some(Frame::Control(Control::Ping))
     }
 
@@ -144,7 +149,7 @@ impl Broker {
     pub(super) fn say_farewell(&mut self, index: u32) {
         self.leave(index);
         let until = self.now + self.config.handshake_timeout;
-        if let Some(link) = self.links.get_mut(index) {
+        if let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) {
             link.phase = Phase::Closing { until };
             link.farewell = true;
         }
@@ -155,27 +160,28 @@ impl Broker {
     /// then messages as the window allows.
     pub(super) fn choose_item(&mut self, index: u32, session: u32) -> Option<Frame> {
         let epoch = self.epoch;
-        let state = self.sessions.get_mut(session)?;
+        let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
         if state.sending.repeats() {
             state.sending.repeated();
-            let next = state.queue.repeat(epoch)?;
+            let next =
+                state.queue.repeat(epoch).or_bug("an item is to be written again that is not there")?;
             return self.describe_next(index, session, next);
         }
         if state.queue.has_unnumbered_other() {
-            let item = state.queue.number_other(epoch)?;
+            let item = state.queue.number_other(epoch).or_bug("a receipt that waits is not there")?;
             state.sending.assign(None);
             return Some(Frame::Item(item));
         }
         if let Some(word) = self.next_presence(index, session) {
-            let state = self.sessions.get_mut(session)?;
+            let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
             state.queue.number_presence(word);
             state.sending.assign(None);
             return Some(self.describe_presence(index, session, word));
         }
         loop {
-            let state = self.sessions.get_mut(session)?;
+            let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
             let delivery = state.queue.first_unnumbered()?;
-            let message = self.messages.get_mut(delivery.message)?;
+            let message = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE)?;
             let length = message.length as usize;
             if message.ended {
                 state.queue.drop_first_unnumbered();
@@ -211,23 +217,23 @@ impl Broker {
 
     fn describe_presence(&mut self, index: u32, session: u32, word: Word) -> Frame {
         let body = self.links.get_mut(index).map(|link| core::mem::take(&mut link.presence));
-        let mut body = body.unwrap_or_default();
+        let mut body = body.or_bug(NO_LINK).unwrap_or_default();
         body.resize(MAX_PRESENCE, 0);
         let mut writer = Writer::new(&mut body, 0);
         self.write_presence(session, word, &mut writer);
         let length = writer.written();
         body.truncate(length);
-        if let Some(link) = self.links.get_mut(index) {
+        if let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) {
             link.presence = body;
         }
         Frame::Presence
     }
 
     fn describe(&mut self, index: u32, session: u32, delivery: Delivery) -> Option<Frame> {
-        let message = self.messages.get(delivery.message)?;
-        let sender = self.messages.sender(message.sender)?;
-        let max = self.sessions.get(session)?.aliases;
-        let link = self.links.get_mut(index)?;
+        let message = self.messages.get(delivery.message).or_bug(NO_MESSAGE)?;
+        let sender = self.messages.sender(message.sender).or_bug(NO_SENDER)?;
+        let max = self.sessions.get(session).or_bug(NO_SESSION)?.aliases;
+        let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         Some(Frame::Deliver(delivery.message, describe(link, max, message, sender, delivery)))
     }
 
@@ -235,13 +241,14 @@ impl Broker {
     pub(super) fn write_body(&self, link: u32, frame: &Frame, writer: &mut Writer<'_>) {
         match frame {
             Frame::Presence => {
-                writer.raw(self.links.get(link).map_or(&[], |link| link.presence.as_slice()));
+                let link = self.links.get(link).or_bug(NO_LINK);
+                writer.raw(link.map_or(&[], |link| link.presence.as_slice()));
             }
             Frame::Control(control) => control.write(writer),
             Frame::Item(item) => item.write(writer),
             Frame::Deliver(message, head) => {
                 head.write_head(writer);
-                if let Some(message) = self.messages.get(*message) {
+                if let Some(message) = self.messages.get(*message).or_bug(NO_MESSAGE) {
                     writer.raw(message.content());
                 }
             }
