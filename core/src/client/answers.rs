@@ -4,8 +4,8 @@
 use super::memory::NONE;
 use super::outbox::{
     ANSWERED_FIRST, DEADLINE, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS, FLAGS, ID,
-    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, PAYLOAD, REASON, RECIPIENTS, RETRY, Record,
-    SESSION, TAKEN, UNTIL_ACCEPTED,
+    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, PAYLOAD, PREVIOUS, REASON, RECIPIENTS,
+    RETRY, Record, SESSION, TAKEN, UNTIL_ACCEPTED,
 };
 use crate::message::{MessageId, Reason, Receipt};
 use crate::time::{Instant, Moment};
@@ -45,11 +45,19 @@ impl Outbox {
     fn for_run(&mut self, m: &mut [u8], first: u64, count: u32, mut note: impl FnMut(&mut Record)) {
         let id = |outbox: &Self, m: &[u8], index: u32| outbox.entries.get(m, index, ID);
         let mut index = self.finger;
-        if index == NONE || id(self, m, index) > first {
+        // Back to before the run: its first entry may be a change of attributes with the id of the message in front of it.
+        while index != NONE && id(self, m, index) >= first {
+            index = self.entries.get(m, index, PREVIOUS);
+            #[cfg(test)]
+            (self.steps += 1);
+        }
+        if index == NONE {
             index = self.head;
         }
         while index != NONE && id(self, m, index) < first {
             index = self.entries.get(m, index, NEXT);
+            #[cfg(test)]
+            (self.steps += 1);
         }
         while index != NONE {
             let Some(entry) = self.entry_mut(m, index) else { return };
@@ -204,4 +212,64 @@ fn end(entry: &mut Record, delivered: u32, recipients: u32, reason: Option<Reaso
     FINAL_DELIVERED.put(entry, delivered);
     FINAL_RECIPIENTS.put(entry, recipients);
     REASON.put(entry, reason.map_or(0, |reason| reason as u8));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::memory::Cutter;
+    use crate::{Destination, Outgoing};
+
+    const COUNT: u64 = 1_000;
+
+    fn outbox() -> (Outbox, std::vec::Vec<u8>) {
+        let mut cutter = Cutter::default();
+        let mut outbox = Outbox::new(&mut cutter, 2 * COUNT as u32, 1 << 20);
+        let mut m = std::vec![0; cutter.used()];
+        outbox.format(&mut m);
+        let to = Destination::from(uuid::Uuid::nil());
+        for serial in 1..=COUNT {
+            let pushed = outbox.push_message(&mut m, Instant::default(), &Outgoing::new(&to, b""), 0, |_| {});
+            assert_eq!(pushed, Ok(Some(MessageId(serial))));
+            // A change of attributes between any two messages, with the id of the first.
+            assert_eq!(outbox.push_set(&mut m, b"set", serial), Ok(()));
+            let index = outbox.next_outbound(&m).unwrap().index;
+            outbox.begin(&mut m, index, 2 * serial - 1);
+            let index = outbox.next_outbound(&m).unwrap().index;
+            outbox.begin(&mut m, index, 2 * serial);
+        }
+        (outbox, m)
+    }
+
+    #[test]
+    fn core_p9_receipts_in_any_direction_take_a_few_steps_each() {
+        let ascending: std::vec::Vec<u64> = (1..=COUNT).collect();
+        let descending: std::vec::Vec<u64> = (1..=COUNT).rev().collect();
+        // Two senders' worth of recipients that answer in turn, each from the newest to the oldest.
+        let by_pairs: std::vec::Vec<u64> = (1..=COUNT / 2).rev().flat_map(|n| [2 * n - 1, 2 * n]).collect();
+        for (order, polls) in
+            [&ascending, &descending, &by_pairs].into_iter().flat_map(|o| [(o, false), (o, true)])
+        {
+            let (mut outbox, mut m) = outbox();
+            if polls {
+                outbox.acknowledge(&mut m, 2 * COUNT, |_| {});
+            }
+            for &id in order {
+                let run = Final { first: id, count: 1, delivered: 1, recipients: 1, reason: None };
+                outbox.ended(&mut m, &run);
+                if polls {
+                    let told = outbox.poll_receipt(&mut m).map(|receipt| receipt.id());
+                    assert_eq!(told, Some(MessageId(id)));
+                }
+            }
+            assert_eq!(outbox.unanswered(&m).count(), 0);
+            // To the first one it may be far.
+            assert!(
+                outbox.steps <= 10 * COUNT as usize,
+                "{} steps, {polls}, {:?}",
+                outbox.steps,
+                &order[..2]
+            );
+        }
+    }
 }

@@ -16,16 +16,18 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Delays from `min` to `max`, jitter drawn from `seed`.
     pub(crate) fn new(min: Duration, max: Duration, seed: u64) -> Self {
-        // The first is at most 100 ms.
-        let (min, max) = (micros(min) as u32, micros(max));
+        // The first is at most 100 ms, and never 0: nothing would ever grow from it.
+        let (min, max) = (micros(min).max(1) as u32, micros(max));
         Self { max, min, doubled: 0, random: seed }
     }
 
     /// The delay before the next attempt: between half and all of what is due, so that many clients that lost the
     /// same broker do not come back at the same moment.
     pub(crate) fn next_delay(&mut self) -> u64 {
-        let whole = (u64::from(self.min) << self.doubled).min(self.max);
-        if whole < self.max {
+        let min = u64::from(self.min);
+        let whole = (min << self.doubled).min(self.max);
+        // No bit of it is shifted out: with a limit beyond that, the longest delay is some 300,000 years.
+        if whole < self.max && u32::from(self.doubled) < min.leading_zeros() {
             self.doubled += 1;
         }
         let half = whole / 2;
@@ -33,7 +35,7 @@ impl Backoff {
         half + (half >> 32) * random + (((half & u64::from(u32::MAX)) * random) >> 32)
     }
 
-    /// A handshake was completed: start again with the shortest delay.
+    /// A link has lasted: start again with the shortest delay.
     pub(crate) fn reset(&mut self) {
         self.doubled = 0;
     }
@@ -66,5 +68,21 @@ mod tests {
         backoff.reset();
         assert!(backoff.next_delay() <= min);
         assert_ne!(Backoff::new(first, last, 1).next_delay(), Backoff::new(first, last, 2).next_delay());
+    }
+
+    #[test]
+    fn core_p12_a_delay_never_overflows_whatever_its_limits() {
+        let shortest = [Duration::from_nanos(1), Duration::from_micros(1), Duration::from_millis(100)];
+        let longest =
+            [Duration::MAX, Duration::from_micros(u64::MAX - 1), Duration::from_micros((1 << 63) + 1)];
+        for (first, last) in shortest.into_iter().flat_map(|first| longest.map(|last| (first, last))) {
+            let mut backoff = Backoff::new(first, last, 3);
+            let mut due = micros(first).max(1);
+            for attempt in 0..600 {
+                let delay = backoff.next_delay();
+                assert!((due / 2..=due).contains(&delay), "{attempt}: {delay} of {due}");
+                due = due.checked_mul(2).map_or(due, |twice| twice.min(micros(last)));
+            }
+        }
     }
 }

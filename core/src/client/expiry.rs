@@ -44,7 +44,11 @@ impl State {
     fn forget_at(&self) -> Option<Instant> {
         let session = self.session.as_ref()?;
         // A hello that names it may be under way.
-        if self.is_linked() { None } else { self.lost_at.get().map(|lost| lost.after(session.time_to_live)) }
+        if self.is_linked() {
+            None
+        } else {
+            self.up_or_lost_at.get().map(|lost| lost.after(session.time_to_live))
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -25,7 +25,7 @@ pub(super) const EPOCH: Field<u64> = Field::at(24);
 pub(super) const SESSION: Field<u64> = Field::at(32);
 pub(super) const RECIPIENTS: Field<u32> = Field::at(40);
 const FIRST_BLOCK: Field<u32> = Field::at(44);
-const PREVIOUS: Field<u32> = Field::at(48);
+pub(super) const PREVIOUS: Field<u32> = Field::at(48);
 pub(super) const NEXT: Field<u32> = Field::at(52);
 pub(super) const NEXT_EVENT: Field<u32> = Field::at(56);
 pub(super) const PAYLOAD: Field<u32> = Field::at(60);
@@ -68,7 +68,7 @@ pub(super) struct Outbox {
     /// So many numbers are to be acknowledged until the last one is under which a message was repeated whose receipt
     /// crossed it.
     pub(super) crossed: u32,
-    /// Where the last receipt was found: the next one is most likely right behind.
+    /// Where the last receipt was found: the next one is most likely right behind, or right in front.
     pub(super) finger: u32,
     pub(super) first_event: u32,
     pub(super) last_event: u32,
@@ -77,6 +77,9 @@ pub(super) struct Outbox {
     refused_blocks: u32,
     /// No message that can end here has an earlier deadline.
     pub(super) earliest: Moment,
+    /// From entry to entry, to find messages that were answered.
+    #[cfg(test)]
+    pub(super) steps: usize,
 }
 
 /// An entry that is to be written.
@@ -142,6 +145,8 @@ impl Outbox {
             next_id: 1,
             refused_blocks: 0,
             earliest: Moment::NEVER,
+            #[cfg(test)]
+            steps: 0,
         }
     }
 
@@ -429,10 +434,14 @@ impl Outbox {
         NEXT.put(entry, free);
         self.free_entry = index;
         self.free_entries += 1;
-        for pointer in [&mut self.cursor, &mut self.unacknowledged, &mut self.finger] {
+        for pointer in [&mut self.cursor, &mut self.unacknowledged] {
             if *pointer == index {
                 *pointer = next;
             }
+        }
+        if self.finger == index {
+            // Receipts that come from the newest message to the oldest find the next one in front.
+            self.finger = if next == NONE { previous } else { next };
         }
         if previous == NONE {
             self.head = next;

@@ -243,9 +243,12 @@ impl Seen {
                 had.fill(0);
             } else {
                 // The places of the ids in between were those of ids that have left the window.
-                for skipped in highest + 1..id {
-                    let (byte, bit) = self.place(skipped);
-                    had.get_mut(byte).into_iter().for_each(|byte| *byte &= !bit);
+                let (from, to) = (self.remainder(highest + 1), self.remainder(id));
+                if from <= to {
+                    clear_bits(had, from, to);
+                } else {
+                    clear_bits(had, from, usize::from(self.window));
+                    clear_bits(had, 0, to);
                 }
             }
             HIGHEST.put(record, id);
@@ -262,9 +265,14 @@ impl Seen {
 
     /// The byte of a window and the bit in it that stand for an id.
     fn place(&self, id: u64) -> (usize, u8) {
-        // The window is never empty.
-        let place = id.checked_rem(self.window()).unwrap_or(0);
-        ((place / 8) as usize, 1 << (place % 8))
+        let place = self.remainder(id);
+        (place / 8, 1 << (place % 8))
+    }
+
+    /// The place of an id in the ring.
+    fn remainder(&self, id: u64) -> usize {
+        // A window is never empty: the config was checked.
+        id.checked_rem(self.window()).unwrap_or(0) as usize
     }
 
     fn has_had(&self, m: &[u8], sender: u32, id: u64) -> bool {
@@ -296,6 +304,20 @@ impl Seen {
                 && LATE_UUID.of(record) == origin.uuid
         })
     }
+}
+
+/// Clears the bits with these places, byte by byte: how many there are is up to the sender.
+fn clear_bits(bytes: &mut [u8], from: usize, to: usize) {
+    let (first, last) = (from / 8, to / 8);
+    let (keep_front, keep_back) = (!(0xff_u8 << (from % 8)), 0xff_u8 << (to % 8));
+    if first == last {
+        bytes.get_mut(first).into_iter().for_each(|byte| *byte &= keep_front | keep_back);
+        return;
+    }
+    bytes.get_mut(first).into_iter().for_each(|byte| *byte &= keep_front);
+    bytes.get_mut(first + 1..last).into_iter().for_each(|whole| whole.fill(0));
+    // Where `to` is the end of the ring there is no such byte.
+    bytes.get_mut(last).into_iter().for_each(|byte| *byte &= keep_back);
 }
 
 #[cfg(test)]
@@ -370,6 +392,20 @@ mod tests {
                 let expected =
                     if id - other < 64 && had.contains(&other) { Verdict::HadIt } else { Verdict::Decline };
                 assert_eq!(seen.judge(m, 0, other, false, sent), expected, "{other} after {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn core_p18_bits_are_cleared_by_bytes_and_no_others() {
+        for from in 0..=64 {
+            for to in from..=64 {
+                let mut bytes = [0xff_u8; 8];
+                clear_bits(&mut bytes, from, to);
+                for place in 0..64 {
+                    let is_set = bytes[place / 8] >> (place % 8) & 1 == 1;
+                    assert_eq!(is_set, !(from..to).contains(&place), "{place} of {from}..{to}");
+                }
             }
         }
     }

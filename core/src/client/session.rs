@@ -76,7 +76,8 @@ pub(super) struct State {
     /// True where the embedder has a transport.
     pub(super) transport: bool,
     link: u64,
-    pub(super) lost_at: Moment,
+    /// While the link is up, when it was welcomed; before and after, when anything was read last from one that was.
+    pub(super) up_or_lost_at: Moment,
     pub(super) session: Option<Session>,
     /// True where there ever was a session.
     had_session: bool,
@@ -162,7 +163,7 @@ impl State {
             phase: Phase::Down { retry_at: Instant::default() },
             transport: false,
             link: 0,
-            lost_at: Moment::NEVER,
+            up_or_lost_at: Moment::NEVER,
             session: None,
             had_session: false,
             epochs: Epochs::default(),
@@ -299,8 +300,11 @@ impl State {
     fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
         debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.uuid, self.link);
         if let Phase::Up(keep_alive) = self.phase {
+            if self.up_or_lost_at.get().is_some_and(|since| keep_alive.has_lasted(since, now)) {
+                self.backoff.reset();
+            }
             // The broker may have lost the link at any time since, and counts from then.
-            self.lost_at = Moment::at(keep_alive.heard());
+            self.up_or_lost_at = Moment::at(keep_alive.heard());
         }
         self.partial = 0;
         self.current = None;
@@ -360,6 +364,8 @@ impl State {
         if !self.goodbye_written {
             return Err(Code::UnexpectedFrame);
         }
+        // The session is not waited for any more: it is not forgotten either.
+        self.up_or_lost_at = Moment::NEVER;
         self.end(CloseReason::Requested);
         Ok(())
     }
@@ -469,8 +475,7 @@ impl State {
         }
         self.slots.limit(welcome.slots);
         self.phase = Phase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
-        self.backoff.reset();
-        self.lost_at = Moment::NEVER;
+        self.up_or_lost_at = Moment::at(now);
         self.outbox.recheck_deadlines(now);
         self.lifecycle.establish(established);
         Ok(())

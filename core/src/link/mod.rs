@@ -162,6 +162,9 @@ impl Receiving {
     }
 }
 
+/// A link that has lasted for one interval, and at most for so many milliseconds, works. (PROTOCOL.md, "Client")
+const MAX_PROBATION: u32 = 10_000;
+
 /// Signs of life: each end says something after `interval` of silence, and gives up after three of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
@@ -185,6 +188,11 @@ impl KeepAlive {
     /// When anything came in last.
     pub(crate) fn heard(&self) -> Instant {
         self.heard
+    }
+
+    /// True where a link that was welcomed at that moment has lasted long enough to count as one that works.
+    pub(crate) fn has_lasted(&self, since: Instant, now: Instant) -> bool {
+        now >= since.after(u64::from(self.interval.min(MAX_PROBATION)) * 1_000)
     }
 
     /// Something went out.
