@@ -4,14 +4,32 @@
 //! shortest encoding, signed integers are zigzag. Numbers that are drawn at random (UUIDs, boots, epochs) are raw
 //! bytes. [`Reader`] refuses everything that [`Writer`] would not have written. (PROTOCOL.md, "Notation")
 
+use core::fmt;
+
+/// How many bytes there are, for `Debug` in place of what nobody should find in a log.
+pub(crate) struct Bytes(pub(crate) usize);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
+}
+
 /// The bytes are not what the protocol allows here: too short, too long, or not the one canonical encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 /// Takes canonical values from the front of a byte slice.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
+}
+
+/// How much is left, and not what: it may be a secret or a payload.
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reader").field(&Bytes(self.bytes.len())).finish()
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -127,12 +145,18 @@ impl<'a> Reader<'a> {
 /// A frame is written again from its beginning as often as it takes; `skip` bytes of it went out before, and what
 /// does not fit is counted but not written. This is how output is resumable at any size of the buffer without a
 /// copy of the frame anywhere.
-#[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut [u8],
     /// How many bytes of the whole stand before those in `out`.
     skip: usize,
     total: usize,
+}
+
+/// How much was written, and not what: it may be a secret or a payload.
+impl fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Writer").field(&Bytes(self.total)).finish()
+    }
 }
 
 impl<'a> Writer<'a> {

@@ -4,7 +4,9 @@ use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 use crate::destination::MAX_DESTINATION_BYTES;
 use crate::error::ConfigError;
 use crate::framing::Framing;
-use crate::wire::{MAX_PAYLOAD, MAX_SLOTS};
+use crate::wire::item::MAX_DELIVER_HEAD;
+use crate::wire::lossy::MAX_PREFIX;
+use crate::wire::{MAX_HELLO_HEAD, MAX_OVERHEAD, MAX_PAYLOAD, MAX_PRESENCE, MAX_SLOTS};
 use core::fmt;
 use core::time::Duration;
 use uuid::Uuid;
@@ -116,6 +118,14 @@ impl ClientConfig {
             reorder_bytes: 16 << 10,
             manual_acknowledgement: false,
         }
+    }
+
+    /// The largest datagram that a client with these limits writes: as large a buffer
+    /// [`poll_transmit`](crate::Client::poll_transmit) needs where the framing is that.
+    pub fn max_datagram(&self) -> usize {
+        let hello = MAX_HELLO_HEAD + usize::from(self.attribute_bytes);
+        let message = MAX_OVERHEAD + usize::from(self.destination_bytes) + self.max_payload as usize;
+        MAX_PREFIX + hello.max(message)
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
@@ -244,6 +254,12 @@ impl Default for BrokerConfig {
 }
 
 impl BrokerConfig {
+    /// The largest datagram that a broker with these limits writes: as large a buffer
+    /// [`poll_transmit`](crate::Broker::poll_transmit) needs where the framing is that.
+    pub fn max_datagram(&self) -> usize {
+        MAX_PREFIX + MAX_PRESENCE.max(MAX_DELIVER_HEAD + self.max_payload as usize)
+    }
+
     #[cfg(feature = "alloc")]
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let small = |is: bool, name| if is { Err(ConfigError::TooSmall(name)) } else { Ok(()) };

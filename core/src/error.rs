@@ -147,6 +147,8 @@ pub enum SendError {
         /// The most bytes that a destination may have here.
         max: u16,
     },
+    /// The time to live is 0 (below a microsecond): the message could never arrive.
+    NoTime,
     /// The client was closed.
     Closed,
 }
@@ -157,6 +159,9 @@ impl fmt::Display for SendError {
             Self::Full => f.write_str("the outbox is full: wait for receipts"),
             Self::TooLarge { max } => write!(f, "the payload is too large: at most {max} bytes"),
             Self::DestinationTooLong { max } => write!(f, "the destination is too long: at most {max} bytes"),
+            Self::NoTime => {
+                f.write_str("a message with a time to live of 0 never arrives: give it at least 1 ms")
+            }
             Self::Closed => f.write_str("the client is closed"),
         }
     }

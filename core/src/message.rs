@@ -1,5 +1,6 @@
 //! Messages and receipts: what goes to the broker, and what comes back about it.
 
+use crate::codec::Bytes;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::destination::{Destination, DestinationRef};
 use core::fmt;
@@ -32,7 +33,7 @@ pub struct Outgoing<'a, P: ?Sized = [u8]> {
     /// The content, opaque to the protocol.
     pub payload: &'a P,
     /// How long it may wait for its recipients, counted from the call of `send`, in whole milliseconds (rounded up,
-    /// 49 days at most).
+    /// 49 days at most). [`SendError::NoTime`](crate::SendError::NoTime) where it is 0.
     pub time_to_live: Duration,
     /// How long the sender keeps it.
     pub until: Until,
@@ -72,11 +73,12 @@ impl<P: ?Sized> Clone for Outgoing<'_, P> {
 
 impl<P: ?Sized> Copy for Outgoing<'_, P> {}
 
-impl<P: ?Sized + fmt::Debug> fmt::Debug for Outgoing<'_, P> {
+/// With the size of the content in place of the content.
+impl<P: ?Sized> fmt::Debug for Outgoing<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing")
             .field("to", &self.to)
-            .field("payload", &self.payload)
+            .field("payload", &Bytes(size_of_val(self.payload)))
             .field("time_to_live", &self.time_to_live)
             .field("until", &self.until)
             .finish()

@@ -454,9 +454,9 @@ fn wants_transmit_knows_of_the_goodbye() {
     assert!(world.peers[0].client.is_established());
     let now = world.now;
     let client = &mut world.peers[0].client;
-    client
-        .send(now, &Outgoing { time_to_live: Duration::ZERO, ..Outgoing::new(&uuid(1).into(), b"y") })
-        .unwrap();
+    let time_to_live = Duration::from_millis(1);
+    client.send(now, &Outgoing { time_to_live, ..Outgoing::new(&uuid(1).into(), b"y") }).unwrap();
+    let now = now + time_to_live;
     client.handle_timeout(now);
     client.close(now, Close::Leave);
     let wants = client.wants_transmit();

@@ -110,6 +110,8 @@ pub(crate) struct Session {
     pub(crate) is_open: bool,
     pub(crate) is_connected: bool,
     pub(crate) attributes: Attributes,
+    /// Its client came back only to leave: it may match nothing.
+    may_be_deaf: bool,
     away_since: Option<Instant>,
     /// Its client knows of it.
     is_welcomed: bool,
@@ -180,7 +182,8 @@ impl Model {
             if session.is_open && self.limits.receives(client) && message.matches(client, session.attributes)
             {
                 message.possible.add(client);
-                if session.is_connected || !message.sent.only_connected {
+                let is_certain = session.is_connected || !message.sent.only_connected;
+                if is_certain && !session.may_be_deaf {
                     message.certain.add(client);
                 }
             }
@@ -224,6 +227,7 @@ impl Model {
         let Some(session) = self.sessions.get_mut(client) else { return };
         let changed = core::mem::replace(&mut session.attributes, attributes) != attributes;
         session.is_new = true;
+        session.may_be_deaf = session.may_end && !session.is_reborn && attributes == (None, None);
         let receives = self.limits.receives(client);
         for key in &self.open {
             let Some(message) = self.messages.get_mut(key) else { continue };

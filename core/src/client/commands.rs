@@ -5,18 +5,29 @@ use super::blocks::Filler;
 use super::event::{Close, Event, Token};
 use super::session::State;
 use crate::attributes::change_in_place;
+use crate::codec::Bytes;
 use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing};
 use crate::pairs::Value;
 use crate::patch::PatchRef;
 use crate::time::Instant;
+use core::fmt;
 
 /// The commands of a client beside an event: see [`Client::split`].
-#[derive(Debug)]
 pub struct Commands<'a> {
     pub(super) state: &'a mut State,
     /// All of the client's memory but the part that is lent.
     pub(super) m: &'a mut [u8],
+}
+
+/// With the size of the memory in place of the memory, which has payloads in it.
+impl fmt::Debug for Commands<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands")
+            .field("uuid", &self.state.uuid)
+            .field("memory", &Bytes(self.m.len()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {

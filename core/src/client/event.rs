@@ -1,6 +1,7 @@
 //! What a client tells its application.
 
 use crate::attributes::AttributesRef;
+use crate::codec::Bytes;
 use crate::error::Code;
 use crate::message::{MessageId, Reason, Receipt};
 use crate::time::Instant;
@@ -44,7 +45,7 @@ pub enum Event<'a> {
 }
 
 /// A message that came, its payload borrowed from the inbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Received<'a> {
     /// Who sent it.
     pub from: Uuid,
@@ -61,6 +62,21 @@ pub struct Received<'a> {
     pub direct: bool,
     /// Names the message for `acknowledge`.
     pub token: Token,
+}
+
+/// With the size of the payload in place of the payload.
+impl fmt::Debug for Received<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("from", &self.from)
+            .field("boot", &self.boot)
+            .field("id", &self.id)
+            .field("payload", &Bytes(self.payload.len()))
+            .field("maybe_repeated", &self.maybe_repeated)
+            .field("direct", &self.direct)
+            .field("token", &self.token)
+            .finish()
+    }
 }
 
 /// How it stands with somebody.

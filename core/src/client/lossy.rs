@@ -15,8 +15,8 @@ use crate::link::reorder::Reorder;
 use crate::link::timing::{Repeat, RoundTrip};
 use crate::time::Instant;
 use crate::wire::control::{Welcome, Window};
+use crate::wire::kind;
 use crate::wire::lossy::{self, MAX_PREFIX, Prefix};
-use crate::wire::{MAX_OVERHEAD, kind};
 
 /// What a client has besides on such a link. The regions lie in the part of memory behind everything else.
 #[derive(Clone, Debug)]
@@ -46,9 +46,7 @@ impl Lossy {
             Framing::Cobs => true,
             Framing::Datagram => false,
         };
-        let hello = 192 + usize::from(config.attribute_bytes);
-        let message = MAX_OVERHEAD + usize::from(config.destination_bytes) + config.max_payload as usize;
-        let largest = MAX_PREFIX + hello.max(message);
+        let largest = config.max_datagram();
         let (partial, staged) = if is_line {
             (MAX_PREFIX + frame_limit + cobs::CHECKSUM, 1 + cobs::stuffed_len(largest))
         } else {
@@ -115,6 +113,10 @@ impl Lossy {
     fn drain(&mut self, kept: &[u8], out: &mut [u8]) -> usize {
         let staged = kept.get(self.partial + self.early..).unwrap_or_default();
         let rest = staged.get(self.out..self.end).unwrap_or_default();
+        if self.framing == Framing::Datagram && rest.len() > out.len() {
+            // Cut in two, it would be two datagrams that nobody can read.
+            return 0;
+        }
         let count = rest.len().min(out.len());
         for (to, from) in out.iter_mut().zip(rest) {
             *to = *from;

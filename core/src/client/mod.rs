@@ -30,6 +30,7 @@ pub use event::{
 pub use typed::{DecodeError, SendAsError};
 
 use crate::attributes::AttributesRef;
+use crate::codec::Bytes;
 use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError};
 use crate::framing::{Step, header_len, step};
@@ -38,6 +39,7 @@ use crate::pairs::Value;
 use crate::time::Instant;
 use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
 use commands::parts;
+use core::fmt;
 use event::Lifecycle;
 use memory::Cutter;
 use session::State;
@@ -49,10 +51,21 @@ use uuid::Uuid;
 /// cut up by the [`ClientConfig`]. Method kinds and the run loop are on the [front page](crate).
 ///
 /// `B` is the block: `[u8; N]`, `&mut [u8]`, `Vec<u8>` or `Box<[u8]>`.
-#[derive(Debug)]
 pub struct Client<B> {
     memory: B,
     state: State,
+}
+
+/// With the size of the memory in place of the memory, which has payloads in it.
+impl<B: AsRef<[u8]>> fmt::Debug for Client<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("uuid", &self.state.uuid)
+            .field("is_established", &self.state.is_established())
+            .field("is_closed", &self.state.is_closed())
+            .field("memory", &Bytes(self.memory.as_ref().len()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientConfig {
@@ -149,7 +162,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// # Errors
     ///
     /// [`SendError::Full`] where the outbox has no room now; [`Event::CapacityAvailable`] follows. The others are
-    /// the caller's fault and last, but for [`SendError::TooLarge`] where another broker may take more. A message that
+    /// the caller's fault and last ([`SendError::NoTime`]: a time to live of 0 never arrives), but for [`SendError::TooLarge`] where another broker may take more. A message that
     /// was taken before this client knew its broker, and is too large for that, ends with a receipt that says so.
     pub fn send(&mut self, now: Instant, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
         self.commands().send(now, message)
@@ -214,7 +227,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.
     ///
     /// Any size of `out` will do: a frame that does not fit goes on with the next call. Where the framing is datagrams,
-    /// each call writes one, and `out` has to be large enough for it.
+    /// each call writes one whole datagram. It waits, and 0 bytes are written, where `out` is too small for it: as many as
+    /// [`ClientConfig::max_datagram`] says are always enough.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
         self.state.transmit(self.memory.as_mut(), now, out)
     }

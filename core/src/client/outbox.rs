@@ -169,13 +169,16 @@ impl Outbox {
         length: usize,
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
+        let time_to_live = millis_rounded_up(outgoing.time_to_live).min(u64::from(u32::MAX));
+        if time_to_live == 0 {
+            return Err(SendError::NoTime);
+        }
         let destination = outgoing.to.as_bytes();
         if !self.has_room(destination.len() + length) {
             return Err(SendError::Full);
         }
         let id = self.next_id;
         let flags = if outgoing.until == Until::Accepted { UNTIL_ACCEPTED } else { 0 };
-        let time_to_live = millis_rounded_up(outgoing.time_to_live).min(u64::from(u32::MAX));
         let deadline = now.after(time_to_live * 1_000);
         let new = New {
             id,

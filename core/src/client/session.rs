@@ -49,11 +49,13 @@ pub(super) struct Session {
     pub(super) max_payload: u32,
 }
 
-/// The windows in a hello: that of the session that it names, and that of a fresh one.
+/// What only a hello says: the windows of the session that it names and of a fresh one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said {
     known: Option<Window>,
     fresh: Window,
+    /// The client has nothing left but its goodbye: a fresh session must match nobody's message.
+    only_leaves: bool,
 }
 
 /// Everything that a client is, but for its memory.
@@ -379,7 +381,8 @@ impl State {
             session.receiving.tell_in_handshake(acknowledged);
             self.inbox.window(m)
         });
-        self.said = Some(Said { known, fresh: self.inbox.fresh_window(m) });
+        let only_leaves = self.closing == Some(Close::End) && self.outbox.unanswered(m).next().is_none();
+        self.said = Some(Said { known, fresh: self.inbox.fresh_window(m), only_leaves });
         let length = usize::from(self.attributes_len);
         let from = self.attributes.range().start;
         shift(m, from..from + length, self.hello_attributes_at());
@@ -406,7 +409,7 @@ impl State {
             window: said.fresh,
             max_payload: self.max_payload,
             aliases: self.aliases,
-            receives: self.receives,
+            receives: self.receives && !said.only_leaves,
             presence: self.watching.items(),
         })
     }
@@ -417,6 +420,9 @@ impl State {
 
     /// The attributes of the hello.
     pub(super) fn hello_attributes<'m>(&self, m: &'m [u8]) -> AttributesRef<'m> {
+        if self.said.is_some_and(|said| said.only_leaves) {
+            return AttributesRef::EMPTY;
+        }
         let at = self.hello_attributes_at();
         let bytes = m.get(at..at + usize::from(self.hello_attributes_len));
         AttributesRef::trusted(bytes.unwrap_or(&[0]))

@@ -7,6 +7,7 @@ use super::{MAGIC, VERSION, kind};
 use crate::attributes::AttributesRef;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::error::Code;
+use core::fmt;
 
 /// How much may be under way unacknowledged in one direction. Counts messages only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Known {
 }
 
 /// The fields of a hello after magic and version, without the attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// Who the client is.
     pub uuid: [u8; 16],
@@ -55,6 +56,23 @@ pub struct Hello {
     pub receives: bool,
     /// How many items of presence it takes unacknowledged; 0: it never watches.
     pub presence: u16,
+}
+
+/// Without the secret.
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("uuid", &uuid::Uuid::from_bytes(self.uuid))
+            .field("boot", &u64::from_le_bytes(self.boot))
+            .field("link", &self.link)
+            .field("known", &self.known)
+            .field("window", &self.window)
+            .field("max_payload", &self.max_payload)
+            .field("aliases", &self.aliases)
+            .field("receives", &self.receives)
+            .field("presence", &self.presence)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the items of a resumed session stand at the broker.

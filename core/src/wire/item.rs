@@ -3,14 +3,15 @@
 
 use super::{MAX_ALIASES, MAX_SLOTS, kind};
 use crate::attributes::AttributesRef;
-use crate::codec::{Malformed, Reader, Writer, varint_len, zigzag};
+use crate::codec::{Bytes, Malformed, Reader, Writer, varint_len, zigzag};
 use crate::destination::DestinationRef;
 use crate::filter::FilterRef;
 use crate::message::{Past, Reason, Taken};
 use crate::patch::PatchRef;
+use core::fmt;
 
 /// A message on its way to the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The alias of the destination on this link.
     pub slot: u8,
@@ -26,6 +27,21 @@ pub struct Message<'a> {
     pub until_accepted: bool,
     /// The content: the rest of the frame.
     pub payload: &'a [u8],
+}
+
+/// With the size of the payload in place of the payload.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("slot", &self.slot)
+            .field("define", &self.define)
+            .field("id_step", &self.id_step)
+            .field("time_to_live_ms", &self.time_to_live_ms)
+            .field("retry", &self.retry)
+            .field("until_accepted", &self.until_accepted)
+            .field("payload", &Bytes(self.payload.len()))
+            .finish()
+    }
 }
 
 impl<'a> Message<'a> {
@@ -139,7 +155,7 @@ impl DeliveryPast {
 }
 
 /// A message on its way to a recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Deliver<'a> {
     /// The alias of the sender on this link.
     pub alias: u8,
@@ -160,6 +176,21 @@ pub struct Deliver<'a> {
 /// The most bytes of a delivery besides its payload.
 pub const MAX_DELIVER_HEAD: usize = 2 + 24 + 10 + MAX_PAST;
 const MAX_PAST: usize = 1 + 8 + 10 + 1;
+
+/// With the size of the payload in place of the payload.
+impl fmt::Debug for Deliver<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliver")
+            .field("alias", &self.alias)
+            .field("define", &self.define)
+            .field("id_step", &self.id_step)
+            .field("retry", &self.retry)
+            .field("late", &self.late)
+            .field("direct", &self.direct)
+            .field("payload", &Bytes(self.payload.len()))
+            .finish()
+    }
+}
 
 impl Deliver<'_> {
     /// How many bytes it has besides the payload.

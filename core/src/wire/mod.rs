@@ -92,5 +92,7 @@ pub mod kind {
 pub const MAX_OVERHEAD: usize = 80;
 /// The most bytes that the body of a frame of presence has.
 pub const MAX_PRESENCE: usize = 1 + 5 + 16 + 1 + crate::attributes::MAX_ATTRIBUTE_BYTES;
+/// The most bytes that the frame of a hello has besides its attributes, and some to spare.
+pub(crate) const MAX_HELLO_HEAD: usize = 192;
 /// The most bytes that the frame of a hello has.
-pub const MAX_HELLO: usize = 192 + crate::attributes::MAX_ATTRIBUTE_BYTES;
+pub const MAX_HELLO: usize = MAX_HELLO_HEAD + crate::attributes::MAX_ATTRIBUTE_BYTES;
