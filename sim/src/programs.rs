@@ -73,7 +73,7 @@ impl World {
                 ensure!(length > usize::from(told), "errors", "{from}: {to:?} is too long: {told}");
             }
             Err(SendError::NoTime) => {
-                ensure!(send.live.is_zero(), "errors", "{from}: {:?} is no time", send.live)
+                ensure!(send.live.is_zero(), "errors", "{from}: {:?} is no time", send.live);
             }
             Err(SendError::Closed) => ensure!(leaves, "errors", "{from} is closed, and was never told to"),
             Err(error) => ensure!(false, "errors", "{from} may not send: {error}"),
