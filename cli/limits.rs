@@ -32,6 +32,10 @@ limits! {
     max_links: u32 = "16384", "N", number::<u32>;
     /// Of these, links over lines that may lose frames
     max_lossy_links: u32 = "16384", "N", number::<u32>;
+    /// Links of one address or network (IPv6: /64) at a time; 0 for any number
+    max_links_per_source: u32 = "0", "N", number::<u32>;
+    /// Hellos of one address or network that may fail in a minute; 0 for any number
+    max_failed_hellos_per_source: u32 = "0", "N", number::<u32>;
     /// Sessions, connected or away
     max_sessions: u32 = "100000", "N", number::<u32>;
     /// Attributes of a session

@@ -97,7 +97,7 @@ impl Inside {
             receives: true,
             presence: 0,
         };
-        let link = self.broker.handle_connected(self.now).map_err(Failure::failed)?;
+        let link = self.broker.handle_connected(self.now, 0).map_err(Failure::failed)?;
         let mut bytes = Vec::with_capacity(128);
         self.write(&mut bytes, |writer| Control::Hello(hello, attributes).write(writer));
         let whole = Piece { link, range: 0..bytes.len() };

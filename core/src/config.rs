@@ -171,6 +171,12 @@ pub struct BrokerConfig {
     pub max_links: u32,
     /// How many of these may be over lossy framed transports, which take far more memory each. Default 16,384.
     pub max_lossy_links: u32,
+    /// How many links one source may have at a time, see [`Broker::handle_connected`](crate::Broker::handle_connected).
+    /// Default 0: as many as there may be at all.
+    pub max_links_per_source: u32,
+    /// How many hellos of one source may fail in a minute, those counted that are still awaited; one that is welcomed does
+    /// not count. Further connections of that source are refused. Default 0: any number.
+    pub max_failed_hellos_per_source: u32,
     /// How many sessions may exist, connected or away. Default 100,000.
     pub max_sessions: u32,
     /// How many attributes a session may have. Default and maximum 16.
@@ -227,6 +233,8 @@ impl Default for BrokerConfig {
             hash_seed: 0,
             max_links: 16_384,
             max_lossy_links: 16_384,
+            max_links_per_source: 0,
+            max_failed_hellos_per_source: 0,
             max_sessions: 100_000,
             max_attributes: MAX_ATTRIBUTES as u8,
             max_payload: 64 * 1024,

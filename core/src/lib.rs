@@ -56,7 +56,7 @@
 //! let (mut link, mut heard, mut answered) = (None, false, false);
 //! while !(heard && answered) {
 //!     if client.wants_connection() {
-//!         link = Some(broker.handle_connected(now)?); // step 1
+//!         link = Some(broker.handle_connected(now, 0)?); // step 1
 //!         client.handle_connected(now);
 //!     }
 //!     let Some(link) = link else { break };
@@ -150,7 +150,7 @@ pub mod wire;
 
 pub use attributes::{Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 #[cfg(feature = "alloc")]
-pub use broker::{Broker, BrokerEvent, Full, LinkId, Policy, Ready, Stats, Subject, UnknownLink};
+pub use broker::{Broker, BrokerEvent, Full, Limit, LinkId, Policy, Ready, Stats, Subject, UnknownLink};
 pub use client::{
     Client, Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token, WatchId,
 };

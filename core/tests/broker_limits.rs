@@ -15,7 +15,7 @@ use support::{MAX, World, client_config, group, uuid};
 
 support::limits::limits!(
     e_pigeon_core::BrokerConfig::default();
-    max_links, max_lossy_links, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, queue_messages,
+    max_links, max_lossy_links, max_links_per_source, max_failed_hellos_per_source, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, queue_messages,
     queue_bytes, window_messages, window_bytes, receipt_backlog, max_watches, watch_backlog, max_time_to_live,
     keep_alive, session_ttl, settle, handshake_timeout, reorder_bytes, accept_delay;
     but hash_seed
@@ -44,23 +44,43 @@ fn keep_away(world: &mut World, n: usize) {
 
 fn max_links() {
     let mut world = world_with(1, |config| config.max_links = 1);
-    assert_eq!(world.broker.handle_connected(world.now), Err(Full));
+    assert_eq!(world.broker.handle_connected(world.now, 0), Err(Full));
     let id = world.send(0, &uuid(0).into(), "the one that is there goes on");
     world.settle();
     assert_eq!(world.outcome(0, id), Some((1, 1)));
     world.cut(0);
-    assert!(world.broker.handle_connected(world.now).is_ok());
+    assert!(world.broker.handle_connected(world.now, 0).is_ok());
 }
 
 fn max_lossy_links() {
     let mut world = world_with(1, |config| config.max_lossy_links = 1);
     let now = world.now;
-    let mut over = |framing| world.broker.handle_connected_over(now, framing);
+    let mut over = |framing| world.broker.handle_connected_over(now, 0, framing);
     let line = over(Framing::Cobs).unwrap();
     assert_eq!(over(Framing::Datagram), Err(Full));
     over(Framing::Length).unwrap();
     world.broker.handle_disconnected(now, line);
-    world.broker.handle_connected_over(now, Framing::Datagram).unwrap();
+    world.broker.handle_connected_over(now, 0, Framing::Datagram).unwrap();
+}
+
+fn max_links_per_source() {
+    let mut world = world_with(1, |config| config.max_links_per_source = 1);
+    assert_eq!(world.broker.handle_connected(world.now, 0), Err(Full));
+    assert!(world.broker.handle_connected(world.now, 1).is_ok());
+    let id = world.send(0, &uuid(0).into(), "the one that is there goes on");
+    world.settle();
+    assert_eq!(world.outcome(0, id), Some((1, 1)));
+}
+
+fn max_failed_hellos_per_source() {
+    // Of which one is awaited at a time.
+    let mut world = world_with(3, |config| config.max_failed_hellos_per_source = 1);
+    let link = world.broker.handle_connected(world.now, 0).unwrap();
+    assert_eq!(world.broker.handle_connected(world.now, 0), Err(Full));
+    world.broker.handle_disconnected(world.now, link);
+    assert_eq!(world.broker.handle_connected(world.now, 0), Err(Full));
+    world.pass(Duration::from_secs(60));
+    assert!(world.broker.handle_connected(world.now, 0).is_ok());
 }
 
 fn max_sessions() {

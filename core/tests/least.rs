@@ -37,7 +37,7 @@ fn a_client_works_in_its_least_memory() {
     let (mut heard, mut answered, mut sent) = (0, 0, 0);
     for round in 0..5 {
         // Five links, so that its session is resumed too.
-        let link = broker.handle_connected(now).unwrap();
+        let link = broker.handle_connected(now, 0).unwrap();
         client.handle_connected(now);
         for _ in 0..200 {
             now = now + Duration::from_millis(1);

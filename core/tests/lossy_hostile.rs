@@ -149,7 +149,7 @@ fn nothing_is_left_of_a_frame_whose_transport_is_gone() {
 #[test]
 fn two_brokers_that_hear_each_other_fall_silent() {
     let (mut a, mut b) = (broker(1), broker(2));
-    let over = |broker: &mut Broker| broker.handle_connected_over(at(0), Framing::Datagram).unwrap();
+    let over = |broker: &mut Broker| broker.handle_connected_over(at(0), 0, Framing::Datagram).unwrap();
     let (to_a, to_b) = (over(&mut a), over(&mut b));
     // Somebody pretends to be the other one, once.
     a.handle_input(at(1), to_a, &control(Framing::Datagram, 7, Control::State(state(1, 0, 0)))).unwrap();
@@ -178,7 +178,7 @@ fn a_client_that_was_taken_over_is_told_so_on_a_new_link_too() {
     for (boot, link, expected) in
         [(5, 1, None), (6, 1, None), (5, 2, Some(Code::TakenOver)), (6, 1, Some(Code::Superseded))]
     {
-        let id = broker.handle_connected_over(at(0), Framing::Datagram).unwrap();
+        let id = broker.handle_connected_over(at(0), 0, Framing::Datagram).unwrap();
         broker.handle_input(at(1), id, &hello(boot, link)).unwrap();
         let frames = from_broker(&mut broker, at(1), id);
         assert_eq!(abort_in(&frames).map(|abort| abort.code), expected, "boot {boot}, link {link}");
@@ -189,7 +189,7 @@ fn a_client_that_was_taken_over_is_told_so_on_a_new_link_too() {
 #[test]
 fn a_hello_that_is_refused_ends_nobody_s_link() {
     let mut broker = broker(1);
-    let id = broker.handle_connected_over(at(0), Framing::Datagram).unwrap();
+    let id = broker.handle_connected_over(at(0), 0, Framing::Datagram).unwrap();
     let hello = |hello, tag| control(Framing::Datagram, tag, Control::Hello(hello, AttributesRef::EMPTY));
     broker.handle_input(at(1), id, &hello(hello_of(0, 5, 1), tag(5, 1))).unwrap();
     from_broker(&mut broker, at(1), id);
@@ -274,7 +274,7 @@ fn what_was_here_does_not_go_missing_again() {
 fn an_unknown_kind_is_malformed_and_one_of_streams_unexpected() {
     for (kind, expected) in [(0x0c, Code::Malformed), (0x08, Code::UnexpectedFrame)] {
         let mut broker = broker(1);
-        let link = broker.handle_connected_over(at(0), Framing::Datagram).unwrap();
+        let link = broker.handle_connected_over(at(0), 0, Framing::Datagram).unwrap();
         let hello = Control::Hello(hello_of(0, 5, 1), AttributesRef::EMPTY);
         broker.handle_input(at(1), link, &control(Framing::Datagram, tag(5, 1), hello)).unwrap();
         from_broker(&mut broker, at(1), link);
@@ -294,7 +294,7 @@ fn an_unknown_kind_is_malformed_and_one_of_streams_unexpected() {
 
 /// Says hello and goodbye, so that the link stays only for a client that has not heard the farewell.
 fn left(broker: &mut Broker) -> LinkId {
-    let link = broker.handle_connected_over(at(0), Framing::Cobs).unwrap();
+    let link = broker.handle_connected_over(at(0), 0, Framing::Cobs).unwrap();
     let hello = Control::Hello(hello_of(0, 5, 1), AttributesRef::EMPTY);
     broker.handle_input(at(1), link, &control(Framing::Cobs, tag(5, 1), hello)).unwrap();
     while broker.poll_transmit(at(1), link, &mut [0; 1_000]) != Ok(0) {}
@@ -314,8 +314,8 @@ fn left(broker: &mut Broker) -> LinkId {
 fn a_broker_that_is_shut_down_waits_for_nobody() {
     let mut broker = broker(1);
     let lingering = left(&mut broker);
-    let waiting = broker.handle_connected_over(at(3), Framing::Cobs).unwrap();
-    let up = broker.handle_connected_over(at(3), Framing::Cobs).unwrap();
+    let waiting = broker.handle_connected_over(at(3), 0, Framing::Cobs).unwrap();
+    let up = broker.handle_connected_over(at(3), 0, Framing::Cobs).unwrap();
     let hello = |n, link| {
         let hello = Control::Hello(hello_of(n, 5, link), AttributesRef::EMPTY);
         control(Framing::Cobs, tag(5, link), hello)

@@ -328,7 +328,7 @@ impl Siege {
         let n = r.below(self.enemies.len() as u64) as usize;
         let framing = self.enemies[n].1.framing;
         let Some(link) = self.enemies[n].0 else {
-            self.enemies[n].0 = self.call(|broker, now| broker.handle_connected_over(now, framing).ok());
+            self.enemies[n].0 = self.call(|broker, now| broker.handle_connected_over(now, 0, framing).ok());
             return;
         };
         let bytes = self.enemies[n].1.up(r);
@@ -411,7 +411,7 @@ fn others_notice_nothing_of_a_hostile_peer() {
             let (link, enemy) = &mut enemies[turn % 2];
             let now = lab.now;
             let id =
-                *link.get_or_insert_with(|| lab.broker.handle_connected_over(now, enemy.framing).unwrap());
+                *link.get_or_insert_with(|| lab.broker.handle_connected_over(now, 0, enemy.framing).unwrap());
             let bytes = enemy.up(&mut r);
             let mut out = vec![0; 3_000];
             if lab.broker.handle_input(now, id, &bytes).is_err() {
@@ -505,7 +505,7 @@ fn a_client_bears_whatever_comes_and_serves_an_honest_broker_then() {
 /// An honest broker gets what the client has for it.
 fn serve(client: &mut Client<Vec<u8>>, framing: Framing, mut now: Instant) {
     let mut broker = Broker::new(BrokerConfig { settle: ms(0), ..BrokerConfig::default() }, 77).unwrap();
-    let link = broker.handle_connected_over(now, framing).unwrap();
+    let link = broker.handle_connected_over(now, 0, framing).unwrap();
     client.handle_disconnected(now);
     let mut out = vec![0; 9_000];
     for _ in 0..4_000 {

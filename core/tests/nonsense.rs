@@ -123,7 +123,7 @@ fn run(seed: u64) {
     let mut memory = [(1_u64, 0_u64, 0_u64); 4];
     for step in 0..600 {
         if (links.len() < 3 || r.percent(8))
-            && let Ok(id) = broker.handle_connected(now)
+            && let Ok(id) = broker.handle_connected(now, 0)
         {
             let n = r.below(4) as usize;
             number += 1;

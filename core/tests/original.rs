@@ -341,7 +341,7 @@ fn odd_connections_and_frames_crash_nothing() {
         let said =
             [vec![], greeting[..greeting.len() / 2].to_vec(), odd.clone(), [&greeting[..], odd].concat()];
         for (k, bytes) in said.iter().enumerate() {
-            let link = world.broker.handle_connected(now).unwrap();
+            let link = world.broker.handle_connected(now, 0).unwrap();
             world.broker.handle_input(now, link, bytes).unwrap();
             if (n + k) % 2 == 0 {
                 world.broker.poll_transmit(now, link, &mut [0; 512]).unwrap();

@@ -207,7 +207,7 @@ fn a_snapshot_is_written_in_turns_where_few_of_many_match() {
         let (room, level) = if n % 1_000 == 0 { ("b", 1) } else { [("b", 0), ("c", 1)][n % 2] };
         attributes.set("room", Value::Str(room)).unwrap();
         attributes.set("level", Value::Int(level)).unwrap();
-        let link = world.broker.handle_connected(world.now).unwrap();
+        let link = world.broker.handle_connected(world.now, 0).unwrap();
         world.broker.handle_input(world.now, link, &hello(n, 1, None, attributes.as_ref())).unwrap();
     }
     while world.broker.poll_ready().is_some() {}

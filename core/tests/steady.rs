@@ -33,7 +33,7 @@ impl Line {
             if n > 0 {
                 client.set(now, "room", Value::Str("a")).unwrap();
             }
-            let link = line.broker.handle_connected(now).unwrap();
+            let link = line.broker.handle_connected(now, 0).unwrap();
             client.handle_connected(now);
             line.clients.push((client, link));
         }

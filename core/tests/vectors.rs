@@ -1055,7 +1055,7 @@ impl Stage {
     }
 
     fn connect(&mut self, end: &mut End) {
-        end.link = Some(self.broker.handle_connected(self.now).unwrap());
+        end.link = Some(self.broker.handle_connected(self.now, 0).unwrap());
         end.client.handle_connected(self.now);
     }
 

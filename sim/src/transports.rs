@@ -51,7 +51,7 @@ impl World {
         if connection.link.is_some() || connection.broker_gone || connection.epoch != epoch {
             return Ok(());
         }
-        match self.broker.handle_connected_over(self.now, self.setup.medium.framing()) {
+        match self.broker.handle_connected_over(self.now, 0, self.setup.medium.framing()) {
             Ok(link) => connection.link = Some(link),
             Err(_) => {
                 self.coverage.hit(Path::LinksFull);

@@ -27,6 +27,7 @@ mod resolver;
 #[cfg(unix)]
 pub mod serial;
 mod socket;
+mod source;
 #[cfg(unix)]
 pub mod unix;
 
@@ -39,3 +40,4 @@ pub use hub::{FAREWELL, Hub};
 pub use listener::{BACKLOG, Listener, bind_tcp};
 pub use resolver::Resolver;
 pub use socket::{Listening, Socket};
+pub use source::Source;

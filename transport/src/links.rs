@@ -11,6 +11,7 @@ use crate::closing::Closing;
 use crate::connection::{Connection, Input};
 use crate::endpoint::Endpoint;
 use crate::socket::Socket;
+use crate::source::Source;
 
 /// All connections, and the two buffers that they share.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ enum Role {
 struct Peer {
     link: LinkId,
     framing: Framing,
+    source: Source,
     /// What the broker has not taken yet. Nothing is read before that.
     untaken: Backlog,
     /// The broker wants the untaken input now.
@@ -99,12 +101,12 @@ impl<S: Socket> Links<S> {
         let key = entry.key();
         prepare(&mut socket, key)?;
         let mut connection = Connection::new(socket);
-        let framing = peer.framing();
-        let Ok(link) = broker.handle_connected_over(now, framing) else {
+        let (framing, source) = (peer.framing(), Source::of(peer, origin));
+        let Ok(link) = broker.handle_connected_over(now, source.number(), framing) else {
             if framing.is_lossy() {
-                return Err(io::Error::other("all links are in use"));
+                return Err(io::Error::other("no link is left for it"));
             }
-            tracing::debug!(%peer, "refused: all links are in use");
+            tracing::debug!(%peer, "refused: no link is left for it");
             connection.write(Broker::FULL);
             entry.insert(Slot { connection, role: Role::Leaving(Closing::begin(now)), origin });
             return Ok((key, false));
@@ -113,6 +115,7 @@ impl<S: Socket> Links<S> {
         let peer = Peer {
             link,
             framing,
+            source,
             untaken: Backlog::default(),
             resumes: false,
             has_output: false,
@@ -212,7 +215,7 @@ impl<S: Socket> Links<S> {
         self.by_link[peer.link.index()] = None;
         broker.handle_disconnected(now, peer.link);
         // There was room for the link before it.
-        if is_kept && let Ok(link) = broker.handle_connected_over(now, peer.framing) {
+        if is_kept && let Ok(link) = broker.handle_connected_over(now, peer.source.number(), peer.framing) {
             tracing::trace!(link = link.index(), "the line has a new link");
             peer.link = link;
             peer.has_output = false;

@@ -57,7 +57,7 @@ impl World {
                 client.set(now, "room", Value::Str("a")).unwrap();
                 client.set(now, "seat", Value::Int(n as i64)).unwrap();
             }
-            let link = world.broker.handle_connected(now).unwrap();
+            let link = world.broker.handle_connected(now, 0).unwrap();
             client.handle_connected(now);
             world.clients.push((client, link));
         }

@@ -12,6 +12,7 @@ use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{MAX_NOTICES, Notice, Run, Seldom};
 use super::receipts;
 use super::sessions::Session;
+use super::sources::{MAX_REMEMBERED, Source, max_made_way};
 use super::{BrokerEvent, Ready, max_events};
 use crate::attributes::MAX_ATTRIBUTE_BYTES;
 use crate::config::BrokerConfig;
@@ -25,7 +26,7 @@ use alloc::boxed::Box;
 /// A piece of memory besides its content, as common allocators keep it: a header, and what rounding takes.
 const PIECE: u64 = 2 * size::<usize>();
 /// The first node of each tree that there is once, and what else does not depend on any limit.
-const FIXED: u64 = 4 * node::<Key>();
+const FIXED: u64 = 5 * node::<Key>();
 
 const PAIRS: u64 = MAX_FILTER_PAIRS as u64;
 
@@ -92,17 +93,24 @@ impl BrokerConfig {
     }
 
     /// The tables that there are once.
-    fn tables(&self) -> [u64; 18] {
+    fn tables(&self) -> [u64; 20] {
         let (links, sessions) = (u64::from(self.max_links), u64::from(self.max_sessions));
+        // Links that have made way have a place for a moment, and nothing besides.
+        let made_way = u64::from(max_made_way(self));
+        let remembers = self.max_failed_hellos_per_source > 0;
+        let sources = links + made_way + if remembers { u64::from(MAX_REMEMBERED) + 1 } else { 0 };
         let (messages, held) = (u64::from(self.max_messages), u64::from(self.max_held));
         let senders = sessions + messages;
         let pairs = sessions.saturating_mul(u64::from(self.max_attributes));
         let named = messages + links * u64::from(self.destination_slots);
         [
-            table::<Link>(links),
+            table::<Link>(links + made_way),
             table::<Current>(links),
-            table::<Mark>(links),
-            table::<Ready>(3 * links),
+            table::<Mark>(links + made_way),
+            table::<Ready>(3 * (links + made_way)),
+            table::<Source>(sources),
+            // Each source by its number, and among those that are forgotten or by its rank; each link that waits.
+            (3 * sources + links) * entry::<Key>(),
             table::<BrokerEvent>(max_events(self) as u64),
             table::<Session>(sessions),
             table::<u32>(sessions),

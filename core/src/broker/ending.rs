@@ -15,6 +15,7 @@ impl Broker {
         // It is closing already.
         let Some(id) = self.links.get(index).filter(is_open).map(|link| link.id(index)) else { return };
         debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
+        self.give_hello_up(index);
         let between_frames = self.links.take_current(index).is_none();
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
@@ -57,7 +58,9 @@ impl Broker {
 
     /// Forgets a link.
     pub(super) fn drop_link(&mut self, index: u32) {
+        self.give_hello_up(index);
         let Some(link) = self.links.remove(index).or_bug(NO_LINK) else { return };
+        self.sources.part(link.source, self.now);
         if let Some(at) = link.timer.get() {
             self.timers.disarm(at, expiry::Timer::Link(index));
         }

@@ -3,7 +3,7 @@
 use super::links::Phase;
 use super::queue::Notice;
 use super::sessions::NewSession;
-use super::{Broker, BrokerEvent, NO_LINK, NO_SESSION, expiry, presence};
+use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, expiry, presence};
 use crate::attributes::{Attributes, AttributesRef};
 use crate::bug::OrBug;
 use crate::destination::MAX_DESTINATION_BYTES;
@@ -51,6 +51,8 @@ impl Broker {
             (Verdict::Resume | Verdict::Renew { .. }, Some(session)) => session,
             _ => {
                 if self.sessions.len() >= self.config.max_sessions as usize {
+                    let source = self.links.get(link).map_or(0, |link| self.sources.number(link.source));
+                    self.tell(BrokerEvent::Refused { source, limit: Limit::Sessions });
                     return Err(refuse(Code::Full));
                 }
                 self.create(uuid, hello)
@@ -166,6 +168,7 @@ impl Broker {
         let shut = self.settles_at.is_some() && (knew_another || was_shut) && !canary!(DoesNotSettle);
         let keep_alive = KeepAlive::new(self.now, self.keep_alive_ms());
         let payload_frame = self.config.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
+        self.stop_waiting(link);
         if let Some(state) = self.links.get_mut(link).or_bug(NO_LINK) {
             state.phase = Phase::Up { session, keep_alive };
             state.frame_limit = payload_frame.max(MAX_HELLO);

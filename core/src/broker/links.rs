@@ -86,6 +86,8 @@ pub(super) struct Aliases {
 pub(super) struct Link {
     generation: NonZeroU64,
     pub(super) phase: Phase,
+    /// Where it comes from, in the table of sources.
+    pub(super) source: u32,
     /// The front of a frame that is not whole.
     pub(super) partial: Vec<u8>,
     pub(super) frame_limit: usize,
@@ -113,6 +115,8 @@ pub(super) struct Link {
     /// Where its framing is lossy, until no hello may begin anew.
     pub(super) lossy: Option<Box<Lossy>>,
     is_lossy: bool,
+    /// Another link has its place.
+    made_way: bool,
 }
 
 /// Whether a link has something to write.
@@ -134,6 +138,7 @@ pub(super) struct Links {
     currents: Slab<Current>,
     next_generation: NonZeroU64,
     lossy: usize,
+    made_way: usize,
 }
 
 impl Link {
@@ -150,6 +155,11 @@ impl Link {
             Phase::Up { session, .. } => Some(session),
             Phase::Hello { .. } | Phase::Closing { .. } => None,
         }
+    }
+
+    /// True where its framing is lossy, whatever has become of it.
+    pub(super) fn is_lossy(&self) -> bool {
+        self.is_lossy
     }
 
     /// When something is to be done about it.
@@ -190,13 +200,15 @@ impl Default for Links {
             currents: Slab::new(),
             next_generation: NonZeroU64::MIN,
             lossy: 0,
+            made_way: 0,
         }
     }
 }
 
 impl Links {
+    /// How many have a place.
     pub(super) fn len(&self) -> usize {
-        self.links.len()
+        self.links.len() - self.made_way
     }
 
     /// How many of them are over lossy framed transports.
@@ -204,13 +216,33 @@ impl Links {
         self.lossy
     }
 
-    pub(super) fn insert(&mut self, framing: Framing, until: Instant) -> LinkId {
+    /// How many have made way for others and are not closed yet.
+    pub(super) fn made_way(&self) -> usize {
+        self.made_way
+    }
+
+    /// A link that was aborted before its hello gives its place to another one. True where nothing can be said on it.
+    pub(super) fn make_way(&mut self, index: u32) -> bool {
+        let link = self.links.get_mut(index as usize).filter(|link| !link.made_way);
+        let Some(link) = link.or_bug("a link that waits has not made way") else { return false };
+        link.made_way = true;
+        link.partial = Vec::new();
+        self.made_way += 1;
+        self.lossy -= usize::from(link.is_lossy);
+        if link.lossy.take().is_some() {
+            link.abort = None;
+        }
+        link.is_lossy
+    }
+
+    pub(super) fn insert(&mut self, framing: Framing, source: u32, until: Instant) -> LinkId {
         let generation = self.next_generation;
         self.next_generation = generation.saturating_add(1);
         self.lossy += usize::from(framing.is_lossy());
         let link = Link {
             generation,
             phase: Phase::Hello { until },
+            source,
             partial: Vec::new(),
             frame_limit: MAX_HELLO,
             last_id: 0,
@@ -229,6 +261,7 @@ impl Links {
             timer: Moment::NEVER,
             lossy: Lossy::new(framing),
             is_lossy: framing.is_lossy(),
+            made_way: false,
         };
         let place = self.links.insert(link);
         self.marks.resize(self.marks.len().max(place + 1), Mark::default());
@@ -296,7 +329,8 @@ impl Links {
     pub(super) fn remove(&mut self, index: u32) -> Option<Link> {
         self.take_current(index);
         let link = self.links.try_remove(index as usize)?;
-        self.lossy -= usize::from(link.is_lossy);
+        self.made_way -= usize::from(link.made_way);
+        self.lossy -= usize::from(link.is_lossy && !link.made_way);
         Some(link)
     }
 

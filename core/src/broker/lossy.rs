@@ -170,7 +170,7 @@ impl Broker {
         let Some(&frame_kind) = body.first() else { return };
         let is_sound = (frame_kind >= kind::MESSAGE) == (prefix.number > 0);
         let is_hello = frame_kind == kind::HELLO && is_sound;
-        let is_refused = is_hello && self.is_refused(body);
+        let is_refused = is_hello && self.is_refused(index, body);
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         let Some(lossy) = link.lossy.as_mut().or_bug(NOT_LOSSY) else { return };
         if lossy.shuts_down {
@@ -220,8 +220,9 @@ impl Broker {
         }
     }
 
-    /// True where a hello was overtaken, proves nothing, or cannot be read: it must not end a link that is there.
-    fn is_refused(&self, body: &[u8]) -> bool {
+    /// True where a hello was overtaken, proves nothing, cannot be read, or is one too many: it must not end a link that is
+    /// there.
+    fn is_refused(&self, index: u32, body: &[u8]) -> bool {
         let mut reader = Reader::new(body);
         let Some(kind::HELLO) = reader.u8().ok().or_bug("this was a hello") else { return true };
         // It cannot be read.
@@ -229,13 +230,20 @@ impl Broker {
         let session =
             self.sessions.find(Uuid::from_bytes_ref(&hello.uuid)).and_then(|found| self.sessions.get(found));
         let facts = session.map(|session| session.facts(self.epoch));
-        matches!(judge(&hello, facts.as_ref()), Verdict::Refuse(_))
+        let is_one_too_many = self.links.get(index).is_some_and(|link| {
+            // One that is awaited has its place already.
+            let is_awaited = matches!(link.phase, Phase::Hello { .. });
+            !is_awaited && self.sources.ignores(link.source, self.now, &self.config)
+        });
+        is_one_too_many || matches!(judge(&hello, facts.as_ref()), Verdict::Refuse(_))
     }
 
     /// The transport has no beginning and no end that could be told: a hello is both.
     fn start_link_again(&mut self, index: u32) {
         self.leave(index);
+        self.stop_waiting(index);
         let until = self.now + self.config.handshake_timeout;
+        self.await_hello(index, until);
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         let slots = link.start_again(until);
         for slot in slots {

@@ -22,11 +22,13 @@ mod receipts;
 mod receive;
 mod router;
 mod sessions;
+mod sources;
 mod transmit;
 
 pub use ledger::Stats;
 pub use links::LinkId;
 pub use policy::{Policy, Subject};
+pub use sources::Limit;
 
 use crate::bug::{self, OrBug};
 use crate::config::BrokerConfig;
@@ -46,6 +48,7 @@ use policy::Guard;
 use pool::Pool;
 use presence::Watchers;
 use sessions::Sessions;
+use sources::Sources;
 use uuid::Uuid;
 
 /// Why an entry of a table must be there, which something else names by its place.
@@ -79,6 +82,7 @@ pub struct Broker {
     settles_at: Option<Instant>,
     started: bool,
     links: Links,
+    sources: Sources,
     sessions: Sessions,
     messages: Messages,
     pool: Pool,
@@ -152,6 +156,13 @@ pub enum BrokerEvent {
     SessionEnded(Uuid),
     /// A link was ended by the broker.
     LinkAborted(LinkId, Code),
+    /// A connection, or the hello of a new client, was refused because that limit is reached.
+    Refused {
+        /// Where it came from, as [`Broker::handle_connected`] was told.
+        source: u64,
+        /// The limit.
+        limit: Limit,
+    },
     /// So many events were not polled in time and are lost.
     Missed(u64),
 }
@@ -164,6 +175,7 @@ impl fmt::Display for BrokerEvent {
             Self::SessionAway(uuid) => write!(f, "{uuid} is away"),
             Self::SessionEnded(uuid) => write!(f, "{uuid} is gone"),
             Self::LinkAborted(link, code) => write!(f, "link {} was ended: {code}", link.index()),
+            Self::Refused { source, limit } => write!(f, "refused {source:#x}: there are {limit}"),
             Self::Missed(count) => write!(f, "{count} events were missed"),
         }
     }
@@ -186,6 +198,7 @@ impl Broker {
             settles_at: None,
             started: false,
             links: Links::default(),
+            sources: Sources::default(),
             sessions: Sessions::new(config.hash_seed),
             messages: Messages::new(config.hash_seed),
             pool: Pool::new(config.max_message_bytes),
@@ -222,13 +235,16 @@ impl Broker {
 
     // Handlers: what a transport or the clock did.
 
-    /// A transport is connected.
+    /// A transport is connected. `source` is a number of the embedder's choice for where it comes from: the same for all
+    /// connections that one party can make as many of as it likes, such as those from one address. Limits per source, and
+    /// the choice of which link makes way for another, go by it. Where there is no such difference, any number will do.
+    /// (PROTOCOL.md, "Resources")
     ///
     /// # Errors
     ///
     /// There are as many links as there may be: write [`Broker::FULL`] to the transport and close it.
-    pub fn handle_connected(&mut self, now: Instant) -> Result<LinkId, Full> {
-        self.handle_connected_over(now, Framing::Length)
+    pub fn handle_connected(&mut self, now: Instant, source: u64) -> Result<LinkId, Full> {
+        self.handle_connected_over(now, source, Framing::Length)
     }
 
     /// The same over a transport with that framing. On a line that has no beginning and no end the link goes on when its
@@ -239,18 +255,27 @@ impl Broker {
     ///
     /// There are as many links as there may be, or as many of that kind. On a lossy framed transport nothing can be said
     /// about that.
-    pub fn handle_connected_over(&mut self, now: Instant, framing: Framing) -> Result<LinkId, Full> {
-        self.guarded(now, |broker, now| broker.connected(now, framing))
+    pub fn handle_connected_over(
+        &mut self,
+        now: Instant,
+        source: u64,
+        framing: Framing,
+    ) -> Result<LinkId, Full> {
+        self.guarded(now, |broker, now| broker.connected(now, source, framing))
     }
 
-    fn connected(&mut self, now: Instant, framing: Framing) -> Result<LinkId, Full> {
-        let has_room = self.links.len() < self.config.max_links as usize
-            && (!framing.is_lossy() || self.links.lossy() < self.config.max_lossy_links as usize);
-        if !has_room {
+    fn connected(&mut self, now: Instant, source: u64, framing: Framing) -> Result<LinkId, Full> {
+        if let Err(limit) = self.make_place(source, framing) {
+            self.tell(BrokerEvent::Refused { source, limit });
             return Err(Full);
         }
-        let id = self.links.insert(framing, now + self.config.handshake_timeout);
-        self.arm_link(id.index() as u32);
+        let until = now + self.config.handshake_timeout;
+        let source = self.sources.join(source);
+        let id = self.links.insert(framing, source, until);
+        // There are at most 2^30.
+        let index = id.index() as u32;
+        self.await_hello(index, until);
+        self.arm_link(index);
         Ok(id)
     }
 

@@ -253,7 +253,7 @@ impl Machine for BrokerMachine {
         let (broker, framing) = (&mut self.broker, self.framing);
         match call {
             Call::Connected => {
-                let link = broker.handle_connected_over(now, framing);
+                let link = broker.handle_connected_over(now, 0, framing);
                 answer.told.push(format!("{link:?}"));
                 self.links.extend(link);
             }

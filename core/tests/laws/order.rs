@@ -203,7 +203,7 @@ impl Mess {
     }
 
     fn connected(&mut self, n: usize) {
-        let link = self.broker.broker.handle_connected_over(self.now, self.framing).ok();
+        let link = self.broker.broker.handle_connected_over(self.now, 0, self.framing).ok();
         let (up, down) = (Pipe::new(self.framing), Pipe::new(self.framing));
         self.peers[n].connections.push(Connection { link, up, down });
         self.peers[n].machine.client.handle_connected(self.now);

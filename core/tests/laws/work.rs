@@ -25,7 +25,7 @@ fn on_a_stream(raw: &mut Raw, messages: u64) -> (LinkId, Vec<u8>) {
 
 /// The same on a line.
 fn on_a_line(raw: &mut Raw, messages: u64) -> (LinkId, Vec<u8>) {
-    let link = raw.broker.handle_connected_over(raw.now, Framing::Cobs).unwrap();
+    let link = raw.broker.handle_connected_over(raw.now, 0, Framing::Cobs).unwrap();
     let hello = Control::Hello(hello_of(0, 5, 1), AttributesRef::EMPTY);
     raw.put(link, &control(Framing::Cobs, tag(5, 1), hello));
     raw.swallow(link);

@@ -21,7 +21,7 @@ impl Datagrams {
         adapt_client(&mut client);
         let now = Instant::from_micros(1);
         let mut broker = Broker::new(config, 1).unwrap();
-        let link = broker.handle_connected_over(now, Framing::Datagram).unwrap();
+        let link = broker.handle_connected_over(now, 0, Framing::Datagram).unwrap();
         let mut pair = Self { now, client: make(client), broker, link };
         pair.client.handle_connected(now);
         let hello = pair.up();

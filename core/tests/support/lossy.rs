@@ -182,7 +182,7 @@ impl Lab {
                 self.peers[n].client.handle_connected(now);
             }
             if self.peers[n].link.is_none() {
-                self.peers[n].link = self.broker.handle_connected_over(now, self.framing).ok();
+                self.peers[n].link = self.broker.handle_connected_over(now, 0, self.framing).ok();
             }
             while let Some(entry) = self.peers[n].line.first_entry().filter(|entry| entry.key().0 <= now) {
                 let (up, bytes) = entry.remove();

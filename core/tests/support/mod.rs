@@ -166,7 +166,7 @@ impl World {
     pub fn connect(&mut self, n: usize) {
         let peer = &mut self.peers[n];
         if peer.reachable && peer.client.wants_connection() {
-            match self.broker.handle_connected(self.now) {
+            match self.broker.handle_connected(self.now, 0) {
                 Ok(link) => {
                     peer.link = Some(link);
                     peer.client.handle_connected(self.now);

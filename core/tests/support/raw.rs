@@ -74,7 +74,7 @@ impl Raw {
         Self { broker: Broker::new(config, 1).unwrap(), now: Instant::from_micros(1) }
     }
     pub fn link(&mut self) -> LinkId {
-        self.broker.handle_connected(self.now).unwrap()
+        self.broker.handle_connected(self.now, 0).unwrap()
     }
     pub fn drain(&mut self) {
         while self.broker.poll_ready().is_some() {}

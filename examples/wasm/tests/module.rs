@@ -81,7 +81,7 @@ fn the_client_in_a_module_shakes_hands_sends_and_receives() {
     let now = Instant::from_micros(micros);
     let mut broker =
         Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() }, 1).unwrap();
-    let (near, far) = (broker.handle_connected(now).unwrap(), broker.handle_connected(now).unwrap());
+    let (near, far) = (broker.handle_connected(now, 0).unwrap(), broker.handle_connected(now, 0).unwrap());
     let mut page = Page::new(micros);
     let config = ClientConfig::new(Uuid::from_u128(ECHO.into()), Secret([2; 16]), 1, 1);
     let memory = vec![0; config.memory_needed()];

@@ -163,7 +163,7 @@ impl Side {
                 self.link.take().into_iter().for_each(|link| self.broker.handle_disconnected(now, link));
             }
             if self.honest.wants_connection() {
-                self.link = self.broker.handle_connected(now).ok();
+                self.link = self.broker.handle_connected(now, 0).ok();
                 match self.link {
                     Some(_) => self.honest.handle_connected(now),
                     None => self.honest.handle_disconnected(now),
@@ -257,7 +257,7 @@ impl Twins {
                 let (which, framing) = (usize::from(*which) % HOSTILE, self.framing);
                 self.both(|side, now| {
                     if side.hostile[which].is_none() {
-                        side.hostile[which] = side.broker.handle_connected_over(now, framing).ok();
+                        side.hostile[which] = side.broker.handle_connected_over(now, 0, framing).ok();
                     }
                     side.hostile[which].is_some()
                 });

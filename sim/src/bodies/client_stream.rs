@@ -266,7 +266,7 @@ impl Twins {
                 link.take().into_iter().for_each(|link| broker.handle_disconnected(self.now, link));
             }
             if self.whole.wants_connection() {
-                link = broker.handle_connected_over(self.now, self.framing).ok();
+                link = broker.handle_connected_over(self.now, 0, self.framing).ok();
                 self.connected();
             }
             let mut moved = polled;

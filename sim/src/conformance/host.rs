@@ -210,7 +210,7 @@ impl Desk {
             if manners.slams {
                 continue;
             }
-            let link = self.broker.handle_connected(now).expect("room for a link");
+            let link = self.broker.handle_connected(now, 0).expect("room for a link");
             let (untaken, unsent) = (Vec::new(), Vec::new());
             let line = Line { socket, link: Some(link), untaken, unsent, is_finished: false, is_over: false };
             self.lines.push(line);

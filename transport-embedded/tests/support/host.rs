@@ -144,7 +144,7 @@ impl Desk {
         });
         for end in ends.iter_mut() {
             if end.link.is_none() && !end.is_over {
-                end.link = broker.handle_connected_over(now, end.framing).ok();
+                end.link = broker.handle_connected_over(now, 0, end.framing).ok();
             }
             let mut input = end.up.take_all();
             has_moved |= !input.is_empty();

@@ -66,7 +66,7 @@ impl Line {
         // There is no such channel: whoever is there does not know this program.
         let Some(channel) = self.channels.get_mut(usize::from(number)) else { return };
         if let Channel::Free = channel {
-            *channel = match broker.handle_connected(now) {
+            *channel = match broker.handle_connected(now, number.into()) {
                 Ok(link) => Channel::Open { link, writes: false, closes: false },
                 Err(_) => Channel::Refused { told: false },
             };

@@ -166,7 +166,7 @@ impl World {
             }
             Operation::HostileConnected(who) => {
                 if self.hostile[h(who)].is_none() {
-                    self.hostile[h(who)] = self.broker.handle_connected(now).ok();
+                    self.hostile[h(who)] = self.broker.handle_connected(now, 0).ok();
                 }
             }
             Operation::Suffer(who, up, choice) => {
@@ -218,7 +218,7 @@ impl World {
         if !honest.client.wants_connection() {
             return;
         }
-        match self.broker.handle_connected_over(self.now, self.framing) {
+        match self.broker.handle_connected_over(self.now, 0, self.framing) {
             Ok(link) => {
                 honest.link = Some(link);
                 honest.client.handle_connected(self.now);

@@ -30,7 +30,7 @@ static NOTHING: Nothing = Nothing;
 pub extern "C" fn turn(micros: u64, byte: u8, out: &mut [u8; 64]) -> usize {
     let now = Instant::from_micros(micros);
     let Ok(mut broker) = Broker::new(BrokerConfig::default(), micros) else { return 0 };
-    let Ok(link) = broker.handle_connected(now) else { return 0 };
+    let Ok(link) = broker.handle_connected(now, 0) else { return 0 };
     let _ = broker.handle_input(now, link, &[byte]);
     broker.handle_timeout(now);
     let mut written = 0;
