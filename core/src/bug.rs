@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(debug_assertions, should_panic = "please report it")]
+    #[cfg_attr(debug_assertions, should_panic = "it is not there")]
     fn what_is_not_there_panics_or_is_counted() {
         let before = so_far();
         assert_eq!(None::<u32>.or_bug("it is not there"), None);
