@@ -77,7 +77,7 @@ impl Broker {
     /// The same, looked up once: a load does not wait for names.
     pub(crate) fn resolver(&self) -> Result<Resolver, Failure> {
         let endpoints = self.endpoints()?;
-        Ok(Resolver::new(move || Ok(endpoints.clone())))
+        Ok(Resolver::immediate(move || Ok(endpoints.clone())))
     }
 
     /// The time that it has had on processors, in seconds, where the system tells.

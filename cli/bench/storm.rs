@@ -40,7 +40,7 @@ pub(crate) fn measure(setup: &Setup<'_>, clients: usize, each: u64) -> Result<Ou
             done: false,
         });
         let (endpoints, open) = (broker.endpoints()?, Arc::clone(&open));
-        let gate = Resolver::new(move || match open.load(Ordering::Acquire) {
+        let gate = Resolver::immediate(move || match open.load(Ordering::Acquire) {
             true => Ok(endpoints.clone()),
             false => Err(io::Error::other("kept away")),
         });

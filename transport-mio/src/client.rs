@@ -4,11 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use e_pigeon_core::{Client, ClientConfig, ConfigError, Instant, Roster};
-use e_pigeon_transport::{Clock, Closing, Connection, Endpoint, INPUT, Input, OUTPUT, Resolver, fill};
+use e_pigeon_transport::{
+    Clock, Closing, Connection, Dial, Dialer, Endpoint, INPUT, Input, OUTPUT, Resolver, fill,
+};
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use crate::connecting::{Attempt, Limits, Progress};
+use crate::connecting::{Attempt, Names, advance};
 use crate::stream::{Stream, note};
 
 /// So many writes, then the loop gets its turn.
@@ -28,10 +30,10 @@ const WRITES: usize = 16;
 pub struct ClientDriver {
     client: Client<Box<[u8]>>,
     clock: Clock,
-    resolver: Resolver,
     registry: Registry,
     token: Token,
-    connecting: Limits,
+    dialer: Dialer<Attempt>,
+    names: Names,
     transport: Transport,
     /// The connection before this one, until its last words have arrived.
     closing: Option<(Connection<Stream>, Closing)>,
@@ -48,7 +50,7 @@ pub struct ClientDriver {
 #[derive(Debug)]
 enum Transport {
     None,
-    Connecting(Attempt),
+    Connecting,
     Open(Connection<Stream>, Endpoint),
 }
 
@@ -57,8 +59,12 @@ impl ClientDriver {
     ///
     /// `registry` is a [`Registry::try_clone`] of the loop's; `token` must be the driver's alone. The memory of
     /// the client ([`ClientConfig::memory_needed`]) and about 320 KiB of buffers are allocated here and
-    /// never again. Each attempt to connect may take 10 seconds, see
-    /// [`set_connect_timeout`](Self::set_connect_timeout).
+    /// never again.
+    ///
+    /// The endpoints that the resolver yields are raced: IPv6 and IPv4 take turns, a quarter of a second lies between two, and
+    /// the first that connects is used. One that connects and gives no session, because it is silent for 3 seconds, hangs up or
+    /// is full, is passed over at once while others are left; the last is waited for as long as
+    /// [`ClientConfig::handshake_timeout`]. Then the client's back-off begins. The endpoint of the last session is tried first.
     ///
     /// # Errors
     ///
@@ -70,14 +76,14 @@ impl ClientDriver {
         token: Token,
     ) -> Result<Self, ConfigError> {
         let memory = vec![0; config.memory_needed()].into_boxed_slice();
-        let connecting = Limits { timeout: Duration::from_secs(10), framing: config.framing };
+        let dialer = Dialer::new(resolver.into(), config.framing);
         Ok(Self {
             client: Client::new(config, memory)?,
             clock: Clock::start(),
-            resolver: resolver.into(),
             registry,
             token,
-            connecting,
+            dialer,
+            names: Names::default(),
             transport: Transport::None,
             closing: None,
             input: vec![0; INPUT].into_boxed_slice(),
@@ -89,9 +95,10 @@ impl ClientDriver {
         })
     }
 
-    /// Sets how long one endpoint may take to answer, from the next attempt on.
+    /// Sets how long one endpoint may take to answer, from the next attempt on. Default 10 seconds; others are tried
+    /// meanwhile.
     pub fn set_connect_timeout(&mut self, timeout: Duration) {
-        self.connecting.timeout = timeout;
+        self.dialer.set_timeout(timeout);
     }
 
     /// Says whether events with this token are the driver's.
@@ -112,10 +119,7 @@ impl ClientDriver {
             note(connection, event);
             self.finish_closing();
         }
-        if let Transport::Connecting(attempt) = &mut self.transport {
-            let progress = attempt.check(&self.registry, self.token, self.clock.now());
-            self.connect_on(progress);
-        }
+        self.connect_on();
         // The event that tells of the connection may tell of input too, and it does so once.
         if let Transport::Open(connection, _) = &mut self.transport {
             note(connection, event);
@@ -132,11 +136,13 @@ impl ClientDriver {
     /// There may be events for [`Client::poll_event`] afterwards. Cheap where nothing is due.
     pub fn handle_deadline(&mut self) {
         let now = self.clock.now();
-        if let Transport::Connecting(attempt) = &mut self.transport
-            && attempt.deadline() <= now
-        {
-            let progress = attempt.check(&self.registry, self.token, now);
-            self.connect_on(progress);
+        if self.names.sleep().is_some() || self.dialer.deadline().is_some_and(|deadline| deadline <= now) {
+            self.connect_on();
+        }
+        if self.dialer.is_silent(now) {
+            let error = io::Error::new(io::ErrorKind::TimedOut, "it has connected and is silent");
+            tracing::debug!(%error, "connection given up");
+            self.lost(Some(error));
         }
         if self.closing.as_ref().is_some_and(|(_, closing)| closing.deadline() <= now) {
             self.closing = None;
@@ -186,8 +192,9 @@ impl ClientDriver {
         self.connect_where_wanted();
         self.write_output();
         self.disconnect_where_wanted();
-        if self.client.is_closed() && matches!(self.transport, Transport::Connecting(_)) {
+        if self.client.is_closed() && matches!(self.transport, Transport::Connecting) {
             self.transport = Transport::None;
+            self.dialer.give_up();
         }
     }
 
@@ -196,6 +203,7 @@ impl ClientDriver {
     /// where there is no connection.
     pub fn reconnect(&mut self) {
         if !matches!(self.transport, Transport::None) {
+            self.dialer.give_up();
             self.lost(None);
         }
     }
@@ -206,17 +214,14 @@ impl ClientDriver {
     /// broker down, uses a time-out of their own.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let (readable, attempt) = match &self.transport {
-            Transport::None => (false, None),
-            Transport::Connecting(attempt) => (false, Some(attempt.deadline())),
-            Transport::Open(connection, _) => (connection.is_readable(), None),
-        };
+        let readable = matches!(&self.transport, Transport::Open(connection, _) if connection.is_readable());
         if readable || self.has_to_connect() || self.more_output || self.client.has_event() {
             return Some(Duration::ZERO);
         }
         let closing = self.closing.as_ref().map(|(_, closing)| closing.deadline());
-        let next = [self.client.poll_timeout(), attempt, closing].into_iter().flatten().min()?;
-        Some(self.clock.until(next))
+        let next = [self.client.poll_timeout(), self.dialer.deadline(), closing].into_iter().flatten().min();
+        let sleep = next.map(|next| self.clock.until(next));
+        sleep.into_iter().chain(self.names.sleep()).min()
     }
 
     /// The client, for commands and for its events. [`flush`](Self::flush) afterwards.
@@ -235,7 +240,7 @@ impl ClientDriver {
     pub fn connected_to(&self) -> Option<&Endpoint> {
         match &self.transport {
             Transport::Open(_, endpoint) => Some(endpoint),
-            Transport::None | Transport::Connecting(_) => None,
+            Transport::None | Transport::Connecting => None,
         }
     }
 
@@ -253,27 +258,29 @@ impl ClientDriver {
 
     fn connect_where_wanted(&mut self) {
         if self.has_to_connect() {
-            let now = self.clock.now();
             // A line can only be opened when it is closed.
             self.closing.take_if(|(connection, _)| connection.is_line());
-            let (attempt, progress) =
-                Attempt::begin(&mut self.resolver, &self.registry, self.token, self.connecting, now);
-            self.transport = Transport::Connecting(attempt);
-            self.connect_on(progress);
+            self.dialer.begin(self.clock.now());
+            self.transport = Transport::Connecting;
+            self.connect_on();
         }
     }
 
-    fn connect_on(&mut self, progress: Progress) {
-        match progress {
-            Progress::Waiting => {}
-            Progress::Connected(stream, endpoint) => {
+    fn connect_on(&mut self) {
+        if !matches!(self.transport, Transport::Connecting) {
+            return;
+        }
+        let now = self.clock.now();
+        match advance(&mut self.dialer, &mut self.names, &self.registry, self.token, now) {
+            Dial::Waiting => {}
+            Dial::Connected(stream, endpoint) => {
                 tracing::debug!(%endpoint, "connected");
                 self.last_error = None;
                 self.transport = Transport::Open(Connection::new(stream), endpoint);
-                self.client.handle_connected(self.clock.now());
+                self.client.handle_connected(now);
                 self.write_output();
             }
-            Progress::Failed(error) => {
+            Dial::Failed(error) => {
                 tracing::debug!(%error, "cannot connect");
                 self.lost(Some(error));
             }
@@ -287,6 +294,9 @@ impl ClientDriver {
             Input::Bytes(count) => {
                 // It takes all: what it has no room for is more than it allowed the broker to send.
                 self.client.handle_input(self.clock.now(), &self.input[..count]);
+                if self.client.is_established() {
+                    self.dialer.note_session();
+                }
                 self.update_roster();
                 self.disconnect_where_wanted();
             }
@@ -353,6 +363,8 @@ impl ClientDriver {
         self.last_error = error;
         self.transport = Transport::None;
         self.more_output = false;
-        self.client.handle_disconnected(self.clock.now());
+        let now = self.clock.now();
+        self.client.handle_disconnected(now);
+        self.dialer.note_lost(&mut self.client, now);
     }
 }

@@ -1,105 +1,113 @@
-//! Getting a connection: every endpoint of the broker in turn, each with a time-out.
+//! What a [`Dialer`] needs here: attempts to connect, and news of names that were looked up.
 
-use std::collections::VecDeque;
 use std::io;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use e_pigeon_core::{Framing, Instant};
-use e_pigeon_transport::{Endpoint, Resolver, Socket};
+use e_pigeon_core::Instant;
+use e_pigeon_transport::{Dial, Dialer, Endpoint};
 use mio::{Registry, Token};
 
 use crate::stream::Stream;
 
-/// How far an attempt has come.
+/// A socket that is on its way to be connected; none where it was handed out.
 #[derive(Debug)]
-pub(crate) enum Progress {
-    /// An event or the deadline will tell.
-    Waiting,
-    /// There is a connection.
-    Connected(Stream, Endpoint),
-    /// None of the endpoints answered; this is why the last did not.
-    Failed(io::Error),
-}
-
-/// One attempt: the endpoints still to be tried, and the socket of the one that is being tried.
-#[derive(Debug)]
-pub(crate) struct Attempt {
-    left: VecDeque<Endpoint>,
-    trying: Option<(Stream, Endpoint)>,
-    deadline: Instant,
-    limits: Limits,
-}
-
-/// What holds for every endpoint.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// How long it may take to answer.
-    pub(crate) timeout: Duration,
-    /// How the client is configured.
-    pub(crate) framing: Framing,
-}
+pub(crate) struct Attempt(Option<Stream>);
 
 impl Attempt {
-    /// Asks for the endpoints and begins with the first.
-    pub(crate) fn begin(
-        resolver: &mut Resolver,
-        registry: &Registry,
-        token: Token,
-        limits: Limits,
-        now: Instant,
-    ) -> (Self, Progress) {
-        let mut attempt =
-            Self { left: VecDeque::new(), trying: None, deadline: now + limits.timeout, limits };
-        match resolver.endpoints() {
-            Ok(endpoints) => attempt.left = endpoints.into(),
-            Err(error) => return (attempt, Progress::Failed(error)),
+    fn begin(endpoint: &Endpoint, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut stream = Stream::connect(endpoint)?;
+        stream.register(registry, token)?;
+        Ok(Self(Some(stream)))
+    }
+
+    /// Looks whether the socket has connected.
+    fn check(&mut self) -> Poll<io::Result<Stream>> {
+        match self.0.as_ref().map_or(Ok(false), Stream::is_connected) {
+            Ok(true) => self.0.take().map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream))),
+            Ok(false) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
-        let nowhere = io::Error::from(io::ErrorKind::NotFound);
-        let progress = attempt.next(registry, token, now, nowhere);
-        (attempt, progress)
     }
+}
 
-    /// When the endpoint that is being tried has had its time.
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+/// Connects on: sockets and names tell of news on `token`.
+pub(crate) fn advance(
+    dialer: &mut Dialer<Attempt>,
+    names: &mut Names,
+    registry: &Registry,
+    token: Token,
+    now: Instant,
+) -> Dial<Stream> {
+    let waker = if dialer.needs_waker() { names.waker(registry, token) } else { Waker::noop().clone() };
+    let dial =
+        dialer.advance(now, &waker, |endpoint| Attempt::begin(endpoint, registry, token), Attempt::check);
+    if !dialer.needs_waker() {
+        names.forget();
     }
+    dial
+}
 
-    /// Looks whether the socket has connected; to be called after each of its events and at the deadline.
-    pub(crate) fn check(&mut self, registry: &Registry, token: Token, now: Instant) -> Progress {
-        let Some((stream, endpoint)) = self.trying.take() else { return Progress::Waiting };
-        let failure = match stream.is_connected() {
-            Ok(true) => return Progress::Connected(stream, endpoint),
-            Ok(false) if now < self.deadline => {
-                self.trying = Some((stream, endpoint));
-                return Progress::Waiting;
+/// How often to look for names that nobody can tell of.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Wakes the loop when names were looked up. A `Poll` has one [`mio::Waker`], which may be somebody else's, so this is a pipe.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    #[cfg(unix)]
+    pipe: Option<(mio::unix::pipe::Receiver, Waker)>,
+    /// Without a pipe the driver looks again and again.
+    looks: bool,
+}
+
+impl Names {
+    /// What the thread that looks names up has to call.
+    fn waker(&mut self, registry: &Registry, token: Token) -> Waker {
+        #[cfg(unix)]
+        {
+            if self.pipe.is_none() {
+                self.pipe = pipe::lay(registry, token).ok();
             }
-            Ok(false) => io::Error::new(io::ErrorKind::TimedOut, "no answer to the attempt to connect"),
-            Err(error) => error,
-        };
-        drop(stream);
-        self.next(registry, token, now, failure)
-    }
-
-    /// Goes to the next endpoint that can be tried; `failure` is why the one before could not.
-    fn next(&mut self, registry: &Registry, token: Token, now: Instant, failure: io::Error) -> Progress {
-        let mut failure = failure;
-        while let Some(endpoint) = self.left.pop_front() {
-            let started = endpoint.check_framing(self.limits.framing).and_then(|()| {
-                let mut stream = Stream::connect(&endpoint)?;
-                stream.register(registry, token)?;
-                Ok(stream)
-            });
-            match started {
-                // Nobody has to answer.
-                Ok(stream) if stream.is_line() => return Progress::Connected(stream, endpoint),
-                Ok(stream) => {
-                    self.deadline = now + self.limits.timeout;
-                    self.trying = Some((stream, endpoint));
-                    return Progress::Waiting;
-                }
-                Err(error) => failure = error,
+            if let Some((_, waker)) = &self.pipe {
+                return waker.clone();
             }
         }
-        Progress::Failed(failure)
+        let _ = (registry, token);
+        self.looks = true;
+        Waker::noop().clone()
+    }
+
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How long the loop may sleep.
+    pub(crate) fn sleep(&self) -> Option<Duration> {
+        self.looks.then_some(LOOK)
+    }
+}
+
+#[cfg(unix)]
+mod pipe {
+    use std::io::{self, Write};
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
+
+    use mio::unix::pipe::{Receiver, Sender, new};
+    use mio::{Interest, Registry, Token};
+
+    struct Bell(Sender);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            // Where nobody reads any more, the attempt is over.
+            let _ = (&self.0).write(&[0]);
+        }
+    }
+
+    pub(super) fn lay(registry: &Registry, token: Token) -> io::Result<(Receiver, Waker)> {
+        let (sender, mut receiver) = new()?;
+        registry.register(&mut receiver, token, Interest::READABLE)?;
+        Ok((receiver, Waker::from(Arc::new(Bell(sender)))))
     }
 }

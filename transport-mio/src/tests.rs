@@ -1,5 +1,7 @@
 //! Clients and a broker in one machine, all in one `Poll`: what sockets do to them.
 
+mod endpoints;
+mod full;
 #[cfg(unix)]
 mod lines;
 #[cfg(unix)]
@@ -183,6 +185,7 @@ fn a_name_without_address_is_asked_for_again() {
         asked += 1;
         Ok(if asked < 3 { vec![] } else { vec![endpoint.clone()] })
     }));
+    world.until("there is no address", |world| world.clients[alice].last_error().is_some());
     assert_eq!(world.clients[alice].last_error().expect("no address").to_string(), "the name has no address");
     world.until_told(alice, "established");
 }

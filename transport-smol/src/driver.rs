@@ -8,10 +8,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use e_pigeon_core::{Close, Framing, Instant};
-use e_pigeon_transport::{Closing, Connection, Endpoint, FAREWELL, INPUT, Input, OUTPUT, Resolver, fill};
+use e_pigeon_transport::{
+    Closing, Connection, Dial, Dialer, Endpoint, FAREWELL, INPUT, Input, OUTPUT, Resolver, fill,
+};
 
 use crate::alarm::Alarm;
-use crate::connecting::{Attempt, connect};
+use crate::connecting::Attempt;
 use crate::state::{Shared, State};
 use crate::stream::{Stream, note};
 
@@ -24,9 +26,7 @@ use crate::stream::{Stream, note};
 #[derive(Debug)]
 pub struct Driver {
     shared: Arc<Shared>,
-    resolver: Resolver,
-    framing: Framing,
-    connect_timeout: Duration,
+    dialer: Dialer<Attempt>,
     transport: Transport,
     /// The connection before this one, until its last words have arrived.
     closing: Option<(Connection<Stream>, Closing)>,
@@ -40,7 +40,7 @@ pub struct Driver {
 #[derive(Debug)]
 enum Transport {
     None,
-    Connecting(Attempt),
+    Connecting,
     Open(Connection<Stream>),
 }
 
@@ -58,9 +58,7 @@ impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, resolver: Resolver, framing: Framing) -> Self {
         Self {
             shared,
-            resolver,
-            framing,
-            connect_timeout: Duration::from_secs(10),
+            dialer: Dialer::new(resolver, framing),
             transport: Transport::None,
             closing: None,
             input: vec![0; INPUT].into_boxed_slice(),
@@ -70,9 +68,10 @@ impl Driver {
         }
     }
 
-    /// Sets how long one endpoint may take to answer, from the next attempt on. Default 10 seconds.
+    /// Sets how long one endpoint may take to answer, from the next attempt on. Default 10 seconds; others are tried
+    /// meanwhile.
     pub fn set_connect_timeout(&mut self, timeout: Duration) {
-        self.connect_timeout = timeout;
+        self.dialer.set_timeout(timeout);
     }
 
     /// Runs until the client has ended. The same as awaiting the driver.
@@ -90,6 +89,13 @@ impl Driver {
             connection.socket().set_waker(context.waker());
             note(connection);
             input = connection.read(&mut self.input);
+            if matches!(input, Input::Nothing)
+                && self.dialer.deadline().is_some()
+                && self.dialer.is_silent(self.shared.with(|state| state.now()))
+            {
+                let silent = io::Error::new(io::ErrorKind::TimedOut, "it has connected and is silent");
+                input = Input::Over(Some(silent));
+            }
             if connection.flush() {
                 room = connection.batch().min(self.output.len());
             }
@@ -112,13 +118,8 @@ impl Driver {
         if wishes.connect && matches!(self.transport, Transport::None) {
             // A line can only be opened when it is closed.
             self.closing.take_if(|(connection, _)| connection.is_line());
-            match self.resolver.endpoints() {
-                Ok(endpoints) => {
-                    let attempt = connect(endpoints, self.framing, self.connect_timeout);
-                    self.transport = Transport::Connecting(attempt);
-                }
-                Err(error) => self.lost(Some(error)),
-            }
+            self.dialer.begin(self.shared.with(|state| state.now()));
+            self.transport = Transport::Connecting;
             again = true;
         }
         if again || self.alarm.is_over(context, wishes.wake_in) {
@@ -129,7 +130,7 @@ impl Driver {
 
     /// Tells the client what has happened, and asks it for its output and its wishes.
     fn consult(&mut self, context: &mut Context<'_>, input: Input, room: usize) -> Wishes {
-        let Self { shared, input: bytes, output, farewell, closing, transport, .. } = self;
+        let Self { shared, dialer, input: bytes, output, farewell, closing, transport, .. } = self;
         shared.with(|state| {
             let now = state.now();
             // Whatever a command changes from here on is for the next turn.
@@ -138,6 +139,9 @@ impl Driver {
                 Input::Bytes(count) => {
                     // It takes all: what it has no room for is more than it allowed the broker to send.
                     state.core.handle_input(now, &bytes[..count]);
+                    if state.core.is_established() {
+                        dialer.note_session();
+                    }
                     state.settle_presence();
                 }
                 Input::Nothing => {}
@@ -148,12 +152,14 @@ impl Driver {
                     tracing::debug!(%error, "connection lost");
                     *transport = Transport::None;
                     state.core.handle_disconnected(now);
+                    dialer.note_lost(&mut state.core, now);
                     state.connected_to = None;
                     state.last_error = Some(Arc::new(error));
                 }
             }
             if std::mem::take(&mut state.reconnect) && !matches!(transport, Transport::None) {
                 *transport = Transport::None;
+                dialer.give_up();
                 state.core.handle_disconnected(now);
                 state.connected_to = None;
                 state.last_error = None;
@@ -172,7 +178,8 @@ impl Driver {
             let output = if is_open { &mut output[..room] } else { &mut [] };
             let filled = fill(output, |room| state.core.poll_transmit(now, room));
             let closing = closing.as_ref().map(|(_, closing)| closing.deadline());
-            let next = [state.core.poll_timeout(), closing, *farewell].into_iter().flatten().min();
+            let next = [state.core.poll_timeout(), dialer.deadline(), closing, *farewell];
+            let next = next.into_iter().flatten().min();
             Wishes {
                 is_closed: state.core.is_closed(),
                 is_late: farewell.is_some_and(|at| at <= now),
@@ -185,11 +192,16 @@ impl Driver {
     }
 
     fn connect_on(&mut self, context: &mut Context<'_>) {
-        let Transport::Connecting(attempt) = &mut self.transport else { return };
-        match attempt.poll(context) {
-            Poll::Pending => {}
-            Poll::Ready(Ok((stream, endpoint))) => self.connected(stream, endpoint),
-            Poll::Ready(Err(error)) => {
+        if !matches!(self.transport, Transport::Connecting) {
+            return;
+        }
+        let now = self.shared.with(|state| state.now());
+        let waker = context.waker().clone();
+        let start = |endpoint: &Endpoint| Ok(Attempt::begin(endpoint));
+        match self.dialer.advance(now, &waker, start, |attempt| attempt.poll(context)) {
+            Dial::Waiting => {}
+            Dial::Connected(stream, endpoint) => self.connected(stream, endpoint),
+            Dial::Failed(error) => {
                 tracing::debug!(%error, "cannot connect");
                 self.lost(Some(error));
             }
@@ -239,8 +251,11 @@ impl Driver {
     /// Tells the client that there is no transport any more.
     fn lost(&mut self, error: Option<io::Error>) {
         self.transport = Transport::None;
+        let dialer = &mut self.dialer;
         self.shared.with(|state| {
-            state.core.handle_disconnected(state.now());
+            let now = state.now();
+            state.core.handle_disconnected(now);
+            dialer.note_lost(&mut state.core, now);
             state.connected_to = None;
             state.last_error = error.map(Arc::new);
         });

@@ -11,10 +11,10 @@ use e_pigeon_core::{
 };
 use e_pigeon_sim::conformance::dropping::renewed;
 use e_pigeon_sim::conformance::{
-    Address, BrokerAdapter, ClientAdapter, Heard, RunningBroker, RunningClient, Transport, check_broker,
-    check_client,
+    Address, Addresses, BrokerAdapter, ClientAdapter, Heard, RunningBroker, RunningClient, Transport,
+    check_broker, check_client,
 };
-use e_pigeon_smol::{Broker, Client, Endpoint, Stopper, client};
+use e_pigeon_smol::{Broker, Client, Endpoint, Resolver, Stopper, client};
 use futures_lite::FutureExt;
 use futures_lite::future::poll_once;
 use smol::Timer;
@@ -117,7 +117,18 @@ impl ClientAdapter for Smol {
     type Client = Member;
 
     fn start_client(&self, config: ClientConfig, at: &Address) -> Member {
-        let (client, mut driver) = client(config, endpoint(at)).expect("a config that works");
+        self.start(config, endpoint(at))
+    }
+
+    fn start_client_by(&self, config: ClientConfig, mut addresses: Addresses) -> Option<Member> {
+        let look_up = move || Ok(addresses()?.iter().map(endpoint).collect::<Vec<_>>());
+        Some(self.start(config, Resolver::new(look_up)))
+    }
+}
+
+impl Smol {
+    fn start(&self, config: ClientConfig, resolver: impl Into<Resolver>) -> Member {
+        let (client, mut driver) = client(config, resolver).expect("a config that works");
         let polls = self.polls;
         let driver = Task::start(move || async move { renewed(polls, async || (&mut driver).await).await });
         Member { client, polls, _driver: driver }

@@ -4,6 +4,7 @@
 //! it does with them is the same for all, and is here:
 //!
 //! - **names**: an [`Endpoint`] is where a broker listens, a [`Resolver`] says where it is now, a [`Clock`] how late it is;
+//! - **connecting**: a [`Dialer`] says which of the endpoints to try when, and passes over those that give no session;
 //! - **sockets** that do not block: whatever an adapter's [`Socket`] is, a [`Connection`] remembers what it is ready for and
 //!   what it has not taken yet, and [`Closing`] ends it so that its last words arrive;
 //! - **listening**: [`bind_tcp`] and [`unix`] make the sockets, a [`Listener`] accepts, and waits where that fails; a
@@ -19,10 +20,12 @@ mod buffers;
 mod clock;
 mod closing;
 mod connection;
+mod dialing;
 mod endpoint;
 mod hub;
 mod links;
 mod listener;
+mod lookup;
 mod resolver;
 #[cfg(unix)]
 pub mod serial;
@@ -35,6 +38,7 @@ pub use buffers::{INPUT, OUTPUT, fill};
 pub use clock::Clock;
 pub use closing::Closing;
 pub use connection::{Connection, Input};
+pub use dialing::{Dial, Dialer};
 pub use endpoint::Endpoint;
 pub use hub::{FAREWELL, Hub};
 pub use listener::{BACKLOG, Listener, bind_tcp};

@@ -3,8 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Poll, Waker};
 
 use crate::endpoint::Endpoint;
+use crate::lookup::Lookup;
+
+/// What looks the endpoints up.
+pub(crate) type Function = Box<dyn FnMut() -> io::Result<Vec<Endpoint>> + Send>;
 
 /// Yields the endpoints of the broker, each time that the client is about to connect.
 ///
@@ -19,49 +24,75 @@ use crate::endpoint::Endpoint;
 /// # let _ = resolver;
 /// ```
 ///
-/// The function runs inside the event loop: as long as it looks a name up, nothing else happens there.
-pub struct Resolver {
-    look_up: Box<dyn FnMut() -> io::Result<Vec<Endpoint>> + Send>,
+/// The function runs on a thread of its own, so it may take its time: 5 seconds, then the attempt to connect counts as failed.
+/// A function that takes longer is not called a second time meanwhile; its answer serves the next attempt.
+pub struct Resolver(Kind);
+
+enum Kind {
+    Fixed(Vec<Endpoint>),
+    Immediate(Function),
+    Slow(Lookup),
 }
 
 impl Resolver {
-    /// Makes a resolver from a function that yields the endpoints in the order in which to try them.
+    /// Makes a resolver from a function that yields the endpoints in the order of preference. It may block: it runs on a
+    /// thread.
     ///
     /// An error, or no endpoint at all, counts as a failed attempt: the client waits and asks again.
-    pub fn new<E: Into<Endpoint>>(mut look_up: impl FnMut() -> io::Result<Vec<E>> + Send + 'static) -> Self {
-        Self { look_up: Box::new(move || Ok(look_up()?.into_iter().map(Into::into).collect())) }
+    pub fn new<E: Into<Endpoint>>(look_up: impl FnMut() -> io::Result<Vec<E>> + Send + 'static) -> Self {
+        Self(Kind::Slow(Lookup::new(boxed(look_up))))
     }
 
-    /// Asks for the endpoints, which are at least one.
-    ///
-    /// # Errors
-    ///
-    /// What the function says, or that there are none (`NotFound`).
-    pub fn endpoints(&mut self) -> io::Result<Vec<Endpoint>> {
-        let endpoints = (self.look_up)()?;
-        if endpoints.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-        }
-        Ok(endpoints)
+    /// The same for a function that never blocks: it is called in the event loop, without a thread.
+    pub fn immediate<E: Into<Endpoint>>(
+        look_up: impl FnMut() -> io::Result<Vec<E>> + Send + 'static,
+    ) -> Self {
+        Self(Kind::Immediate(boxed(look_up)))
     }
+
+    /// Says whether [`poll`](Self::poll) may be pending.
+    pub(crate) fn may_wait(&self) -> bool {
+        matches!(self.0, Kind::Slow(_))
+    }
+
+    /// Asks for the endpoints, which are at least one. While the answer is pending, `waker` is called when it is there.
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<io::Result<Vec<Endpoint>>> {
+        let answer = match &mut self.0 {
+            Kind::Fixed(endpoints) => Ok(endpoints.clone()),
+            Kind::Immediate(look_up) => look_up(),
+            Kind::Slow(lookup) => match lookup.poll(waker) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        Poll::Ready(match answer {
+            Ok(endpoints) if endpoints.is_empty() => {
+                Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+            }
+            answer => answer,
+        })
+    }
+}
+
+fn boxed<E: Into<Endpoint>>(mut look_up: impl FnMut() -> io::Result<Vec<E>> + Send + 'static) -> Function {
+    Box::new(move || Ok(look_up()?.into_iter().map(Into::into).collect()))
 }
 
 impl From<SocketAddr> for Resolver {
     fn from(address: SocketAddr) -> Self {
-        Self::new(move || Ok(vec![address]))
+        Self(Kind::Fixed(vec![address.into()]))
     }
 }
 
 impl From<Endpoint> for Resolver {
     fn from(endpoint: Endpoint) -> Self {
-        Self::new(move || Ok(vec![endpoint.clone()]))
+        Self(Kind::Fixed(vec![endpoint]))
     }
 }
 
 impl<E: Into<Endpoint>> From<Vec<E>> for Resolver {
     fn from(endpoints: Vec<E>) -> Self {
-        let endpoints: Vec<Endpoint> = endpoints.into_iter().map(Into::into).collect();
-        Self::new(move || Ok(endpoints.clone()))
+        Self(Kind::Fixed(endpoints.into_iter().map(Into::into).collect()))
     }
 }
 
@@ -75,20 +106,27 @@ impl fmt::Debug for Resolver {
 mod tests {
     use super::*;
 
+    fn poll(resolver: &mut Resolver) -> io::Result<Vec<Endpoint>> {
+        match resolver.poll(Waker::noop()) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("there is nothing to wait for"),
+        }
+    }
+
     #[test]
     fn no_address_is_an_error() {
         let mut resolver = Resolver::from(Vec::<Endpoint>::new());
-        assert_eq!(resolver.endpoints().expect_err("none").kind(), io::ErrorKind::NotFound);
+        assert_eq!(poll(&mut resolver).expect_err("none").kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
     fn the_function_is_asked_each_time() {
         let mut port = 1;
-        let mut resolver = Resolver::new(move || {
+        let mut resolver = Resolver::immediate(move || {
             port += 1;
             Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
         });
-        assert_eq!(resolver.endpoints().expect("one")[0].as_tcp().expect("TCP").port(), 2);
-        assert_eq!(resolver.endpoints().expect("one")[0].as_tcp().expect("TCP").port(), 3);
+        assert_eq!(poll(&mut resolver).expect("one")[0].as_tcp().expect("TCP").port(), 2);
+        assert_eq!(poll(&mut resolver).expect("one")[0].as_tcp().expect("TCP").port(), 3);
     }
 }

@@ -8,8 +8,9 @@ use core::time::Duration;
 pub(crate) struct Backoff {
     max: u64,
     min: u32,
-    /// How often it has doubled.
+    /// How often it has doubled, and how often before the last delay.
     doubled: u8,
+    before: u8,
     random: u64,
 }
 
@@ -18,7 +19,7 @@ impl Backoff {
     pub(crate) fn new(min: Duration, max: Duration, seed: u64) -> Self {
         // The first is at most 100 ms, and never 0: nothing would ever grow from it.
         let (min, max) = (micros(min).max(1) as u32, micros(max));
-        Self { max, min, doubled: 0, random: seed }
+        Self { max, min, doubled: 0, before: 0, random: seed }
     }
 
     /// The delay before the next attempt: between half and all of what is due, so that many clients that lost the
@@ -26,6 +27,7 @@ impl Backoff {
     pub(crate) fn next_delay(&mut self) -> u64 {
         let min = u64::from(self.min);
         let whole = (min << self.doubled).min(self.max);
+        self.before = self.doubled;
         // No bit of it is shifted out: with a limit beyond that, the longest delay is some 300,000 years.
         if whole < self.max && u32::from(self.doubled) < min.leading_zeros() {
             self.doubled += 1;
@@ -38,6 +40,11 @@ impl Backoff {
     /// A link has lasted: start again with the shortest delay.
     pub(crate) fn reset(&mut self) {
         self.doubled = 0;
+    }
+
+    /// The last delay is not waited for: the next one is as long as that was to be.
+    pub(crate) fn take_back(&mut self) {
+        self.doubled = self.before;
     }
 
     /// 32 bits that look random (splitmix64).
@@ -65,6 +72,12 @@ mod tests {
             assert!(delay >= due / 2 && delay <= due, "{delay:?} of {due:?}");
             due = (due * 2).min(max);
         }
+        backoff.take_back();
+        assert!(backoff.next_delay() >= max / 2, "one at the limit stays there");
+        backoff.reset();
+        backoff.next_delay();
+        backoff.take_back();
+        assert!(backoff.next_delay() <= min);
         backoff.reset();
         assert!(backoff.next_delay() <= min);
         assert_ne!(Backoff::new(first, last, 1).next_delay(), Backoff::new(first, last, 2).next_delay());

@@ -148,6 +148,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         self.state.disconnected(now);
     }
 
+    /// The broker has another endpoint that was not tried yet: where the last link ended before it was welcomed, because
+    /// nobody answered or the broker was full, say, the client wants the next connection at once, and its back-off stays as it
+    /// was before that link. Returns whether that is so. To be called after [`handle_disconnected`](Self::handle_disconnected),
+    /// and no more often than there are endpoints until the client is left to its back-off.
+    pub fn try_elsewhere(&mut self, now: Instant) -> bool {
+        self.state.try_elsewhere(now)
+    }
+
     /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.state.timeout(self.memory.as_mut(), now);

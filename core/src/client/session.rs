@@ -107,6 +107,8 @@ pub(super) struct State {
     /// Presence came last, so a message has its turn.
     pub(super) told_presence: bool,
     backoff: Backoff,
+    /// The last link ended before it was welcomed, and nothing was tried since.
+    unwelcome: bool,
     pub(super) lifecycle: Lifecycle,
 
     /// The frame that is being written.
@@ -185,6 +187,7 @@ impl State {
             lent_at,
             told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
+            unwelcome: false,
             lifecycle: Lifecycle::default(),
             current: None,
             last_words: None,
@@ -308,11 +311,22 @@ impl State {
             // The broker may have lost the link at any time since, and counts from then.
             self.up_or_lost_at = Moment::at(keep_alive.heard());
         }
+        self.unwelcome = matches!(self.phase, Phase::Opening { .. });
         self.partial = 0;
         self.current = None;
         self.said = None;
         self.ping_due = false;
         self.retry(now, reason);
+    }
+
+    pub(super) fn try_elsewhere(&mut self, now: Instant) -> bool {
+        let now = self.advance(now);
+        let goes_on = core::mem::take(&mut self.unwelcome) && matches!(self.phase, Phase::Down { .. });
+        if goes_on {
+            self.backoff.take_back();
+            self.phase = Phase::Down { retry_at: now };
+        }
+        goes_on
     }
 
     fn retry(&mut self, now: Instant, reason: DisconnectReason) {

@@ -108,7 +108,17 @@ pub trait ClientAdapter {
 
     /// Starts a client of the broker at `at`, whether or not there is one. It runs by itself from then on.
     fn start_client(&self, config: ClientConfig, at: &Address) -> Self::Client;
+
+    /// The same for a broker whose addresses are asked for before each attempt to connect, by a function that may take its
+    /// time. `None` from an adapter that does not look names up: then nothing of that is asked of it.
+    fn start_client_by(&self, config: ClientConfig, addresses: Addresses) -> Option<Self::Client> {
+        let _ = (config, addresses);
+        None
+    }
 }
+
+/// Yields the addresses of a broker, in the order of preference.
+pub type Addresses = Box<dyn FnMut() -> io::Result<Vec<Address>> + Send>;
 
 /// A client that an adapter runs. Where it is dropped it ends at once, as if the program was killed.
 pub trait RunningClient: Send + 'static {
@@ -238,6 +248,9 @@ struct Place {
     /// Removed when the check is over.
     #[cfg(unix)]
     folder: tempfile::TempDir,
+    /// So many other addresses were given.
+    #[cfg(unix)]
+    others: std::cell::Cell<u32>,
 }
 
 impl Place {
@@ -246,6 +259,8 @@ impl Place {
             transport,
             #[cfg(unix)]
             folder: tempfile::tempdir().expect("a folder for sockets"),
+            #[cfg(unix)]
+            others: std::cell::Cell::new(0),
         }
     }
 
@@ -255,6 +270,19 @@ impl Place {
             Transport::Tcp => Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
             #[cfg(unix)]
             Transport::Unix => Address::Unix(self.folder.path().join("broker")),
+        }
+    }
+
+    /// One that is not that.
+    fn another_address(&self) -> Address {
+        match self.transport {
+            Transport::Tcp => self.address(),
+            #[cfg(unix)]
+            Transport::Unix => {
+                let number = self.others.get();
+                self.others.set(number + 1);
+                Address::Unix(self.folder.path().join(format!("other-{number}")))
+            }
         }
     }
 }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use e_pigeon_core::{
     BrokerConfig, ClientConfig, Close, MessageId, Outgoing, SendError, SetError, Stats, Value,
 };
-use e_pigeon_mio::{BrokerDriver, ClientDriver, Endpoint};
-use e_pigeon_sim::conformance::{Address, BrokerAdapter, ClientAdapter, Heard, RunningBroker, RunningClient};
+use e_pigeon_mio::{BrokerDriver, ClientDriver, Endpoint, Resolver};
+use e_pigeon_sim::conformance::{
+    Address, Addresses, BrokerAdapter, ClientAdapter, Heard, RunningBroker, RunningClient,
+};
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token, Waker};
 
@@ -174,16 +176,25 @@ impl ClientAdapter for Mio {
     type Client = Driven<ClientDriver>;
 
     fn start_client(&self, config: ClientConfig, at: &Address) -> Self::Client {
+        Driven::<ClientDriver>::client(config, endpoint(at))
+    }
+
+    fn start_client_by(&self, config: ClientConfig, mut addresses: Addresses) -> Option<Self::Client> {
+        let look_up = move || Ok(addresses()?.iter().map(endpoint).collect::<Vec<_>>());
+        Some(Driven::<ClientDriver>::client(config, Resolver::new(look_up)))
+    }
+}
+
+impl Driven<ClientDriver> {
+    fn client(config: ClientConfig, resolver: impl Into<Resolver>) -> Self {
         let driven = Driven::start(|registry| {
-            Ok(ClientDriver::new(config, endpoint(at), registry, DRIVER).expect("a config that works"))
+            Ok(ClientDriver::new(config, resolver, registry, DRIVER).expect("a config that works"))
         });
         let driven = driven.expect("a loop");
         driven.with(ClientDriver::flush);
         driven
     }
-}
 
-impl Driven<ClientDriver> {
     /// A command, with what comes of it.
     fn command<T>(&self, act: impl FnOnce(&mut ClientDriver) -> T) -> T {
         self.with(|driver| {

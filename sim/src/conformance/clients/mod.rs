@@ -1,6 +1,7 @@
 //! What is asked of an adapter's client. The broker is driven by hand.
 
 mod connections;
+mod endpoints;
 mod streams;
 
 use std::time::Duration;
@@ -27,7 +28,11 @@ pub(super) fn all<A: ClientAdapter>() -> Vec<Check<A>> {
         connections::silence_is_noticed_in_time,
         connections::a_close_in_the_middle_of_everything_says_all_and_ends,
         connections::a_client_that_is_dropped_is_away,
-        connections::a_crowd_comes_back_after_each_cut;
+        connections::a_crowd_comes_back_after_each_cut,
+        endpoints::field_f3_an_endpoint_that_gives_no_session_is_passed_over,
+        endpoints::field_f3_endpoints_that_are_all_bad_are_not_besieged,
+        endpoints::field_f5_names_that_do_not_come_stop_nobody,
+        endpoints::program_1_names_that_come_late_are_used;
         alone: streams::an_idle_client_does_not_work
     ]
 }
