@@ -3,11 +3,14 @@
 
 mod support;
 
-use e_pigeon_core::wire::control::{Control, Welcome};
+use core::time::Duration;
+use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome, Window};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, UpItem};
-use e_pigeon_core::{Client, Event, Instant};
-use support::raw::{WIDE, frame};
-use support::{client_config, make};
+use e_pigeon_core::{
+    AttributesRef, BrokerConfig, Client, Destination, Event, Filter, Instant, LinkId, Reason,
+};
+use support::raw::{Raw, WIDE, frame, hello, message_for};
+use support::{World, client_config, make, uuid};
 
 /// A client that was welcomed, and what it has to say.
 fn welcomed() -> (Client<Vec<u8>>, Instant) {
@@ -71,4 +74,316 @@ fn core_p1_a_client_takes_void_for_as_many_items() {
 fn core_p1_a_broker_refuses_void_from_a_client() {
     let void = frame(|w| DownItem::Void(1).write(w));
     assert!(UpItem::read(void[1], &mut e_pigeon_core::codec::Reader::new(&void[2..])).is_err());
+}
+
+fn unsettled() -> BrokerConfig {
+    BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() }
+}
+
+/// Lets time pass at a broker alone, with all that is due.
+fn pass(raw: &mut Raw, duration: Duration) {
+    raw.now = raw.now + duration;
+    while raw.broker.poll_timeout().is_some_and(|due| due <= raw.now) {
+        raw.broker.handle_timeout(raw.now);
+    }
+    raw.drain();
+}
+
+/// What a client of session 1 says when it is back, and has so much.
+fn back(raw: &mut Raw, received: u64, acknowledged: u64) -> LinkId {
+    let link = raw.link();
+    let epoch = 1_u64.to_le_bytes();
+    let known = Known { epoch, session: 1, received, acknowledged, window: WIDE };
+    raw.put(link, &hello(0, 2, Some(known), AttributesRef::EMPTY));
+    link
+}
+
+/// The frame at the front of a stream, and what follows.
+fn split_frame(bytes: &[u8]) -> (&[u8], &[u8]) {
+    bytes.split_at(1 + usize::from(bytes[0]))
+}
+
+/// Sends so many messages to client 0, of that many bytes.
+fn send(raw: &mut Raw, from: LinkId, count: usize, ms: u32, bytes: usize) {
+    let to = Destination::from(uuid(0));
+    let payload = vec![7; bytes];
+    for n in 0..count {
+        raw.put_all(from, &message_for((n == 0).then_some(&to), 1, None, ms, &payload));
+        if n % 1_000 == 999 {
+            raw.swallow(from);
+            pass(raw, Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn core_p1_applications_that_sleep_take_no_places_of_others() {
+    let config =
+        BrokerConfig { max_messages: 1_000, settle: Duration::from_millis(1), ..BrokerConfig::default() };
+    let mut world = World::with(7, config);
+    for n in 0..4 {
+        world.peers[n].sleeps = true;
+    }
+    for round in 0..256 {
+        for n in 0..4 {
+            world.send_for(5, &Destination::from(uuid(n)), "x", Duration::from_secs(1));
+        }
+        world.flow();
+        if round % 32 == 31 {
+            world.pass(Duration::from_millis(1_100));
+        }
+    }
+    world.pass(Duration::from_secs(3));
+    let stats = world.broker.stats();
+    assert_eq!((stats.open, stats.payload_bytes), (0, 0), "what has ended gives its payload back: {stats:?}");
+    let id = world.send(5, &Destination::from(uuid(6)), "hello");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.outcome(5, id), Some((1, 1)), "{:?}", world.peers[5].log.finals.get(&id.0));
+    // Those that sleep have it all when they wake, and go on.
+    for n in 0..4 {
+        world.peers[n].sleeps = false;
+    }
+    world.flow();
+    let id = world.send(5, &Destination::from(uuid(0)), "good morning");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.outcome(5, id), Some((1, 1)));
+}
+
+#[test]
+fn core_p1_clients_that_do_not_read_hold_no_records_of_what_has_ended() {
+    let mut raw = Raw::new(BrokerConfig { max_messages: 8_192, ..unsettled() });
+    let readers: Vec<LinkId> = (1..=16).map(|n| raw.up(n, 1)).collect();
+    let from = raw.up(0, 1);
+    for (n, &reader) in readers.iter().enumerate() {
+        let to = Destination::from(uuid(n + 1));
+        for k in 0..4_096 {
+            raw.put_all(from, &message_for((k == 0).then_some(&to), 1, None, 5, b"coo"));
+        }
+        // Written, and never acknowledged.
+        raw.swallow(reader);
+        raw.swallow(from);
+        pass(&mut raw, Duration::from_millis(20));
+        let stats = raw.broker.stats();
+        assert_eq!((stats.open, stats.payload_bytes), (0, 0));
+        assert!(stats.kept <= 4_096, "{} records of ended messages", stats.kept);
+        raw.swallow(from);
+    }
+    assert_eq!(raw.broker.stats().answered_by_reason[Reason::BrokerFull as usize - 1], 0);
+}
+
+#[test]
+fn core_p1_a_thousand_void_deliveries_cost_4_bytes() {
+    let mut raw = Raw::new(unsettled());
+    let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
+    send(&mut raw, from, 1_000, 50, 100);
+    assert!(raw.swallow(reader).len() > 100_000);
+    raw.broker.handle_disconnected(raw.now, reader);
+    pass(&mut raw, Duration::from_secs(1));
+    assert_eq!(raw.broker.stats().payload_bytes, 0);
+    // The client has nothing of it: numbers have no gaps, and the next message has number 1,001.
+    let reader = back(&mut raw, 0, 0);
+    send(&mut raw, from, 1, 10_000, 2);
+    let said = raw.swallow(reader);
+    let (welcome, rest) = split_frame(&said);
+    assert_eq!(welcome[1], 2);
+    let (void, rest) = split_frame(rest);
+    assert_eq!(void, [3, 0x34, 0xe8, 0x07], "4 bytes for a thousand");
+    assert!(rest[1] & 0xf0 == 0x20 && split_frame(rest).1.is_empty(), "{rest:?}");
+    raw.put(reader, &frame(|w| Control::Ack(1_001).write(w)));
+    let stats = raw.broker.stats();
+    assert_eq!((stats.connected, stats.kept, stats.delivered, stats.expired), (2, 0, 1, 1_000));
+}
+
+#[test]
+fn core_p1_a_run_of_void_deliveries_is_cut_where_the_client_stands() {
+    let mut raw = Raw::new(unsettled());
+    let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
+    // Two runs of void ones, and between them one that is not.
+    send(&mut raw, from, 1_500, 50, 0);
+    send(&mut raw, from, 1, 60_000, 0);
+    send(&mut raw, from, 1_500, 50, 0);
+    raw.swallow(reader);
+    raw.broker.handle_disconnected(raw.now, reader);
+    pass(&mut raw, Duration::from_secs(1));
+    let reader = back(&mut raw, 1_000, 400);
+    let said = raw.swallow(reader);
+    let (_, rest) = split_frame(&said);
+    let (void, rest) = split_frame(rest);
+    assert_eq!(void, frame(|w| DownItem::Void(500).write(w)));
+    let (deliver, rest) = split_frame(rest);
+    assert!(deliver[1] & 0xf0 == 0x20, "{deliver:?}");
+    assert_eq!(rest, frame(|w| DownItem::Void(1_500).write(w)));
+    // In the middle of runs, and all of the rest.
+    for more in [600, 500, 1, 700, 800] {
+        raw.put(reader, &frame(|w| Control::Ack(more).write(w)));
+        assert_eq!(raw.broker.stats().connected, 2);
+    }
+    assert_eq!((raw.broker.stats().kept, raw.broker.stats().delivered), (0, 1));
+    raw.put(reader, &frame(|w| Control::Ack(1).write(w)));
+    assert_eq!(raw.broker.stats().connected, 1, "more than there were");
+}
+
+#[test]
+fn core_p1_void_deliveries_keep_their_place_in_the_window() {
+    let mut raw = Raw::new(unsettled());
+    let (reader, from) = (raw.link(), raw.up(1, 1));
+    let window = Window { messages: 2_000, bytes: 1 << 20 };
+    let hello = Hello {
+        uuid: *uuid(0).as_bytes(),
+        secret: [0; 16],
+        boot: 5_u64.to_le_bytes(),
+        link: 1,
+        known: None,
+        window,
+        max_payload: 1 << 12,
+        aliases: 64,
+        receives: true,
+        presence: 0,
+    };
+    raw.put(reader, &frame(|w| Control::Hello(hello, AttributesRef::EMPTY).write(w)));
+    raw.swallow(reader);
+    send(&mut raw, from, 2_000, 50, 10);
+    raw.swallow(reader);
+    pass(&mut raw, Duration::from_secs(1));
+    send(&mut raw, from, 3, 60_000, 10);
+    assert_eq!(raw.swallow(reader), [], "the client may have 2,000 that it has not acknowledged");
+    for _ in 0..2 {
+        raw.put(reader, &frame(|w| Control::Ack(1).write(w)));
+        let said = raw.swallow(reader);
+        assert!(split_frame(&said).1.is_empty(), "one place, one message: {said:?}");
+    }
+}
+
+#[test]
+fn core_p1_a_delivery_that_is_half_written_is_finished() {
+    let mut raw = Raw::new(unsettled());
+    let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
+    send(&mut raw, from, 1, 50, 1_000);
+    let mut out = [0; 4096];
+    assert_eq!(raw.broker.poll_transmit(raw.now, reader, &mut out[..500]), Ok(500));
+    pass(&mut raw, Duration::from_secs(1));
+    assert_eq!((raw.broker.stats().open, raw.broker.stats().kept), (0, 1));
+    let rest = raw.broker.poll_transmit(raw.now, reader, &mut out[500..]).unwrap();
+    assert_eq!(out[500 + rest - 600..500 + rest], [7; 600]);
+    assert_eq!(raw.broker.stats().payload_bytes, 0, "with its last byte");
+    // The same where the rest is never written.
+    send(&mut raw, from, 1, 50, 1_000);
+    assert_eq!(raw.broker.poll_transmit(raw.now, reader, &mut out[..500]), Ok(500));
+    pass(&mut raw, Duration::from_secs(1));
+    assert_ne!(raw.broker.stats().payload_bytes, 0);
+    raw.broker.handle_disconnected(raw.now, reader);
+    assert_eq!(raw.broker.stats().payload_bytes, 0);
+}
+
+#[test]
+fn core_p1_a_decline_of_what_is_void_counts_as_nothing() {
+    let mut raw = Raw::new(unsettled());
+    let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
+    send(&mut raw, from, 2_000, 50, 0);
+    raw.swallow(reader);
+    // One that has ended and was not found yet, and two that were.
+    pass(&mut raw, Duration::from_secs(1));
+    for number in [1, 7, 7] {
+        raw.put(reader, &frame(|w| UpItem::Decline(number).write(w)));
+        assert_eq!(raw.broker.stats().connected, 2);
+    }
+    raw.put(reader, &frame(|w| Control::Ack(2_000).write(w)));
+    assert_eq!((raw.broker.stats().connected, raw.broker.stats().declined), (2, 0));
+    raw.put(reader, &frame(|w| UpItem::Decline(7).write(w)));
+    assert_eq!(raw.broker.stats().connected, 1, "it is acknowledged");
+}
+
+/// Milliseconds of processor time of this thread.
+fn cpu() -> u64 {
+    let said = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    said.split(' ').next().unwrap().parse::<u64>().unwrap() / 1_000_000
+}
+
+#[test]
+fn core_p6_full_queues_are_not_searched_while_nothing_in_them_can_have_ended() {
+    const AWAY: usize = 300;
+    let mut raw = Raw::new(BrokerConfig { queue_messages: 8_192, ..unsettled() });
+    for n in 1..=AWAY {
+        raw.away(n, AttributesRef::EMPTY);
+    }
+    let from = raw.up(0, 1);
+    let everyone = Destination::from(Filter::everyone()).without_sender();
+    let fill = |raw: &mut Raw, count: usize, ms: u32| {
+        for n in 0..count {
+            raw.put_all(from, &message_for((n == 0).then_some(&everyone), 1, None, ms, b""));
+            if n % 100 == 99 {
+                raw.swallow(from);
+            }
+        }
+        raw.swallow(from);
+    };
+    fill(&mut raw, 8_192, 10_000);
+    let mut before = cpu();
+    for _ in 0..40 {
+        pass(&mut raw, Duration::from_millis(101));
+        fill(&mut raw, 1, 10_000);
+    }
+    // Each of these would be 300 times 8,192 entries, in 10 ms.
+    let spent = cpu() - before;
+    assert!(spent < 120, "{spent} ms");
+    assert_eq!(raw.broker.stats().refused, 40 * AWAY as u64);
+    // When they have ended there is room, however few entries of all queues that is.
+    pass(&mut raw, Duration::from_secs(10));
+    before = raw.broker.stats().refused;
+    fill(&mut raw, 1, 10_000);
+    assert_eq!(raw.broker.stats().refused, before);
+}
+
+#[test]
+fn core_p6_a_full_queue_has_room_when_some_of_it_has_ended() {
+    let mut raw = Raw::new(BrokerConfig { queue_messages: 4_096, ..unsettled() });
+    raw.away(0, AttributesRef::EMPTY);
+    let from = raw.up(1, 1);
+    // Far too few for all queues to be gone through.
+    send(&mut raw, from, 3_600, 3_600_000, 0);
+    send(&mut raw, from, 496, 1_000, 0);
+    send(&mut raw, from, 1, 1_000, 0);
+    assert_eq!(raw.broker.stats().refused, 1);
+    pass(&mut raw, Duration::from_secs(2));
+    send(&mut raw, from, 1, 1_000, 0);
+    assert_eq!(raw.broker.stats().refused, 1);
+}
+
+#[test]
+fn core_p7_ended_deliveries_behind_many_numbered_ones_cost_no_more_than_others() {
+    let mut raw = Raw::new(unsettled());
+    let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
+    send(&mut raw, from, 8_000, 3_600_000, 0);
+    raw.swallow(reader);
+    let shut = Window { messages: 0, bytes: 0 };
+    raw.put(reader, &frame(|w| Control::Window(shut).write(w)));
+    // No more than half of all, so that queues are not gone through.
+    send(&mut raw, from, 8_000, 5, 0);
+    pass(&mut raw, Duration::from_millis(50));
+    assert_eq!((raw.broker.stats().open, raw.broker.stats().kept), (8_000, 16_000));
+    raw.put(reader, &frame(|w| Control::Window(WIDE).write(w)));
+    let before = cpu();
+    assert_eq!(raw.swallow(reader), []);
+    let spent = cpu() - before;
+    assert!(spent < 30, "{spent} ms");
+}
+
+#[test]
+fn core_p11_what_has_ended_leaves_the_queues_of_those_who_are_away() {
+    let mut raw = Raw::new(unsettled());
+    for n in 1..=100 {
+        raw.away(n, AttributesRef::EMPTY);
+    }
+    let from = raw.up(0, 1);
+    let everyone = Destination::from(Filter::everyone()).without_sender();
+    for n in 0..4_000 {
+        raw.put_all(from, &message_for((n == 0).then_some(&everyone), 1, None, 1, b""));
+        if n % 1_000 == 999 {
+            pass(&mut raw, Duration::from_millis(20));
+            raw.swallow(from);
+        }
+    }
+    pass(&mut raw, Duration::from_millis(20));
+    let stats = raw.broker.stats();
+    assert_eq!((stats.open, stats.kept), (0, 0), "{stats:?}");
 }

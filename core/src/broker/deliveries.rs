@@ -1,7 +1,10 @@
-//! The messages of one session's queue, in order.
+//! The messages of one session's queue, in order: first those that have a number, then those that wait for one.
 //!
 //! It is a ring whose next free place can be read before it is written. Memory fetches several reads at once, but a write
 //! to where nobody has looked for long holds up all writes behind it; `VecDeque` does not show its free places.
+//!
+//! Between both parts there may be a gap. Deliveries at the head of those that wait leave into it when their messages have
+//! ended, and the next one that gets a number crosses it: both cost the same however many there are.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -19,100 +22,218 @@ pub(super) struct Delivery {
     pub(super) declined: bool,
 }
 
-/// Deliveries, the oldest first.
+/// Deliveries, the oldest first. Index 0 is the first that has a number; behind the numbered ones come those that wait.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     /// None, or a power of two.
     places: Box<[Delivery]>,
     first: u32,
-    len: u32,
+    /// Places from the first delivery to the last, the gap included.
+    span: u32,
+    numbered: u32,
+    /// Places behind the numbered ones that are free; none where nothing waits behind them, or nothing has a number.
+    gap: u32,
 }
 
 /// The first memory that is taken is for so many.
 const FIRST_PLACES: usize = 4;
 
 impl Deliveries {
+    /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.len as usize
+        (self.span - self.gap) as usize
     }
 
-    /// The place of the delivery with that index, where there are any places.
+    /// How many have a number.
+    pub(super) fn numbered(&self) -> usize {
+        self.numbered as usize
+    }
+
+    /// True where none waits for a number.
     #[inline]
-    fn place(&self, index: usize) -> usize {
-        (self.first as usize + index) & self.places.len().wrapping_sub(1)
+    pub(super) fn is_written(&self) -> bool {
+        self.numbered + self.gap == self.span
+    }
+
+    /// How many places there are, free ones included.
+    pub(super) fn capacity(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The place that lies so many behind the first.
+    #[inline]
+    fn place(&self, offset: u32) -> usize {
+        (self.first as usize + offset as usize) & self.places.len().wrapping_sub(1)
+    }
+
+    /// How far behind the first place the delivery with that index lies.
+    fn offset(&self, index: usize) -> u32 {
+        // There are at most 2^32 places.
+        let index = index as u32;
+        if index < self.numbered { index } else { index + self.gap }
     }
 
     /// What lies where the next delivery will be put: old, and of no meaning.
     #[inline]
     pub(super) fn free_place(&self) -> Option<&Delivery> {
-        self.places.get(self.place(self.len()))
+        self.places.get(self.place(self.span))
     }
 
-    #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Delivery> {
-        if index < self.len() { self.places.get(self.place(index)).copied() } else { None }
+        // Behind the last there is none.
+        if index < self.len() { self.places.get(self.place(self.offset(index))).copied() } else { None }
     }
 
-    #[inline]
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Delivery> {
-        let place = self.place(index);
+        let place = self.place(self.offset(index));
+        // Behind the last there is none.
         if index < self.len() { self.places.get_mut(place) } else { None }
     }
 
+    /// The first that waits for a number.
+    #[inline]
+    pub(super) fn first_waiting(&self) -> Option<Delivery> {
+        // None may wait.
+        if self.is_written() { None } else { self.places.get(self.place(self.numbered + self.gap)).copied() }
+    }
+
+    /// True where there is no place for another one before [`make_room`](Self::make_room).
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.span as usize == self.places.len()
+    }
+
+    /// Adds one at the end, where there is a place.
     #[inline]
     pub(super) fn push(&mut self, delivery: Delivery) {
-        if self.len() == self.places.len() {
-            self.grow();
+        let place = self.place(self.span);
+        match self.places.get_mut(place) {
+            Some(free) => {
+                *free = delivery;
+                self.span += 1;
+            }
+            None => bug!("no place was made for a delivery"),
         }
-        let place = self.place(self.len());
-        if let Some(free) = self.places.get_mut(place) {
-            *free = delivery;
-            self.len += 1;
+    }
+
+    /// The gap is closed where it is large, so that this has cost little for each that left into it; otherwise there are more
+    /// places from now on. Returns how many.
+    #[cold]
+    pub(super) fn make_room(&mut self) -> usize {
+        let places = self.places.len();
+        let is_gap_large = self.gap > 0 && 4 * self.gap as usize >= places;
+        self.move_to(if is_gap_large { places } else { (2 * places).max(FIRST_PLACES) });
+        self.places.len() - places
+    }
+
+    /// Moves all to new memory for so many, without a gap.
+    fn move_to(&mut self, places: usize) {
+        let mut new = Vec::with_capacity(places);
+        new.extend(self.iter());
+        new.resize(places, Delivery::default());
+        (self.places, self.first, self.span, self.gap) = (new.into_boxed_slice(), 0, self.len() as u32, 0);
+    }
+
+    /// Gives back memory that is more than what is here needs; returns how many places.
+    pub(super) fn shrink(&mut self) -> usize {
+        let places = self.places.len();
+        let needed = if self.span == 0 { 0 } else { self.len().next_power_of_two().max(FIRST_PLACES) };
+        if needed < places {
+            self.move_to(needed);
         }
+        places - self.places.len()
+    }
+
+    /// Gives a number to the first that waits.
+    #[inline]
+    pub(super) fn number(&mut self) {
+        if self.gap > 0 {
+            self.cross_gap();
+        }
+        self.numbered += 1;
     }
 
     #[cold]
-    fn grow(&mut self) {
-        let count = (2 * self.places.len()).max(FIRST_PLACES);
-        let mut places = Vec::with_capacity(count);
-        places.extend(self.iter());
-        places.resize(count, Delivery::default());
-        (self.places, self.first) = (places.into_boxed_slice(), 0);
+    fn cross_gap(&mut self) {
+        let (from, to) = (self.place(self.numbered + self.gap), self.place(self.numbered));
+        if from < self.places.len() && to < self.places.len() {
+            self.places.swap(from, to);
+        } else {
+            bug!("places beyond the ring");
+        }
+        if self.numbered + 1 + self.gap == self.span {
+            // None waits behind it any more.
+            (self.span, self.gap) = (self.numbered + 1, 0);
+        }
     }
 
+    /// Takes out the first, which has a number.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Delivery> {
-        let delivery = self.get(0)?;
+        if self.numbered == 0 {
+            bug!("no delivery has a number");
+            return None;
+        }
+        let delivery = self.places.get(self.place(0)).copied();
         self.first = self.place(1) as u32;
-        self.len -= 1;
-        Some(delivery)
+        self.span -= 1;
+        self.numbered -= 1;
+        if self.numbered == 0 {
+            self.pass_gap();
+        }
+        delivery
     }
 
-    /// Takes one out; those before it move up.
-    pub(super) fn remove(&mut self, index: usize) {
-        if index >= self.len() {
+    /// Nothing has a number: what waits comes first.
+    #[inline]
+    fn pass_gap(&mut self) {
+        self.first = self.place(self.gap) as u32;
+        self.span -= self.gap;
+        self.gap = 0;
+    }
+
+    /// Takes out the first that waits.
+    pub(super) fn drop_first_waiting(&mut self) {
+        if self.is_written() {
+            bug!("no delivery waits");
             return;
         }
-        for index in (0..index).rev() {
-            if let (Some(delivery), Some(place)) = (self.get(index), self.get_mut(index + 1)) {
-                *place = delivery;
-            }
+        self.gap += 1;
+        if self.numbered == 0 {
+            self.pass_gap();
+        } else if self.is_written() {
+            (self.span, self.gap) = (self.numbered, 0);
         }
-        self.pop();
     }
 
     /// Keeps those for which `keep` says so; it is asked about each once, in order, with its index.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(usize, &Delivery) -> bool) {
-        let mut kept = 0;
+        let (mut kept, mut numbered) = (0, 0);
         for index in 0..self.len() {
-            // What is not kept is passed over.
-            let Some(delivery) = self.get(index).filter(|delivery| keep(index, delivery)) else { continue };
-            if let Some(place) = self.get_mut(kept) {
+            let Some(delivery) = self.get(index) else {
+                bug!("fewer deliveries than were counted");
+                break;
+            };
+            if !keep(index, &delivery) {
+                // It leaves.
+                continue;
+            }
+            numbered += u32::from(index < self.numbered());
+            let place = self.place(kept);
+            if let Some(place) = self.places.get_mut(place) {
                 *place = delivery;
                 kept += 1;
             }
         }
-        self.len = kept as u32;
+        (self.span, self.numbered, self.gap) = (kept, numbered, 0);
+    }
+
+    /// All wait for a number again.
+    pub(super) fn unnumber(&mut self) {
+        if self.gap > 0 {
+            self.retain(|_, _| true);
+        }
+        self.numbered = 0;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Delivery> {
@@ -126,42 +247,84 @@ mod tests {
     use alloc::collections::VecDeque;
     use proptest::prelude::*;
 
-    fn numbered(message: u32) -> Delivery {
+    fn push(deliveries: &mut Deliveries, message: u32) {
+        if deliveries.is_full() {
+            deliveries.make_room();
+        }
+        deliveries.push(delivery(message));
+    }
+
+    fn delivery(message: u32) -> Delivery {
         Delivery { message, ..Delivery::default() }
     }
 
     proptest! {
-        /// Whatever is done with it, it holds what a queue of the standard library holds.
+        /// Whatever is done with it, it holds what two queues of the standard library hold.
         #[test]
-        fn it_is_a_queue(steps in prop::collection::vec((0_u8..6, any::<prop::sample::Index>()), 0..200)) {
-            let (mut ours, mut theirs) = (Deliveries::default(), VecDeque::new());
+        fn it_is_two_queues(steps in prop::collection::vec((0_u8..11, any::<prop::sample::Index>()), 0..400)) {
+            let mut ours = Deliveries::default();
+            let (mut numbered, mut waiting) = (VecDeque::new(), VecDeque::new());
             for (number, (step, index)) in steps.into_iter().enumerate() {
-                let index = index.index(theirs.len() + 2);
                 match step {
-                    0..=2 => {
-                        ours.push(numbered(number as u32));
-                        theirs.push_back(numbered(number as u32));
+                    0..=3 => {
+                        push(&mut ours, number as u32);
+                        waiting.push_back(delivery(number as u32));
                     }
-                    3 => prop_assert_eq!(ours.pop(), theirs.pop_front()),
-                    4 => {
-                        ours.remove(index);
-                        theirs.remove(index);
+                    4 if !numbered.is_empty() => prop_assert_eq!(ours.pop(), numbered.pop_front()),
+                    5 | 6 if !waiting.is_empty() => {
+                        ours.drop_first_waiting();
+                        waiting.pop_front();
                     }
-                    _ => {
-                        let mut asked = 0;
+                    7 | 8 if !waiting.is_empty() => {
+                        ours.number();
+                        numbered.extend(waiting.pop_front());
+                    }
+                    9 => {
+                        let (mut asked, shift) = (0, index.index(3));
+                        let keep = |delivery: &Delivery| !(delivery.message as usize + shift).is_multiple_of(3);
                         ours.retain(|place, delivery| {
                             assert_eq!(place, asked);
                             asked += 1;
-                            !(delivery.message as usize + index).is_multiple_of(3)
+                            keep(delivery)
                         });
-                        theirs.retain(|delivery| !(delivery.message as usize + index).is_multiple_of(3));
+                        numbered.retain(keep);
+                        waiting.retain(keep);
                     }
+                    10 if index.index(4) == 0 => {
+                        ours.unnumber();
+                        numbered.append(&mut waiting);
+                        (numbered, waiting) = (VecDeque::new(), numbered);
+                    }
+                    _ => drop(ours.shrink()),
                 }
-                prop_assert!(ours.iter().eq(theirs.iter().copied()));
-                prop_assert_eq!(ours.get(index), theirs.get(index).copied());
-                prop_assert_eq!(ours.get_mut(index), theirs.get_mut(index));
-                prop_assert_eq!(ours.len(), theirs.len());
+                prop_assert!(ours.iter().eq(numbered.iter().chain(&waiting).copied()));
+                prop_assert_eq!((ours.len(), ours.numbered()), (numbered.len() + waiting.len(), numbered.len()));
+                prop_assert_eq!(ours.first_waiting(), waiting.front().copied());
+                prop_assert_eq!(ours.is_written(), waiting.is_empty());
+                let index = index.index(ours.len() + 2);
+                let expected = numbered.iter().chain(&waiting).nth(index).copied();
+                prop_assert_eq!(ours.get(index), expected);
+                prop_assert_eq!(ours.get_mut(index).copied(), expected);
             }
+        }
+    }
+
+    #[test]
+    fn core_p7_what_leaves_before_it_has_a_number_takes_no_place_for_long() {
+        let mut deliveries = Deliveries::default();
+        for message in 0..1_000 {
+            push(&mut deliveries, message);
+            deliveries.number();
+        }
+        for message in 0..300_000 {
+            push(&mut deliveries, message);
+            if deliveries.len() > 1_100 {
+                deliveries.drop_first_waiting();
+            }
+        }
+        assert!(deliveries.capacity() <= 4_096, "{}", deliveries.capacity());
+        for message in 0..1_000 {
+            assert_eq!(deliveries.pop(), Some(delivery(message)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How links end, and what becomes of their sessions.
 
-use super::links::{Link, Phase};
+use super::links::{Frame, Link, Phase};
 use super::{Broker, BrokerEvent, NO_LINK, expiry};
 use crate::bug::OrBug;
 use crate::time::Moment;
@@ -16,7 +16,7 @@ impl Broker {
         let Some(id) = self.links.get(index).filter(is_open).map(|link| link.id(index)) else { return };
         debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
         self.give_hello_up(index);
-        let between_frames = self.links.take_current(index).is_none();
+        let between_frames = !self.drop_current(index);
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
         link.abort = between_frames.then_some(abort);
@@ -56,9 +56,19 @@ impl Broker {
         }
     }
 
+    /// Gives up the frame that is out in part; false where there is none.
+    pub(super) fn drop_current(&mut self, index: u32) -> bool {
+        let current = self.links.take_current(index);
+        if let Some(Frame::Deliver(message, _)) = current.map(|current| current.frame) {
+            self.wrote_message(message);
+        }
+        current.is_some()
+    }
+
     /// Forgets a link.
     pub(super) fn drop_link(&mut self, index: u32) {
         self.give_hello_up(index);
+        self.drop_current(index);
         let Some(link) = self.links.remove(index).or_bug(NO_LINK) else { return };
         self.sources.part(link.source, self.now);
         if let Some(at) = link.timer.get() {

@@ -79,6 +79,7 @@ impl Broker {
                 Timer::Message(index) => self.expire_message(index),
             }
         }
+        self.sweep();
     }
 
     /// A message is no longer young: its sender is told that it was accepted, and its deadline gets a timer.
@@ -166,7 +167,7 @@ impl Broker {
                 // No hello begins anew here any more.
                 link.lossy = None;
                 link.farewell = false;
-                self.links.take_current(index);
+                self.drop_current(index);
                 self.list_close(index);
             }
             Phase::Hello { .. } | Phase::Closing { .. } => self.arm_link(index),

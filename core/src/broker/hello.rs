@@ -142,18 +142,18 @@ impl Broker {
                 self.messages.detach_sender(old);
             }
         }
-        let mut numbered = core::mem::take(&mut self.dropped);
+        let mut declined = core::mem::take(&mut self.dropped);
         if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             state.sending = Sending::fresh(hello.window);
             state.receiving = Receiving::default();
             (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
-            state.queue.renumber(!new_boot, |delivery| numbered.push(delivery));
+            state.queue.renumber(!new_boot, |delivery| declined.push(delivery));
         }
         self.forget_watches(session);
-        for delivery in numbered.drain(..) {
-            self.unnumber(session, delivery);
+        for delivery in declined.drain(..) {
+            self.leave_queue(session, delivery);
         }
-        self.dropped = numbered;
+        self.dropped = declined;
     }
 
     fn keep_alive_ms(&self) -> u32 {
@@ -277,8 +277,9 @@ impl Broker {
             self.timers.disarm(at, expiry::Timer::Session(index));
         }
         self.messages.detach_sender(session.sender);
-        for (delivery, had_number) in session.queue.into_deliveries() {
-            self.delivery_gone(delivery, had_number);
+        self.queue_places -= session.queue.capacity();
+        for delivery in session.queue.into_deliveries() {
+            self.delivery_gone(delivery);
         }
         self.tell(BrokerEvent::SessionEnded(session.uuid));
     }

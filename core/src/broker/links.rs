@@ -327,7 +327,6 @@ impl Links {
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Link> {
-        self.take_current(index);
         let link = self.links.try_remove(index as usize)?;
         self.made_way -= usize::from(link.made_way);
         self.lossy -= usize::from(link.is_lossy && !link.made_way);

@@ -68,9 +68,10 @@ pub(super) struct Message {
     pub(super) order: u64,
     /// It has ended; only queues still name it.
     pub(super) ended: bool,
-    /// Queue entries that name it, and those of them that have a number.
-    pub(super) named: u32,
-    pub(super) numbered: u32,
+    /// Queue entries that name it.
+    named: u32,
+    /// Links on which it is written in part.
+    writing: u32,
     taken_at: Instant,
     younger: u32,
     older: u32,
@@ -81,6 +82,16 @@ impl Message {
     #[inline]
     pub(super) fn content(&self) -> &[u8] {
         self.payload.bytes(self.length)
+    }
+
+    /// True where it has ended and nobody needs its payload any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended && self.writing == 0
+    }
+
+    /// True where no queue names it.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.named == 0
     }
 
     /// True where it is in a queue, or waits for somebody who matches: then it was accepted.
@@ -132,6 +143,9 @@ pub(super) struct Messages {
     destinations: Slab<(SmallVec<[u8; SHORT]>, u32)>,
     next_order: u64,
     open: usize,
+    /// Queue entries, and those of them that name messages which have ended.
+    entries: u64,
+    ended_entries: u64,
     /// The ends of the list of the young, which were taken a moment ago.
     youngest: u32,
     oldest: u32,
@@ -148,6 +162,8 @@ impl Messages {
             destinations: Slab::new(),
             next_order: 0,
             open: 0,
+            entries: 0,
+            ended_entries: 0,
             youngest: NONE,
             oldest: NONE,
         }
@@ -176,6 +192,56 @@ impl Messages {
     /// How many have not ended.
     pub(super) fn open(&self) -> usize {
         self.open
+    }
+
+    /// How many have ended, and are still named or written.
+    pub(super) fn ended(&self) -> usize {
+        self.messages.len() - self.open
+    }
+
+    /// How many entries the queues have.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// How many of them name messages that have ended.
+    pub(super) fn ended_entries(&self) -> u64 {
+        self.ended_entries
+    }
+
+    /// A message is in so many more queues.
+    pub(super) fn add_refs(&mut self, index: u32, queues: u32) {
+        self.entries += u64::from(queues);
+        if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
+            message.named += queues;
+            message.pending += queues;
+        }
+    }
+
+    /// An entry of a queue no longer names a message.
+    #[inline]
+    pub(super) fn release_ref(&mut self, index: u32) -> Option<&mut Message> {
+        let message = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE)?;
+        message.named -= 1;
+        self.entries -= 1;
+        if message.ended {
+            self.ended_entries -= 1;
+        }
+        Some(message)
+    }
+
+    /// A message begins to be written in part, and its payload is needed until [`wrote`](Self::wrote).
+    pub(super) fn write(&mut self, index: u32) {
+        if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
+            message.writing += 1;
+        }
+    }
+
+    /// A message that was written in part is whole on the link, or never will be.
+    pub(super) fn wrote(&mut self, index: u32) {
+        if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
+            message.writing -= 1;
+        }
     }
 
     #[inline]
@@ -215,7 +281,7 @@ impl Messages {
             order,
             ended: false,
             named: 0,
-            numbered: 0,
+            writing: 0,
             taken_at: now,
             younger: NONE,
             older: self.youngest,
@@ -275,6 +341,7 @@ impl Messages {
         self.leave_young(index);
         let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) else { return };
         message.ended = true;
+        self.ended_entries += u64::from(message.named);
         self.open -= 1;
         let (sender, id) = (message.sender, message.id);
         if let Some(sender) = self.senders.get_mut(sender as usize) {

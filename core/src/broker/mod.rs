@@ -23,6 +23,7 @@ mod receive;
 mod router;
 mod sessions;
 mod sources;
+mod sweep;
 mod transmit;
 
 pub use ledger::Stats;
@@ -98,8 +99,10 @@ pub struct Broker {
     budget: u32,
     /// Messages that it may still take.
     messages_left: u32,
-    /// When all queues were last searched for messages that have ended.
-    compacted_at: Option<Instant>,
+    /// How many sessions were gone through, where their queues are searched for messages that have ended.
+    swept: Option<usize>,
+    /// Places for messages in all queues, free ones included.
+    queue_places: usize,
     /// A bug of this crate was found in a call.
     broken: bool,
     /// Lists that are built and used up within one call, kept for their memory.
@@ -212,7 +215,8 @@ impl Broker {
             events_dropped: 0,
             budget: 0,
             messages_left: 0,
-            compacted_at: None,
+            swept: None,
+            queue_places: 0,
             broken: false,
             recipients: Vec::new(),
             dropped: Vec::new(),
@@ -292,7 +296,9 @@ impl Broker {
 
     fn input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
         let index = self.links.find(link).ok_or(UnknownLink)?;
-        (self.budget, self.messages_left) = (DELIVERIES_PER_CALL, MESSAGES_PER_CALL);
+        self.sweep();
+        let messages = if self.is_sweep_behind() { 0 } else { MESSAGES_PER_CALL };
+        (self.budget, self.messages_left) = (DELIVERIES_PER_CALL, messages);
         let state = self.links.get_mut(index).or_bug(NO_LINK).ok_or(UnknownLink)?;
         if state.lossy.is_some() {
             let taken = self.lossy_input(index, now, bytes);
@@ -432,7 +438,8 @@ impl Broker {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never, as things are.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let young = self.messages.grows_up_at(self.config.accept_delay);
-        [young, self.timers.first(), self.settles_at].into_iter().flatten().min()
+        let sweep = self.is_sweep_due().then_some(self.now);
+        [young, self.timers.first(), self.settles_at, sweep].into_iter().flatten().min()
     }
 
     // Getters.

@@ -6,7 +6,7 @@ use super::deliveries::Delivery;
 use super::expiry::Timer;
 use super::messages::Open;
 use super::receipts::Word;
-use super::{Broker, NO_MESSAGE};
+use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::destination::DestinationRef;
 use crate::message::{Past, Reason};
@@ -14,9 +14,7 @@ use crate::message::{Past, Reason};
 impl Broker {
     /// A recipient has acknowledged a delivery, and its queue no longer names the message.
     pub(super) fn confirm(&mut self, delivery: Delivery) {
-        let Some(message) = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) else { return };
-        message.named -= 1;
-        message.numbered -= 1;
+        let Some(message) = self.messages.release_ref(delivery.message).or_bug(NO_MESSAGE) else { return };
         if canary!(CountsDeclined) && delivery.declined && !message.ended {
             message.got += 1;
         }
@@ -76,15 +74,15 @@ impl Broker {
         if self.give_up_delivery(delivery, Reason::TooLarge) {
             self.stats.refused += 1;
         }
-        self.unname(delivery, false);
+        self.unname(delivery);
     }
 
     /// A delivery is left over from a session that has ended.
-    pub(super) fn delivery_gone(&mut self, delivery: Delivery, had_number: bool) {
+    pub(super) fn delivery_gone(&mut self, delivery: Delivery) {
         if self.give_up_delivery(delivery, Reason::Gone) {
             self.stats.gone += 1;
         }
-        self.unname(delivery, had_number);
+        self.unname(delivery);
     }
 
     /// A delivery will not be confirmed any more; false where that was known before.
@@ -100,28 +98,27 @@ impl Broker {
         true
     }
 
-    /// A delivery lost its number, because its session was renewed; one that was declined leaves the queue.
-    pub(super) fn unnumber(&mut self, session: u32, delivery: Delivery) {
-        if delivery.declined {
-            if let (Some(session), Some(message)) =
-                (self.sessions.get_mut(session), self.messages.get(delivery.message))
-            {
-                session.queue_bytes -= u64::from(message.length);
-            }
-            self.unname(delivery, true);
-        } else if let Some(message) = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) {
-            message.numbered -= 1;
-            self.check_message(delivery.message);
+    /// A delivery leaves the queue of a session, and is not confirmed with that.
+    pub(super) fn leave_queue(&mut self, session: u32, delivery: Delivery) {
+        if let (Some(session), Some(message)) = (
+            self.sessions.get_mut(session).or_bug(NO_SESSION),
+            self.messages.get(delivery.message).or_bug(NO_MESSAGE),
+        ) {
+            session.queue_bytes -= u64::from(message.length);
         }
+        self.unname(delivery);
     }
 
     /// A queue no longer names a message.
-    pub(super) fn unname(&mut self, delivery: Delivery, had_number: bool) {
-        if let Some(message) = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) {
-            message.named -= 1;
-            message.numbered -= u32::from(had_number);
-        }
+    pub(super) fn unname(&mut self, delivery: Delivery) {
+        self.messages.release_ref(delivery.message);
         self.check_message(delivery.message);
+    }
+
+    /// A message that was written in part on a link is whole, or never will be.
+    pub(super) fn wrote_message(&mut self, index: u32) {
+        self.messages.wrote(index);
+        self.check_message(index);
     }
 
     /// A message is for nobody else any more.
@@ -143,9 +140,9 @@ impl Broker {
             self.end_message(index);
         }
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
-        if message.ended && message.numbered == 0 {
+        if message.is_over() {
             self.pool.release(&mut message.payload);
-            if message.named == 0 {
+            if message.is_unnamed() {
                 self.messages.remove(index);
             }
         }

@@ -6,7 +6,6 @@
 use super::deliveries::{Deliveries, Delivery};
 use super::presence::Word;
 use super::receipts::Receipts;
-use crate::bug::OrBug;
 use crate::message::Reason;
 use crate::wire::item::{DownItem, Refused};
 use alloc::boxed::Box;
@@ -17,6 +16,8 @@ use core::hint::black_box;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Delivery,
+    /// Deliveries that have ended since they got their numbers.
+    Void,
     Receipt,
     Notice,
     Presence,
@@ -27,6 +28,8 @@ enum Kind {
 pub(super) struct Run {
     kind: Kind,
     count: u32,
+    /// What it takes of the window in bytes, where it is void.
+    bytes: u32,
 }
 
 /// The next item to be written again on this link, as places in the queues and the log.
@@ -55,6 +58,8 @@ pub(super) struct Seldom {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Next {
     Delivery(Delivery),
+    /// So many deliveries that have ended.
+    Void(u32),
     Presence(Word),
     Other(DownItem<'static>),
 }
@@ -63,7 +68,18 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Acknowledged {
     Delivery(Delivery),
+    /// So many deliveries that have ended, and what they give back of the window in bytes.
+    Void(u32, u32),
     Other,
+}
+
+/// What the number in a decline means.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Declined {
+    /// A delivery, which is declined now.
+    Delivery(Delivery),
+    /// A delivery that has ended: nothing.
+    Void,
 }
 
 /// Word of a refusal.
@@ -76,23 +92,34 @@ pub(super) struct Notice {
 }
 
 impl Cursor {
-    fn place(&mut self, kind: Kind) -> &mut usize {
+    /// How many items of that kind lie before it; of void ones nothing is kept.
+    fn before(&mut self, kind: Kind) -> Option<&mut usize> {
         match kind {
-            Kind::Delivery => &mut self.deliveries,
-            Kind::Receipt => &mut self.receipts,
-            Kind::Notice => &mut self.notices,
-            Kind::Presence => &mut self.presence,
+            Kind::Delivery => Some(&mut self.deliveries),
+            Kind::Void => None,
+            Kind::Receipt => Some(&mut self.receipts),
+            Kind::Notice => Some(&mut self.notices),
+            Kind::Presence => Some(&mut self.presence),
         }
     }
 
-    /// The first item that has a number leaves, and its run with it where it `ends_run`.
-    fn pass(&mut self, kind: Kind, ends_run: bool) {
-        let place = self.place(kind);
-        *place = place.saturating_sub(1);
-        if ends_run {
+    /// The first `count` items that have numbers leave, all of one run, and that with them where they `end_run`.
+    fn pass(&mut self, kind: Kind, count: u32, end_run: bool) {
+        if let Some(place) = self.before(kind) {
+            *place = place.saturating_sub(count as usize);
+        }
+        if end_run {
             self.run = self.run.saturating_sub(1);
         } else if self.run == 0 {
-            self.in_run = self.in_run.saturating_sub(1);
+            self.in_run = self.in_run.saturating_sub(count);
+        }
+    }
+
+    /// So many items of a run that has `of` are behind it.
+    fn advance(&mut self, count: u32, of: u32) {
+        self.in_run += count;
+        if self.in_run >= of {
+            (self.run, self.in_run) = (self.run + 1, 0);
         }
     }
 }
@@ -114,7 +141,6 @@ pub(super) const MAX_NOTICES: usize = 2 * MAX_NOTICES_EACH;
 #[repr(C)]
 pub(super) struct Queue {
     deliveries: Deliveries,
-    numbered_deliveries: usize,
     receipts: Receipts,
     /// In the order of their numbers, from the first that is not acknowledged.
     numbered: VecDeque<Run>,
@@ -143,7 +169,18 @@ impl Queue {
         black_box(self.deliveries.free_place().map(|delivery| delivery.message));
     }
 
-    /// Adds a message at the end.
+    /// True where there is no place for another message before [`make_room`](Self::make_room).
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.deliveries.is_full()
+    }
+
+    /// Makes places for more messages; returns how many.
+    pub(super) fn make_room(&mut self) -> usize {
+        self.deliveries.make_room()
+    }
+
+    /// Adds a message at the end, where there is a place.
     #[inline]
     pub(super) fn push(&mut self, delivery: Delivery) {
         self.deliveries.push(delivery);
@@ -160,21 +197,20 @@ impl Queue {
         }
     }
 
+    /// The delivery with that place in the queue.
+    pub(super) fn delivery(&self, place: usize) -> Option<Delivery> {
+        self.deliveries.get(place)
+    }
+
     /// The first message that has no number.
     #[inline]
     pub(super) fn first_unnumbered(&self) -> Option<Delivery> {
-        self.deliveries.get(self.numbered_deliveries)
+        self.deliveries.first_waiting()
     }
 
     /// Drops the first message that has no number: it has ended before it was written.
     pub(super) fn drop_first_unnumbered(&mut self) {
-        self.deliveries.remove(self.numbered_deliveries);
-    }
-
-    /// Drops messages without a number that `is_over` says have ended.
-    pub(super) fn compact(&mut self, mut is_over: impl FnMut(&Delivery) -> bool) {
-        let keep = self.numbered_deliveries;
-        self.deliveries.retain(|index, delivery| index < keep || !is_over(delivery));
+        self.deliveries.drop_first_waiting();
     }
 
     /// True where a receipt or a notice waits that has no number.
@@ -187,64 +223,84 @@ impl Queue {
     /// True where nothing waits that has no number.
     #[inline]
     pub(super) fn is_written(&self) -> bool {
-        self.numbered_deliveries == self.deliveries.len() && !self.has_unnumbered_other()
+        self.deliveries.is_written() && !self.has_unnumbered_other()
     }
 
-    /// The next item that has a number and is to be written again; `epoch` fills in receipts.
-    pub(super) fn repeat(&mut self, epoch: u64) -> Option<Next> {
+    /// The next item that has a number and is to be written again, or up to `most` void ones; `has_ended` says which are.
+    /// `epoch` fills in receipts.
+    pub(super) fn repeat(
+        &mut self,
+        epoch: u64,
+        most: u32,
+        has_ended: impl Fn(&Delivery) -> bool,
+    ) -> Option<Next> {
+        // Where something is to be written again there is a place for it.
         let Seldom { notices, presence, cursor, .. } = self.seldom.as_deref_mut()?;
         let cursor = cursor.as_mut()?;
-        let run = *self.numbered.get(cursor.run)?;
-        let next = match run.kind {
-            Kind::Delivery => {
-                cursor.deliveries += 1;
-                Next::Delivery(self.deliveries.get(cursor.deliveries - 1)?)
-            }
-            Kind::Receipt => {
-                cursor.receipts += 1;
-                Next::Other(self.receipts.get(cursor.receipts - 1, epoch)?)
-            }
-            Kind::Notice => {
-                cursor.notices += 1;
-                Next::Other(notices.get(cursor.notices - 1)?.item())
-            }
-            Kind::Presence => {
-                cursor.presence += 1;
-                Next::Presence(*presence.get(cursor.presence - 1)?)
-            }
-        };
-        cursor.in_run += 1;
-        if cursor.in_run == run.count {
-            (cursor.run, cursor.in_run) = (cursor.run + 1, 0);
+        let mut void = 0;
+        while void < most
+            && let Some(run) = self.numbered.get(cursor.run)
+        {
+            let count = match run.kind {
+                Kind::Void => (run.count - cursor.in_run).min(most - void),
+                Kind::Delivery if self.deliveries.get(cursor.deliveries).is_some_and(|d| has_ended(&d)) => {
+                    cursor.deliveries += 1;
+                    1
+                }
+                _ => break,
+            };
+            void += count;
+            cursor.advance(count, run.count);
         }
+        if void > 0 {
+            return Some(Next::Void(void));
+        }
+        let run = *self.numbered.get(cursor.run)?;
+        let place = cursor.before(run.kind)?;
+        let at = *place;
+        *place += 1;
+        let next = match run.kind {
+            Kind::Delivery => Next::Delivery(self.deliveries.get(at)?),
+            Kind::Receipt => Next::Other(self.receipts.get(at, epoch)?),
+            Kind::Notice => Next::Other(notices.get(at)?.item()),
+            Kind::Presence => Next::Presence(*presence.get(at)?),
+            // It was passed over.
+            Kind::Void => return None,
+        };
+        cursor.advance(1, run.count);
         Some(next)
+    }
+
+    /// Where the item with a number stands that lies so many places behind the first that is not acknowledged: its kind, and
+    /// how many items of that kind are before it.
+    fn find(&self, place: u64) -> Option<(Kind, usize)> {
+        let mut place = usize::try_from(place).ok()?;
+        let mut before = Cursor::default();
+        for run in &self.numbered {
+            let count = run.count as usize;
+            let earlier = before.before(run.kind);
+            if place < count {
+                return Some((run.kind, earlier.map_or(0, |earlier| *earlier + place)));
+            }
+            place -= count;
+            if let Some(earlier) = earlier {
+                *earlier += count;
+            }
+        }
+        // A number that was not given.
+        None
     }
 
     /// The item with a number that lies so many places behind the first that is not acknowledged.
     pub(super) fn at(&self, place: u64, epoch: u64) -> Option<Next> {
-        let mut place = usize::try_from(place).ok()?;
-        let (mut deliveries, mut receipts, mut notices, mut presence) = (0, 0, 0, 0);
-        for run in &self.numbered {
-            let (kind, count) = (run.kind, run.count as usize);
-            let before = match kind {
-                Kind::Delivery => &mut deliveries,
-                Kind::Receipt => &mut receipts,
-                Kind::Notice => &mut notices,
-                Kind::Presence => &mut presence,
-            };
-            if place >= count {
-                (place, *before) = (place - count, *before + count);
-                continue;
-            }
-            let place = *before + place;
-            return Some(match kind {
-                Kind::Delivery => Next::Delivery(self.deliveries.get(place)?),
-                Kind::Receipt => Next::Other(self.receipts.get(place, epoch)?),
-                Kind::Notice => Next::Other(self.seldom.as_deref()?.notices.get(place)?.item()),
-                Kind::Presence => Next::Presence(*self.seldom.as_deref()?.presence.get(place)?),
-            });
-        }
-        None
+        let (kind, place) = self.find(place)?;
+        Some(match kind {
+            Kind::Delivery => Next::Delivery(self.deliveries.get(place)?),
+            Kind::Void => Next::Void(1),
+            Kind::Receipt => Next::Other(self.receipts.get(place, epoch)?),
+            Kind::Notice => Next::Other(self.seldom.as_deref()?.notices.get(place)?.item()),
+            Kind::Presence => Next::Presence(*self.seldom.as_deref()?.presence.get(place)?),
+        })
     }
 
     /// Gives the next number to the first receipt or notice that has none.
@@ -263,7 +319,7 @@ impl Queue {
     /// Gives the next number to the first message that has none.
     #[inline]
     pub(super) fn number_delivery(&mut self) {
-        self.numbered_deliveries += 1;
+        self.deliveries.number();
         self.log(Kind::Delivery);
     }
 
@@ -283,31 +339,34 @@ impl Queue {
     fn log(&mut self, kind: Kind) {
         match self.numbered.back_mut() {
             Some(run) if run.kind == kind => run.count += 1,
-            _ => self.numbered.push_back(Run { kind, count: 1 }),
+            _ => self.numbered.push_back(Run { kind, count: 1, bytes: 0 }),
         }
         if let Some(seldom) = &mut self.seldom {
             seldom.cursor = None;
         }
     }
 
-    /// Takes off the first item that has a number; the recipient has acknowledged it.
+    /// Takes off the first item that has a number, which the recipient has acknowledged, or up to `most` void ones.
     #[inline]
-    pub(super) fn acknowledge(&mut self) -> Option<Acknowledged> {
+    pub(super) fn acknowledge(&mut self, most: u64) -> Option<Acknowledged> {
+        // As many as have a number, and no more, can be acknowledged.
         let run = self.numbered.front_mut()?;
         let kind = run.kind;
-        run.count -= 1;
+        // No more than the run has.
+        let count = if kind == Kind::Void { u64::from(run.count).min(most) as u32 } else { 1 };
+        let bytes = run.bytes;
+        run.count -= count;
         let ends_run = run.count == 0;
         if ends_run {
             self.numbered.pop_front();
         }
         if let Some(cursor) = self.seldom.as_deref_mut().and_then(|seldom| seldom.cursor.as_mut()) {
-            cursor.pass(kind, ends_run);
+            cursor.pass(kind, count, ends_run);
         }
         match kind {
-            Kind::Delivery => {
-                self.numbered_deliveries -= 1;
-                return self.deliveries.pop().map(Acknowledged::Delivery);
-            }
+            Kind::Delivery => return self.deliveries.pop().map(Acknowledged::Delivery),
+            // How many of the bytes are of these, nobody knows any more.
+            Kind::Void => return Some(Acknowledged::Void(count, if ends_run { bytes } else { 0 })),
             Kind::Receipt => self.receipts.acknowledge(),
             Kind::Notice => {
                 let seldom = self.seldom.as_deref_mut()?;
@@ -326,7 +385,9 @@ impl Queue {
         let mut cursor = Cursor::default();
         for run in &self.numbered {
             let count = received.min(u64::from(run.count)) as u32;
-            *cursor.place(run.kind) += count as usize;
+            if let Some(place) = cursor.before(run.kind) {
+                *place += count as usize;
+            }
             received -= u64::from(count);
             if count < run.count {
                 cursor.in_run = count;
@@ -341,48 +402,126 @@ impl Queue {
         }
     }
 
-    /// A new session takes the queue over: numbers start again, and what had one is marked. Calls `unnumber` for each
-    /// message that had a number, with whether it was declined and is dropped.
-    pub(super) fn renumber(&mut self, keep_receipts: bool, mut unnumber: impl FnMut(Delivery)) {
-        for index in 0..self.numbered_deliveries {
-            let Some(delivery) = self.deliveries.get_mut(index).or_bug("fewer messages than have a number")
-            else {
-                break;
-            };
-            delivery.retry = !canary!(RenumbersWithoutMark);
-            unnumber(*delivery);
+    /// A new session takes the queue over: numbers start again, and what had one is marked. Those that were declined leave.
+    pub(super) fn renumber(&mut self, keep_receipts: bool, mut leaves: impl FnMut(Delivery)) {
+        for index in 0..self.deliveries.numbered() {
+            if let Some(delivery) = self.deliveries.get_mut(index) {
+                delivery.retry = !canary!(RenumbersWithoutMark);
+            } else {
+                bug!("fewer deliveries than have a number");
+            }
         }
-        self.deliveries.retain(|_, delivery| !delivery.declined);
+        self.deliveries.retain(|_, delivery| {
+            if delivery.declined {
+                leaves(*delivery);
+            }
+            !delivery.declined
+        });
+        self.deliveries.unnumber();
         self.receipts.renumber(keep_receipts);
         self.seldom = None;
         self.numbered.clear();
-        self.numbered_deliveries = 0;
     }
 
     /// Marks the message with a number as declined, where it is `place` numbers behind the last acknowledged one
-    /// (1 is the next). `None` where that is no message, or was declined before.
-    pub(super) fn decline(&mut self, place: u64) -> Option<Delivery> {
-        let (mut before, mut deliveries) = (0, 0);
-        for run in &self.numbered {
-            let count = u64::from(run.count);
-            let is_delivery = run.kind == Kind::Delivery;
-            if (before + 1..=before + count).contains(&place) {
-                let index = deliveries + (place - before - 1) as usize;
-                let delivery = self.deliveries.get_mut(index).filter(|d| is_delivery && !d.declined)?;
-                delivery.declined = true;
-                return Some(*delivery);
+    /// (1 is the next). `None` where that is no message, or was declined before; `has_ended` says which are void.
+    pub(super) fn decline(&mut self, place: u64, has_ended: impl Fn(&Delivery) -> bool) -> Option<Declined> {
+        let (kind, index) = self.find(place.checked_sub(1)?)?;
+        match kind {
+            Kind::Void => Some(Declined::Void),
+            Kind::Delivery => {
+                let delivery = self.deliveries.get_mut(index)?;
+                if has_ended(delivery) {
+                    return Some(Declined::Void);
+                }
+                let before = core::mem::replace(&mut delivery.declined, true);
+                (!before).then_some(Declined::Delivery(*delivery))
             }
-            before += count;
-            deliveries += if is_delivery { run.count as usize } else { 0 };
+            Kind::Receipt | Kind::Notice | Kind::Presence => None,
         }
-        None
     }
 
-    /// Everything that is left, with whether it has a number.
-    pub(super) fn into_deliveries(self) -> impl Iterator<Item = (Delivery, bool)> {
-        let Self { deliveries, numbered_deliveries, .. } = self;
-        (0..deliveries.len()).filter_map(move |index| {
-            deliveries.get(index).map(|delivery| (delivery, index < numbered_deliveries))
-        })
+    /// Drops what has ended, for which `ended` gives the bytes of its payload: what waits leaves, what has a number becomes
+    /// void, and `leaves` is called for each. A run of void ones takes at most `most_bytes` of the window, or has one of them.
+    pub(super) fn drop_ended(
+        &mut self,
+        most_bytes: u32,
+        ended: impl Fn(&Delivery) -> Option<u32>,
+        mut leaves: impl FnMut(Delivery),
+    ) {
+        self.void_ended(most_bytes, &ended);
+        self.deliveries.retain(|_, delivery| {
+            let stays = ended(delivery).is_none();
+            if !stays {
+                leaves(*delivery);
+            }
+            stays
+        });
+    }
+
+    /// Notes in the log which deliveries are void.
+    fn void_ended(&mut self, most_bytes: u32, ended: &impl Fn(&Delivery) -> Option<u32>) {
+        let numbered = self.deliveries.numbered();
+        let mut deliveries = (0..numbered).filter_map(|index| self.deliveries.get(index));
+        if !deliveries.clone().any(|delivery| ended(&delivery).is_some()) {
+            return;
+        }
+        // Where something is written again, as a number of items.
+        let again = self.seldom.as_deref().and_then(|seldom| seldom.cursor).map(|cursor| {
+            let before = self.numbered.iter().take(cursor.run).map(|run| u64::from(run.count));
+            before.sum::<u64>() + u64::from(cursor.in_run)
+        });
+        let mut log = VecDeque::<Run>::new();
+        for run in &self.numbered {
+            if run.kind != Kind::Delivery {
+                join(&mut log, *run, most_bytes);
+                continue;
+            }
+            for delivery in deliveries.by_ref().take(run.count as usize) {
+                let bytes = ended(&delivery);
+                let kind = if bytes.is_some() { Kind::Void } else { Kind::Delivery };
+                join(&mut log, Run { kind, count: 1, bytes: bytes.unwrap_or(0) }, most_bytes);
+            }
+        }
+        drop(deliveries);
+        self.numbered = log;
+        if let Some(again) = again {
+            self.rewind(again);
+        }
+    }
+
+    /// Gives back memory that is far more than what is here needs; returns how many places of messages.
+    pub(super) fn shrink(&mut self) -> usize {
+        if 4 * self.numbered.len().max(4) <= self.numbered.capacity() {
+            self.numbered.shrink_to(2 * self.numbered.len());
+        }
+        self.receipts.shrink();
+        self.deliveries.shrink()
+    }
+
+    /// How many places there are for messages, free ones included.
+    pub(super) fn capacity(&self) -> usize {
+        self.deliveries.capacity()
+    }
+
+    /// Everything that is left.
+    pub(super) fn into_deliveries(self) -> impl Iterator<Item = Delivery> {
+        let deliveries = self.deliveries;
+        (0..deliveries.len()).filter_map(move |index| deliveries.get(index))
+    }
+}
+
+/// Adds a run at the end of a log, as a part of the last one where that is alike. Void ones are joined as long as they take at
+/// most so many bytes of the window together, so that it opens by and by.
+fn join(log: &mut VecDeque<Run>, run: Run, most_bytes: u32) {
+    if let Some(last) = log.back_mut()
+        && last.kind == run.kind
+        && let Some(count) = last.count.checked_add(run.count)
+        && let Some(bytes) = last.bytes.checked_add(run.bytes)
+        && (bytes <= most_bytes || run.bytes == 0)
+    {
+        (last.count, last.bytes) = (count, bytes);
+    } else {
+        log.push_back(run);
     }
 }

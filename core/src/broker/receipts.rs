@@ -94,6 +94,13 @@ impl Receipts {
         })
     }
 
+    /// Gives back memory that is far more than what is here needs.
+    pub(super) fn shrink(&mut self) {
+        if 4 * self.runs.len().max(4) <= self.runs.capacity() {
+            self.runs.shrink_to(2 * self.runs.len());
+        }
+    }
+
     /// The first run was acknowledged.
     pub(super) fn acknowledge(&mut self) {
         let run = self.runs.pop_front();

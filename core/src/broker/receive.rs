@@ -1,7 +1,8 @@
 //! What the broker does with each frame that comes in.
 
+use super::deliveries::Delivery;
 use super::links::{Current, Phase};
-use super::queue::Acknowledged;
+use super::queue::{Acknowledged, Declined};
 use super::{Broker, NO_LINK, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Reader;
@@ -90,19 +91,29 @@ impl Broker {
 
     /// Takes so many acknowledged items off the queue of a session.
     pub(super) fn take_acknowledged(&mut self, session: u32, more: u64) {
-        for _ in 0..more {
+        let mut left = more;
+        while left > 0 {
             let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { break };
-            let Some(item) = state.queue.acknowledge().or_bug("more was acknowledged than has a number")
+            let Some(item) = state.queue.acknowledge(left).or_bug("more was acknowledged than has a number")
             else {
                 break;
             };
-            if let Acknowledged::Delivery(delivery) = item
-                && let Some(message) = self.messages.get(delivery.message).or_bug(NO_MESSAGE)
-            {
-                state.queue_bytes -= u64::from(message.length);
-                state.sending.release(message.length as usize);
-                self.confirm(delivery);
+            let mut count = 1;
+            match item {
+                Acknowledged::Delivery(delivery) => {
+                    if let Some(message) = self.messages.get(delivery.message).or_bug(NO_MESSAGE) {
+                        state.queue_bytes -= u64::from(message.length);
+                        state.sending.release(message.length as usize);
+                        self.confirm(delivery);
+                    }
+                }
+                Acknowledged::Void(many, bytes) => {
+                    state.sending.release_many(many, bytes as usize);
+                    count = many;
+                }
+                Acknowledged::Other => {}
             }
+            left = left.saturating_sub(u64::from(count));
         }
         self.adjust_window(session);
     }
@@ -183,8 +194,12 @@ impl Broker {
     fn declined(&mut self, session: u32, number: u64) -> Result<(), Code> {
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
         let place = number.checked_sub(state.sending.acknowledged()).filter(|&place| place > 0);
-        let delivery = place.and_then(|place| state.queue.decline(place)).ok_or(Code::BadAcknowledgement)?;
-        self.decline(delivery);
+        let messages = &self.messages;
+        let has_ended = |delivery: &Delivery| messages.get(delivery.message).is_some_and(|m| m.ended);
+        let declined = place.and_then(|place| state.queue.decline(place, has_ended));
+        if let Declined::Delivery(delivery) = declined.ok_or(Code::BadAcknowledgement)? {
+            self.decline(delivery);
+        }
         Ok(())
     }
 

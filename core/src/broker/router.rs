@@ -11,13 +11,9 @@ use crate::bug::OrBug;
 use crate::destination::{DestinationRef, Target};
 use crate::error::Code;
 use crate::message::{Past, Reason, Taken};
-use crate::time::Moment;
 use crate::wire::item::Message;
 use alloc::vec::Vec;
 use core::time::Duration;
-
-/// A full queue, or all of them, are searched for ended messages no more often than that.
-const COMPACT_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Broker {
     /// Takes a message from a session, for a destination in the table.
@@ -57,8 +53,10 @@ impl Broker {
             Some(Reason::TooLarge)
         } else if !self.may_send(session, to) {
             Some(Reason::NotAllowed)
+        } else if self.messages.open() >= self.config.max_messages as usize {
+            Some(Reason::BrokerFull)
         } else {
-            self.make_room().err()
+            None
         };
         let payload = if refusal.is_none() { self.pool.store(message.payload) } else { None };
         let Some(payload) = payload else {
@@ -100,18 +98,6 @@ impl Broker {
         }
         self.check_message(index);
         Ok(())
-    }
-
-    /// Makes sure that one more message has a place.
-    fn make_room(&mut self) -> Result<(), Reason> {
-        let max = self.config.max_messages as usize;
-        let is_due = self.compacted_at.is_none_or(|at| self.now >= at + COMPACT_INTERVAL);
-        if self.messages.len() >= max && self.messages.open() <= max / 2 && is_due {
-            // Most places belong to messages that have ended and that only queues of absent clients still name.
-            self.compacted_at = Some(self.now);
-            self.compact_all();
-        }
-        if self.messages.len() >= max { Err(Reason::BrokerFull) } else { Ok(()) }
     }
 
     /// A message is not taken at all. Where it was before, somebody may have had it: so many of so many.
@@ -234,6 +220,9 @@ impl Broker {
         let delivery = Delivery { message: index, retry: false, late: false, declined: false };
         for &recipient in recipients {
             let Some(session) = self.sessions.get_mut(recipient).or_bug(NO_SESSION) else { continue };
+            if session.queue.is_full() {
+                self.queue_places += session.queue.make_room();
+            }
             session.put(delivery, length);
             if let Some(link) = session.link {
                 self.list_link(link);
@@ -251,7 +240,7 @@ impl Broker {
         let Some(session) = self.sessions.get(recipient).or_bug(NO_SESSION) else { return };
         let mut refusal = session.refusal(length, &self.config);
         if refusal == Some(Reason::QueueFull) {
-            self.compact(recipient);
+            self.search_queue(recipient);
             refusal = self.sessions.get(recipient).and_then(|session| session.refusal(length, &self.config));
         }
         if let Some(reason) = refusal {
@@ -264,6 +253,9 @@ impl Broker {
             return;
         }
         if let Some(session) = self.sessions.get_mut(recipient).or_bug(NO_SESSION) {
+            if session.queue.is_full() {
+                self.queue_places += session.queue.make_room();
+            }
             session.put(Delivery { message: index, retry: false, late, declined: false }, length);
         }
         self.list_session(recipient);
@@ -275,39 +267,7 @@ impl Broker {
         self.budget = self.budget.saturating_sub(queues);
         self.stats.routed += u64::from(queues);
         self.stats.held += u64::from(queues);
-        if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
-            message.pending += queues;
-            message.named += queues;
-        }
-    }
-
-    /// Drops ended messages from the queue of a session, unless that was done a moment ago.
-    fn compact(&mut self, index: u32) {
-        let now = self.now;
-        let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) else { return };
-        if session.compacted_at.get().is_some_and(|at| now < at + COMPACT_INTERVAL) {
-            return;
-        }
-        session.compacted_at = Moment::at(now);
-        let (queue, bytes) = (&mut session.queue, &mut session.queue_bytes);
-        let mut dropped = core::mem::take(&mut self.dropped);
-        compact_queue(queue, bytes, &self.messages, &mut dropped);
-        self.forget_dropped(dropped);
-    }
-
-    fn compact_all(&mut self) {
-        let mut dropped = core::mem::take(&mut self.dropped);
-        for session in self.sessions.iter_mut() {
-            compact_queue(&mut session.queue, &mut session.queue_bytes, &self.messages, &mut dropped);
-        }
-        self.forget_dropped(dropped);
-    }
-
-    fn forget_dropped(&mut self, mut dropped: Vec<Delivery>) {
-        for delivery in dropped.drain(..) {
-            self.unname(delivery, false);
-        }
-        self.dropped = dropped;
+        self.messages.add_refs(index, queues);
     }
 
     /// A message waits for somebody to come; false where the broker has no place for that, and it has ended.
@@ -407,22 +367,4 @@ impl Broker {
         self.tell_accepted(index);
         self.check_message(index);
     }
-}
-
-fn compact_queue(
-    queue: &mut super::queue::Queue,
-    bytes: &mut u64,
-    messages: &super::messages::Messages,
-    dropped: &mut Vec<Delivery>,
-) {
-    queue.compact(|delivery| {
-        let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
-        let Some(message) = message.filter(|message| message.ended) else {
-            // It is not over.
-            return false;
-        };
-        *bytes -= u64::from(message.length);
-        dropped.push(*delivery);
-        true
-    });
 }

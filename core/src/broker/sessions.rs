@@ -6,6 +6,7 @@ use super::index::{self, Index, Places};
 use super::links::LinkId;
 use super::presence::Watch;
 use super::queue::Queue;
+use super::sweep::Searched;
 use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
 use crate::config::BrokerConfig;
@@ -63,8 +64,8 @@ pub(super) struct Session {
     places: Places,
     /// When it ends, where it is away.
     pub(super) ends_at: Moment,
-    /// When the queue was last searched for messages that have ended.
-    pub(super) compacted_at: Moment,
+    /// How the queue was last searched for messages that have ended.
+    pub(super) searched: Searched,
 }
 
 /// What a new session is made of.
@@ -225,7 +226,7 @@ impl Sessions {
             ends_at: Moment::NEVER,
             queue: Queue::default(),
             queue_bytes: 0,
-            compacted_at: Moment::NEVER,
+            searched: Searched::default(),
             sending,
             receiving: Receiving::default(),
             watches: Vec::new(),
@@ -275,9 +276,9 @@ impl Sessions {
         Some(session)
     }
 
-    /// All of them, for work that is done once in a while.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
-        self.sessions.iter_mut().map(|(_, session)| session)
+    /// All have smaller indices.
+    pub(super) fn places(&self) -> usize {
+        self.sessions.capacity()
     }
 }
 

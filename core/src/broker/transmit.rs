@@ -13,7 +13,7 @@ use crate::message::Past;
 use crate::time::Instant;
 use crate::wire::MAX_PRESENCE;
 use crate::wire::control::Control;
-use crate::wire::item::{Deliver, DeliveryPast, MAX_DELIVER_HEAD};
+use crate::wire::item::{Deliver, DeliveryPast, DownItem, MAX_DELIVER_HEAD};
 
 impl Broker {
     pub(super) fn transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
@@ -32,9 +32,17 @@ impl Broker {
             self.write_body(index, &current.frame, &mut writer);
             written += writer.written();
             let offset = current.offset + writer.written();
-            if offset < header_len(current.body) + current.body {
+            let is_whole = offset >= header_len(current.body) + current.body;
+            if !is_whole {
                 self.links.keep_current(index, Current { offset, ..current });
-            } else if is_new && matches!(current.frame, Frame::Deliver(..)) {
+            }
+            if let Frame::Deliver(message, _) = current.frame
+                && is_whole != is_new
+            {
+                // Written in part from here on, or no longer.
+                if is_new { self.messages.write(message) } else { self.wrote_message(message) }
+            }
+            if is_whole && is_new && matches!(current.frame, Frame::Deliver(..)) {
                 let rest = out.get_mut(written..).or_bug("more was written than there is room");
                 written += self.write_deliveries(index, rest.unwrap_or_default());
             }
@@ -105,9 +113,6 @@ impl Broker {
             written += writer.written();
             state.sending.assign(Some(message.length as usize));
             state.queue.number_delivery();
-            if let Some(message) = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) {
-                message.numbered += 1;
-            }
         }
         written
     }
@@ -162,9 +167,13 @@ impl Broker {
         let epoch = self.epoch;
         let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
         if state.sending.repeats() {
-            state.sending.repeated();
-            let next =
-                state.queue.repeat(epoch).or_bug("an item is to be written again that is not there")?;
+            // On a lossy transport each item stands for itself.
+            let is_lossy = self.links.get(index).is_some_and(|link| link.lossy.is_some());
+            let (most, messages) = (if is_lossy { 1 } else { u32::MAX }, &self.messages);
+            let has_ended = |delivery: &Delivery| messages.get(delivery.message).is_some_and(|m| m.ended);
+            let next = state.queue.repeat(epoch, most, has_ended);
+            let next = next.or_bug("an item is to be written again that is not there")?;
+            state.sending.repeated(if let Next::Void(count) = next { count } else { 1 });
             return self.describe_next(index, session, next);
         }
         if state.queue.has_unnumbered_other() {
@@ -181,12 +190,12 @@ impl Broker {
         loop {
             let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
             let delivery = state.queue.first_unnumbered()?;
-            let message = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE)?;
+            let message = self.messages.get(delivery.message).or_bug(NO_MESSAGE)?;
             let length = message.length as usize;
             if message.ended {
                 state.queue.drop_first_unnumbered();
                 state.queue_bytes -= length as u64;
-                self.unname(delivery, false);
+                self.unname(delivery);
                 continue;
             }
             if length > state.max_payload as usize {
@@ -199,7 +208,6 @@ impl Broker {
             if !state.sending.allows(length) {
                 return None;
             }
-            message.numbered += 1;
             state.queue.number_delivery();
             state.sending.assign(Some(length));
             return self.describe(index, session, delivery);
@@ -209,7 +217,11 @@ impl Broker {
     /// An item that was written before.
     pub(super) fn describe_next(&mut self, index: u32, session: u32, next: Next) -> Option<Frame> {
         match next {
+            Next::Delivery(delivery) if self.messages.get(delivery.message).is_some_and(|m| m.ended) => {
+                Some(Frame::Item(DownItem::Void(1)))
+            }
             Next::Delivery(delivery) => self.describe(index, session, delivery),
+            Next::Void(count) => Some(Frame::Item(DownItem::Void(count))),
             Next::Presence(word) => Some(self.describe_presence(index, session, word)),
             Next::Other(item) => Some(Frame::Item(item)),
         }

@@ -167,7 +167,7 @@ impl State {
         let (entry, number);
         if session.sending.repeats() {
             number = session.sending.next();
-            session.sending.repeated();
+            session.sending.repeated(1);
             if let Some((declined, _)) = decline.filter(|&(_, own)| own == number) {
                 self.inbox.advance_decline();
                 return Some(Frame::Decline(declined));

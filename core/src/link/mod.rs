@@ -68,6 +68,12 @@ impl Sending {
             && u64::from(self.bytes) + bytes as u64 <= u64::from(self.window.bytes)
     }
 
+    /// What the peer lets be under way.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn window(&self) -> Window {
+        self.window
+    }
+
     /// True where the window allows no message at all, however long it waits.
     pub(crate) fn is_shut(&self) -> bool {
         self.window.messages == 0
@@ -85,9 +91,9 @@ impl Sending {
         self.assigned
     }
 
-    /// Notes that an item with a number was written again.
-    pub(crate) fn repeated(&mut self) {
-        self.sent += 1;
+    /// Notes that so many items with numbers were written again.
+    pub(crate) fn repeated(&mut self, count: u32) {
+        self.sent += u64::from(count);
     }
 
     /// The peer has acknowledged `more` items; returns the last of them. Where the last item that was sent is only
@@ -101,7 +107,12 @@ impl Sending {
 
     /// An acknowledged message no longer counts against the window.
     pub(crate) fn release(&mut self, bytes: usize) {
-        self.messages = self.messages.saturating_sub(1);
+        self.release_many(1, bytes);
+    }
+
+    /// The same for so many messages, with bytes of all of them.
+    pub(crate) fn release_many(&mut self, count: u32, bytes: usize) {
+        self.messages = self.messages.saturating_sub(count);
         self.bytes = self.bytes.saturating_sub(bytes as u32);
     }
 
@@ -256,8 +267,8 @@ mod tests {
         sending.resume(3, 1, WINDOW).unwrap();
         assert!(sending.repeats());
         assert_eq!(sending.next(), 4);
-        sending.repeated();
-        sending.repeated();
+        sending.repeated(1);
+        sending.repeated(1);
         assert!(!sending.repeats());
     }
 

@@ -1,0 +1,153 @@
+//! What becomes of queue entries whose messages have ended: they leave their queues without waiting for the client.
+//!
+//! A message does not know which queues name it, so ended ones are found by going through queues. That is paid for by what
+//! it finds: all queues are gone through only when a good part of their entries have ended, or many records of ended
+//! messages are kept for them, or they take far more memory than they need; one queue, when it is full and some of it must have ended. (PROTOCOL.md, "Void deliveries")
+
+use super::deliveries::Delivery;
+use super::{Broker, NO_MESSAGE, NO_SESSION};
+use crate::bug::OrBug;
+use crate::config::BrokerConfig;
+use crate::time::Moment;
+
+/// One call goes through so many entries and sessions; others get their turn before the next.
+const PER_CALL: usize = 32_768;
+/// Fewer ended ones are not worth going through all queues.
+const MIN_ENDED: u64 = 1_024;
+/// So many places in queues may be free however few are in use.
+const MAX_SPARE: u64 = 65_536;
+/// A full queue is searched when one entry of so many is new since it was searched last, or has ended.
+const SEARCH_PART: usize = 16;
+/// Where one of so many has ended is estimated by twice as many entries.
+const SAMPLES: usize = 2 * SEARCH_PART;
+/// Void deliveries are joined to runs that take at most this part of the window in bytes, for it opens run by run.
+const WINDOW_PART: u32 = 16;
+
+/// How a full queue was searched for entries of messages that have ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Searched {
+    /// Where the order of messages was.
+    order: u64,
+    /// When a part of what was left will have ended.
+    next: Moment,
+}
+
+impl Default for Searched {
+    fn default() -> Self {
+        Self { order: 0, next: Moment::NEVER }
+    }
+}
+
+/// So many records of ended messages may be kept for the queues that name them, before these are gone through.
+pub(super) fn max_ended(config: &BrokerConfig) -> u64 {
+    MIN_ENDED.max(u64::from(config.max_messages) / 4)
+}
+
+impl Broker {
+    /// True where entries of ended messages are to be dropped from all queues.
+    pub(super) fn is_sweep_due(&self) -> bool {
+        let ended = self.messages.ended_entries();
+        let (entries, sessions) = (self.messages.entries(), self.sessions.len() as u64);
+        self.swept.is_some()
+            || ended > MIN_ENDED.max((entries + sessions) / 2)
+            || self.queue_places as u64 > MAX_SPARE + 4 * entries + 8 * sessions
+            || self.messages.ended() as u64 > max_ended(&self.config)
+    }
+
+    /// True where as many records of ended messages are kept as may be: no message is taken before some are gone.
+    pub(super) fn is_sweep_behind(&self) -> bool {
+        self.messages.ended() as u64 > 2 * max_ended(&self.config)
+    }
+
+    /// Goes through queues and drops entries of ended messages, where that is due, as far as one call may.
+    pub(super) fn sweep(&mut self) {
+        if !self.is_sweep_due() {
+            return;
+        }
+        let mut next = self.swept.take().unwrap_or(0);
+        let mut left = PER_CALL;
+        while left > 0 {
+            if next >= self.sessions.places() {
+                // All were gone through.
+                return;
+            }
+            // At most 2^30 sessions.
+            let index = next as u32;
+            let mut entries = 0;
+            if let Some(session) = self.sessions.get(index) {
+                entries = session.queue.len();
+                self.drop_ended(index);
+                self.shrink_queue(index);
+            }
+            left = left.saturating_sub(1 + entries);
+            next += 1;
+        }
+        self.swept = Some(next);
+    }
+
+    fn shrink_queue(&mut self, index: u32) {
+        if let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) {
+            self.queue_places -= session.queue.shrink();
+        }
+    }
+
+    /// Drops entries of ended messages from the queue of one session.
+    fn drop_ended(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) else { return };
+        if session.queue.len() == 0 {
+            return;
+        }
+        let messages = &self.messages;
+        let ended = |delivery: &Delivery| {
+            let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
+            message.filter(|message| message.ended).map(|message| message.length)
+        };
+        let mut dropped = core::mem::take(&mut self.dropped);
+        let most_bytes = session.sending.window().bytes / WINDOW_PART;
+        session.queue.drop_ended(most_bytes, ended, |delivery| dropped.push(delivery));
+        for delivery in dropped.drain(..) {
+            self.leave_queue(index, delivery);
+        }
+        self.dropped = dropped;
+    }
+
+    /// The queue of a session is full: drops entries of ended messages from it, where enough can have ended.
+    pub(super) fn search_queue(&mut self, index: u32) {
+        let Some(session) = self.sessions.get(index).or_bug(NO_SESSION) else { return };
+        let Searched { order, next } = session.searched;
+        let length = session.queue.len();
+        let late = length.checked_sub(1 + length / SEARCH_PART).and_then(|late| session.queue.delivery(late));
+        let message = late.and_then(|late| self.messages.get(late.message));
+        let is_due = next.get().is_some_and(|next| self.now >= next);
+        if !is_due && message.is_none_or(|message| message.order < order) {
+            return;
+        }
+        // At most 2^30 messages.
+        self.budget = self.budget.saturating_sub(length as u32);
+        self.drop_ended(index);
+        let next = self.part_ends_at(index);
+        if let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) {
+            session.searched = Searched { order: self.messages.next_order(), next };
+        }
+    }
+
+    /// When about one entry of [`SEARCH_PART`] of a queue will have ended; the first, where there are few.
+    fn part_ends_at(&self, index: u32) -> Moment {
+        let Some(session) = self.sessions.get(index).or_bug(NO_SESSION) else { return Moment::NEVER };
+        let length = session.queue.len();
+        let samples = (0..length).step_by((length / SAMPLES).max(1));
+        let deliveries = samples.filter_map(|place| session.queue.delivery(place));
+        let deadlines =
+            deliveries.filter_map(|delivery| self.messages.get(delivery.message)).map(|m| m.deadline);
+        let (mut first, mut second) = (None, None);
+        for deadline in deadlines {
+            if first.is_none_or(|first| deadline < first) {
+                (first, second) = (Some(deadline), first);
+            } else if second.is_none_or(|second| deadline < second) {
+                second = Some(deadline);
+            }
+        }
+        let part = if length < SAMPLES { first } else { second };
+        part.map_or(Moment::NEVER, Moment::at)
+    }
+}
