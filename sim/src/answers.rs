@@ -21,6 +21,12 @@ pub(crate) fn check(now: Instant, key: Key, message: &Message, limits: &Limits, 
         "counted too many",
         "{key:?} is {answer:?}, but {confirmed} have confirmed it: {message:?}"
     );
+    // Time, sessions and brokers that end may hide a confirmation; nothing else may.
+    ensure!(
+        message.disturbed || delivered == confirmed || now >= message.deadline,
+        "counted too few",
+        "{key:?} is {answer:?}, and {confirmed} have confirmed it: {message:?}"
+    );
     // A message that nobody matched is for one.
     let possible = message.possible.count().max(1);
     ensure!(recipients <= possible, "receipts", "{key:?} is {answer:?}: {message:?}");

@@ -22,6 +22,7 @@ mod model;
 mod network;
 mod presence;
 mod programs;
+pub mod receipts;
 pub mod run;
 pub mod scenario;
 mod setup;

@@ -30,6 +30,9 @@ struct Args {
     /// Print what happens: times, frames, events. With --seeds 1.
     #[arg(long)]
     trace: bool,
+    /// Tally why receipts are lower than what was handed on, in runs in which messages expire.
+    #[arg(long)]
+    receipts: bool,
     /// Print failures as they were drawn, without making them smaller.
     #[arg(long)]
     no_shrink: bool,
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         seeds: args.seeds,
         jobs: args.jobs,
         failures: args.failures.max(1),
+        receipts: args.receipts,
         stop: &stop,
     };
     let sum = run_many(&plan, |sum| {
@@ -67,6 +71,10 @@ fn main() -> ExitCode {
     });
     bar.finish_and_clear();
     print!("{}", sum.coverage);
+    if args.receipts {
+        let [calm, killed] = &sum.receipts;
+        print!("without a death of the broker: {calm}with one: {killed}");
+    }
     println!("{} seeds from {}: {}", sum.seeds, args.from, figures(&sum, begin));
     for failure in &sum.failures {
         report(failure, args.no_shrink);

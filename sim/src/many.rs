@@ -1,7 +1,9 @@
 //! Many seeds, on several threads.
 
 use crate::coverage::Coverage;
+use crate::receipts::Tally;
 use crate::run::{Failure, Run};
+use crate::step::Step;
 use crate::world::Figures;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -15,6 +17,8 @@ pub struct Sum {
     pub figures: Figures,
     /// Which rare paths were hit.
     pub coverage: Coverage,
+    /// Why receipts were lower than what was handed on: of runs without a death of the broker, and of the others.
+    pub receipts: [Tally; 2],
     /// Those that broke a promise, by seed.
     pub failures: Vec<Failure>,
 }
@@ -30,6 +34,8 @@ pub struct Plan<'a> {
     pub jobs: usize,
     /// After so many failures no further seed is begun.
     pub failures: usize,
+    /// Tally receipts, in runs in which messages expire.
+    pub receipts: bool,
     /// Set from outside to end early.
     pub stop: &'a AtomicBool,
 }
@@ -51,7 +57,7 @@ pub fn run_many(plan: &Plan<'_>, mut each: impl FnMut(&Sum)) -> Sum {
                     }
                     let seed = plan.from.wrapping_add(place);
                     let run = Run::from_seed(seed);
-                    let report = run.execute();
+                    let report = if plan.receipts { run.execute_with_receipts() } else { run.execute() };
                     if sender.send((seed, run, report)).is_err() {
                         break;
                     }
@@ -63,6 +69,10 @@ pub fn run_many(plan: &Plan<'_>, mut each: impl FnMut(&Sum)) -> Sum {
             sum.seeds += 1;
             sum.figures.add(&report.figures);
             sum.coverage.add(&report.coverage);
+            let is_killed = run.steps.iter().any(|step| matches!(step, Step::Kill { .. }));
+            if run.has_short_lives() {
+                sum.receipts[usize::from(is_killed)].add(seed, &report.receipts);
+            }
             if let Err(violation) = report.outcome {
                 sum.failures.push(Failure { seed, run, violation });
                 enough.fetch_or(sum.failures.len() >= plan.failures, Ordering::Relaxed);

@@ -226,6 +226,9 @@ impl World {
                     self.coverage.hit(Path::ReleasedToReturning);
                 }
                 self.model.logs.hand(self.epoch, sent, &self.model.limits, &handed, &mut self.coverage)?;
+                if let Some(receipts) = &mut self.receipts {
+                    receipts.handed(self.drawn_epoch, n, key);
+                }
                 news = News::Message(message.token, key);
             }
             Event::Receipt(receipt) => news = News::Receipt(receipt),
@@ -281,6 +284,11 @@ impl World {
         {
             self.coverage.hit(Path::ExpiredAtSender);
         }
+        if let (Some(receipts), Receipt::Final { delivered, recipients, reason, .. }) =
+            (&mut self.receipts, receipt)
+        {
+            receipts.told(self.drawn_epoch, key, (delivered, recipients, reason));
+        }
         self.model.told(self.now, key, receipt, &mut self.coverage)
     }
 
@@ -324,6 +332,9 @@ impl World {
         let count = count.min(peer.lent.len());
         for (_, key) in peer.lent.drain(..count) {
             self.model.taken(n, key);
+            if let Some(receipts) = &mut self.receipts {
+                receipts.taken(self.now, n, key);
+            }
         }
     }
 }

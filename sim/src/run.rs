@@ -2,7 +2,8 @@
 
 use crate::coverage::Coverage;
 use crate::generate::Generator;
-use crate::setup::Setup;
+use crate::receipts::Tally;
+use crate::setup::{LONG, Setup};
 use crate::source::Source;
 use crate::step::Step;
 use crate::violation::{Outcome, Violation};
@@ -30,6 +31,8 @@ pub struct Report {
     pub coverage: Coverage,
     /// What happened, in words, where that was asked for.
     pub trace: String,
+    /// Why receipts were lower than what was handed on, where that was asked for.
+    pub receipts: Tally,
     /// The promise that was broken, if any.
     pub outcome: Outcome,
 }
@@ -56,6 +59,11 @@ impl Run {
         Self::from_source(Source::bytes(bytes))
     }
 
+    /// True where some messages are meant to expire.
+    pub(crate) fn has_short_lives(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Send(send) if send.live < LONG))
+    }
+
     fn from_source(source: Source<'_>) -> Self {
         let (generator, setup) = Generator::new(source);
         Self { setup, steps: generator.collect() }
@@ -63,18 +71,22 @@ impl Run {
 
     /// Runs it: all steps, then all is well. A panic is a broken promise too.
     pub fn execute(&self) -> Report {
-        self.execute_with(false)
+        self.execute_with(|world| world)
     }
 
     /// The same, with a trace.
     pub fn execute_traced(&self) -> Report {
-        self.execute_with(true)
+        self.execute_with(World::with_trace)
     }
 
-    fn execute_with(&self, traced: bool) -> Report {
+    /// The same, with a tally of why receipts were lower than what was handed on.
+    pub fn execute_with_receipts(&self) -> Report {
+        self.execute_with(World::with_receipts)
+    }
+
+    fn execute_with(&self, watched: impl FnOnce(World) -> World) -> Report {
         let mut world = match World::new(&self.setup) {
-            Ok(world) if traced => world.with_trace(),
-            Ok(world) => world,
+            Ok(world) => watched(world),
             Err(violation) => return Report::without_world(violation),
         };
         let outcome = quietly(|| {
@@ -85,6 +97,7 @@ impl Run {
             figures: *world.figures(),
             coverage: world.coverage().clone(),
             trace: world.trace().to_owned(),
+            receipts: world.receipts(),
             outcome,
         }
     }
@@ -96,6 +109,7 @@ impl Report {
             figures: Figures::default(),
             coverage: Coverage::default(),
             trace: String::new(),
+            receipts: Tally::default(),
             outcome: Err(violation),
         }
     }

@@ -238,6 +238,21 @@ impl Tap {
         Some(((*sender, *boot, *last), deliver.retry.is_some()))
     }
 
+    /// Which link the frame is of that is read now, where frames say so.
+    pub(crate) fn tag(&self) -> u32 {
+        self.tag
+    }
+
+    /// The number of the item that is read now, where it is written.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// True where frames have tags and items their numbers.
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.tag != 0
+    }
+
     /// True where a frame is not whole.
     pub(crate) fn is_inside_frame(&self) -> bool {
         !self.kept.is_empty()

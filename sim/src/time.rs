@@ -1,5 +1,6 @@
 //! What time does, and how a world comes to rest.
 
+use crate::receipts::Standing;
 use crate::setup::{LONG, Medium};
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
@@ -47,6 +48,15 @@ impl World {
                 );
                 self.leave_if_wanted(n)?;
             }
+        }
+        if let Some(receipts) = &mut self.receipts {
+            let peers = &self.peers;
+            receipts.deadline(now, |n| match &peers[n] {
+                peer if !peer.client.is_established() => Standing::NoLink,
+                peer if peer.sleeps && !peer.stopped && !peer.client.wants_transmit() => Standing::Asleep,
+                peer if peer.stopped || peer.client.wants_transmit() => Standing::WantsToWrite,
+                _ => Standing::HasNothingToWrite,
+            });
         }
         if self.broker.poll_timeout().is_some_and(|at| at <= now) {
             self.broker.handle_timeout(now);

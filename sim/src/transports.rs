@@ -1,6 +1,7 @@
 //! What moves through connections, and what each end makes of it.
 
 use crate::coverage::Path;
+use crate::receipts::At;
 use crate::setup::Medium;
 use crate::step::client_of;
 use crate::tap::Frame;
@@ -99,6 +100,16 @@ impl World {
             }
             if !connection.broker_gone {
                 connection.up.put(&buffer[..written]);
+            }
+            if let (Some(receipts), Some(id)) = (&mut self.receipts, peer.connection) {
+                let at = At {
+                    now: self.now,
+                    epoch: self.drawn_epoch,
+                    connection: id,
+                    client: n,
+                    boot: peer.config.boot,
+                };
+                receipts.wrote(at, self.setup.medium, &buffer[..written]);
             }
             any = true;
         }
@@ -270,6 +281,9 @@ impl World {
                 let n = client_of(uuid);
                 let renewed = self.model.resumed(n)?;
                 self.coverage.hit(if renewed { Path::Renewed } else { Path::Resumed });
+                if let (Some(receipts), true) = (&mut self.receipts, renewed) {
+                    receipts.renewed(self.drawn_epoch, n);
+                }
                 let peer = &mut self.peers[n];
                 if peer.lost_up && peer.lost_down && !renewed {
                     self.coverage.hit(Path::ResumedBehind);
@@ -280,6 +294,9 @@ impl World {
             BrokerEvent::SessionEnded(uuid) => {
                 self.coverage.hit(Path::SessionExpired);
                 self.model.ended(self.now, client_of(uuid))?;
+                if let Some(receipts) = &mut self.receipts {
+                    receipts.ended(self.drawn_epoch, client_of(uuid));
+                }
             }
             BrokerEvent::LinkAborted(link, code) => {
                 let reading = self.reading;
@@ -316,6 +333,8 @@ impl World {
         let medium = self.setup.medium;
         let Some(connection) = self.connections.get_mut(id) else { return };
         let n = connection.client;
+        let at =
+            At { now: self.now, epoch: self.drawn_epoch, connection: id, client: n, boot: connection.boot };
         let mut tap = core::mem::take(&mut connection.up_tap);
         let mut lines = Vec::new();
         let traced = self.is_traced();
@@ -332,6 +351,9 @@ impl World {
                 }
             }
             tap.note_up(&frame, &mut self.coverage);
+            if let Some(receipts) = &mut self.receipts {
+                receipts.up(at, tap, &frame);
+            }
         });
         for line in lines {
             trace!(self, "broker < {id}: {line}");
@@ -350,6 +372,7 @@ impl World {
         let medium = self.setup.medium;
         let Some(connection) = self.connections.get_mut(id) else { return };
         let (n, boot) = (connection.client, connection.boot);
+        let at = At { now: self.now, epoch: self.drawn_epoch, connection: id, client: n, boot };
         let mut tap = core::mem::take(&mut connection.down_tap);
         let mut lines = Vec::new();
         let traced = self.is_traced();
@@ -367,15 +390,19 @@ impl World {
             if let Frame::Control(Control::Abort(_)) = frame {
                 return;
             }
-            if let Some((key, repeated)) = tap.note_down(&frame, &mut self.coverage) {
-                let had = self.model.messages.get(&key).is_some_and(|m| m.handed.contains(&(n, boot)));
-                if had {
+            let delivery = tap.note_down(&frame, &mut self.coverage);
+            let delivery = delivery.map(|(key, repeated)| {
+                if self.model.messages.get(&key).is_some_and(|m| m.handed.contains(&(n, boot))) {
                     self.coverage.hit(Path::HadIt);
                 }
                 let highest = self.model.logs.highest(n, (key.0, key.1));
-                if repeated && key.2 + self.model.limits.seen_window(n) <= highest {
-                    self.coverage.hit(Path::BelowWindow);
-                }
+                (key, repeated && key.2 + self.model.limits.seen_window(n) <= highest)
+            });
+            if delivery.is_some_and(|(_, is_below)| is_below) {
+                self.coverage.hit(Path::BelowWindow);
+            }
+            if let Some(receipts) = &mut self.receipts {
+                receipts.down(at, tap, &frame, delivery);
             }
         });
         for line in lines {

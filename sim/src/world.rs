@@ -4,6 +4,7 @@ use crate::application::{Application, Peer};
 use crate::coverage::{Coverage, Path};
 use crate::model::Model;
 use crate::network::{Connections, Network};
+use crate::receipts::{Receipts, Tally};
 use crate::setup::Setup;
 use crate::source::mix;
 use crate::step::{Step, uuid};
@@ -67,6 +68,7 @@ pub struct World {
     pub(crate) coverage: Coverage,
     pub(crate) figures: Figures,
     trace: Option<String>,
+    pub(crate) receipts: Option<Box<Receipts>>,
     /// Where machines write to. They are asked so often that clearing it each time would take a fifth of a run.
     pub(crate) buffer: Vec<u8>,
     drawn: u64,
@@ -117,6 +119,7 @@ impl World {
             coverage: Coverage::default(),
             figures: Figures::default(),
             trace: None,
+            receipts: None,
             buffer: Vec::new(),
             drawn: 0,
             healed: false,
@@ -135,6 +138,17 @@ impl World {
         let text = format!("{:#?}\n", self.setup);
         self.trace = Some(text);
         self
+    }
+
+    /// Reads along why receipts are lower than what was handed on.
+    pub fn with_receipts(mut self) -> Self {
+        self.receipts = Some(Box::default());
+        self
+    }
+
+    /// What came of that; nothing without [`with_receipts`](Self::with_receipts).
+    pub fn receipts(&self) -> Tally {
+        self.receipts.as_ref().map(|receipts| receipts.tally()).unwrap_or_default()
     }
 
     /// Puts a program of the user's around a client, in all of its boots.

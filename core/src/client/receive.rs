@@ -147,6 +147,10 @@ impl State {
                 DeliveryPast::Taken { epoch, session, .. } => self.was_here(epoch, session),
                 DeliveryPast::Sent | DeliveryPast::Parked => false,
             },
+            had_been_here: match past {
+                DeliveryPast::Taken { epoch, session, .. } => self.had_been_here(epoch, session),
+                DeliveryPast::Sent | DeliveryPast::Parked => false,
+            },
         });
         let verdict = self.seen.judge(m, sender, id, deliver.late, repetition);
         trace!(

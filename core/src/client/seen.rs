@@ -44,8 +44,10 @@ pub(super) struct Repetition {
     pub(super) past: DeliveryPast,
     /// For this UUID, not for a filter.
     pub(super) direct: bool,
-    /// Its past is *taken*, and this client had a session then.
+    /// Its past is *taken*, and this client had a session then, and has it still.
     pub(super) here: bool,
+    /// Its past is *taken*, and this client had a session then, which may have ended.
+    pub(super) had_been_here: bool,
 }
 
 /// The table of senders, the aliases of this link, the late list.
@@ -190,11 +192,11 @@ impl Seen {
 
     /// The rule for a delivery that may be a repetition, case by case in the order of PROTOCOL.md.
     fn judge_repetition(&self, m: &[u8], sender: u32, id: u64, repetition: Repetition) -> Verdict {
-        let Repetition { past, direct, here } = repetition;
+        let Repetition { past, direct, here, had_been_here } = repetition;
         if canary!(TakesRepetitions) {
             return Verdict::HandOn;
         }
-        let here = here || canary!(LetsAnybodyIn);
+        let (here, had_been_here) = (here || canary!(LetsAnybodyIn), had_been_here || canary!(LetsAnybodyIn));
         let taken = matches!(past, DeliveryPast::Taken { .. });
         let highest = self.senders.get(m, sender, HIGHEST);
         if id > highest {
@@ -202,8 +204,9 @@ impl Seen {
         }
         let below = highest - id;
         if below < self.window() && self.has_had(m, sender, id) {
-            // Who had what was for its own UUID is the recipient, whenever it came.
-            return if taken && !direct && !here { Verdict::Decline } else { Verdict::HadIt };
+            // Who had what was for its own UUID is the recipient, whenever it came. Otherwise it is one that had a session when
+            // the message was accepted. That this session has ended since takes nothing back.
+            return if taken && !direct && !had_been_here { Verdict::Decline } else { Verdict::HadIt };
         }
         if past == DeliveryPast::Parked && !direct {
             if self.is_late(m, sender, id) {
@@ -337,15 +340,17 @@ mod tests {
 
     fn taken(here: bool, answered_first: bool) -> Option<Repetition> {
         let past = DeliveryPast::Taken { epoch: 1, session: 1, answered_first };
-        Some(Repetition { past, direct: false, here })
+        Some(Repetition { past, direct: false, here, had_been_here: here })
     }
 
     #[test]
     fn a_repetition_is_judged_by_what_was_had() {
         let (mut seen, mut m) = seen();
         let m = m.as_mut_slice();
-        let sent = Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false });
-        let parked = Some(Repetition { past: DeliveryPast::Parked, direct: false, here: false });
+        let sent =
+            Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false, had_been_here: false });
+        let parked =
+            Some(Repetition { past: DeliveryPast::Parked, direct: false, here: false, had_been_here: false });
         assert_eq!(seen.judge(m, 0, 100, false, taken(false, true)), Verdict::Decline, "not here");
         assert_eq!(seen.judge(m, 0, 100, false, taken(true, true)), Verdict::HandOn);
         assert_eq!(seen.judge(m, 0, 100, false, taken(true, true)), Verdict::HadIt);
@@ -383,7 +388,8 @@ mod tests {
     fn the_window_slides_and_forgets_what_falls_out_of_it() {
         let (mut seen, mut m) = seen();
         let m = m.as_mut_slice();
-        let sent = Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false });
+        let sent =
+            Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false, had_been_here: false });
         let mut had = std::collections::BTreeSet::new();
         for id in [1, 2, 3, 40, 63, 64, 65, 70, 127, 190, 191, 400, 401, 463] {
             seen.judge(m, 0, id, false, None);
@@ -424,7 +430,8 @@ mod tests {
         seen.start_link(m);
         assert_eq!(seen.resolve(m, 0, 7), None);
         assert!(seen.define(m, 0, &origin(5)));
-        let sent = Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false });
+        let sent =
+            Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false, had_been_here: false });
         assert!(seen.define(m, 1, &origin(3)));
         assert_eq!(seen.judge(m, 1, 5, false, sent), Verdict::HandOn, "the first sender is forgotten");
     }

@@ -506,6 +506,11 @@ impl State {
         self.epochs.was_here(epoch, newest)
     }
 
+    /// True where this client had a session in that life of the broker by then, though it may have another now.
+    pub(super) fn had_been_here(&self, epoch: u64, newest: u64) -> bool {
+        self.epochs.had_been_here(epoch, newest)
+    }
+
     /// The window that the broker is to be told, once no message of an earlier session is left.
     pub(super) fn due_window(&self, m: &[u8]) -> Option<Window> {
         (!self.inbox.has_old()).then(|| self.inbox.window(m)).filter(|&window| window != self.told_window)

@@ -13,18 +13,30 @@ const MAX_EPOCHS: usize = 4;
 /// The session numbers that a client had in the last lives of the broker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Epochs {
-    /// Epoch and session number, the newest first; a session number of 0 stands for none.
-    known: [(u64, u64); MAX_EPOCHS],
+    /// The newest life first.
+    known: [Life; MAX_EPOCHS],
+}
+
+/// The session numbers that a client had in one life of the broker.
+#[derive(Clone, Copy, Debug, Default)]
+struct Life {
+    epoch: u64,
+    /// 0: this place is empty.
+    first: u64,
+    /// 0: that session is over, and the client has no other.
+    newest: u64,
 }
 
 impl Epochs {
     /// A welcome gave the client this session. The newest of an epoch replaces the one before.
     pub(crate) fn remember(&mut self, epoch: u64, session: u64) {
-        let mut newer = (epoch, session);
+        let is_same = |life: &&Life| life.first != 0 && life.epoch == epoch;
+        let first = self.known.iter().find(is_same).map_or(session, |life| life.first);
+        let mut newer = Life { epoch, first, newest: session };
         for known in &mut self.known {
             let older = core::mem::replace(known, newer);
             newer = older;
-            if older.0 == epoch || older.1 == 0 {
+            if older.epoch == epoch || older.first == 0 {
                 break;
             }
         }
@@ -32,14 +44,19 @@ impl Epochs {
 
     /// The session of that epoch is over.
     pub(crate) fn forget(&mut self, epoch: u64) {
-        for known in self.known.iter_mut().filter(|known| known.0 == epoch) {
-            known.1 = 0;
+        for known in self.known.iter_mut().filter(|known| known.epoch == epoch) {
+            known.newest = 0;
         }
     }
 
-    /// True where the client was there in that epoch when the newest session had that number.
-    pub(crate) fn was_here(&self, epoch: u64, newest: u64) -> bool {
-        self.known.iter().any(|&(known, session)| known == epoch && (1..=newest).contains(&session))
+    /// True if the client was there in that epoch when the newest session had that number, and has the same session since.
+    pub(crate) fn was_here(&self, epoch: u64, session: u64) -> bool {
+        self.known.iter().any(|life| life.epoch == epoch && (1..=session).contains(&life.newest))
+    }
+
+    /// True if the client had a session in that epoch by then. It may have ended since.
+    pub(crate) fn had_been_here(&self, epoch: u64, session: u64) -> bool {
+        self.known.iter().any(|life| life.epoch == epoch && (1..=session).contains(&life.first))
     }
 }
 
@@ -162,5 +179,17 @@ mod tests {
         assert!(!epochs.was_here(2, 10) && epochs.was_here(2, 20) && epochs.was_here(3, 10));
         epochs.forget(3);
         assert!(!epochs.was_here(3, 10));
+    }
+
+    #[test]
+    fn the_first_session_of_an_epoch_is_remembered_when_another_takes_its_place_or_none() {
+        let mut epochs = Epochs::default();
+        epochs.remember(1, 10);
+        epochs.forget(1);
+        assert!(epochs.had_been_here(1, 10) && !epochs.had_been_here(1, 9));
+        epochs.remember(2, 5);
+        epochs.remember(1, 30);
+        assert!(epochs.had_been_here(1, 10) && !epochs.was_here(1, 29) && epochs.was_here(1, 30));
+        assert!(epochs.had_been_here(2, 5) && !epochs.had_been_here(3, 99));
     }
 }
