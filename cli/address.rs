@@ -29,29 +29,32 @@ pub(crate) enum Address {
 impl Address {
     /// Reads an address to connect to.
     pub(crate) fn parse_connect(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return Self::from_path(path.into());
-        }
-        if let Some(line) = text.strip_prefix("serial:") {
-            return Self::parse_serial(line);
-        }
-        let address = Self::parse_socket(text, "127.0.0.1:9999, [::1]:9999 or unix:/run/e-pigeon.sock")?;
+        let address = Self::parse(text)?;
         if matches!(address, Self::Tcp { port: 0, .. } | Self::Cobs { port: 0, .. }) {
             return Err("port 0 is nowhere to connect to, for example 127.0.0.1:9999".into());
         }
         Ok(address)
     }
 
-    /// Reads an address with a port to listen on, where port 0 means any.
+    /// Reads an address to listen on, where port 0 picks one.
     pub(crate) fn parse_listen(text: &str) -> Result<Self, String> {
-        for scheme in ["unix", "serial"] {
-            if let Some(rest) = text.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(':')) {
-                return Err(format!(
-                    "not for --listen, give --{scheme} {rest}; HOST:PORT is 127.0.0.1:9999, for example"
-                ));
-            }
+        Self::parse(text)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        for scheme in ["tcp", "cobs", "unix", "serial"] {
+            let Some(rest) = text.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(':')) else {
+                continue;
+            };
+            // `tcp://` is the same as `tcp:`, and `unix:///run/x` is the path `/run/x`.
+            let rest = rest.strip_prefix("//").unwrap_or(rest);
+            return match scheme {
+                "unix" => Self::from_path(rest.into()),
+                "serial" => Self::parse_serial(rest),
+                _ => Self::parse_socket(rest, scheme == "cobs"),
+            };
         }
-        Self::parse_socket(text, "127.0.0.1:9999 or [::1]:9999")
+        Self::parse_socket(text, false)
     }
 
     /// Reads the device of a serial line and its rate.
@@ -76,18 +79,18 @@ impl Address {
         Endpoint::unix(path).map(Self::Unix).map_err(explain)
     }
 
-    fn parse_socket(text: &str, examples: &str) -> Result<Self, String> {
-        let line = text.strip_prefix("cobs:");
-        let wrong = || match line {
-            Some(_) => "not an address with a port, for example cobs:127.0.0.1:9999".to_owned(),
-            None => format!("not an address, for example {examples}"),
+    fn parse_socket(text: &str, is_cobs: bool) -> Result<Self, String> {
+        let wrong = || match is_cobs {
+            true => "not an address with a port, for example cobs:127.0.0.1:9999".to_owned(),
+            false => {
+                "not an address, for example 127.0.0.1:9999, [::1]:9999 or unix:/run/e-pigeon.sock".to_owned()
+            }
         };
-        let rest = line.or_else(|| text.strip_prefix("tcp:")).unwrap_or(text);
-        let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match in_brackets {
             Some(host) if host.contains(':') => host,
-            None if !host.contains([':', '[', ']']) => host,
+            None if !host.contains([':', '[', ']', '/']) => host,
             _ => return Err(wrong()),
         };
         // A sign is fine for a number and wrong for a port.
@@ -98,7 +101,7 @@ impl Address {
             return Err(wrong());
         }
         let (host, port) = (host.to_owned(), port.parse().map_err(|_| wrong())?);
-        Ok(if line.is_some() { Self::Cobs { host, port } } else { Self::Tcp { host, port } })
+        Ok(if is_cobs { Self::Cobs { host, port } } else { Self::Tcp { host, port } })
     }
 
     /// How frames go there.
@@ -141,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_as_they_were_given() {
+    fn newcomer_5_addresses_are_shown_as_they_were_given_and_schemes_may_have_slashes() {
         for (text, told) in [
             ("127.0.0.1:9999", "127.0.0.1:9999"),
             ("tcp:localhost:1", "localhost:1"),
@@ -153,6 +156,10 @@ mod tests {
             ("cobs:[::1]:9999", "cobs:[::1]:9999"),
             ("serial:/dev/ttyS0@9600", "serial:/dev/ttyS0@9600"),
             ("serial:/dev/at@home@115200", "serial:/dev/at@home@115200"),
+            ("tcp://127.0.0.1:9998", "127.0.0.1:9998"),
+            ("cobs://[::1]:9999", "cobs:[::1]:9999"),
+            ("unix:///run/x", "unix:/run/x"),
+            ("serial:///dev/ttyS0@9600", "serial:/dev/ttyS0@9600"),
         ] {
             assert_eq!(Address::parse_connect(text).expect(text).to_string(), told);
         }
@@ -180,6 +187,11 @@ mod tests {
             "cobs:localhost",
             "cobs:127.0.0.1:0",
             "cobs:tcp:127.0.0.1:1",
+            "//127.0.0.1:9998",
+            "http://127.0.0.1:9998",
+            "nats://localhost:4222",
+            "tcp://localhost",
+            "tcp:///run/x:1",
         ] {
             let error = Address::parse_connect(text).expect_err(text);
             assert!(error.contains("127.0.0.1:9999"), "{text}: {error}");
@@ -193,13 +205,14 @@ mod tests {
         assert!(Address::parse_connect(&longest).is_ok());
         let error = Address::parse_connect(&format!("unix:{}", "x".repeat(108))).expect_err("too long");
         assert!(error.contains("has 108 bytes, a socket has room for 10"), "{error}");
-        let error = Address::parse_listen("localhost").expect_err("no port");
-        assert!(
-            error.contains("127.0.0.1:9999") && !error.contains("unix:"),
-            "it has an option of its own: {error}"
-        );
-        let error = Address::parse_listen("unix:/run/x").expect_err("the other option");
-        assert!(error.contains("--unix /run/x") && error.contains("127.0.0.1:9999"), "{error}");
+    }
+
+    #[test]
+    fn newcomer_6_a_broker_listens_on_every_kind_of_address() {
+        for text in ["0.0.0.0:0", "unix:/run/x", "serial:/dev/ttyS0@9600", "cobs:localhost:1"] {
+            assert_eq!(Address::parse_listen(text).expect(text).to_string(), text);
+        }
+        assert!(Address::parse_listen("localhost").expect_err("no port").contains("127.0.0.1:9999"));
     }
 
     #[test]
@@ -217,8 +230,6 @@ mod tests {
             let error = Address::parse_connect(&format!("serial:{text}")).expect_err(text);
             assert!(error.starts_with(told) && error.ends_with("for example /dev/ttyUSB0@115200"), "{error}");
         }
-        let error = Address::parse_listen("serial:/dev/ttyS0@9600").expect_err("the other option");
-        assert!(error.contains("--serial /dev/ttyS0@9600"), "{error}");
     }
 
     #[test]

@@ -8,16 +8,53 @@ use clap::builder::styling::Styles;
 use clap::builder::{ArgPredicate, PathBufValueParser, TypedValueParser};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use e_pigeon_core::Destination;
 
 use crate::address::Address;
-use crate::limits::{Limits, number};
+use crate::destination::Target;
+use crate::failure::Failure;
+use crate::limits::{Limits, number, size};
 use crate::transport::Transport;
-use crate::value::Pair;
+use crate::value::Pairs;
+
+const SERVE_NOTES: &str = "\
+Signals:
+  SIGINT, SIGTERM, SIGHUP  stop listening, say goodbye to the clients, end within 2 s; a second one ends at once
+  SIGUSR1                  print the counters to stderr: messages by outcome, deliveries, sessions, links
+
+Exit codes:
+  0  ended by a signal
+  1  cannot listen, cannot print the addresses, or the system refuses something
+  2  wrong usage";
+
+const LISTEN_NOTES: &str = "\
+A message is acknowledged when stdout has taken it. When nobody reads stdout any more, listen ends at once. On a
+terminal control characters of payloads are escaped.
+
+Exit codes:
+  0  --count messages are printed, ended by SIGINT, SIGTERM or SIGHUP, or nobody reads stdout
+  1  refused by the broker, stdout cannot be written, or --count not reached within --give-up-after
+  2  wrong usage
+  3  no broker within --give-up-after";
+
+const SEND_NOTES: &str = "\
+Exit codes:
+  0    every message was delivered to all its recipients (with --until accepted: accepted), or nobody reads stdout
+  1    a message expired, was delivered to a part of its recipients, was refused, was too large, or has no receipt
+  2    wrong usage
+  3    no broker within --give-up-after
+  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM";
+
+const PEERS_NOTES: &str = "\
+Exit codes:
+  0  printed, or with --watch ended by SIGINT, SIGTERM or SIGHUP, or nobody reads stdout
+  1  refused by the broker, stdout cannot be written, or not done within --give-up-after
+  2  wrong usage
+  3  no broker within --give-up-after
+  129, 130, 143  without --watch: ended by SIGHUP, SIGINT, SIGTERM";
 
 /// Sends messages to whoever a session's attributes match: once, in order, answered
 #[derive(Debug, Parser)]
-#[command(name = "e-pigeon", version, styles = Styles::plain(), disable_help_subcommand = true)]
+#[command(name = "e-pigeon", version, styles = Styles::plain())]
 pub(crate) struct Arguments {
     /// Tell more on stderr; twice for all details
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -38,22 +75,24 @@ pub(crate) enum Command {
 
 /// Run a broker
 #[derive(Debug, Args)]
+#[command(after_help = SERVE_NOTES)]
 pub(crate) struct Serve {
-    /// Where to listen on TCP; port 0 picks one. With cobs: in front, for lines that damage bytes and are behind a socket.
-    /// May be given several times. The default does not hold with --unix or --serial
-    #[arg(long, value_name = "[cobs:]HOST:PORT", default_value = "127.0.0.1:9999", default_value_ifs([("unix", ArgPredicate::IsPresent, None::<&str>), ("serial", ArgPredicate::IsPresent, None)]), value_parser = Address::parse_listen)]
+    /// Where to listen: [tcp:]HOST:PORT (port 0 picks one), unix:PATH, cobs:HOST:PORT (a serial line behind a socket) or
+    /// serial:DEVICE@BAUD. May be given several times. There is no default address beside --unix or --serial
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", default_value_ifs([("unix", ArgPredicate::IsPresent, None::<&str>), ("serial", ArgPredicate::IsPresent, None)]), value_parser = Address::parse_listen)]
     pub(crate) listen: Vec<Address>,
-    /// Listen on a Unix socket, whose file is made here and removed at the end. May be given several times
+    /// Short for --listen unix:PATH. The broker makes the socket file, with the mode that the umask leaves, and removes it
+    /// when it ends. May be given several times
     #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(Address::from_path))]
     pub(crate) unix: Vec<Address>,
-    /// Serve the one client at the other end of a serial line, which is opened again whenever it is lost. May be given
-    /// several times
+    /// Short for --listen serial:DEVICE@BAUD: serve the one client at the other end of a serial line. A line that is lost is
+    /// opened again. May be given several times
     #[arg(long, value_name = "DEVICE@BAUD", value_parser = Address::parse_serial)]
     pub(crate) serial: Vec<Address>,
     /// Print the addresses as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// What carries it
+    /// Event loop to use
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) transport: Transport,
     /// End when stdin does: a broker that a program has started is not to outlive it
@@ -80,16 +119,22 @@ pub(crate) struct Client {
     /// when the program ends
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
-    /// An attribute of the session. May be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = Pair::parse_attribute)]
-    pub(crate) set: Vec<Pair>,
-    /// What carries it
+    /// Attributes of the session: room=lobby,level=3. A comma in a value belongs into quotes: note="a, b". May be given
+    /// several times
+    #[arg(long, value_name = "KEY=VALUE,…", value_parser = Pairs::parse)]
+    pub(crate) set: Vec<Pairs>,
+    /// End after this time, such as 500ms or 30s: with 3 if there was no broker, with 1 if there was one and the work is
+    /// not done. Without it the client waits without limit
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) give_up_after: Option<Duration>,
+    /// Event loop to use
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) transport: Transport,
 }
 
 /// Print each message that comes
 #[derive(Debug, Args)]
+#[command(after_help = LISTEN_NOTES)]
 pub(crate) struct Listen {
     #[command(flatten)]
     pub(crate) client: Client,
@@ -106,21 +151,25 @@ pub(crate) struct Listen {
 
 /// Send messages, and wait until they have arrived
 #[derive(Debug, Args)]
+#[command(after_help = SEND_NOTES)]
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) client: Client,
     /// For whom: a UUID, everyone, key=value,key2=value2 (all of them), any:key=value,key2=value2
-    #[arg(long, value_name = "DEST", value_parser = crate::destination::parse)]
-    pub(crate) to: Destination,
+    #[arg(long, value_name = "DEST", value_parser = Target::parse)]
+    pub(crate) to: Target,
     /// When a message is done
     #[arg(long, value_name = "WHEN", default_value = "delivered")]
     pub(crate) until: Until,
     /// How long a message may wait for its recipients
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     pub(crate) expire: Duration,
-    /// How long this program may take altogether
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) give_up_after: Option<Duration>,
+    /// Do not send to this program's own session, if --to matches it
+    #[arg(long)]
+    pub(crate) exclude_self: bool,
+    /// Send to the sessions that are connected now, and wait for nobody
+    #[arg(long)]
+    pub(crate) only_connected: bool,
     /// The lines of stdin end with a NUL instead of a newline
     #[arg(short = '0')]
     pub(crate) nul: bool,
@@ -132,8 +181,9 @@ pub(crate) struct Send {
     pub(crate) messages: Vec<OsString>,
 }
 
-/// Print who is here: each session that a message to everyone would go to, with its attributes
+/// List the connected and the away sessions with their attributes
 #[derive(Debug, Args)]
+#[command(after_help = PEERS_NOTES)]
 pub(crate) struct Peers {
     #[command(flatten)]
     pub(crate) client: Client,
@@ -171,7 +221,7 @@ pub(crate) struct Bench {
     /// What to measure; everything where none is named
     #[arg(value_name = "WORKLOAD", ignore_case = true)]
     pub(crate) workloads: Vec<Workload>,
-    /// Measure this broker instead, HOST:PORT or unix:PATH; its processor time and memory stay unknown
+    /// Measure this broker instead, HOST:PORT or unix:PATH; its processor time and memory stay unknown. W7 has no broker
     #[arg(long, value_name = "ADDRESS", value_parser = Address::parse_connect)]
     pub(crate) connect: Option<Address>,
     /// What carries the broker
@@ -186,8 +236,8 @@ pub(crate) struct Bench {
     /// Let the load look for input without ever sleeping: shows latency without the time that it takes to wake it
     #[arg(long)]
     pub(crate) spin: bool,
-    /// The size of payloads, 16 bytes to 64 KiB; each workload has its own
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(16..=65_536))]
+    /// The size of payloads, 16 to 64KiB; each workload has its own
+    #[arg(long, value_name = "SIZE", value_parser = parse_payload)]
     payload: Option<u32>,
     /// End a workload when each of its senders has sent so many
     #[arg(long, value_name = "N", value_parser = parse_count)]
@@ -207,9 +257,20 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// The workloads to run, in the order in which they were named.
-    pub(crate) fn chosen(&self) -> &[Workload] {
-        if self.workloads.is_empty() { Workload::value_variants() } else { &self.workloads }
+    /// The workloads to run, in the order in which they were named; otherwise all that there can be.
+    pub(crate) fn chosen(&self) -> Result<Vec<Workload>, Failure> {
+        let has_broker = |workload: &Workload| *workload != Workload::W7;
+        if self.connect.is_some() && !self.workloads.iter().all(has_broker) {
+            return Err(Failure::usage(
+                "W7 measures the broker's state machine in this process, without a connection: leave --connect or W7 away",
+            ));
+        }
+        let mut chosen = self.workloads.clone();
+        if chosen.is_empty() {
+            chosen = Workload::value_variants().to_vec();
+            chosen.retain(|workload| self.connect.is_none() || has_broker(workload));
+        }
+        Ok(chosen)
     }
 
     /// The size of payloads, where it was given.
@@ -285,6 +346,14 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "not a number of seconds, for example 3 or 0.5".into())
 }
 
+/// Reads the size of a payload of a measurement.
+fn parse_payload(text: &str) -> Result<u32, String> {
+    match size(text) {
+        Ok(bytes @ 16..=65_536) => Ok(bytes),
+        _ => Err("not a size from 16 to 64KiB, for example 64 or 1KiB".into()),
+    }
+}
+
 /// Reads how many messages there are to be.
 fn parse_count(text: &str) -> Result<u64, String> {
     match text.parse() {
@@ -324,7 +393,8 @@ pub(crate) fn in_one_line(error: &clap::Error) -> String {
 
 fn one_of_the_commands() -> String {
     let command = Arguments::command();
-    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let names = command.get_subcommands().map(clap::Command::get_name).filter(|name| *name != "help");
+    let names: Vec<&str> = names.collect();
     format!("choose one of {}", names.join(", "))
 }
 
@@ -350,7 +420,8 @@ mod tests {
             &["e-pigeon", "send", "--to", "bob", "x"],
             &["e-pigeon", "send", "--to", "everyone", "--expire", "soon", "x"],
             &["e-pigeon", "listen", "--connect", "serial:/dev/ttyS0"],
-            &["e-pigeon", "serve", "--listen", "unix:/tmp/x"],
+            &["e-pigeon", "serve", "--listen", "unix:"],
+            &["e-pigeon", "bench", "--payload", "1KB"],
             &["e-pigeon", "listen", "--set", "Name=x"],
             &["e-pigeon", "listen", "--count", "0"],
             &["e-pigeon", "serve", "--keep-alive", "1"],
@@ -374,6 +445,7 @@ mod tests {
             (&["--unix", "/run/x", "--unix", "y"], &["unix:/run/x", "unix:y"]),
             (&["--unix", "y", "--listen", "localhost:1"], &["localhost:1", "unix:y"]),
             (&["--listen", "cobs:localhost:1"], &["cobs:localhost:1"]),
+            (&["--listen", "unix:/run/x"], &["unix:/run/x"]),
             (&["--serial", "/dev/ttyS0@9600"], &["serial:/dev/ttyS0@9600"]),
             (&["--serial", "/dev/ttyS0@9600", "--unix", "y"], &["unix:y", "serial:/dev/ttyS0@9600"]),
         ] {

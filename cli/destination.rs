@@ -4,13 +4,30 @@ use e_pigeon_core::{Destination, Filter, Uuid, Value};
 
 use crate::value::Pair;
 
+/// Where `--to` sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) destination: Destination,
+    /// A value has a `*` in it, which is a plain character here.
+    pub(crate) has_star: bool,
+}
+
+impl Target {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self { destination: parse(text)?, has_star: text.contains('*') })
+    }
+}
+
 /// Reads a UUID, `everyone`, `key=value,…` (all of them) or `any:key=value,…`.
-pub(crate) fn parse(text: &str) -> Result<Destination, String> {
+fn parse(text: &str) -> Result<Destination, String> {
     if text == "everyone" {
         return Ok(Filter::everyone().into());
     }
     if let Ok(uuid) = Uuid::parse_str(text) {
         return Ok(uuid.into());
+    }
+    if let Some(problem) = mistyped_uuid(text) {
+        return Err(format!("{problem}, for example 67e55044-10b1-426f-9247-bb680e5fe0c8"));
     }
     let (list, any) = match text.strip_prefix("any:") {
         Some(list) => (list, true),
@@ -21,6 +38,21 @@ pub(crate) fn parse(text: &str) -> Result<Destination, String> {
             "{error}; give a UUID, everyone, name=alice,room=lobby (all of them) or any:name=alice,name=bob"
         )
     })
+}
+
+/// What is wrong with a text that can only be meant as a UUID.
+fn mistyped_uuid(text: &str) -> Option<String> {
+    let is_near = text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
+    // `all` and `everybody` are no UUIDs; digits and hyphens, or twenty letters of them, are.
+    if !is_near || !(text.contains('-') && digits >= 8 || digits >= 20) {
+        return None;
+    }
+    match text.bytes().find(|byte| *byte != b'-' && !byte.is_ascii_hexdigit()) {
+        Some(byte) => Some(format!("not a UUID: {:?} is no hex digit", char::from(byte))),
+        None if digits != 32 => Some(format!("not a UUID: it has {digits} hex digits and needs 32")),
+        None => Some("not a UUID: its hyphens are in the wrong places".to_owned()),
+    }
 }
 
 fn filter(list: &str, any: bool) -> Result<Filter, String> {
@@ -48,6 +80,20 @@ mod tests {
     }
 
     #[test]
+    fn newcomer_10_a_mistyped_uuid_is_called_that() {
+        for (text, problem) in [
+            ("67e55044-10b1", "it has 12 hex digits and needs 32"),
+            ("67e55044-10b1-426f-9247-bb680e5fe0c", "it has 31 hex digits and needs 32"),
+            ("67e5504410b1426f9247bb680e5fe0c", "it has 31 hex digits and needs 32"),
+            ("67e55044-10b1-426f-9247-bb680e5feOc8", "'O' is no hex digit"),
+            ("67e5504-410b1-426f-9247-bb680e5fe0c8", "its hyphens are in the wrong places"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.starts_with("not a UUID: ") && error.contains(problem), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_an_error_with_an_example() {
         for text in [
             "",
@@ -57,7 +103,9 @@ mod tests {
             "name=a=b",
             "Name=x",
             "name=a,name=b",
-            "67e55044-10b1",
+            "all",
+            "*",
+            "everybody",
             "a=1,",
         ] {
             let error = parse(text).expect_err(text);

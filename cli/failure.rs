@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 /// An exit code and the one line that explains it: what is wrong, and what to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
     pub(crate) line: String,
@@ -19,6 +19,11 @@ impl Failure {
     /// What was asked for could not be achieved.
     pub(crate) fn failed(line: impl Display) -> Self {
         Self { code: 1, line: line.to_string() }
+    }
+
+    /// There was no broker for as long as the command line allows.
+    pub(crate) fn no_broker(line: impl Display) -> Self {
+        Self { code: 3, line: line.to_string() }
     }
 
     /// The system refused something that a program can expect to get.

@@ -50,8 +50,17 @@ impl Identity {
 
     fn load(path: &Path) -> Result<Option<Self>, Failure> {
         let mut text = String::new();
-        match File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text)) {
-            Ok(_) => Self::parse(&text).map(Some).map_err(|problem| trouble(path, problem)),
+        let opened = File::open(path).and_then(|file| {
+            let exposed = exposed(&file)?;
+            file.take(LIMIT).read_to_string(&mut text).map(|_| exposed)
+        });
+        match opened {
+            Ok(Some(mode)) => Err(Failure::failed(format_args!(
+                "cannot use the identity file {}: others may read or write it (mode {mode:04o}); make it private with \
+                 chmod 600 {0}, or remove it for a new identity",
+                path.display()
+            ))),
+            Ok(None) => Self::parse(&text).map(Some).map_err(|problem| trouble(path, problem)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(trouble(path, &plain(&error))),
         }
@@ -92,6 +101,20 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::failed(format_args!("cannot draw a random number: {error}")))?;
     Ok(bytes)
+}
+
+/// The mode of a file that others than its owner may read or write.
+#[cfg(unix)]
+fn exposed(file: &File) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata()?;
+    let mode = metadata.mode() & 0o7777;
+    Ok((metadata.is_file() && mode & 0o066 != 0).then_some(mode))
+}
+
+#[cfg(not(unix))]
+fn exposed(_file: &File) -> io::Result<Option<u32>> {
+    Ok(None)
 }
 
 fn trouble(path: &Path, problem: &str) -> Failure {
@@ -175,12 +198,32 @@ mod tests {
     fn a_file_is_not_overwritten() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("alice");
-        fs::write(&path, "mine").expect("written");
+        write_private(&path, "mine").expect("written");
         assert_eq!(create(&path, "yours").map_err(|error| error.kind()), Err(io::ErrorKind::AlreadyExists));
         assert_eq!(fs::read_to_string(&path).expect("still there"), "mine");
         let failure = Identity::load_or_create(&path).expect_err("no identity");
         assert_eq!(failure.code, 1);
         assert!(failure.line.contains("remove it"), "{}", failure.line);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn program_14_and_field_s5_a_file_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("alice");
+        let identity = Identity::load_or_create(&path).expect("made");
+        for mode in [0o644, 0o640, 0o604, 0o620, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its owner may");
+            let failure = Identity::load_or_create(&path).expect_err("open to others");
+            let command = format!("chmod 600 {}", path.display());
+            assert!(failure.line.contains(&format!("(mode {mode:04o})")), "{}", failure.line);
+            assert!(failure.line.contains(&command), "{}", failure.line);
+        }
+        for mode in [0o600, 0o400, 0o700] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its owner may");
+            assert_eq!(Identity::load_or_create(&path), Ok(identity.clone()), "{mode:o}");
+        }
     }
 
     #[test]

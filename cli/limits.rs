@@ -1,5 +1,6 @@
 //! The limits of a broker as options, each with its name in the config.
 
+use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
@@ -24,6 +25,16 @@ macro_rules! limits {
                 BrokerConfig { hash_seed, $($name: self.$name,)* }
             }
         }
+
+        /// All of them, as the log shows them.
+        impl fmt::Display for Limits {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut separator = "";
+                $(write!(f, "{separator}{}={:?}", stringify!($name), self.$name)?; separator = " ";)*
+                let _ = separator;
+                Ok(())
+            }
+        }
     };
 }
 
@@ -43,7 +54,7 @@ limits! {
     /// The largest payload
     max_payload: u32 = "64KiB", "SIZE", size::<u32>;
     /// The longest destination of a message, encoded
-    destination_bytes: u16 = "794", "BYTES", number::<u16>;
+    destination_bytes: u16 = "794", "SIZE", size::<u16>;
     /// Destinations that a link knows by a short name
     destination_slots: u8 = "16", "N", number::<u8>;
     /// Messages in flight in the whole broker
@@ -103,7 +114,7 @@ pub(crate) fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
 }
 
 /// Reads a number of bytes, such as `65536`, `64KiB`, `1MiB` or `1GiB`.
-fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+pub(crate) fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let wrong = || "not a size that fits, for example 65536, 64KiB, 1MiB or 1GiB".to_owned();
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let (digits, unit) = units

@@ -1,6 +1,7 @@
 //! `listen`: prints each message that comes.
 
-use std::io::{self, BufWriter, Write};
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,155 +10,205 @@ use e_pigeon_core::{CloseReason, Event, Instant, MessageId, Received, Token, Uui
 
 use crate::args;
 use crate::failure::Failure;
-use crate::session::{Link, Session, refused};
+use crate::output::Output;
+use crate::session::{GOODBYE, Link, Session, refused};
+use crate::signals::Signal;
+use crate::terminal;
 use crate::transport::{Next, Task, Turn};
 
-/// How long the broker may take to confirm the goodbye.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the reader may take for what is printed when a signal comes.
+const WRITING: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(arguments: &args::Listen) -> Result<u8, Failure> {
-    // A message counts as taken when it has left the program, and only then.
-    let (mut carrier, session) =
-        Session::open(&arguments.client, |config| config.manual_acknowledgement = true)?;
+    // A message is acknowledged when stdout has taken it, and only then. That also limits what waits for stdout.
+    let (mut carrier, session) = Session::open(&arguments.client, Signal::success, |config| {
+        config.manual_acknowledgement = true;
+    })?;
     let printer = Printer {
-        out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
+        out: Output::start(carrier.wake())?,
         json: arguments.json,
+        is_terminal: io::stdout().is_terminal(),
         delimiter: if arguments.nul { 0 } else { b'\n' },
         left: arguments.count,
-        printed: None,
+        unwritten: VecDeque::new(),
     };
-    carrier.run(&mut Listener { session, printer, closing: false, deadline: None })
+    let goodbye = session.goodbye();
+    let is_endless = arguments.count.is_none();
+    let listener = Listener { session, printer, is_endless, stage: Stage::Printing, outcome: Ok(0) };
+    carrier.run(&mut Session::polite(goodbye, listener))
 }
 
-struct Listener<W: Write> {
-    session: Session,
-    printer: Printer<W>,
+/// How far it has got. The time is when the stage ends whatever has happened; without one it takes as long as it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Printing,
+    /// Nothing more is printed; what is printed is on its way to stdout.
+    Writing(Option<Instant>),
     /// The goodbye is said.
-    closing: bool,
-    /// When the program ends, whatever the broker has confirmed by then.
-    deadline: Option<Instant>,
+    Closing(Option<Instant>),
 }
 
-impl<W: Write> Task for Listener<W> {
+struct Listener {
+    session: Session,
+    printer: Printer,
+    /// Only a signal ends it.
+    is_endless: bool,
+    stage: Stage,
+    /// How it ends when the broker has confirmed the goodbye.
+    outcome: Result<u8, Failure>,
+}
+
+impl Task for Listener {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
         self.session.set_attributes(turn)?;
         let signal = self.session.signals.take();
-        let (ended, outcome) = self.take_events(turn);
-        match outcome.and_then(|()| self.printer.flush()) {
-            Ok(Some(token)) => turn.client.acknowledge(token),
-            Ok(None) => {}
-            // Nobody reads any more. What did not get out is not acknowledged, and its sender is told.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.printer.stop();
-                self.deadline = self.deadline.or(Some(turn.now + FAREWELL));
-            }
-            Err(error) => return Err(Failure::stdout(&error)),
+        let (written, outcome) = self.printer.written();
+        if let Some(token) = written {
+            turn.client.acknowledge(token);
         }
-        if let Some(result) = ended {
+        if let Some(result) = self.take_events(turn) {
             return result.map(Next::Done);
         }
-        if signal.is_some() && self.deadline.is_none() {
-            self.deadline = Some(turn.now + FAREWELL);
-            if !turn.client.is_established() {
-                return Ok(Next::Done(0));
+        self.printer.out.hand_over();
+
+        if let Err(error) = outcome {
+            // What was not written is not acknowledged.
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.outcome = Err(Failure::stdout(&error));
             }
+            self.close(turn, Some(turn.now + GOODBYE));
+        } else if signal.is_some() {
+            self.stage = match self.stage {
+                Stage::Printing | Stage::Writing(None) => Stage::Writing(Some(turn.now + WRITING)),
+                Stage::Closing(None) => Stage::Closing(Some(turn.now + GOODBYE)),
+                other => other,
+            };
+        } else if self.stage == Stage::Printing && self.printer.is_done() {
+            self.stage = Stage::Writing(None);
         }
-        if !self.closing && (signal.is_some() || self.printer.is_done()) {
-            self.printer.stop();
-            self.session.close(turn.client);
-            self.closing = true;
+        if let Some(failure) = self.session.given_up(turn.now, self.is_endless) {
+            return Err(failure);
         }
-        if self.deadline.is_some_and(|at| at <= turn.now) {
-            return Ok(Next::Done(0));
+        if let Stage::Writing(until) = self.stage
+            && (self.printer.out.is_drained() || until.is_some_and(|at| at <= turn.now))
+        {
+            self.close(turn, until.map(|_| turn.now + GOODBYE));
         }
-        Ok(Next::Wait(self.deadline))
+        let patience = self.session.deadline(self.is_endless);
+        let earliest = |until: Option<Instant>| [until, patience].into_iter().flatten().min();
+        Ok(match self.stage {
+            Stage::Printing => Next::Wait(patience),
+            Stage::Writing(until) => Next::Hold(earliest(until)),
+            Stage::Closing(Some(until)) if until <= turn.now || !turn.client.is_established() => {
+                return std::mem::replace(&mut self.outcome, Ok(0)).map(Next::Done);
+            }
+            Stage::Closing(until) => Next::Wait(earliest(until)),
+        })
     }
 }
 
-impl<W: Write> Listener<W> {
-    /// Prints what has come. Returns how the client has ended, if it has, and what stdout says.
-    fn take_events(&mut self, turn: &mut Turn<'_>) -> (Option<Result<u8, Failure>>, io::Result<()>) {
+impl Listener {
+    fn close(&mut self, turn: &mut Turn<'_>, until: Option<Instant>) {
+        if !matches!(self.stage, Stage::Closing(_)) {
+            self.session.close(turn.client);
+        }
+        self.stage = Stage::Closing(until);
+    }
+
+    /// Prints what has come. Returns how the client has ended, if it has.
+    fn take_events(&mut self, turn: &mut Turn<'_>) -> Option<Result<u8, Failure>> {
         let mut ended = None;
-        let mut outcome = Ok(());
-        // What comes after the last message that was asked for is left to whoever is this client next.
-        while outcome.is_ok() && (self.closing || !self.printer.is_done()) {
+        loop {
+            match self.stage {
+                // Messages behind the last that was asked for are left to the next program with this identity.
+                Stage::Printing if self.printer.is_done() => break,
+                Stage::Writing(_) => break,
+                Stage::Printing | Stage::Closing(_) => {}
+            }
             let Some(event) = turn.client.poll_event() else { break };
             let link = Link::from_event(&event);
             match event {
-                Event::Message(message) => outcome = self.printer.print(&message),
+                Event::Message(message) if self.stage == Stage::Printing => self.printer.print(&message),
                 Event::AttributesRefused(reason) => ended = Some(Err(refused(reason))),
-                Event::Closed(CloseReason::Requested) => ended = Some(Ok(0)),
+                Event::Closed(CloseReason::Requested) => {
+                    ended = Some(std::mem::replace(&mut self.outcome, Ok(0)));
+                }
                 Event::Closed(reason) => ended = Some(Err(Failure::failed(reason))),
                 _ => {}
             }
             self.session.tell(link, turn.trouble.as_deref());
         }
-        (ended, outcome)
+        ended
     }
 }
 
 /// Messages on their way to stdout.
-struct Printer<W: Write> {
-    out: W,
+struct Printer {
+    out: Output,
     json: bool,
+    is_terminal: bool,
     delimiter: u8,
     /// How many messages are still to be printed, where there is a limit.
     left: Option<u64>,
-    /// The last message that was printed and not flushed yet.
-    printed: Option<Token>,
+    /// The messages that stdout has not taken yet, each with the position of its end.
+    unwritten: VecDeque<(u64, Token)>,
 }
 
-impl<W: Write> Printer<W> {
+impl Printer {
     fn is_done(&self) -> bool {
         self.left == Some(0)
     }
 
-    /// Prints no more.
-    fn stop(&mut self) {
-        self.left = Some(0);
-        self.printed = None;
+    /// The last message that stdout has taken since the last time, and why it takes no more.
+    fn written(&mut self) -> (Option<Token>, io::Result<()>) {
+        let (position, outcome) = self.out.written();
+        let mut last = None;
+        while self.unwritten.front().is_some_and(|(end, _)| *end <= position) {
+            last = self.unwritten.pop_front().map(|(_, token)| token);
+        }
+        (last, outcome)
     }
 
-    /// Prints a message, unless all that were asked for are printed.
-    fn print(&mut self, message: &Received<'_>) -> io::Result<()> {
-        if self.is_done() {
-            return Ok(());
-        }
-        if self.json {
-            write_json(&mut self.out, message.from, message.id, message.payload, message.maybe_repeated)?;
-        } else {
-            self.out.write_all(message.payload)?;
-        }
-        self.out.write_all(&[self.delimiter])?;
-        self.printed = Some(message.token);
+    fn print(&mut self, message: &Received<'_>) {
+        // An output only collects, so it takes everything.
+        let _ = self.write(message).and_then(|()| self.out.write_all(&[self.delimiter]));
+        self.unwritten.push_back((self.out.position(), message.token));
         if let Some(left) = &mut self.left {
             *left -= 1;
         }
-        Ok(())
     }
 
-    /// Gives out what is printed, and returns the last message that is.
-    fn flush(&mut self) -> io::Result<Option<Token>> {
-        if self.printed.is_some() {
-            self.out.flush()?;
+    fn write(&mut self, message: &Received<'_>) -> io::Result<()> {
+        if self.json {
+            let repeated = message.maybe_repeated;
+            let shown = self.is_terminal;
+            write_json(&mut self.out, message.from, message.id, message.payload, repeated, shown)
+        } else if self.is_terminal {
+            terminal::write_text(&mut self.out, message.payload)
+        } else {
+            self.out.write_all(message.payload)
         }
-        Ok(self.printed.take())
     }
 }
 
-/// Writes a message as one JSON object.
+/// Writes a message as one JSON object. On a terminal no control character is left in it.
 fn write_json(
     out: &mut impl Write,
     from: Uuid,
     id: MessageId,
     payload: &[u8],
     maybe_repeated: bool,
+    is_terminal: bool,
 ) -> io::Result<()> {
     write!(out, r#"{{"from":"{from}","id":{id},"#)?;
     match std::str::from_utf8(payload) {
         Ok(text) => {
             out.write_all(br#""payload":"#)?;
-            serde_json::to_writer(&mut *out, text)?;
+            if is_terminal {
+                terminal::write_json(&mut *out, text)?;
+            } else {
+                serde_json::to_writer(&mut *out, text)?;
+            }
         }
         Err(_) => write!(out, r#""payload_base64":"{}""#, BASE64.encode(payload))?,
     }
@@ -173,7 +224,8 @@ mod tests {
 
     fn json(payload: &[u8], maybe_repeated: bool) -> String {
         let mut out = Vec::new();
-        write_json(&mut out, Uuid::from_u128(7), MessageId(3), payload, maybe_repeated).expect("a vector");
+        let id = MessageId(3);
+        write_json(&mut out, Uuid::from_u128(7), id, payload, maybe_repeated, false).expect("a vector");
         String::from_utf8(out).expect("text")
     }
 

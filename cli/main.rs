@@ -13,22 +13,29 @@ mod limits;
 mod lines;
 mod listen;
 mod logging;
+mod output;
 mod peers;
 mod report;
 mod send;
 mod serve;
 mod session;
 mod signals;
+mod stderr;
 mod tally;
+mod terminal;
 mod transport;
 mod value;
+mod waiting;
 
-use std::io::Write;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
+
+/// How long the last lines on stderr may take.
+const LAST_LINES: Duration = Duration::from_millis(300);
 
 fn main() {
     let code = match run() {
@@ -38,8 +45,8 @@ fn main() {
             failure.code
         }
     };
-    // A thread may be waiting for input that never comes, so the program does not wait for it.
-    let _ = std::io::stdout().flush();
+    stderr::flush(LAST_LINES);
+    // Threads may be waiting for input that never comes, or for a reader: the program does not wait for them.
     std::process::exit(i32::from(code));
 }
 
@@ -54,6 +61,7 @@ fn run() -> Result<u8, Failure> {
             return Ok(0);
         }
     };
+    stderr::start()?;
     logging::start(arguments.verbose)?;
     match arguments.command {
         Command::Serve(serve) => serve::run(&serve),

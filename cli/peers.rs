@@ -1,101 +1,124 @@
-//! `peers`: prints who is here, and goes on with the changes.
+//! `peers`: prints the sessions, and goes on with the changes.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use e_pigeon_core::{AttributesRef, Change, CloseReason, Event, Filter, Instant, Peer, Roster, Uuid, Value};
+use e_pigeon_core::{
+    AttributesRef, Change, CloseReason, Event, Filter, Instant, Peer, Reason, Roster, Uuid, Value,
+};
 
 use crate::args;
 use crate::failure::Failure;
-use crate::session::{Link, Session, refused};
+use crate::output::Output;
+use crate::session::{GOODBYE, Link, Session, refused};
+use crate::signals::Signal;
 use crate::transport::{Next, Task, Turn};
 use crate::value::write_value;
 
-/// How long the broker may take to confirm the goodbye.
+/// How long the broker may take to confirm the goodbye when everything is printed.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Peers that are remembered, to tell changes from what was known; far above what a broker allows by default.
 const MAX_PEERS: usize = 1 << 20;
 
 pub(crate) fn run(arguments: &args::Peers) -> Result<u8, Failure> {
-    let (mut carrier, session) = Session::open(&arguments.client, |config| {
+    let watch = arguments.watch;
+    let code = if watch { Signal::success } else { Signal::exit_code };
+    let (mut carrier, session) = Session::open(&arguments.client, code, |config| {
         config.receives = false;
         config.watches = 1;
     })?;
-    let printer = Printer {
-        out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
-        json: arguments.json,
-        watch: arguments.watch,
-        is_complete: false,
-        outcome: Ok(()),
-    };
+    let out = Output::start(carrier.wake())?;
+    let printer = Printer { out, json: arguments.json, watch, is_complete: false };
     let roster = Roster::new(MAX_PEERS);
-    carrier.run(&mut Watcher { session, roster, printer, is_asked: false, closing: None })
+    let goodbye = session.goodbye();
+    let watcher = Watcher { session, roster, printer, code, is_asked: false, closing: None, failure: None };
+    carrier.run(&mut Session::polite(goodbye, watcher))
 }
 
-struct Watcher<W: Write> {
+struct Watcher {
     session: Session,
     roster: Roster,
-    printer: Printer<W>,
-    /// The broker will be asked who is here.
+    printer: Printer,
+    /// The exit code for a signal.
+    code: fn(Signal) -> u8,
+    /// The broker was asked for the sessions.
     is_asked: bool,
     /// When the program ends, whatever the broker has confirmed by then, and with which exit code.
     closing: Option<(Instant, u8)>,
+    /// Why it ends with an error all the same.
+    failure: Option<Failure>,
 }
 
-impl<W: Write> Task for Watcher<W> {
+impl Task for Watcher {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
         self.session.set_attributes(turn)?;
         if !std::mem::replace(&mut self.is_asked, true) {
             turn.client.watch(&Filter::everyone()).map_err(Failure::failed)?;
         }
+        let watch = self.printer.watch;
         let signal = self.session.signals.take();
+        let (_, outcome) = self.printer.out.written();
         if let Some(result) = self.take_events(turn) {
             return result.map(Next::Done);
         }
-        let watch = self.printer.watch;
-        let mut code = signal.map(|signal| if watch { 0 } else { signal.exit_code() });
-        match self.printer.flush() {
-            Ok(()) if self.printer.is_complete && !watch => code = code.or(Some(0)),
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code = code.or(Some(0)),
-            Err(error) => return Err(Failure::stdout(&error)),
-        }
-        if let (Some(code), None) = (code, self.closing) {
-            if !turn.client.is_established() {
-                return Ok(Next::Done(code));
+        self.printer.out.hand_over();
+        let mut end = signal.map(|signal| (GOODBYE, (self.code)(signal)));
+        match outcome {
+            Ok(()) if self.printer.is_complete && !watch && self.printer.out.is_drained() => {
+                end = end.or(Some((FAREWELL, 0)));
             }
-            self.session.close(turn.client);
-            self.closing = Some((turn.now + FAREWELL, code));
+            Ok(()) => {}
+            Err(error) => {
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    self.failure = Some(Failure::stdout(&error));
+                }
+                end = Some((GOODBYE, 0));
+            }
+        }
+        if self.closing.is_none()
+            && let Some(failure) = self.session.given_up(turn.now, watch)
+        {
+            return Err(failure);
+        }
+        if let Some((patience, code)) = end {
+            if self.closing.is_none() {
+                self.session.close(turn.client);
+            }
+            let until = turn.now + patience;
+            // A signal overrules a goodbye that takes its time.
+            self.closing = Some(self.closing.map_or((until, code), |(at, code)| (at.min(until), code)));
         }
         Ok(match self.closing {
-            Some((at, code)) if at <= turn.now => Next::Done(code),
-            closing => Next::Wait(closing.map(|(at, _)| at)),
+            Some((at, code)) if at <= turn.now || !turn.client.is_established() => {
+                return self.failure.take().map_or(Ok(Next::Done(code)), Err);
+            }
+            Some((at, _)) => Next::Wait(Some(at)),
+            None if self.printer.out.has_room() => Next::Wait(self.session.deadline(watch)),
+            // The broker keeps further changes until the reader goes on.
+            None => Next::Hold(self.session.deadline(watch)),
         })
     }
 }
 
-impl<W: Write> Watcher<W> {
+impl Watcher {
     /// Prints what has come. Returns how the client has ended, if it has.
     fn take_events(&mut self, turn: &mut Turn<'_>) -> Option<Result<u8, Failure>> {
         let mut ended = None;
-        while let Some(event) = turn.client.poll_event() {
+        while self.closing.is_some() || self.printer.out.has_room() {
+            let Some(event) = turn.client.poll_event() else { break };
             if self.closing.is_none() {
                 self.roster.apply(&event, |change| self.printer.change(change));
             }
             let link = Link::from_event(&event);
             match event {
                 Event::PresenceSynced(_) if self.closing.is_none() => self.printer.complete(),
-                Event::WatchRefused(_, reason) => {
-                    let line = format!(
-                        "the broker does not say who is here: {reason}; start it with a larger --max-watches"
-                    );
-                    ended = Some(Err(Failure::failed(line)));
-                }
+                Event::WatchRefused(_, reason) => ended = Some(Err(unwatched(reason))),
                 Event::AttributesRefused(reason) => ended = Some(Err(refused(reason))),
                 Event::Closed(CloseReason::Requested) => {
-                    ended = Some(Ok(self.closing.map_or(0, |(_, code)| code)));
+                    let code = self.closing.map_or(0, |(_, code)| code);
+                    ended = Some(self.failure.take().map_or(Ok(code), Err));
                 }
                 Event::Closed(reason) => ended = Some(Err(Failure::failed(reason))),
                 _ => {}
@@ -106,34 +129,40 @@ impl<W: Write> Watcher<W> {
     }
 }
 
+/// The broker does not list its sessions.
+fn unwatched(reason: Reason) -> Failure {
+    let advice = match reason {
+        Reason::NotAllowed => {
+            "its policy forbids it for this session: connect with another --identity or --set"
+        }
+        _ => "start it with a larger --max-watches",
+    };
+    Failure::failed(format_args!("the broker does not list its sessions: {reason}; {advice}"))
+}
+
 /// Peers on their way to stdout.
-struct Printer<W: Write> {
-    out: W,
+struct Printer {
+    out: Output,
     json: bool,
     watch: bool,
     /// The first snapshot is whole.
     is_complete: bool,
-    outcome: io::Result<()>,
 }
 
-impl<W: Write> Printer<W> {
+impl Printer {
     fn change(&mut self, change: Change<'_>) {
         // Without --watch one snapshot is all that was asked for.
-        if self.outcome.is_ok() && (self.watch || !self.is_complete) {
-            self.outcome = write_change(&mut self.out, change, self.json);
+        if self.watch || !self.is_complete {
+            // An output only collects, so it takes everything.
+            let _ = write_change(&mut self.out, change, self.json);
         }
     }
 
     fn complete(&mut self) {
         let is_first = !std::mem::replace(&mut self.is_complete, true);
-        if is_first && self.watch && self.json && self.outcome.is_ok() {
-            self.outcome = self.out.write_all(b"{\"event\":\"snapshot\"}\n");
+        if is_first && self.watch && self.json {
+            let _ = self.out.write_all(b"{\"event\":\"snapshot\"}\n");
         }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        std::mem::replace(&mut self.outcome, Ok(()))?;
-        self.out.flush()
     }
 }
 
@@ -186,6 +215,13 @@ fn write_json(
 mod tests {
     use super::*;
     use e_pigeon_core::Attributes;
+
+    #[test]
+    fn newcomer_11_the_advice_fits_the_reason() {
+        assert!(unwatched(Reason::BrokerFull).line.ends_with("start it with a larger --max-watches"));
+        let line = unwatched(Reason::NotAllowed).line;
+        assert!(line.contains("not allowed") && !line.contains("--max-watches"), "{line}");
+    }
 
     #[test]
     fn lines_and_objects() {

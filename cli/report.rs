@@ -1,15 +1,21 @@
 //! What people read on stderr while a client runs.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::time::Duration;
 
 use e_pigeon_core::Uuid;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Writes a line to stderr. A stderr that is closed is nobody's problem.
+use crate::stderr;
+
+/// How long a line may hold what comes after it: data on stdout, and the progress bar.
+const IN_ORDER: Duration = Duration::from_millis(100);
+
+/// Writes a line to stderr. One that cannot be written is dropped.
 pub(crate) fn line(text: impl Display) {
-    // One call, so that the lines of several programs on one terminal do not mix.
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+    stderr::line(format!("{text}\n").as_bytes());
+    stderr::flush(IN_ORDER);
 }
 
 /// Tells about the connection, each state once, and shows the progress on a terminal.
@@ -36,13 +42,21 @@ impl Report {
     }
 
     /// There is no connection, and the client goes on trying.
-    pub(crate) fn waiting(&mut self, reason: impl Display) {
+    ///
+    /// `hint` is what to do, if that is not to start a broker.
+    pub(crate) fn waiting(&mut self, reason: impl Display, hint: Option<&str>) {
         if std::mem::replace(&mut self.waiting, true) {
             return;
         }
-        // Whoever has been there once may be trusted to come back.
-        let hint = if self.met { "" } else { "; start a broker there, or name another with --connect" };
+        // A broker that was there once can be expected to come back.
+        let start = (!self.met).then_some("start a broker there, or name another with --connect");
+        let hint = hint.or(start).map(|hint| format!("; {hint}")).unwrap_or_default();
         self.line(format_args!("waiting for {}: {reason}{hint}", self.address));
+    }
+
+    /// The broker's address as it was given.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Writes a line, above the progress bar where there is one.

@@ -1,36 +1,46 @@
 //! `send`: sends messages, and waits for what becomes of them.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use e_pigeon_core::{CloseReason, Destination, Event, Instant, Outgoing, SendError, Until};
+use e_pigeon_core::{
+    CloseReason, Destination, Event, Instant, MessageId, Outgoing, Receipt, SendError, Until,
+};
 
 use crate::args;
 use crate::failure::Failure;
 use crate::lines::{self, Lines};
-use crate::session::{Link, Session, refused};
+use crate::output::Output;
+use crate::session::{GOODBYE, Link, Session, refused};
+use crate::signals::Signal;
 use crate::tally::Tally;
 use crate::transport::{Next, Task, Turn};
 
 /// How long the broker may take to confirm the goodbye after the last receipt.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// The same where the program was interrupted or has given up: nobody wants to wait for it.
-const HASTY: Duration = Duration::from_millis(300);
+/// How long the reader may take for the last lines if the program was interrupted or has given up.
+const WRITING: Duration = Duration::from_millis(200);
 /// So many messages or bytes are handed over in a row; then they are written, and receipts are looked at.
 const BATCH_MESSAGES: usize = 2048;
 const BATCH_BYTES: usize = 256 * 1024;
+/// A message that has waited for so long gets a line that says for whom.
+const QUIET: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
     let mut largest = 0;
-    let (mut carrier, mut session) = Session::open(&arguments.client, |config| {
+    let (mut carrier, mut session) = Session::open(&arguments.client, Signal::exit_code, |config| {
         config.receives = false;
         largest = config.max_payload;
     })?;
     let total = arguments.messages.len() as u64;
     let source = if arguments.messages.is_empty() {
         let delimiter = if arguments.nul { 0 } else { b'\n' };
-        session.report.show_progress(None);
+        if io::stdin().is_terminal() {
+            session.report.line("each line is a message; Ctrl-D ends");
+        } else {
+            session.report.show_progress(None);
+        }
         Source::Stdin(Lines::of_stdin(delimiter, largest as usize, carrier.wake())?)
     } else {
         if total > 1 {
@@ -38,24 +48,36 @@ pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
         }
         Source::Arguments(arguments.messages.into_iter().map(OsString::into_encoded_bytes).collect(), 0)
     };
-    let mut sender = Sender {
+    if arguments.to.has_star {
+        session.report.line("note: * in --to matches only itself; there are no wildcards");
+    }
+    let mut to = arguments.to.destination;
+    if arguments.exclude_self {
+        to = to.without_sender();
+    }
+    if arguments.only_connected {
+        to = to.only_connected();
+    }
+    let json = arguments.json.then(|| Output::start(carrier.wake())).transpose()?;
+    let goodbye = session.goodbye();
+    let sender = Sender {
         session,
         source,
-        to: arguments.to,
+        to,
         until: arguments.until.into(),
         time_to_live: arguments.expire,
         largest,
-        tally: Tally::new(arguments.json),
+        tally: Tally::new(json),
         place: 0,
-        met: false,
         blocked: false,
         more: false,
         refused: false,
-        give_up_after: arguments.give_up_after,
-        give_up: None,
+        accepted: None,
+        quiet_since: None,
         over: None,
+        settled: None,
     };
-    carrier.run(&mut sender)
+    carrier.run(&mut Session::polite(goodbye, sender))
 }
 
 /// Where the messages come from.
@@ -88,11 +110,12 @@ impl Source {
 }
 
 /// Why the sending is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Over {
     /// Every message has its receipt.
     Answered,
-    GivenUp,
+    /// It cannot go on, or not any longer.
+    Failed(Failure),
     /// With this exit code.
     Interrupted(u8),
     /// Nobody reads the receipts.
@@ -110,102 +133,135 @@ struct Sender {
     tally: Tally,
     /// How many messages have come from the source.
     place: u64,
-    /// The broker has had a session of this client.
-    met: bool,
     /// The outbox is full.
     blocked: bool,
     /// The last batch ended early for the sake of the receipts.
     more: bool,
     /// The broker has refused the attributes.
     refused: bool,
-    /// How long it may take altogether, until the first turn, and then until when.
-    give_up_after: Option<Duration>,
-    give_up: Option<Instant>,
+    /// The message that the broker accepted last, and for how many sessions.
+    accepted: Option<(MessageId, u32)>,
+    /// When the last receipt came, until there is a line about what is still waited for.
+    quiet_since: Option<Instant>,
     /// Why it is over, and when the program ends, whatever the broker has confirmed by then.
     over: Option<(Over, Instant)>,
+    /// The same when there is nothing more to say than what is on its way to stdout, and when the program ends whatever
+    /// of that is written.
+    settled: Option<(Over, Option<Instant>)>,
 }
 
 impl Task for Sender {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
         self.session.set_attributes(turn)?;
-        if let Some(after) = self.give_up_after.take() {
-            self.give_up = Some(turn.now + after);
+        let signal = self.session.signals.take();
+        let mut ending = signal.map(|signal| Over::Interrupted(signal.exit_code()));
+        if self.settled.is_some() {
+            return self.finish(turn, ending);
         }
-        let mut ending = self.session.signals.take().map(|signal| Over::Interrupted(signal.exit_code()));
 
         let closed = self.handle_events(turn);
-        let closed = match closed.and_then(|closed| self.tally.flush().map(|()| closed)) {
-            Ok(closed) => closed,
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                ending = ending.or(Some(Over::Unread));
-                None
-            }
-            Err(error) => return Err(Failure::stdout(&error)),
-        };
+        if let Err(error) = self.tally.hand_over() {
+            ending = Some(match error.kind() {
+                io::ErrorKind::BrokenPipe => Over::Unread,
+                _ => Over::Failed(Failure::stdout(&error)),
+            });
+        }
         match closed {
             None => {}
             Some(CloseReason::Requested) => {
-                let over = self.over.map_or(Over::Answered, |(over, _)| over);
-                return self.finish(turn, over);
+                let over = self.over.take().map_or(Over::Answered, |(over, _)| over);
+                return self.settle(turn, over);
             }
-            Some(reason) => {
-                // The reason is the line that ends the program; the sum goes before it.
-                self.finish(turn, Over::GivenUp)?;
-                return Err(Failure::failed(reason));
-            }
+            Some(reason) => return self.settle(turn, Over::Failed(Failure::failed(reason))),
         }
 
         if self.over.is_none() {
-            self.feed(turn)?;
+            if self.tally.has_room() {
+                self.feed(turn)?;
+            } else {
+                self.more = false;
+            }
             if self.source.is_at_end()? && turn.client.unanswered().is_empty() {
                 ending = ending.or(Some(Over::Answered));
             }
-            if self.give_up.is_some_and(|at| at <= turn.now) {
-                ending = ending.or(Some(Over::GivenUp));
-            }
+            self.say_what_is_waited_for(turn);
+        }
+        // With all receipts there, a goodbye that takes its time is not worth an error.
+        if ending.is_none() && self.over.is_none() {
+            ending = self.session.given_up(turn.now, false).map(Over::Failed);
         }
         // An interruption overrules a goodbye that takes its time.
         if let Some(ending) = ending
-            && self.over.is_none_or(|(over, _)| over == Over::Answered)
+            && self.over.as_ref().is_none_or(|(over, _)| *over == Over::Answered)
         {
-            let patient = ending == Over::Answered && self.met;
-            if !patient && !turn.client.is_established() {
-                return self.finish(turn, ending);
+            let is_patient = ending == Over::Answered && self.session.met;
+            if !is_patient && !turn.client.is_established() {
+                return self.settle(turn, ending);
             }
             self.session.close(turn.client);
             self.more = false;
-            self.over = Some((ending, turn.now + if ending == Over::Answered { FAREWELL } else { HASTY }));
+            let limit = if ending == Over::Answered { FAREWELL } else { GOODBYE };
+            self.over = Some((ending, turn.now + limit));
         }
         self.session.report.progress(self.tally.ended());
-        if let Some((over, at)) = self.over
-            && at <= turn.now
+        if self.over.as_ref().is_some_and(|(_, at)| *at <= turn.now)
+            && let Some((over, _)) = self.over.take()
         {
-            return self.finish(turn, over);
+            return self.settle(turn, over);
         }
-        let deadline = self.over.map(|(_, at)| at).or(self.give_up);
-        Ok(Next::Wait(if self.more { Some(turn.now) } else { deadline }))
+        let deadlines = match &self.over {
+            Some((_, at)) => [Some(*at), None],
+            None => [self.session.deadline(false), self.quiet_since.map(|since| since + QUIET)],
+        };
+        Ok(Next::Wait(if self.more { Some(turn.now) } else { deadlines.into_iter().flatten().min() }))
     }
 }
 
 impl Sender {
     /// Takes all events, and returns why the client was closed if it was.
-    fn handle_events(&mut self, turn: &mut Turn<'_>) -> io::Result<Option<CloseReason>> {
+    fn handle_events(&mut self, turn: &mut Turn<'_>) -> Option<CloseReason> {
         while let Some(event) = turn.client.poll_event() {
             let link = Link::from_event(&event);
             match event {
-                Event::Receipt(receipt) => self.tally.receipt(&receipt)?,
-                Event::Established(_) => self.met = true,
+                Event::Receipt(receipt) => {
+                    self.tally.receipt(&receipt);
+                    self.quiet_since = Some(turn.now);
+                    if let Receipt::Accepted { id, recipients, last: false } = receipt {
+                        self.accepted = Some((id, recipients));
+                    }
+                }
                 Event::CapacityAvailable => self.blocked = false,
                 Event::AttributesRefused(reason) => {
                     self.refused = true;
                     self.session.report.line(format_args!("error: {}", refused(reason).line));
                 }
-                Event::Closed(reason) => return Ok(Some(reason)),
+                Event::Closed(reason) => return Some(reason),
                 _ => {}
             }
             self.session.tell(link, turn.trouble.as_deref());
         }
-        Ok(None)
+        None
+    }
+
+    /// After a while without a receipt, says once who has not confirmed the message that was accepted last.
+    fn say_what_is_waited_for(&mut self, turn: &mut Turn<'_>) {
+        if self.quiet_since.is_none_or(|since| turn.now < since + QUIET) {
+            return;
+        }
+        self.quiet_since = None;
+        let Some((id, recipients)) = self.accepted else { return };
+        if !turn.client.unanswered().contains(&id) {
+            return;
+        }
+        match recipients {
+            0 => self.session.report.line("waiting for a session that matches --to"),
+            1 => self.session.report.line("waiting for 1 recipient that is away, or slow"),
+            // Which of them have confirmed is known only in the end.
+            many => self
+                .session
+                .report
+                .line(format_args!("waiting for some of {many} recipients that are away, or slow")),
+        }
     }
 
     /// Hands messages over until there is none, or no room for it, or others have waited long enough.
@@ -263,13 +319,36 @@ impl Sender {
         ));
     }
 
-    /// Tells what became of everything, and ends with the exit code.
-    fn finish(&mut self, turn: &mut Turn<'_>, over: Over) -> Result<Next, Failure> {
+    /// Counts what has no answer, and lets the last lines be written.
+    fn settle(&mut self, turn: &mut Turn<'_>, over: Over) -> Result<Next, Failure> {
+        for id in turn.client.unanswered() {
+            self.tally.unanswered(id);
+        }
+        let limit = if over == Over::Answered { None } else { Some(turn.now + WRITING) };
+        self.settled = Some((over, limit));
+        self.finish(turn, None)
+    }
+
+    /// Ends with the exit code when all lines are written.
+    fn finish(&mut self, turn: &mut Turn<'_>, ending: Option<Over>) -> Result<Next, Failure> {
+        let Some((mut over, mut limit)) = self.settled.take() else { return Ok(Next::Done(1)) };
+        if let (None, Some(interrupted)) = (limit, ending) {
+            (over, limit) = (interrupted, Some(turn.now + WRITING));
+        }
+        if let Err(error) = self.tally.hand_over() {
+            over = match error.kind() {
+                io::ErrorKind::BrokenPipe => Over::Unread,
+                _ => Over::Failed(Failure::stdout(&error)),
+            };
+            limit = Some(turn.now);
+        }
+        if !self.tally.is_drained() && limit.is_none_or(|at| turn.now < at) {
+            self.settled = Some((over, limit));
+            return Ok(Next::Hold(limit));
+        }
         self.session.report.hide_progress();
         let complete = self.source.is_at_end()?;
-        let mut unanswered = turn.client.unanswered().into_iter();
-        let told = unanswered.try_for_each(|id| self.tally.unanswered(id)).and_then(|()| self.tally.flush());
-        if over != Over::Unread && told.is_ok() {
+        if over != Over::Unread {
             let mut summary = self.tally.summary();
             match &self.source {
                 _ if complete => {}
@@ -280,10 +359,14 @@ impl Sender {
             }
             self.session.report.line(summary);
         }
-        Ok(Next::Done(match over {
-            Over::Interrupted(code) => code,
-            _ if complete && self.tally.is_good() && !self.refused => 0,
-            _ => 1,
-        }))
+        match over {
+            Over::Interrupted(code) => Ok(Next::Done(code)),
+            // The reason is the last line.
+            Over::Failed(failure) => Err(failure),
+            Over::Unread => Ok(Next::Done(0)),
+            Over::Answered => {
+                Ok(Next::Done(if complete && self.tally.is_good() && !self.refused { 0 } else { 1 }))
+            }
+        }
     }
 }

@@ -24,12 +24,22 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     let config = arguments.limits.config(u64::from_ne_bytes(random()?));
     make_room_for(config.max_links);
     let mut broker = BrokerLoop::new(arguments.transport, config, epoch)?;
-    let signals = Signals::catch_with_report(broker.wake())?;
+    let signals = Signals::catch_for_broker(broker.wake())?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        transport = arguments.transport.name(),
+        "starting with {}",
+        arguments.limits
+    );
     let mut endpoints = Vec::new();
     for address in arguments.addresses() {
         endpoints.push(bind(&mut broker, address)?);
     }
-    announce(&endpoints, arguments.json);
+    for endpoint in &endpoints {
+        tracing::info!("listening on {endpoint}");
+    }
+    announce(&endpoints, arguments.json).map_err(|error| Failure::stdout(&error))?;
     let alone = Arc::new(AtomicBool::new(false));
     if arguments.until_stdin_ends {
         watch_stdin(Arc::clone(&alone), broker.wake())?;
@@ -37,6 +47,9 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     broker.run(&mut |stats| {
         if signals.take_report() {
             report::line(ledger::table(&stats()));
+        }
+        if signals.has_come_again() {
+            return Some(Ending::Sudden);
         }
         let ends = signals.take().is_some() || alone.load(Ordering::Acquire);
         ends.then_some(Ending::Orderly)
@@ -49,8 +62,8 @@ fn make_room_for(links: u32) {
     let wanted = u64::from(links) + DESCRIPTORS_BESIDES;
     if let Some(allowed) = descriptors::want(wanted).filter(|&allowed| allowed < wanted) {
         tracing::warn!(
-            "of {links} links about {} can be had, raise the hard limit of descriptors (ulimit -Hn)",
-            allowed.saturating_sub(DESCRIPTORS_BESIDES)
+            "with {allowed} descriptors fewer than the {links} links of --max-links can be open at a time; raise the hard \
+             limit (ulimit -Hn)"
         );
     }
 }
@@ -95,27 +108,27 @@ fn hint(address: &Address, kind: io::ErrorKind) -> &'static str {
         }
         (Address::Tcp { .. } | Address::Cobs { .. }, _) => "choose an address of this machine with --listen",
         (Address::Unix(_), ErrorKind::AddrInUse) => {
-            "stop the program that listens there, or choose another path with --unix"
+            "stop the program that listens there, or choose another path"
         }
-        (Address::Unix(_), ErrorKind::AlreadyExists) => "move it away, or choose another path with --unix",
+        (Address::Unix(_), ErrorKind::AlreadyExists) => "move it away, or choose another path",
         (Address::Unix(_), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            "make its directory, or choose a path in one that is there with --unix"
+            "make its directory, or choose a path in one that is there"
         }
         (Address::Unix(_), ErrorKind::PermissionDenied) => {
-            "choose a path in a directory that you may write to with --unix"
+            "choose a path in a directory that you may write to"
         }
-        (Address::Unix(_), _) => "choose another path with --unix",
-        (Address::Serial(_), ErrorKind::ResourceBusy) => "stop that, or choose another line with --serial",
+        (Address::Unix(_), _) => "choose another path",
+        (Address::Serial(_), ErrorKind::ResourceBusy) => "stop that, or choose another line",
         (Address::Serial(_), ErrorKind::PermissionDenied) => {
-            "join the group that may use the line (ls -l shows it), or choose another with --serial"
+            "join the group that may use the line (ls -l shows it), or choose another"
         }
         (Address::Serial(_), ErrorKind::Unsupported) => "choose another rate behind the @",
-        (Address::Serial(_), _) => "plug it in, or choose the device of a serial line with --serial",
+        (Address::Serial(_), _) => "plug it in, or choose the device of a serial line",
     }
 }
 
-/// Says where the broker listens. Where nobody reads that, it listens all the same.
-fn announce(endpoints: &[Endpoint], json: bool) {
+/// Says where the broker listens. A port that nobody can learn is of no use.
+fn announce(endpoints: &[Endpoint], json: bool) -> io::Result<()> {
     let mut text = String::new();
     for endpoint in endpoints {
         let address = endpoint.to_string();
@@ -127,5 +140,5 @@ fn announce(endpoints: &[Endpoint], json: bool) {
         }
     }
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }

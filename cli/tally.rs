@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use e_pigeon_core::{MessageId, Reason, Receipt};
+
+use crate::output::Output;
 
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +51,7 @@ impl Status {
 /// Counts how messages end.
 pub(crate) struct Tally {
     /// Where each message gets its line, if anywhere.
-    json: Option<BufWriter<StdoutLock<'static>>>,
+    json: Option<Output>,
     ends: BTreeMap<(Status, Option<String>), u64>,
     started: Option<Instant>,
     /// How many receipts there were, and when the last of them came.
@@ -58,8 +60,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(json: bool) -> Self {
-        let json = json.then(|| BufWriter::with_capacity(64 * 1024, io::stdout().lock()));
+    pub(crate) fn new(json: Option<Output>) -> Self {
         Self { json, ends: BTreeMap::new(), started: None, answered: 0, took: None }
     }
 
@@ -69,27 +70,26 @@ impl Tally {
     }
 
     /// A receipt has come.
-    pub(crate) fn receipt(&mut self, receipt: &Receipt) -> io::Result<()> {
-        let Some(status) = Status::of(receipt) else { return Ok(()) };
+    pub(crate) fn receipt(&mut self, receipt: &Receipt) {
+        let Some(status) = Status::of(receipt) else { return };
         let reason = match *receipt {
             Receipt::Final { reason, .. } => reason.map(|reason| reason.to_string()),
             Receipt::Accepted { .. } => None,
         };
         if let Some(json) = &mut self.json {
-            write_receipt(json, receipt, status, reason.as_deref())?;
+            // An output only collects, so it takes everything.
+            let _ = write_receipt(json, receipt, status, reason.as_deref());
         }
         self.answered += 1;
         self.took = self.started.map(|started| started.elapsed());
         self.end(status, reason);
-        Ok(())
     }
 
-    /// Nobody waits any longer for the answer to this message.
-    pub(crate) fn unanswered(&mut self, id: MessageId) -> io::Result<()> {
+    /// No answer to this message is expected any longer.
+    pub(crate) fn unanswered(&mut self, id: MessageId) {
         self.end(Status::Unanswered, None);
-        match &mut self.json {
-            Some(json) => writeln!(json, r#"{{"id":{},"status":"unanswered"}}"#, id.0),
-            None => Ok(()),
+        if let Some(json) = &mut self.json {
+            let _ = writeln!(json, r#"{{"id":{},"status":"unanswered"}}"#, id.0);
         }
     }
 
@@ -98,9 +98,21 @@ impl Tally {
         self.end(Status::TooLarge, None);
     }
 
-    /// Gives out the lines so far.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.json.as_mut().map_or(Ok(()), Write::flush)
+    /// Starts to write the lines so far, and says why that is not possible.
+    pub(crate) fn hand_over(&mut self) -> io::Result<()> {
+        let Some(json) = &mut self.json else { return Ok(()) };
+        json.hand_over();
+        json.written().1
+    }
+
+    /// There is room for more lines. If there is none, the command is woken when to look again.
+    pub(crate) fn has_room(&self) -> bool {
+        self.json.as_ref().is_none_or(Output::has_room)
+    }
+
+    /// All lines are written.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.json.as_ref().is_none_or(Output::is_drained)
     }
 
     /// How many messages have ended.
@@ -208,19 +220,17 @@ mod tests {
 
     #[test]
     fn the_sum_names_every_end() {
-        let mut tally = Tally::new(false);
+        let mut tally = Tally::new(None);
         assert_eq!(tally.summary(), "0 messages");
         assert!(tally.is_good());
-        tally
-            .receipt(&Receipt::Accepted { id: MessageId(7), recipients: 1, last: false })
-            .expect("no output");
+        tally.receipt(&Receipt::Accepted { id: MessageId(7), recipients: 1, last: false });
         assert_eq!(tally.ended(), 0);
-        tally.receipt(&ended(2, 2, None)).expect("no output");
+        tally.receipt(&ended(2, 2, None));
         assert_eq!(tally.summary(), "1 message: 1 delivered");
         assert!(tally.is_good());
-        tally.receipt(&ended(0, 0, Some(Reason::Expired))).expect("no output");
-        tally.receipt(&ended(0, 1, Some(Reason::Gone))).expect("no output");
-        tally.unanswered(MessageId(9)).expect("no output");
+        tally.receipt(&ended(0, 0, Some(Reason::Expired)));
+        tally.receipt(&ended(0, 1, Some(Reason::Gone)));
+        tally.unanswered(MessageId(9));
         assert_eq!(
             tally.summary(),
             "4 messages: 1 delivered, 1 expired, 1 refused (recipient gone), 1 unanswered"

@@ -74,27 +74,43 @@ pub(crate) struct Pair {
     pub(crate) value: Owned,
 }
 
-impl Pair {
-    /// Reads `KEY=VALUE`, where the value goes to the end, and holds it against the limits of attributes.
-    pub(crate) fn parse_attribute(text: &str) -> Result<Self, String> {
-        let example = "for example name=alice or level=3";
-        let (key, value) = text.split_once('=').ok_or(format!("no equals sign, {example}"))?;
-        let pair = Self { key: key.to_owned(), value: Owned::parse(value)? };
-        Attributes::new().set(key, pair.value.as_value()).map_err(|error| format!("{error}, {example}"))?;
-        Ok(pair)
-    }
+/// What one `--set` sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pairs(pub(crate) Vec<Pair>);
 
+impl Pairs {
+    /// Reads `KEY=VALUE,…`, and holds each pair against the limits of attributes. Only a comma belongs into quotes.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let example = "for example name=alice or level=3,note=\"a, b\"";
+        let pairs = Pair::parse_with(text, &[',']).map_err(|error| format!("{error}, {example}"))?;
+        for Pair { key, value } in &pairs {
+            Attributes::new().set(key, value.as_value()).map_err(|error| format!("{error}, {example}"))?;
+        }
+        Ok(Self(pairs))
+    }
+}
+
+impl Pair {
     /// Reads `key=value,key2=value2`, where a comma or an equals sign belongs into quotes.
     pub(crate) fn parse_list(text: &str) -> Result<Vec<Self>, String> {
+        Self::parse_with(text, &[',', '='])
+    }
+
+    /// Reads pairs; these letters belong into quotes if they are in a value.
+    fn parse_with(text: &str, special: &[char]) -> Result<Vec<Self>, String> {
         let mut pairs = Vec::new();
         let mut left = text;
         loop {
-            let (key, after) = left.split_once('=').ok_or(format!("{left:?} has no equals sign"))?;
+            let (key, after) = left.split_once('=').ok_or_else(|| {
+                let after_a_comma =
+                    if pairs.is_empty() { "" } else { "; a comma in a value belongs into quotes" };
+                format!("{left:?} has no equals sign{after_a_comma}")
+            })?;
             let (value, rest) = if after.starts_with('"') {
                 let (value, rest) = quoted(after)?;
                 (Owned::Str(value), rest)
             } else {
-                let end = after.find([',', '=']).unwrap_or(after.len());
+                let end = after.find(special).unwrap_or(after.len());
                 (Owned::parse(&after[..end])?, &after[end..])
             };
             pairs.push(Self { key: key.to_owned(), value });
@@ -172,12 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn attributes() {
-        let pair = Pair::parse_attribute("note=a=b,c").expect("goes to the end");
-        assert_eq!(pair, Pair { key: "note".into(), value: string("a=b,c") });
+    fn newcomer_4_set_takes_several_pairs() {
+        let pair = |key: &str, value| Pair { key: key.into(), value };
+        for (text, pairs) in [
+            ("room=lobby,name=anna", vec![pair("room", string("lobby")), pair("name", string("anna"))]),
+            ("note=\"a,b\",level=3", vec![pair("note", string("a,b")), pair("level", Owned::Int(3))]),
+            ("note=a=b", vec![pair("note", string("a=b"))]),
+        ] {
+            assert_eq!(Pairs::parse(text), Ok(Pairs(pairs)), "{text}");
+        }
+        assert!(Pairs::parse("note=hello,world").expect_err("a comma").contains("belongs into quotes"));
         let long = format!("key={}", "x".repeat(65));
-        for text in ["note", "=1", "Note=1", "a b=1", long.as_str()] {
-            assert!(Pair::parse_attribute(text).expect_err(text).contains("for example"), "{text}");
+        for text in ["note", "=1", "Note=1", "a b=1", "a=1,", "a=1,Note=2", long.as_str()] {
+            assert!(Pairs::parse(text).expect_err(text).contains("for example"), "{text}");
         }
     }
 

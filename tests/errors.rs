@@ -38,7 +38,7 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
         (&[], "choose one of serve, listen, send, peers, demo"),
         (&["fly"], "choose one of serve, listen, send, peers, demo"),
         (&["serve", "--listen", "nonsense"], "127.0.0.1:9999"),
-        (&["serve", "--listen", "unix:/run/x"], "--unix /run/x"),
+        (&["serve", "--listen", "unix:"], "/run/e-pigeon.sock"),
         (&["serve", "--unix", ""], "--unix <PATH>"),
         (&["serve", "--keep-alive", "often"], "500ms"),
         (&["serve", "--max-payload", "much"], "64KiB"),
@@ -68,7 +68,7 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
         (&["peers", "--connect", "serial:/dev/ttyS0"], "/dev/ttyUSB0@115200"),
         (&["peers", "--connect", "serial:/dev/ttyS0@9601"], "no rate of 9601 baud"),
         (&["peers", "--connect", "cobs:localhost"], "cobs:127.0.0.1:9999"),
-        (&["serve", "--listen", "serial:/dev/ttyS0@9600"], "--serial /dev/ttyS0@9600"),
+        (&["serve", "--listen", "serial:/dev/ttyS0"], "/dev/ttyUSB0@115200"),
         (&["serve", "--listen", "cobs:localhost"], "cobs:127.0.0.1:9999"),
         (&["serve", "--serial", "/dev/ttyS0"], "/dev/ttyUSB0@115200"),
         (&["serve", "--serial", "/dev/ttyS0@12345"], "no rate of 12345 baud"),
@@ -130,8 +130,9 @@ fn a_broker_that_is_not_there_is_waited_for_after_one_line_that_says_what_to_do(
     }
     let arguments = ["--to", "everyone", "--give-up-after", "200ms", "x"];
     let mut sender = Program::send(&stage, "send", nobody, &arguments, Input::Nothing);
-    sender.expect_exit(&by, 1);
-    assert_eq!(sender.complaints(), ["1 message: 1 unanswered"]);
+    sender.expect_exit(&by, 3);
+    let error = format!("error: no broker at {nobody} within 200ms (--give-up-after)");
+    assert_eq!(sender.complaints(), ["1 message: 1 unanswered".to_owned(), error]);
 }
 
 /// A broker that speaks no version but 9, whatever it is told.

@@ -78,7 +78,13 @@ fn what_stands_in_the_way_is_one_line() {
     let broker = Broker::start(&stage, &by, &["--max-watches", "0"]);
     let mut refused = Program::client(&stage, "refused", "peers", broker.address(), &[], Input::Nothing);
     refused.expect_exit(&by, 1);
-    assert!(refused.stderr().contains("does not say who is here: broker full"), "{}", refused.stderr());
+    assert!(
+        refused
+            .stderr()
+            .contains("does not list its sessions: broker full; start it with a larger --max-watches"),
+        "{}",
+        refused.stderr()
+    );
     assert_eq!(refused.stdout_text(), "");
     let mut wrong = Program::start(&stage, "wrong", &["peers", "--of", "room=a"], Input::Nothing);
     wrong.expect_exit(&by, 2);

@@ -18,7 +18,7 @@ impl Halt {
     pub(crate) fn catch() -> Result<Self, Failure> {
         let wake: Arc<Mutex<Option<Wake>>> = Arc::default();
         let woken = Arc::clone(&wake);
-        let signals = Signals::catch(Arc::new(move || {
+        let signals = Signals::catch_for_work(Arc::new(move || {
             if let Some(wake) = &*woken.lock().unwrap_or_else(PoisonError::into_inner) {
                 wake();
             }

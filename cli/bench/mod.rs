@@ -50,6 +50,7 @@ const CONNECTING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
+    let chosen = arguments.chosen()?;
     let setup = Setup { arguments, halt: &Halt::catch()?, progress: Progress::new() };
     let mut report = Report::new(arguments.json);
     if let Some(path) = &arguments.plot {
@@ -74,7 +75,7 @@ pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
         std::fs::write(path, plot::draw(&panels)).map_err(failed)?;
         return report.end(&setup);
     }
-    for &workload in arguments.chosen() {
+    for workload in chosen {
         let about = workload.about(&setup);
         setup.progress.label(format!("{} {about}", workload.name()));
         let outcome = workload.measure(&setup)?;

@@ -83,13 +83,15 @@ impl ClientLoop {
         loop {
             let trouble = driver.last_error().map(plain);
             let now = driver.now();
-            let wanted = match task.turn(&mut Turn { client: driver, now, trouble })? {
-                Next::Wait(wanted) => wanted,
+            let (wanted, takes_events) = match task.turn(&mut Turn { client: driver, now, trouble })? {
+                Next::Wait(wanted) => (wanted, true),
+                Next::Hold(wanted) => (wanted, false),
                 Next::Done(code) => return Ok(code),
             };
             driver.flush();
             let limit = wanted.map(|at| at.saturating_duration_since(driver.now()));
-            self.base.wait([driver.poll_timeout(), limit].into_iter().flatten().min())?;
+            let due = if takes_events { driver.poll_timeout() } else { driver.poll_timeout_without_events() };
+            self.base.wait([due, limit].into_iter().flatten().min())?;
             for event in &self.base.events {
                 // The driver leaves alone what is not its own.
                 driver.handle_ready(event);

@@ -75,6 +75,8 @@ pub(crate) struct Turn<'a> {
 pub(crate) enum Next {
     /// Its next turn when something happens, or at this time.
     Wait(Option<Instant>),
+    /// The same, but events stay where they are, so that the broker has to wait.
+    Hold(Option<Instant>),
     /// No more, and this exit code.
     Done(u8),
 }

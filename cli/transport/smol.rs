@@ -81,12 +81,18 @@ impl ClientLoop {
                 loop {
                     let trouble = client.inner.last_error().map(|error| plain(&error));
                     let now = client.now();
-                    let wanted = match task.turn(&mut Turn { client, now, trouble })? {
-                        Next::Wait(wanted) => wanted,
+                    let (wanted, takes_events) = match task.turn(&mut Turn { client, now, trouble })? {
+                        Next::Wait(wanted) => (wanted, true),
+                        Next::Hold(wanted) => (wanted, false),
                         Next::Done(code) => return Ok(code),
                     };
                     let left = wanted.map(|at| at.saturating_duration_since(client.now()));
-                    or(client.has_event(), or(bell.heard(), sleep(left))).await;
+                    let others = or(bell.heard(), sleep(left));
+                    if takes_events {
+                        or(client.has_event(), others).await;
+                    } else {
+                        others.await;
+                    }
                 }
             },
             async {
@@ -221,7 +227,12 @@ impl BrokerLoop {
                     None => bell.heard().await,
                 }
             }
-            sleep(Some(FAREWELL)).await;
+            let again = async {
+                while ending(&|| stopper.stats()) != Some(Ending::Sudden) {
+                    bell.heard().await;
+                }
+            };
+            or(sleep(Some(FAREWELL)), again).await;
         }));
         Ok(())
     }

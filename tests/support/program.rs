@@ -90,12 +90,24 @@ impl Program {
     }
 
     /// Starts any command line, with its output in files.
-    pub(crate) fn spawn(stage: &Stage, name: &str, mut command: Command, input: Input) -> Self {
+    pub(crate) fn spawn(stage: &Stage, name: &str, command: Command, input: Input) -> Self {
+        Self::spawn_with(stage, name, command, input, |_| {})
+    }
+
+    /// The same; `adapt` may send an output somewhere else.
+    pub(crate) fn spawn_with(
+        stage: &Stage,
+        name: &str,
+        mut command: Command,
+        input: Input,
+        adapt: impl FnOnce(&mut Command),
+    ) -> Self {
         let stdout = stage.fresh_path(&format!("{name}.out"));
         let stderr = stage.fresh_path(&format!("{name}.err"));
         let create = |path: &Path| File::create(path).expect("create an output file");
         command.stdout(create(&stdout)).stderr(create(&stderr));
         command.stdin(if matches!(input, Input::Nothing) { Stdio::null() } else { Stdio::piped() });
+        adapt(&mut command);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("start {name}: {error}"));
         let mut stdin = child.stdin.take();
         if let Input::Bytes(bytes) = input {

@@ -210,12 +210,18 @@ impl ClientDriver {
 
     /// Says how long the loop may sleep; `None` for as long as there is no event.
     ///
-    /// Zero while [`Client::poll_event`] has something to give: whoever leaves events unread for a while, to slow the
-    /// broker down, uses a time-out of their own.
+    /// Zero while [`Client::poll_event`] has something to give. A loop that leaves events unread for a while, to slow the
+    /// broker down, asks [`poll_timeout_without_events`](Self::poll_timeout_without_events) meanwhile.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.client.has_event() { Some(Duration::ZERO) } else { self.poll_timeout_without_events() }
+    }
+
+    /// As [`poll_timeout`](Self::poll_timeout), for a loop that leaves the client's events unread for now.
+    #[must_use]
+    pub fn poll_timeout_without_events(&self) -> Option<Duration> {
         let readable = matches!(&self.transport, Transport::Open(connection, _) if connection.is_readable());
-        if readable || self.has_to_connect() || self.more_output || self.client.has_event() {
+        if readable || self.has_to_connect() || self.more_output {
             return Some(Duration::ZERO);
         }
         let closing = self.closing.as_ref().map(|(_, closing)| closing.deadline());
