@@ -63,6 +63,14 @@ limits! {
     max_message_bytes: u64 = "1GiB", "SIZE", size::<u64>;
     /// Messages that wait for somebody who matches, or for recipients to come back
     max_held: u32 = "100000", "N", number::<u32>;
+    /// Of these, messages that nobody has matched yet
+    max_parked: u32 = "50000", "N", number::<u32>;
+    /// Messages of one sender that wait so
+    sender_waiting: u32 = "25000", "N", number::<u32>;
+    /// Messages in all queues together
+    max_queued: u32 = "4194304", "N", number::<u32>;
+    /// Messages of one sender in the queue of a session
+    sender_queue: u32 = "8192", "N", number::<u32>;
     /// Messages in the queue of a session
     queue_messages: u32 = "16384", "N", number::<u32>;
     /// Payloads in the queue of a session

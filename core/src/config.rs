@@ -187,13 +187,22 @@ pub struct BrokerConfig {
     pub destination_bytes: u16,
     /// How many destinations are known by alias on a link. Default and maximum 16, at least 1.
     pub destination_slots: u8,
-    /// How many messages may be in flight in the whole broker. Default 1,000,000.
+    /// How many messages may be in flight in the whole broker. Default 1,000,000. What has ended does not count.
     pub max_messages: u32,
     /// How many bytes their payloads may take. Default 1 GiB.
     pub max_message_bytes: u64,
     /// How many messages may wait, parked, for somebody who matches, or held, after a broker's death. Default 100,000.
     /// For held messages, eight times as many offers to recipients are remembered.
     pub max_held: u32,
+    /// How many of these may be parked; the others are kept for held ones. Default 50,000.
+    pub max_parked: u32,
+    /// How many messages of one sender may wait, parked or held. Default 25,000.
+    pub sender_waiting: u32,
+    /// How many messages all queues may have together, one that is in several as often. Default 4,194,304.
+    pub max_queued: u32,
+    /// How many messages of one sender a session's queue may have, and the same part of its bytes, though always one message.
+    /// Default 8,192, the half of a queue; as many as `queue_messages` or more set no limit.
+    pub sender_queue: u32,
     /// How many messages a session's queue may have. Default 16,384: more than a client's outbox, so that one fast
     /// sender alone never has a message refused.
     pub queue_messages: u32,
@@ -243,6 +252,10 @@ impl Default for BrokerConfig {
             max_messages: 1_000_000,
             max_message_bytes: 1 << 30,
             max_held: 100_000,
+            max_parked: 50_000,
+            sender_waiting: 25_000,
+            max_queued: 4 << 20,
+            sender_queue: 8_192,
             queue_messages: 16_384,
             queue_bytes: 16 << 20,
             window_messages: 4_096,
@@ -288,6 +301,8 @@ impl BrokerConfig {
         // A payload takes the next power of two.
         let buffer = u64::from(self.max_payload).next_power_of_two().max(32);
         small(self.max_message_bytes < buffer, "max_message_bytes")?;
+        small(self.max_queued == 0, "max_queued")?;
+        small(self.sender_queue == 0, "sender_queue")?;
         small(self.queue_messages == 0, "queue_messages")?;
         small(self.queue_bytes < u64::from(self.max_payload), "queue_bytes")?;
         small(self.window_messages == 0, "window_messages")?;

@@ -15,7 +15,7 @@ use support::{MAX, World, client_config, group, uuid};
 
 support::limits::limits!(
     e_pigeon_core::BrokerConfig::default();
-    max_links, max_lossy_links, max_links_per_source, max_failed_hellos_per_source, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, queue_messages,
+    max_links, max_lossy_links, max_links_per_source, max_failed_hellos_per_source, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, max_parked, sender_waiting, max_queued, sender_queue, queue_messages,
     queue_bytes, window_messages, window_bytes, receipt_backlog, max_watches, watch_backlog, max_time_to_live,
     keep_alive, session_ttl, settle, handshake_timeout, reorder_bytes, accept_delay;
     but hash_seed
@@ -222,6 +222,85 @@ fn max_held() {
     }
 }
 
+fn max_parked() {
+    let mut world = world_with(2, |config| (config.max_held, config.max_parked) = (4, 2));
+    assert_eq!(fill(&mut world, "parked", Reason::BrokerFull), 2);
+    // For those that are held after a broker's death there is room beside them.
+    keep_away(&mut world, 1);
+    let ids: Vec<_> = (0..3).map(|n| world.send(0, &uuid(1).into(), &n.to_string())).collect();
+    world.settle();
+    world.kill_broker();
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.broker.stats().waiting, 4);
+    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 0, 1, Reason::BrokerFull));
+    world.peers[1].reachable = true;
+    world.pass(Duration::from_secs(10));
+    assert_eq!([0, 1, 2].map(|n| world.outcome(0, ids[n])), [Some((1, 1)), Some((1, 1)), Some((0, 1))]);
+}
+
+fn sender_waiting() {
+    let mut world = world_with(2, |config| (config.max_held, config.sender_waiting) = (4, 3));
+    assert_eq!(fill(&mut world, "parked", Reason::BrokerFull), 3);
+    // Another sender is not refused, and this one has a place again when one of its messages ends.
+    let other = world.send(1, &group("nobody is here"), "of another");
+    let nobody = world.send(1, &uuid(9).into(), "and not beyond what all have");
+    world.settle();
+    assert_eq!(world.outcome(1, other), None);
+    assert_eq!(world.peers[1].log.finals[&nobody.0], ended(nobody, 0, 0, Reason::BrokerFull));
+    room_comes_again(&mut world);
+}
+
+fn max_queued() {
+    let mut world = world_with(4, |config| config.max_queued = 3);
+    for n in 1..4 {
+        keep_away(&mut world, n);
+    }
+    let all = world.send(0, &group("a").without_sender(), "3 entries");
+    let one = world.send(0, &uuid(1).into(), "no place in any queue");
+    world.settle();
+    assert_eq!(world.peers[0].log.finals[&one.0], ended(one, 0, 1, Reason::BrokerFull));
+    world.peers[3].reachable = true;
+    world.pass(Duration::from_secs(10));
+    let both = world.send(0, &Filter::any_of(&[("room", Value::Str("a"))]).unwrap().into(), "2 of 4");
+    world.settle();
+    world.peers[1].reachable = true;
+    world.peers[2].reachable = true;
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.outcome(0, all), Some((3, 3)));
+    assert_eq!(world.peers[0].log.finals[&both.0], ended(both, 1, 4, Reason::BrokerFull));
+}
+
+fn sender_queue() {
+    let mut world = world_with(4, |config| {
+        (config.queue_messages, config.sender_queue) = (4, 2);
+        (config.max_payload, config.queue_bytes) = (100, 400);
+    });
+    for n in [2, 3] {
+        keep_away(&mut world, n);
+    }
+    let to = uuid(2).into();
+    let mut send = |n: usize, to: &Destination, bytes: usize| {
+        let id = world.send(n, to, &"x".repeat(bytes));
+        world.flow();
+        (n, id)
+    };
+    // By number, and by bytes: half of a queue each.
+    let first = [send(0, &to, 1), send(0, &to, 1), send(0, &to, 1)];
+    let second = [send(1, &to, 1), send(1, &to, 1), send(1, &to, 1)];
+    let bytes = uuid(3).into();
+    let third = [send(0, &bytes, 100), send(0, &bytes, 100), send(1, &bytes, 100), send(1, &bytes, 100)];
+    for (n, id) in [first[2], second[2]] {
+        assert_eq!(world.peers[n].log.finals[&id.0], ended(id, 0, 1, Reason::QueueFull));
+    }
+    for n in [2, 3] {
+        world.peers[n].reachable = true;
+    }
+    world.pass(Duration::from_secs(10));
+    for (n, id) in first[..2].iter().chain(&second[..2]).chain(&third) {
+        assert_eq!(world.outcome(*n, *id), Some((1, 1)));
+    }
+}
+
 fn queue_messages() {
     let mut world = world_with(2, |config| config.queue_messages = 2);
     keep_away(&mut world, 1);
@@ -235,7 +314,9 @@ fn queue_messages() {
 }
 
 fn queue_bytes() {
-    let mut world = world_with(3, |config| (config.max_payload, config.queue_bytes) = (100, 250));
+    let mut world = world_with(3, |config| {
+        (config.max_payload, config.queue_bytes, config.sender_queue) = (100, 250, u32::MAX);
+    });
     keep_away(&mut world, 1);
     let to = group("a").without_sender();
     let mut send = |length: usize| {

@@ -387,3 +387,52 @@ fn core_p11_what_has_ended_leaves_the_queues_of_those_who_are_away() {
     let stats = raw.broker.stats();
     assert_eq!((stats.open, stats.kept), (0, 0), "{stats:?}");
 }
+
+#[test]
+fn attack_a12_one_sender_cannot_take_all_places_of_those_that_wait() {
+    let mut raw =
+        Raw::new(BrokerConfig { max_held: 1_000, max_parked: 500, sender_waiting: 250, ..unsettled() });
+    let nobody = Destination::from(uuid(99));
+    let park = |raw: &mut Raw, link: LinkId, count: usize| {
+        let before = raw.broker.stats().waiting;
+        for n in 0..count {
+            raw.put_all(link, &message_for((n == 0).then_some(&nobody), 1, None, u32::MAX, b"coo"));
+        }
+        raw.broker.stats().waiting - before
+    };
+    let attacker = raw.up(1, 1);
+    assert_eq!(park(&mut raw, attacker, 1_000), 250);
+    // That its session ends gives it no more.
+    raw.put(attacker, &frame(|w| Control::Goodbye(true).write(w)));
+    raw.swallow(attacker);
+    raw.broker.handle_disconnected(raw.now, attacker);
+    let again = raw.up(1, 1);
+    assert_eq!(park(&mut raw, again, 10), 0, "messages of the same boot count on");
+    let honest = raw.up(2, 1);
+    assert_eq!(park(&mut raw, honest, 10), 10);
+}
+
+#[test]
+fn attack_a13_one_sender_cannot_fill_the_queue_of_another() {
+    let mut raw = Raw::new(BrokerConfig { queue_messages: 2_000, sender_queue: 1_000, ..unsettled() });
+    raw.away(0, AttributesRef::EMPTY);
+    let (attacker, honest) = (raw.up(1, 1), raw.up(2, 1));
+    send(&mut raw, attacker, 5_000, 3_600_000, 1);
+    assert_eq!(raw.broker.stats().held, 1_000);
+    send(&mut raw, honest, 900, 3_600_000, 1);
+    assert_eq!((raw.broker.stats().held, raw.broker.stats().refused), (1_900, 4_000));
+    // What the owner takes makes room for each as far as its share goes, however it comes and goes.
+    let owner = raw.up(0, 2);
+    raw.swallow(owner);
+    for round in 0..100 {
+        raw.put(owner, &frame(|w| Control::Ack(10).write(w)));
+        send(&mut raw, attacker, 20, 3_600_000, 1);
+        assert_eq!(raw.broker.stats().held, 1_900, "round {round}");
+        raw.swallow(owner);
+        raw.swallow(attacker);
+    }
+    raw.put(owner, &frame(|w| Control::Ack(1_850).write(w)));
+    send(&mut raw, attacker, 2_000, 3_600_000, 1);
+    let held = raw.broker.stats().held;
+    assert!((1_000..=1_050).contains(&held), "{held}");
+}

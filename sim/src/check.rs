@@ -12,12 +12,15 @@ impl World {
         let config = &self.setup.broker;
         ensure!(stats.is_balanced(), "books", "the books do not balance: {stats:?}");
         let sessions = u64::from(stats.sessions);
+        // A sweep is due at half of that, and one call takes no more than 256 messages before it.
+        let ended = 2 * (u64::from(config.max_messages) / 4).max(1_024) + 256;
         let bounds = [
             ("links", u64::from(stats.links), u64::from(config.max_links)),
             ("sessions", sessions, u64::from(config.max_sessions)),
             ("connected sessions", u64::from(stats.connected), sessions.min(u64::from(stats.links))),
-            ("messages", stats.kept, u64::from(config.max_messages)),
-            ("open messages", stats.open, stats.kept),
+            ("messages", stats.open, stats.kept.min(config.max_messages.into())),
+            ("messages that have ended", stats.kept - stats.open, ended),
+            ("queued messages", stats.held, config.max_queued.into()),
             ("waiting messages", stats.waiting, u64::from(config.max_held).min(stats.open)),
             ("offers", stats.offers, 8 * u64::from(config.max_held)),
             ("bytes of payload", stats.payload_bytes, config.max_message_bytes),

@@ -44,6 +44,12 @@ impl Deliveries {
         (self.span - self.gap) as usize
     }
 
+    /// The same, or somewhat more: as many places as they take.
+    #[inline]
+    pub(super) fn span(&self) -> u32 {
+        self.span
+    }
+
     /// How many have a number.
     pub(super) fn numbered(&self) -> usize {
         self.numbered as usize

@@ -90,7 +90,9 @@ impl Broker {
     fn create(&mut self, uuid: Uuid, hello: &Hello) -> u32 {
         let boot = u64::from_le_bytes(hello.boot);
         let sending = Sending::fresh(hello.window);
-        let new = NewSession { uuid, secret: hello.secret, boot, link_number: hello.link, sending };
+        let uncounted = self.shares.messages();
+        let new =
+            NewSession { uuid, secret: hello.secret, boot, link_number: hello.link, sending, uncounted };
         let session = self.sessions.insert(new);
         let sender = self.messages.attach_sender(Origin { uuid: hello.uuid, boot }, session);
         if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
@@ -278,6 +280,9 @@ impl Broker {
         }
         self.messages.detach_sender(session.sender);
         self.queue_places -= session.queue.capacity();
+        if session.is_counted() {
+            self.drop_counts(index);
+        }
         for delivery in session.queue.into_deliveries() {
             self.delivery_gone(delivery);
         }

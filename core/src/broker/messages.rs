@@ -124,6 +124,8 @@ pub(super) struct Sender {
     /// The highest id that was taken.
     pub(super) highest: u64,
     messages: u32,
+    /// Of these, those that are parked or held.
+    pub(super) waiting: u32,
     /// Messages in flight by ascending id; [`NONE`] where one has ended.
     in_flight: VecDeque<(u64, u32)>,
     ended: u32,
@@ -375,6 +377,10 @@ impl Messages {
         self.senders.get(index as usize)
     }
 
+    pub(super) fn sender_mut(&mut self, index: u32) -> Option<&mut Sender> {
+        self.senders.get_mut(index as usize).or_bug(NO_SENDER)
+    }
+
     /// The sender of that identity, for that session.
     pub(super) fn attach_sender(&mut self, origin: Origin, session: u32) -> u32 {
         let is_it =
@@ -390,6 +396,7 @@ impl Messages {
                     session: None,
                     highest: 0,
                     messages: 0,
+                    waiting: 0,
                     in_flight: VecDeque::new(),
                     ended: 0,
                     late: Ordered::new(),

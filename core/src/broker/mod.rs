@@ -22,6 +22,7 @@ mod receipts;
 mod receive;
 mod router;
 mod sessions;
+mod shares;
 mod sources;
 mod sweep;
 mod transmit;
@@ -49,6 +50,7 @@ use policy::Guard;
 use pool::Pool;
 use presence::Watchers;
 use sessions::Sessions;
+use shares::Shares;
 use sources::Sources;
 use uuid::Uuid;
 
@@ -103,6 +105,9 @@ pub struct Broker {
     swept: Option<usize>,
     /// Places for messages in all queues, free ones included.
     queue_places: usize,
+    shares: Shares,
+    /// Messages that are parked.
+    parked: u32,
     /// A bug of this crate was found in a call.
     broken: bool,
     /// Lists that are built and used up within one call, kept for their memory.
@@ -217,6 +222,8 @@ impl Broker {
             messages_left: 0,
             swept: None,
             queue_places: 0,
+            shares: Shares::new(&config),
+            parked: 0,
             broken: false,
             recipients: Vec::new(),
             dropped: Vec::new(),

@@ -106,6 +106,7 @@ impl Broker {
         ) {
             session.queue_bytes -= u64::from(message.length);
         }
+        self.forget_counts(session);
         self.unname(delivery);
     }
 
@@ -124,10 +125,12 @@ impl Broker {
     /// A message is for nobody else any more.
     pub(super) fn close_message(&mut self, index: u32) {
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
-        if core::mem::replace(&mut message.open, Open::Closed) == Open::Closed {
+        let open = core::mem::replace(&mut message.open, Open::Closed);
+        if open == Open::Closed {
             return;
         }
-        let (order, destination) = (message.order, message.destination);
+        let (order, destination, sender) = (message.order, message.destination, message.sender);
+        self.count_waiting(sender, open, false);
         let destination = DestinationRef::trusted(self.messages.destination(destination));
         self.holding.remove(destination, order, index);
     }

@@ -153,6 +153,12 @@ impl Queue {
         self.deliveries.len()
     }
 
+    /// The same, or somewhat more: as many places as they take.
+    #[inline]
+    pub(super) fn span(&self) -> u32 {
+        self.deliveries.span()
+    }
+
     /// Receipts that wait or are not acknowledged, in runs.
     pub(super) fn receipts(&mut self) -> &mut Receipts {
         &mut self.receipts

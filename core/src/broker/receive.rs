@@ -104,6 +104,10 @@ impl Broker {
                     if let Some(message) = self.messages.get(delivery.message).or_bug(NO_MESSAGE) {
                         state.queue_bytes -= u64::from(message.length);
                         state.sending.release(message.length as usize);
+                        if state.is_counted() {
+                            let (sender, length) = (message.sender, message.length);
+                            self.count_out(session, sender, length);
+                        }
                         self.confirm(delivery);
                     }
                 }

@@ -210,11 +210,13 @@ impl Broker {
         let Some(length) = self.messages.get(index).map(|message| message.length).or_bug(NO_MESSAGE) else {
             return;
         };
+        let most_bytes = self.shares.bytes();
         let has_room = |&recipient: &u32| {
             let session = self.sessions.get(recipient);
-            session.is_some_and(|session| session.refusal(length, &self.config).is_none())
+            session.is_some_and(|session| session.has_room(length, most_bytes))
         };
-        if !recipients.iter().all(has_room) {
+        let entries = self.messages.entries() + recipients.len() as u64;
+        if entries > u64::from(self.config.max_queued) || !recipients.iter().all(has_room) {
             return recipients.iter().for_each(|&recipient| self.deliver(index, recipient, false));
         }
         let delivery = Delivery { message: index, retry: false, late: false, declined: false };
@@ -237,12 +239,7 @@ impl Broker {
         let Some(length) = self.messages.get(index).map(|message| message.length).or_bug(NO_MESSAGE) else {
             return;
         };
-        let Some(session) = self.sessions.get(recipient).or_bug(NO_SESSION) else { return };
-        let mut refusal = session.refusal(length, &self.config);
-        if refusal == Some(Reason::QueueFull) {
-            self.search_queue(recipient);
-            refusal = self.sessions.get(recipient).and_then(|session| session.refusal(length, &self.config));
-        }
+        let refusal = self.refusal(index, recipient);
         if let Some(reason) = refusal {
             self.budget = self.budget.saturating_sub(1);
             self.stats.routed += 1;
@@ -257,6 +254,9 @@ impl Broker {
                 self.queue_places += session.queue.make_room();
             }
             session.put(Delivery { message: index, retry: false, late, declined: false }, length);
+            if session.is_counted() {
+                self.count_in(recipient, index);
+            }
         }
         self.list_session(recipient);
         self.delivered(index, 1);
@@ -272,10 +272,14 @@ impl Broker {
 
     /// A message waits for somebody to come; false where the broker has no place for that, and it has ended.
     fn wait(&mut self, index: u32, open: Open) -> bool {
-        if self.holding.len() >= self.config.max_held {
+        let Some(sender) = self.messages.get(index).or_bug(NO_MESSAGE).map(|message| message.sender) else {
+            return false;
+        };
+        if !self.may_wait(sender, open) {
             self.give_up(index, Reason::BrokerFull);
             return false;
         }
+        self.count_waiting(sender, open, true);
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return false };
         message.open = open;
         let (order, destination) = (message.order, message.destination);

@@ -6,13 +6,12 @@ use super::index::{self, Index, Places};
 use super::links::LinkId;
 use super::presence::Watch;
 use super::queue::Queue;
+use super::shares::Shares;
 use super::sweep::Searched;
 use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
-use crate::config::BrokerConfig;
 use crate::handshake::Facts;
 use crate::link::{Receiving, Sending};
-use crate::message::Reason;
 use crate::time::Moment;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -33,6 +32,8 @@ pub(super) struct Session {
     /// Bytes of payload in the queue.
     pub(super) queue_bytes: u64,
     pub(super) max_payload: u32,
+    /// The queue has fewer places in use than this, or it is looked at more closely; 0 where its senders are counted.
+    uncounted: u32,
     pub(super) aliases: u16,
     pub(super) receives: bool,
     /// Its client was welcomed while the broker settles, and knew another one before.
@@ -76,6 +77,8 @@ pub(super) struct NewSession {
     pub(super) boot: u64,
     pub(super) link_number: u64,
     pub(super) sending: Sending,
+    /// How many messages its queue takes without a closer look.
+    pub(super) uncounted: u32,
 }
 
 /// The table of sessions, by UUID and by attributes.
@@ -108,15 +111,24 @@ impl Session {
         }
     }
 
-    /// Why a message of that many bytes does not go into the queue, as it is.
+    /// True where a message of that many bytes goes into the queue without a closer look, which then takes so many bytes at
+    /// the most.
     #[inline]
-    pub(super) fn refusal(&self, length: u32, config: &BrokerConfig) -> Option<Reason> {
-        if length > self.max_payload {
-            return Some(Reason::TooLarge);
-        }
-        let fits = self.queue.len() < config.queue_messages as usize
-            && self.queue_bytes + u64::from(length) <= config.queue_bytes;
-        (!fits).then_some(Reason::QueueFull)
+    pub(super) fn has_room(&self, length: u32, most_bytes: u64) -> bool {
+        length <= self.max_payload
+            && self.queue.span() < self.uncounted
+            && self.queue_bytes + u64::from(length) <= most_bytes
+    }
+
+    /// True where it is counted what each sender has in the queue.
+    #[inline]
+    pub(super) fn is_counted(&self) -> bool {
+        self.uncounted == 0
+    }
+
+    /// It is counted from here on, or no longer.
+    pub(super) fn count(&mut self, counts: bool, shares: &Shares) {
+        self.uncounted = if counts { 0 } else { shares.messages() };
     }
 
     /// Puts a message of that many bytes into the queue.
@@ -204,7 +216,7 @@ impl Sessions {
 
     /// A new session, without attributes, and not yet found by any.
     pub(super) fn insert(&mut self, new: NewSession) -> u32 {
-        let NewSession { uuid, secret, boot, link_number, sending } = new;
+        let NewSession { uuid, secret, boot, link_number, sending, uncounted } = new;
         let session = Session {
             uuid,
             secret,
@@ -218,6 +230,7 @@ impl Sessions {
             places: Box::default(),
             receives: false,
             max_payload: 0,
+            uncounted,
             aliases: 0,
             shut: false,
             narrow: false,
@@ -309,6 +322,7 @@ mod tests {
                     boot: 1,
                     link_number: 1,
                     sending,
+                    uncounted: 1,
                 }));
             }
             let at = draw(live.len() as u64) as usize;

@@ -195,6 +195,10 @@ impl Broker {
             if message.ended {
                 state.queue.drop_first_unnumbered();
                 state.queue_bytes -= length as u64;
+                if state.is_counted() {
+                    let (sender, length) = (message.sender, message.length);
+                    self.count_out(session, sender, length);
+                }
                 self.unname(delivery);
                 continue;
             }
@@ -202,6 +206,10 @@ impl Broker {
                 // It was queued for an earlier life of the client, which took larger ones.
                 state.queue.drop_first_unnumbered();
                 state.queue_bytes -= length as u64;
+                if state.is_counted() {
+                    let (sender, length) = (message.sender, message.length);
+                    self.count_out(session, sender, length);
+                }
                 self.refuse_queued(delivery);
                 continue;
             }

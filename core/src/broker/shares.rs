@@ -1,0 +1,190 @@
+//! Shares: how much of what belongs to all one sender may take, of a queue and of the places of messages that wait.
+//!
+//! A queue that holds less than a share is not looked at more closely: no sender can have more in it. Of a fuller one is
+//! counted what each sender has in it, until it holds less than half a share; so a count costs little for each message that
+//! came or went in between. (PROTOCOL.md, "Limits")
+
+use super::messages::Open;
+use super::ordered::{Ordered, last_of};
+use super::{Broker, NO_MESSAGE, NO_SESSION};
+use crate::bug::OrBug;
+use crate::config::BrokerConfig;
+use crate::message::Reason;
+
+/// What one sender may have in one queue, and what each has in those that are counted.
+#[derive(Debug)]
+pub(super) struct Shares {
+    messages: u32,
+    bytes: u64,
+    /// Session and sender, messages, bytes.
+    counts: Ordered,
+}
+
+fn name(session: u32, sender: u32) -> u64 {
+    u64::from(session) << 32 | u64::from(sender)
+}
+
+impl Shares {
+    pub(super) fn new(config: &BrokerConfig) -> Self {
+        let messages = config.sender_queue.min(config.queue_messages);
+        // The same part of the bytes, and one message at the least.
+        let part =
+            u128::from(config.queue_bytes) * u128::from(messages) / u128::from(config.queue_messages.max(1));
+        // No more than all of them.
+        let bytes = (part as u64).max(config.max_payload.into());
+        Self { messages, bytes, counts: Ordered::new() }
+    }
+
+    /// A queue that would hold no more than this is not looked at more closely.
+    pub(super) fn messages(&self) -> u32 {
+        self.messages
+    }
+
+    /// The same for its bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many messages and bytes a sender has in a queue that is counted.
+    fn of(&self, session: u32, sender: u32) -> (u64, u64) {
+        let name = name(session, sender);
+        // One that was not counted has none.
+        self.counts
+            .range((name, 0, 0)..=last_of(name))
+            .next()
+            .map_or((0, 0), |&(_, count, bytes)| (count, bytes))
+    }
+
+    fn change(&mut self, session: u32, sender: u32, change: impl Fn((u64, u64)) -> (u64, u64)) {
+        let (name, before) = (name(session, sender), self.of(session, sender));
+        let (count, bytes) = change(before);
+        self.counts.remove(&(name, before.0, before.1));
+        if count > 0 {
+            self.counts.insert((name, count, bytes));
+        }
+    }
+
+    fn forget(&mut self, session: u32) {
+        let range = (name(session, 0), 0, 0)..=last_of(name(session, u32::MAX));
+        while let Some(&count) = self.counts.range(range.clone()).next() {
+            self.counts.remove(&count);
+        }
+    }
+}
+
+impl Broker {
+    /// Why a message does not go into the queue of a session, after ended ones were looked for.
+    pub(super) fn refusal(&mut self, index: u32, recipient: u32) -> Option<Reason> {
+        let message = self.messages.get(index).or_bug(NO_MESSAGE)?;
+        let (sender, length) = (message.sender, message.length);
+        if length > self.sessions.get(recipient).or_bug(NO_SESSION)?.max_payload {
+            return Some(Reason::TooLarge);
+        }
+        if self.messages.entries() >= u64::from(self.config.max_queued) {
+            return Some(Reason::BrokerFull);
+        }
+        if self.fits(recipient, sender, length) {
+            return None;
+        }
+        self.search_queue(recipient);
+        (!self.fits(recipient, sender, length)).then_some(Reason::QueueFull)
+    }
+
+    /// True where a message goes into the queue of a session as it is, and its sender does not have too much in it.
+    fn fits(&mut self, recipient: u32, sender: u32, length: u32) -> bool {
+        let Some(session) = self.sessions.get(recipient).or_bug(NO_SESSION) else { return false };
+        let (messages, bytes) = (session.queue.len(), session.queue_bytes + u64::from(length));
+        if messages >= self.config.queue_messages as usize || bytes > self.config.queue_bytes {
+            return false;
+        }
+        if messages < self.shares.messages as usize && bytes <= self.shares.bytes {
+            return true;
+        }
+        self.count_senders(recipient);
+        let (messages, bytes) = self.shares.of(recipient, sender);
+        messages < u64::from(self.shares.messages) && bytes + u64::from(length) <= self.shares.bytes
+    }
+
+    /// Counts what each sender has in the queue of a session, unless that is known.
+    fn count_senders(&mut self, index: u32) {
+        let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) else { return };
+        if session.is_counted() {
+            return;
+        }
+        session.count(true, &self.shares);
+        let length = session.queue.len();
+        for place in 0..length {
+            let delivery = session.queue.delivery(place).or_bug("a queue has fewer messages than it says");
+            let message = delivery.and_then(|delivery| self.messages.get(delivery.message));
+            let Some(message) = message.or_bug(NO_MESSAGE) else { continue };
+            let bytes = u64::from(message.length);
+            self.shares.change(index, message.sender, |(count, before)| (count + 1, before + bytes));
+        }
+        // At most 2^32 messages.
+        self.budget = self.budget.saturating_sub(length as u32);
+    }
+
+    /// A message came into a queue that is counted.
+    pub(super) fn count_in(&mut self, session: u32, index: u32) {
+        if let Some(message) = self.messages.get(index).or_bug(NO_MESSAGE) {
+            let bytes = u64::from(message.length);
+            self.shares.change(session, message.sender, |(count, before)| (count + 1, before + bytes));
+        }
+    }
+
+    /// A message of that sender has left a queue that is counted.
+    #[cold]
+    pub(super) fn count_out(&mut self, index: u32, sender: u32, length: u32) {
+        let Some(session) = self.sessions.get(index).or_bug(NO_SESSION) else { return };
+        if 2 * session.queue.len() < self.shares.messages as usize
+            && 2 * session.queue_bytes < self.shares.bytes
+        {
+            self.forget_counts(index);
+            return;
+        }
+        if self.shares.of(index, sender).0 == 0 {
+            bug!("a message was not counted");
+            return;
+        }
+        self.shares.change(index, sender, |(count, bytes)| (count - 1, bytes - u64::from(length)));
+    }
+
+    /// Forgets what each sender has in the queue of a session.
+    pub(super) fn forget_counts(&mut self, index: u32) {
+        if let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION)
+            && session.is_counted()
+        {
+            session.count(false, &self.shares);
+            self.shares.forget(index);
+        }
+    }
+
+    /// The same for a session that has ended.
+    pub(super) fn drop_counts(&mut self, index: u32) {
+        self.shares.forget(index);
+    }
+
+    /// True where one more message of its sender may wait in that way.
+    pub(super) fn may_wait(&self, sender: u32, open: Open) -> bool {
+        let of_sender = self.messages.sender(sender).map_or(0, |sender| sender.waiting);
+        let is_parked = open == Open::Parked;
+        self.holding.len() < self.config.max_held
+            && of_sender < self.config.sender_waiting
+            && !(is_parked && self.parked >= self.config.max_parked)
+    }
+
+    /// A message begins to wait, or waits no more.
+    pub(super) fn count_waiting(&mut self, sender: u32, open: Open, begins: bool) {
+        let counts = [
+            self.messages.sender_mut(sender).map(|sender| &mut sender.waiting),
+            (open == Open::Parked).then_some(&mut self.parked),
+        ];
+        for count in counts.into_iter().flatten() {
+            if begins {
+                *count += 1;
+            } else {
+                *count -= 1;
+            }
+        }
+    }
+}
