@@ -76,16 +76,14 @@ impl State {
 
     fn item(&mut self, m: &mut [u8], item: Option<DownItem<'_>>, body: &[u8]) -> Result<(), Code> {
         let number = self.session.as_ref().ok_or(Code::UnexpectedFrame)?.receiving.received() + 1;
-        let mut count = 1;
-        match item {
+        // Deliveries that do not come count as taken.
+        let count = if let Some(DownItem::Void(count)) = item { count } else { 1 };
+        if count > 1 && self.lossy.is_some() {
             // Each item stands for itself where the one before may come later.
-            Some(DownItem::Void(many)) if many > 1 && self.lossy.is_some() => {
-                return Err(Code::UnexpectedFrame);
-            }
-            // Deliveries that do not come: they count as taken.
-            Some(DownItem::Void(many)) => count = many,
-            Some(item) => self.take_item(m, number, item, body)?,
-            None => {}
+            return Err(Code::UnexpectedFrame);
+        }
+        if let Some(item) = item {
+            self.take_item(m, number, item, body)?;
         }
         // Only now: what failed must come again.
         if let Some(session) = &mut self.session {
