@@ -4,6 +4,7 @@
 //! says in which order the numbers were given: so an acknowledgement, a repetition and a decline find their items.
 
 use super::deliveries::{Deliveries, Delivery};
+use super::ordered::shrink;
 use super::presence::Word;
 use super::receipts::Receipts;
 use crate::message::Reason;
@@ -365,6 +366,7 @@ impl Queue {
         let ends_run = run.count == 0;
         if ends_run {
             self.numbered.pop_front();
+            shrink(&mut self.numbered);
         }
         if let Some(cursor) = self.seldom.as_deref_mut().and_then(|seldom| seldom.cursor.as_mut()) {
             cursor.pass(kind, count, ends_run);
@@ -498,10 +500,6 @@ impl Queue {
 
     /// Gives back memory that is far more than what is here needs; returns how many places of messages.
     pub(super) fn shrink(&mut self) -> usize {
-        if 4 * self.numbered.len().max(4) <= self.numbered.capacity() {
-            self.numbered.shrink_to(2 * self.numbered.len());
-        }
-        self.receipts.shrink();
         self.deliveries.shrink()
     }
 
