@@ -4,7 +4,7 @@ use super::deliveries::Delivery;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
 use super::links::{Alias, Current, Link, Mark};
-use super::lossy::Lossy;
+use super::lossy::{Lossy, MAX_LEFT};
 use super::messages::{MAX_ENDED, Message, Sender};
 use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::{MIN_CLASS, class_of, max_spare};
@@ -165,7 +165,11 @@ impl BrokerConfig {
     /// Where its framing is lossy also a frame that comes in, one that goes out, and what came too early.
     fn lossy_link(&self) -> u64 {
         let stuffed = self.frame() + self.frame() / 254 + 32;
-        size::<Lossy>() + 4 * stuffed + u64::from(self.reorder_bytes) + 4 * PIECE
+        size::<Lossy>()
+            + table::<(u32, u64)>(MAX_LEFT as u64)
+            + 4 * stuffed
+            + u64::from(self.reorder_bytes)
+            + 4 * PIECE
     }
 
     fn destination(&self) -> u64 {
