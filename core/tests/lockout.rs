@@ -6,13 +6,14 @@ mod support;
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Control, Known, Welcome, Window};
+use e_pigeon_core::wire::item::UpItem;
 use e_pigeon_core::wire::lossy::{Prefix, tag};
 use e_pigeon_core::{
     AttributesRef, Broker, BrokerConfig, BrokerEvent, Code, Framing, Full, Instant, Limit, LinkId, Past,
     Ready,
 };
 use support::lossy_raw::{control, hello_of};
-use support::raw::hello;
+use support::raw::{Raw, frame, hello, message};
 use support::uuid;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -385,4 +386,28 @@ fn a_line_whose_client_forgets_who_it_is_each_second_welcomes_it_each_time() {
     );
     place.put(line, &boot);
     assert_eq!(last_welcome(&mut place, line).expect("a welcome").session_ttl_ms, 600_000);
+}
+
+#[test]
+fn attack_a12_what_is_no_repetition_cannot_be_declined_and_so_not_be_made_to_wait() {
+    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    let mut abort = |retry: Option<Past>, receiver: usize| {
+        let to = raw.up(receiver, 1);
+        let from = raw.up(receiver + 1, 1);
+        for step in 0..3 {
+            let define = (step == 0).then(|| uuid(receiver).into());
+            raw.put(from, &message(define.as_ref(), 1, retry, b"to you"));
+        }
+        raw.swallow(to);
+        for number in 1..=3 {
+            let decline = frame(|w| UpItem::Decline(number).write(w));
+            raw.put(to, &decline);
+        }
+        let told = raw.swallow(to);
+        let waiting = raw.broker.stats().waiting;
+        assert!(raw.broker.stats().is_balanced());
+        (waiting, told.windows(3).any(|bytes| bytes == [3, Code::BadAcknowledgement as u8, 0]))
+    };
+    assert_eq!(abort(None, 1), (0, true));
+    assert_eq!(abort(Some(Past::Sent), 3), (3, false), "what may be a repetition can be");
 }

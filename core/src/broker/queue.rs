@@ -432,18 +432,22 @@ impl Queue {
     }
 
     /// Marks the message with a number as declined, where it is `place` numbers behind the last acknowledged one
-    /// (1 is the next). `None` where that is no message, or was declined before; `has_ended` says which are void.
-    pub(super) fn decline(&mut self, place: u64, has_ended: impl Fn(&Delivery) -> bool) -> Option<Declined> {
+    /// (1 is the next). `None` where that is no message, was declined before, or cannot be declined: `means` says that, and
+    /// which are void.
+    pub(super) fn decline(
+        &mut self,
+        place: u64,
+        means: impl FnOnce(&Delivery) -> Option<Declined>,
+    ) -> Option<Declined> {
         let (kind, index) = self.find(place.checked_sub(1)?)?;
         match kind {
             Kind::Void => Some(Declined::Void),
             Kind::Delivery => {
                 let delivery = self.deliveries.get_mut(index)?;
-                if has_ended(delivery) {
-                    return Some(Declined::Void);
-                }
-                let before = core::mem::replace(&mut delivery.declined, true);
-                (!before).then_some(Declined::Delivery(*delivery))
+                let declined = means(delivery)?;
+                let is_void = matches!(declined, Declined::Void);
+                // Only once.
+                (is_void || !core::mem::replace(&mut delivery.declined, true)).then_some(declined)
             }
             Kind::Receipt | Kind::Notice | Kind::Presence => None,
         }
