@@ -121,6 +121,7 @@ impl World {
         self.drawn_epoch = self.draw();
         self.broker = Broker::with_policy(self.setup.broker.clone(), self.drawn_epoch, self.witness.clone())?;
         self.model.killed(self.now);
+        self.strangers.killed();
         // It begins to settle when it is first told the time.
         self.broker.handle_timeout(self.now);
         self.after_broker()

@@ -3,6 +3,7 @@
 use crate::setup::{Medium, Setup, ms};
 use crate::source::Source;
 use crate::step::{Attributes, Direction, Disturbance, Payload, Pipe, ROOMS, Send, Step, To};
+use crate::strangers::Flood;
 use crate::swarm::Swarm;
 use core::time::Duration;
 use e_pigeon_core::Until;
@@ -68,6 +69,9 @@ impl<'a> Generator<'a> {
 
     /// How it is before anything happens.
     fn begin(&mut self) {
+        if self.swarm.deaf {
+            self.queued.push_back(Step::Sleep(0));
+        }
         for n in 0..self.clients {
             if self.source.percent(85) {
                 let room = self.room();
@@ -290,15 +294,67 @@ impl<'a> Generator<'a> {
         Step::Disturb(self.pipe(), direction, what)
     }
 
+    /// Somebody attacks.
+    fn attack(&mut self) -> Option<Step> {
+        let n = self.client();
+        match self.source.below(4) {
+            0 if self.swarm.floods => {
+                use Flood::{AnyOf, Decline, Hello, Parked, Set, Watch};
+                let what = self.source.pick(&[Hello, Watch, Set, Decline, AnyOf, Parked]);
+                let count = self.source.pick(&[1, 20, 300, 1_000]);
+                return Some(Step::Flood { stranger: self.source.below(3) as usize, what, count });
+            }
+            1 if self.swarm.set_bursts => self.changes(n),
+            2 if self.swarm.parked_pairs => {
+                let (from, room, level) = (self.client(), self.room(), self.level());
+                for _ in 0..self.source.pick(&[2, 10, 40]) {
+                    let to =
+                        To::RoomAndLevel(room, if self.source.percent(30) { self.level() } else { level });
+                    let send = self.one(from, to);
+                    self.queued.push_back(Step::Send(send));
+                }
+                self.changes(n);
+            }
+            3 if self.swarm.deaf => {
+                for _ in 0..self.source.pick(&[1, 5, 20]) {
+                    let live = ms(self.source.pick(&[1, 15, 300, 5_000]));
+                    let to = if self.source.percent(50) { To::Client(0) } else { To::Everyone };
+                    let send = Send { live, ..self.one(n, to) };
+                    self.queued.push_back(Step::Send(send));
+                }
+            }
+            _ => {}
+        }
+        self.queued.pop_front()
+    }
+
+    /// A client changes its attributes to and fro.
+    fn changes(&mut self, n: usize) {
+        let (room, level) = (self.room(), self.level());
+        for turn in 0..self.source.pick(&[4, 12, 60]) {
+            let (is_level, is_to) = (turn & 1 == 1, turn & 2 == 0);
+            if is_level {
+                self.wanted[n].1 = is_to.then_some(level);
+                self.queued.push_back(Step::Level(n, self.wanted[n].1));
+            } else {
+                self.wanted[n].0 = is_to.then_some(room);
+                self.queued.push_back(Step::Room(n, self.wanted[n].0));
+            }
+        }
+    }
+
     /// Something happens; `None` where this run has nothing of that kind.
     fn something(&mut self) -> Option<Step> {
         let swarm = self.swarm.clone();
+        if swarm.has_attacks() && self.source.percent(15) {
+            return self.attack();
+        }
         let n = self.client();
         Some(match self.source.below(32) {
             0..=8 => self.sends(),
             9 if swarm.attributes => self.attributes(),
             10 | 11 if swarm.sleeps => {
-                if self.source.percent(50) {
+                if self.source.percent(50) || (swarm.deaf && n == 0) {
                     Step::Sleep(n)
                 } else {
                     Step::Wake(n)

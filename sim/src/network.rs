@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     /// The broker has said its last, which may still arrive.
     pub(crate) ends: bool,
     pub(crate) welcomed: bool,
+    /// So many turns it has waited in which the broker took nothing of it.
+    pub(crate) turns: u32,
 }
 
 /// All connections, in the order in which they were made.
@@ -76,6 +78,7 @@ impl Connections {
             full: false,
             ends: false,
             welcomed: false,
+            turns: 0,
         };
         self.all.insert(id, connection);
         id

@@ -245,7 +245,8 @@ impl Receipts {
                 }
                 let Some(name) = self.session(at, tap) else { return };
                 let Some(session) = self.sessions.get_mut(&name) else { return };
-                session.received += 1;
+                // A void item stands for a run of deliveries.
+                session.received += if let DownItem::Void(count) = item { u64::from(*count) } else { 1 };
                 let number = if tap.is_lossy() { tap.number() } else { session.received };
                 if let Some((key, is_below)) = delivery {
                     session.keys.insert(number, key);

@@ -170,6 +170,9 @@ fn step_in_rust(step: &Step) -> String {
         Step::Disturb(pipe, direction, what) => {
             format!("Step::Disturb({pipe:?}, Direction::{direction:?}, Disturbance::{what:?})")
         }
+        Step::Flood { stranger, what, count } => {
+            format!("Step::Flood {{ stranger: {stranger}, what: Flood::{what:?}, count: {count} }}")
+        }
         other => format!("Step::{}", format!("{other:?}").replace("18446744073709551615", "usize::MAX")),
     }
 }

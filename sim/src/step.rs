@@ -1,5 +1,6 @@
 //! What can happen in a world: one value for each thing, with every choice that it needs.
 
+use crate::strangers::Flood;
 use core::time::Duration;
 use e_pigeon_core::{Destination, Filter, Until, Uuid, Value};
 
@@ -103,6 +104,16 @@ pub enum Step {
     },
     /// Something happens to what is under way on a lossy medium.
     Disturb(Pipe, Direction, Disturbance),
+
+    /// A stranger floods the broker, and reads nothing.
+    Flood {
+        /// Which of three.
+        stranger: usize,
+        /// What with.
+        what: Flood,
+        /// How much of it.
+        count: usize,
+    },
 
     // What time does.
     /// Time passes, and whoever is due is told.

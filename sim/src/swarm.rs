@@ -64,6 +64,14 @@ pub struct Swarm {
     pub few_links: bool,
     /// Some clients acknowledge by themselves.
     pub manual: bool,
+    /// Strangers flood the broker.
+    pub floods: bool,
+    /// Attributes change to and fro in bursts.
+    pub set_bursts: bool,
+    /// Messages for pairs of attributes wait for such changes.
+    pub parked_pairs: bool,
+    /// An application never reads, and messages for it expire.
+    pub deaf: bool,
 }
 
 impl Swarm {
@@ -100,6 +108,10 @@ impl Swarm {
             small_senders: on(15),
             few_links: on(8),
             manual: on(20),
+            floods: false,
+            set_bursts: false,
+            parked_pairs: false,
+            deaf: false,
         };
         let swarm = Self {
             steps: source.pick(&[100, 400, 1_200, 4_000]),
@@ -115,7 +127,21 @@ impl Swarm {
         let medium = source
             .pick(&[stream, stream, stream, stream, stream, stream, serial, serial, datagrams, datagrams]);
         let setup = Setup { seed: source.below(u64::MAX), broker, clients, medium, piece };
+        let mut on = |chance| source.percent(chance);
+        // Where links are few, a stranger that has lost its own could not come back to end its session.
+        let swarm = Self {
+            floods: on(10) && !swarm.few_links,
+            set_bursts: on(10),
+            parked_pairs: on(10),
+            deaf: on(8),
+            ..swarm
+        };
         (swarm, setup)
+    }
+
+    /// True where somebody attacks.
+    pub(crate) fn has_attacks(&self) -> bool {
+        self.floods || self.set_bursts || self.parked_pairs || self.deaf
     }
 
     fn broker(&self, source: &mut Source<'_>, max_payload: u32) -> BrokerConfig {

@@ -213,6 +213,7 @@ impl Tap {
             Frame::Down(DownItem::Accepted(accepted)) if accepted.recipients == 0 => {
                 coverage.hit(Path::Parked);
             }
+            Frame::Down(DownItem::Void(_)) => coverage.hit(Path::Voided),
             Frame::Down(DownItem::Deliver(deliver)) => return self.delivery(deliver, coverage),
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! What time does, and how a world comes to rest.
 
+use crate::network::Connection;
 use crate::receipts::Standing;
 use crate::setup::{LONG, Medium};
 use crate::violation::{Outcome, Violation, ensure};
@@ -15,6 +16,8 @@ const DEADLINES: usize = 1_000_000;
 const EVENTS: usize = 1_000;
 /// As many bytes as are under way at once, when all is well.
 const UNDER_WAY: usize = 1 << 16;
+/// In so many turns of all links the broker takes something of each that has something.
+const TURNS: u32 = 2;
 /// In so much time everything must have come to its end, where nothing waits for anybody's time to live.
 const SOON: Duration = Duration::from_secs(120);
 
@@ -80,6 +83,7 @@ impl World {
                 0 => (usize::MAX, usize::MAX),
                 piece => (piece, piece),
             };
+            moved |= self.offer_all()?;
             for n in 0..self.peers.len() {
                 moved |= self.connect(n)?;
                 moved |= self.write_up(n, out, UNDER_WAY)?;
@@ -87,7 +91,7 @@ impl World {
             for id in self.connections.ids() {
                 let up = self.allowed(id, crate::Direction::Up).min(piece);
                 if up > 0 {
-                    moved |= self.read_up(id, up)?;
+                    moved |= self.read_up_in_turn(id, up)?;
                 }
                 self.hang_up(id)?;
                 moved |= self.write_down(id, out, UNDER_WAY, true)?;
@@ -109,6 +113,26 @@ impl World {
             }
         }
         Err(Violation { kind: "busy", text: "it never comes to rest".into() })
+    }
+
+    /// The broker reads, and takes something within a few turns, whatever others do.
+    fn read_up_in_turn(&mut self, id: u64, most: usize) -> Outcome<bool> {
+        let waiting = |world: &Self| {
+            let reads = |c: &&Connection| !c.is_stalled && !c.broker_gone;
+            world.connections.get(id).filter(reads).map_or(0, |connection| connection.up.len())
+        };
+        let before = waiting(self);
+        let moved = self.read_up(id, most)?;
+        let is_behind = before > 0 && waiting(self) >= before;
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(moved) };
+        connection.turns = if is_behind { connection.turns + 1 } else { 0 };
+        let (n, turns) = (connection.client, connection.turns);
+        ensure!(
+            turns <= TURNS,
+            "turns",
+            "the broker takes nothing of {n} in {turns} turns: {before} bytes wait"
+        );
+        Ok(moved)
     }
 
     /// When all is well, the broker sees the end of a connection that its client has left.
@@ -170,6 +194,7 @@ impl World {
     pub fn heal(&mut self) -> Outcome {
         trace!(self, "-- all is well from here on");
         self.healed = true;
+        self.strangers_leave()?;
         for peer in &mut self.peers {
             (peer.reachable, peer.sleeps, peer.stopped) = (true, false, false);
         }

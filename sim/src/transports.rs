@@ -8,11 +8,13 @@ use crate::tap::Frame;
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use e_pigeon_core::wire::control::Control;
-use e_pigeon_core::wire::item::DownItem;
-use e_pigeon_core::{Broker, BrokerEvent, Code, Limit, Ready, Reason};
+use e_pigeon_core::wire::item::{DownItem, UpItem};
+use e_pigeon_core::{Broker, BrokerEvent, Code, Ready, Reason};
 
 /// More calls in a row than that are a call that never ends.
 const ENDLESS: usize = 1_000_000;
+/// So many changes of attributes, or messages that wait, are many.
+const MANY: u32 = 8;
 /// The largest buffer for output.
 const OUT: usize = 4_096;
 
@@ -52,10 +54,10 @@ impl World {
         if connection.link.is_some() || connection.broker_gone || connection.epoch != epoch {
             return Ok(());
         }
-        let source = connection.client as u64;
-        match self.broker.handle_connected_over(self.now, source, self.setup.medium.framing()) {
+        match self.broker.handle_connected_over(self.now, 0, self.setup.medium.framing()) {
             Ok(link) => connection.link = Some(link),
             Err(_) => {
+                self.coverage.hit(Path::LinksFull);
                 if self.setup.medium == Medium::Stream {
                     connection.down.put(Broker::FULL);
                 }
@@ -248,11 +250,16 @@ impl World {
         }
         while let Some(event) = self.broker.poll_event() {
             trace!(self, "broker: {event}");
-            self.broker_says(event)?;
+            if !self.strangers.event(&event, self.epoch)? {
+                self.broker_says(event)?;
+            }
         }
         self.model.settled();
         while let Some(ready) = self.broker.poll_ready() {
             let (Ready::Transmit(link) | Ready::Resume(link) | Ready::Close(link)) = ready;
+            if self.stranger_is_ready(ready) {
+                continue;
+            }
             let Some(connection) = self.connections.with_link(link, self.epoch) else {
                 return Err(Violation { kind: "links", text: format!("{ready:?} of an unknown link") });
             };
@@ -276,6 +283,7 @@ impl World {
 
     fn broker_says(&mut self, event: BrokerEvent) -> Outcome {
         match event {
+            BrokerEvent::Refused { .. } => self.coverage.hit(Path::LinksFull),
             BrokerEvent::SessionOpened(uuid) => self.model.opened(client_of(uuid)),
             BrokerEvent::SessionResumed(uuid) => {
                 let n = client_of(uuid);
@@ -289,9 +297,6 @@ impl World {
                     self.coverage.hit(Path::ResumedBehind);
                 }
                 (peer.lost_up, peer.lost_down) = (false, false);
-            }
-            BrokerEvent::Refused { limit: Limit::Links | Limit::LossyLinks, .. } => {
-                self.coverage.hit(Path::LinksFull);
             }
             BrokerEvent::SessionAway(uuid) => self.model.away(self.now, client_of(uuid)),
             BrokerEvent::SessionEnded(uuid) => {
@@ -342,6 +347,7 @@ impl World {
         let mut lines = Vec::new();
         let traced = self.is_traced();
         let mut window = None;
+        let mut sets = 0;
         tap.feed(medium, bytes, |tap, body| {
             let Ok(frame) = Frame::read(body, true) else { return };
             if traced {
@@ -354,12 +360,19 @@ impl World {
                 }
             }
             tap.note_up(&frame, &mut self.coverage);
+            sets += u32::from(matches!(frame, Frame::Up(UpItem::Set(_))));
             if let Some(receipts) = &mut self.receipts {
                 receipts.up(at, tap, &frame);
             }
         });
         for line in lines {
             trace!(self, "broker < {id}: {line}");
+        }
+        if sets >= MANY {
+            self.coverage.hit(Path::SetBurst);
+        }
+        if sets > 0 && self.broker.stats().waiting >= u64::from(MANY) {
+            self.coverage.hit(Path::ParkedPairs);
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
         if let Some(window) = window {

@@ -8,6 +8,7 @@ use crate::receipts::{Receipts, Tally};
 use crate::setup::Setup;
 use crate::source::mix;
 use crate::step::{Step, uuid};
+use crate::strangers::Strangers;
 use crate::violation::{Outcome, Violation};
 use crate::witness::Witness;
 use core::fmt::Write as _;
@@ -63,6 +64,7 @@ pub struct World {
     pub(crate) witness: Witness,
     pub(crate) peers: Vec<Peer>,
     pub(crate) connections: Connections,
+    pub(crate) strangers: Strangers,
     pub(crate) network: Option<Box<dyn Network>>,
     pub(crate) model: Model,
     pub(crate) coverage: Coverage,
@@ -114,6 +116,7 @@ impl World {
             witness,
             peers: Vec::new(),
             connections: Connections::default(),
+            strangers: Strangers::default(),
             network: None,
             model: Model::new(setup),
             coverage: Coverage::default(),
@@ -248,6 +251,7 @@ impl World {
             Step::Disturb(pipe, direction, what) => {
                 self.on_pipe(pipe, |world, id| world.disturb(id, direction, what))
             }
+            Step::Flood { stranger, what, count } => self.flood(stranger, what, count),
             Step::Advance(by) => self.advance(by),
             Step::Jump(by) => {
                 self.coverage.hit(Path::Jumped);

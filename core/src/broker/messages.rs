@@ -1,6 +1,6 @@
 //! Messages in flight: taken and not yet ended, or still in some queue.
 
-use super::ordered::{Ordered, last_of, shrink};
+use super::ordered::{Ordered, last_of};
 use super::pool::Payload;
 use super::receipts::Word;
 use super::{NO_MESSAGE, NO_SENDER};
@@ -43,7 +43,7 @@ pub(super) struct Message {
     pub(super) payload: Payload,
     /// Bytes of the payload, also when it is gone already.
     pub(super) length: u32,
-    /// In the table of destinations, until it has ended.
+    /// In the table of destinations.
     pub(super) destination: u32,
     /// For one UUID, not for a filter.
     pub(super) direct: bool,
@@ -345,8 +345,7 @@ impl Messages {
         message.ended = true;
         self.ended_entries += u64::from(message.named);
         self.open -= 1;
-        let (sender, id, destination) = (message.sender, message.id, message.destination);
-        self.drop_destination(destination);
+        let (sender, id) = (message.sender, message.id);
         if let Some(sender) = self.senders.get_mut(sender as usize) {
             sender.leave(id, index);
         }
@@ -355,6 +354,7 @@ impl Messages {
     /// Removes a message that has ended and that no queue names.
     pub(super) fn remove(&mut self, index: u32) {
         let message = self.messages.remove(index as usize);
+        self.drop_destination(message.destination);
         let Some(sender) = self.senders.get_mut(message.sender as usize).or_bug(NO_SENDER) else { return };
         sender.messages -= 1;
         if sender.messages == 0 {
@@ -508,7 +508,6 @@ impl Sender {
             self.in_flight.retain(|&(_, index)| index != NONE);
             self.ended = 0;
         }
-        shrink(&mut self.in_flight);
     }
 }
 

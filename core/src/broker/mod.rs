@@ -4,7 +4,6 @@ mod bounds;
 mod deliveries;
 mod ending;
 mod expiry;
-mod fit;
 mod hello;
 mod holding;
 mod index;
