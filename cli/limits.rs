@@ -93,6 +93,8 @@ limits! {
     keep_alive: Duration = "10s", "TIME", parse_duration;
     /// How long a session stays while its client is away
     session_ttl: Duration = "10m", "TIME", parse_duration;
+    /// How long a session stays at least that begins while most places for sessions are taken
+    session_ttl_min: Duration = "30s", "TIME", parse_duration;
     /// How long a new broker waits for the clients of the one before
     settle: Duration = "2s", "TIME", parse_duration;
     /// How long a client may take to say hello

@@ -331,6 +331,53 @@ fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again(pairing: Pairing
     serve.expect_exit_on(&by, "TERM", 0);
 }
 
+/// In all places for links somebody says nothing, for as long as the handshake may take: a minute here.
+#[test]
+fn attack_a11_connections_that_say_nothing_make_way_for_a_newcomer() {
+    let by = Deadline::within(40);
+    let stage = Stage::of(Pairing::MIO_MIO);
+    let options = ["--max-links", "40", "--handshake-timeout", "60s"];
+    let broker = Broker::start(&stage, &by, &options);
+    let stream = Steady::start(&stage, &by, broker.address(), "lobby");
+    let mut silent: Vec<Peer> = (0..60).map(|_| Peer::connect(broker.address())).collect();
+    Steady::start(&stage, &by, broker.address(), "kitchen").finish(&by);
+    let told: Vec<Option<u8>> = silent
+        .iter_mut()
+        .filter_map(|peer| peer.is_closed().then(|| wire::abort_code(&peer.heard)))
+        .collect();
+    assert!(told.contains(&Some(code::HANDSHAKE_TIMEOUT)), "some have made way: {told:?}");
+    assert!(told.len() < 40, "and no more than had to: {told:?}");
+    stream.finish(&by);
+    broker.stop(&by);
+}
+
+/// All places for sessions are taken, by clients that do not come back.
+#[test]
+fn attack_a9_sessions_of_clients_that_are_gone_make_room_soon() {
+    let by = Deadline::within(40);
+    let stage = Stage::of(Pairing::MIO_MIO);
+    let options = ["--max-sessions", "20", "--session-ttl-min", "1s"];
+    let broker = Broker::start(&stage, &by, &options);
+    let hello = recorder::hello_of(&stage, &by, "listen", &[]);
+    // Behind header, kind, magic and version.
+    let uuid = hello.len() - wire::bodies(&hello)[0].len() + 1 + 4 + 1;
+    let mut is_full = false;
+    for number in 0..30 {
+        let mut another = hello.clone();
+        another[uuid] = number;
+        let mut peer = Peer::connect(broker.address());
+        peer.say(&another);
+        by.wait("an answer", || {
+            peer.is_closed();
+            if peer.heard.is_empty() { Err("nothing heard".to_owned()) } else { Ok(()) }
+        });
+        is_full |= wire::abort_code(&peer.heard) == Some(code::FULL);
+    }
+    assert!(is_full, "30 clients have come for 20 places");
+    Steady::start(&stage, &by, broker.address(), "lobby").finish(&by);
+    broker.stop(&by);
+}
+
 /// A soft limit is a default, and not what the broker has to do with.
 #[test]
 fn a_broker_takes_the_descriptors_that_it_may_have() {

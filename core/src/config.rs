@@ -223,8 +223,12 @@ pub struct BrokerConfig {
     pub max_time_to_live: Duration,
     /// After how much silence an end says that it is there; three times that is death. Default 10 s.
     pub keep_alive: Duration,
-    /// How long a session without a link stays. Default 10 minutes.
+    /// How long a session without a link stays. Default 10 minutes. New sessions get less of it while more than half of
+    /// `max_sessions` exist, see [`session_ttl_min`](Self::session_ttl_min).
     pub session_ttl: Duration,
+    /// How long a session without a link stays at least, however many there are: that of one that begins while 90 % of
+    /// `max_sessions` exist. Default 30 s; more than `session_ttl` counts as that, so that all sessions are treated alike.
+    pub session_ttl_min: Duration,
     /// How long a new broker waits for clients of its predecessor before it takes their items. Default 2 s.
     pub settle: Duration,
     /// How long a new link may take to say hello. Default 5 s.
@@ -266,6 +270,7 @@ impl Default for BrokerConfig {
             max_time_to_live: Duration::from_secs(7 * 24 * 3600),
             keep_alive: Duration::from_secs(10),
             session_ttl: Duration::from_secs(600),
+            session_ttl_min: Duration::from_secs(30),
             settle: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(5),
             reorder_bytes: 64 << 10,
@@ -314,6 +319,7 @@ impl BrokerConfig {
         large(self.keep_alive > Duration::from_secs(24 * 3600), "keep_alive")?;
         small(self.session_ttl < Duration::from_millis(1), "session_ttl")?;
         large(self.session_ttl > Duration::from_secs(365 * 24 * 3600), "session_ttl")?;
+        small(self.session_ttl_min < Duration::from_millis(1), "session_ttl_min")?;
         small(self.max_time_to_live < Duration::from_millis(1), "max_time_to_live")?;
         small(self.handshake_timeout.is_zero(), "handshake_timeout")
     }

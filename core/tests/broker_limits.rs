@@ -17,7 +17,7 @@ support::limits::limits!(
     e_pigeon_core::BrokerConfig::default();
     max_links, max_lossy_links, max_links_per_source, max_failed_hellos_per_source, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, max_parked, sender_waiting, max_queued, sender_queue, queue_messages,
     queue_bytes, window_messages, window_bytes, receipt_backlog, max_watches, watch_backlog, max_time_to_live,
-    keep_alive, session_ttl, settle, handshake_timeout, reorder_bytes, accept_delay;
+    keep_alive, session_ttl, session_ttl_min, settle, handshake_timeout, reorder_bytes, accept_delay;
     but hash_seed
 );
 
@@ -456,6 +456,19 @@ fn session_ttl() {
     world.pass(Duration::from_millis(200));
     assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, Reason::Gone));
     assert_eq!((world.broker.stats().sessions, world.broker.stats().gone), (1, 1));
+}
+
+fn session_ttl_min() {
+    // Two of two places: the table is full.
+    let mut world = world_with(2, |config| {
+        (config.session_ttl, config.session_ttl_min) = (Duration::from_secs(60), Duration::from_secs(5));
+        config.max_sessions = 2;
+    });
+    keep_away(&mut world, 1);
+    world.pass(Duration::from_millis(4_900));
+    assert_eq!(world.broker.stats().sessions, 2);
+    world.pass(Duration::from_millis(200));
+    assert_eq!(world.broker.stats().sessions, 1);
 }
 
 fn settle() {

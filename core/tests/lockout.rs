@@ -4,10 +4,17 @@
 mod support;
 
 use core::time::Duration;
+use e_pigeon_core::codec::Reader;
+use e_pigeon_core::wire::control::{Control, Known, Welcome, Window};
+use e_pigeon_core::wire::item::UpItem;
+use e_pigeon_core::wire::lossy::{Prefix, tag};
 use e_pigeon_core::{
-    AttributesRef, Broker, BrokerConfig, BrokerEvent, Code, Framing, Full, Instant, Limit, LinkId, Ready,
+    AttributesRef, Broker, BrokerConfig, BrokerEvent, Code, Framing, Full, Instant, Limit, LinkId, Past,
+    Ready,
 };
-use support::raw::hello;
+use support::lossy_raw::{control, hello_of};
+use support::raw::{Raw, frame, hello, message};
+use support::uuid;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HONEST: u64 = 1;
@@ -244,4 +251,163 @@ fn failed_hellos_of_one_source_have_a_limit_and_one_that_is_welcomed_does_not_co
         place.connect(HOSTILE).unwrap();
     }
     assert_eq!(place.connect(HOSTILE), Err(Full));
+}
+
+/// The welcome that has come for a link last.
+fn welcome_for(place: &Place, link: LinkId) -> Option<Welcome> {
+    let bytes = &place.written.iter().rfind(|(to, _)| *to == link)?.1;
+    // A frame of that size has one byte of length.
+    let mut reader = Reader::new(&bytes[1..]);
+    match Control::read(reader.u8().unwrap(), &mut reader).unwrap() {
+        Control::Welcome(welcome) => Some(welcome),
+        _ => None,
+    }
+}
+
+#[test]
+fn attack_a9_sessions_that_fill_the_table_are_gone_soon_and_none_before_its_time() {
+    let mut place = Place::new(|config| config.max_sessions = 1_000);
+    let mut promised = Vec::new();
+    for n in 0..1_000 {
+        let link = place.connect(HOSTILE).unwrap();
+        assert!(place.is_welcomed(n, link));
+        promised.push(welcome_for(&place, link).unwrap().session_ttl_ms);
+        place.disconnect(link);
+    }
+    let begun = place.now;
+    assert_eq!(
+        (promised[0], promised[499], promised[899], promised[999]),
+        (600_000, 600_000, 30_000, 30_000)
+    );
+    assert!(promised.is_sorted_by(|a, b| a >= b));
+    let link = place.connect(HONEST).unwrap();
+    assert!(!place.is_welcomed(2_000, link));
+    assert!(place.was_refused(HONEST, Limit::Sessions));
+    place.disconnect(link);
+    for seconds in [29, 30, 31, 100, 300, 599, 600] {
+        let now = begun + seconds * SECOND;
+        place.pass(now.saturating_duration_since(place.now));
+        let due = promised.iter().filter(|&&ms| ms > u64::from(seconds) * 1_000).count();
+        assert_eq!(place.broker.stats().sessions as usize, due, "after {seconds} s");
+        if seconds == 30 {
+            let link = place.connect(HONEST).unwrap();
+            assert!(place.is_welcomed(2_000, link), "a tenth of the table is free again");
+            place.put(link, &[2, 9, 1]);
+        }
+    }
+}
+
+#[test]
+fn attack_a9_a_session_that_was_promised_more_keeps_it_when_it_goes_on() {
+    let mut place = Place::new(|config| config.max_sessions = 10);
+    let link = place.connect(HONEST).unwrap();
+    assert!(place.is_welcomed(0, link));
+    let welcome = welcome_for(&place, link).unwrap();
+    place.disconnect(link);
+    for n in 1..10 {
+        let link = place.connect(HOSTILE).unwrap();
+        assert!(place.is_welcomed(n, link));
+    }
+    let window = Window { messages: 1, bytes: 5_000 };
+    let known =
+        Known { epoch: welcome.epoch, session: welcome.session, received: 0, acknowledged: 0, window };
+    let link = place.connect(HONEST).unwrap();
+    place.put(link, &hello(0, 2, Some(known), AttributesRef::EMPTY));
+    let again = welcome_for(&place, link).unwrap();
+    assert!(again.resumed.is_some());
+    assert_eq!((welcome.session_ttl_ms, again.session_ttl_ms), (600_000, 600_000));
+    place.disconnect(link);
+    place.pass(599 * SECOND);
+    let link = place.connect(HONEST).unwrap();
+    place.put(link, &hello(0, 3, Some(known), AttributesRef::EMPTY));
+    assert!(welcome_for(&place, link).unwrap().resumed.is_some());
+}
+
+/// A hello on a line, of a client that has not been there before.
+fn hello_on_line(framing: Framing, n: usize) -> Vec<u8> {
+    let boot = 1_000 + n as u64;
+    control(framing, tag(boot, 1), Control::Hello(hello_of(n, boot, 1), AttributesRef::EMPTY))
+}
+
+/// The welcome that is the last thing said on a link over datagrams.
+fn last_welcome(place: &mut Place, link: LinkId) -> Option<Welcome> {
+    let (to, bytes) = place.written.last()?;
+    let mut reader = Reader::new(bytes);
+    Prefix::read(&mut reader).unwrap();
+    match Control::read(reader.u8().unwrap(), &mut reader).unwrap() {
+        Control::Welcome(welcome) if *to == link => Some(welcome),
+        _ => None,
+    }
+}
+
+#[test]
+fn attack_a10_one_line_does_not_fill_the_table_of_sessions() {
+    let mut place = Place::new(|config| config.max_sessions = 1_000);
+    let line = place.broker.handle_connected_over(place.now, HOSTILE, Framing::Cobs).unwrap();
+    for n in 0..10_000 {
+        place.put(line, &hello_on_line(Framing::Cobs, n));
+        assert!(place.broker.stats().sessions <= 5);
+    }
+    assert!(place.was_refused(HOSTILE, Limit::SessionsPerLine));
+    assert_eq!(place.broker.stats().sessions, 5, "four away, and one that it has");
+    // It is not lost for good: all but the first are over soon.
+    place.pass(5 * SECOND);
+    place.put(line, &hello_on_line(Framing::Cobs, 20_000));
+    assert_eq!((place.broker.stats().sessions, place.broker.stats().connected), (3, 1));
+}
+
+#[test]
+fn a_line_whose_client_forgets_who_it_is_each_second_welcomes_it_each_time() {
+    let mut place = Place::new(|_| {});
+    let line = place.broker.handle_connected_over(place.now, HONEST, Framing::Datagram).unwrap();
+    let mut told = Vec::new();
+    for n in 0..60 {
+        place.put(line, &hello_on_line(Framing::Datagram, n));
+        told.push(last_welcome(&mut place, line).expect("a welcome").session_ttl_ms);
+        assert_eq!(place.broker.stats().connected, 1);
+        place.pass(Duration::from_millis(1_300));
+    }
+    assert_eq!((told[0], &told[1..]), (600_000, &[5_000; 59][..]));
+    // The first was promised more, and is there.
+    assert!(place.broker.stats().sessions <= 6);
+    let first = control(
+        Framing::Datagram,
+        tag(1_000, 2),
+        Control::Hello(hello_of(0, 1_000, 2), AttributesRef::EMPTY),
+    );
+    place.put(line, &first);
+    assert!(place.events.contains(&BrokerEvent::SessionResumed(uuid(0))));
+    // When the others are over, it has its whole time again.
+    place.pass(6 * SECOND);
+    let boot = control(
+        Framing::Datagram,
+        tag(1_000, 3),
+        Control::Hello(hello_of(0, 1_000, 3), AttributesRef::EMPTY),
+    );
+    place.put(line, &boot);
+    assert_eq!(last_welcome(&mut place, line).expect("a welcome").session_ttl_ms, 600_000);
+}
+
+#[test]
+fn attack_a12_what_is_no_repetition_cannot_be_declined_and_so_not_be_made_to_wait() {
+    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    let mut abort = |retry: Option<Past>, receiver: usize| {
+        let to = raw.up(receiver, 1);
+        let from = raw.up(receiver + 1, 1);
+        for step in 0..3 {
+            let define = (step == 0).then(|| uuid(receiver).into());
+            raw.put(from, &message(define.as_ref(), 1, retry, b"to you"));
+        }
+        raw.swallow(to);
+        for number in 1..=3 {
+            let decline = frame(|w| UpItem::Decline(number).write(w));
+            raw.put(to, &decline);
+        }
+        let told = raw.swallow(to);
+        let waiting = raw.broker.stats().waiting;
+        assert!(raw.broker.stats().is_balanced());
+        (waiting, told.windows(3).any(|bytes| bytes == [3, Code::BadAcknowledgement as u8, 0]))
+    };
+    assert_eq!(abort(None, 1), (0, true));
+    assert_eq!(abort(Some(Past::Sent), 3), (3, false), "what may be a repetition can be");
 }

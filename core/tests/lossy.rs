@@ -97,9 +97,9 @@ fn a_dead_line_is_tried_less_and_less_often() {
         assert!(lab.send(0, &uuid(1).into(), &format!("{k}")));
     }
     lab.pass(ms(5));
-    // 16 at first, then one at a time, after 20 ms, 40 ms, 80 ms ...
+    // 16 at first, then three short ones at a time, after 30 ms, 30, 60, 60, 120 ...
     let frames = lab.frames_in(ms(25_000));
-    assert!(frames <= 16 + 16, "{frames} frames before the line counts as dead");
+    assert!(frames <= 16 + 3 * 17, "{frames} frames before the line counts as dead");
     lab.faults = NONE;
     lab.until("answered", ms(60_000), |lab| lab.peers[0].finals.len() == 30);
     assert_eq!(lab.peers[1].got, (0..30).map(|k| k.to_string()).collect::<Vec<_>>());

@@ -5,23 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where that holds.
-const FOLDERS: [&str; 1] = ["src/broker"];
+const PLACES: [&str; 4] = ["src/broker", "src/client/lossy.rs", "src/client/no_lossy.rs", "src/link"];
 
 fn files() -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
-    for folder in FOLDERS {
-        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).expect("a folder of the source") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs") {
-                    let text = fs::read_to_string(&path).expect("a source file");
-                    // Tests at the end of a file may do what they like.
-                    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-                    files.push((path, code.to_owned()));
-                }
+    for place in PLACES {
+        let mut places = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(place)];
+        while let Some(path) = places.pop() {
+            if path.is_dir() {
+                let entries = fs::read_dir(&path).expect("a folder of the source");
+                places.extend(entries.map(|entry| entry.expect("an entry").path()));
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                // Tests at the end of a file may do what they like.
+                let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+                files.push((path, code.to_owned()));
             }
         }
     }

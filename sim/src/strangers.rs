@@ -229,7 +229,8 @@ impl World {
 
     /// A stranger connects and says hello; false where there is no place for its link.
     fn stranger_connects(&mut self, n: usize) -> Outcome<bool> {
-        let Ok(link) = self.broker.handle_connected_over(self.now, 1 + n as u64, Framing::Length) else {
+        let Ok(link) = self.broker.handle_connected_over(self.now, (FIRST + n) as u64, Framing::Length)
+        else {
             self.after_broker()?;
             return Ok(false);
         };

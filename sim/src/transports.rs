@@ -9,7 +9,7 @@ use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::item::{DownItem, UpItem};
-use e_pigeon_core::{Broker, BrokerEvent, Code, Ready, Reason};
+use e_pigeon_core::{Broker, BrokerEvent, Code, Limit, Ready, Reason};
 
 /// More calls in a row than that are a call that never ends.
 const ENDLESS: usize = 1_000_000;
@@ -54,10 +54,10 @@ impl World {
         if connection.link.is_some() || connection.broker_gone || connection.epoch != epoch {
             return Ok(());
         }
-        match self.broker.handle_connected_over(self.now, 0, self.setup.medium.framing()) {
+        let source = connection.client as u64;
+        match self.broker.handle_connected_over(self.now, source, self.setup.medium.framing()) {
             Ok(link) => connection.link = Some(link),
             Err(_) => {
-                self.coverage.hit(Path::LinksFull);
                 if self.setup.medium == Medium::Stream {
                     connection.down.put(Broker::FULL);
                 }
@@ -283,7 +283,6 @@ impl World {
 
     fn broker_says(&mut self, event: BrokerEvent) -> Outcome {
         match event {
-            BrokerEvent::Refused { .. } => self.coverage.hit(Path::LinksFull),
             BrokerEvent::SessionOpened(uuid) => self.model.opened(client_of(uuid)),
             BrokerEvent::SessionResumed(uuid) => {
                 let n = client_of(uuid);
@@ -297,6 +296,9 @@ impl World {
                     self.coverage.hit(Path::ResumedBehind);
                 }
                 (peer.lost_up, peer.lost_down) = (false, false);
+            }
+            BrokerEvent::Refused { limit: Limit::Links | Limit::LossyLinks, .. } => {
+                self.coverage.hit(Path::LinksFull);
             }
             BrokerEvent::SessionAway(uuid) => self.model.away(self.now, client_of(uuid)),
             BrokerEvent::SessionEnded(uuid) => {

@@ -13,6 +13,7 @@ pub(crate) mod code {
     pub(crate) const HANDSHAKE_TIMEOUT: u8 = 8;
     pub(crate) const WRONG_SECRET: u8 = 12;
     pub(crate) const VERSION: u8 = 13;
+    pub(crate) const FULL: u8 = 14;
 }
 
 /// A varint in its shortest encoding.

@@ -4,15 +4,16 @@ use super::deliveries::Delivery;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
 use super::links::{Alias, Current, Link, Mark};
-use super::lossy::Lossy;
+use super::lossy::{Lossy, MAX_LEFT};
 use super::messages::{MAX_ENDED, Message, Sender};
-use super::ordered::Key;
+use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::{MIN_CLASS, class_of, max_spare};
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{MAX_NOTICES, Notice, Run, Seldom};
 use super::receipts;
 use super::sessions::Session;
 use super::sources::{MAX_REMEMBERED, Source, max_made_way};
+use super::sweep::{max_entries, max_records, most_places};
 use super::{BrokerEvent, Ready, max_events};
 use crate::attributes::MAX_ATTRIBUTE_BYTES;
 use crate::config::BrokerConfig;
@@ -29,6 +30,8 @@ const PIECE: u64 = 2 * size::<usize>();
 const FIXED: u64 = 5 * node::<Key>();
 
 const PAIRS: u64 = MAX_FILTER_PAIRS as u64;
+/// Runs of void deliveries that are not joined, because each takes a part of the window: two make up more than a 16th of it.
+const VOID_RUNS: u64 = 34;
 
 const fn size<T>() -> u64 {
     size_of::<T>() as u64
@@ -46,6 +49,11 @@ fn table<T>(count: u64) -> u64 {
 /// What one entry adds to tables of which nobody knows how many are in which; each has at least four places besides.
 const fn share<T>() -> u64 {
     2 * size::<T>()
+}
+
+/// What one entry adds to queues that shrink only when much of them is free.
+const fn spare<T>() -> u64 {
+    MAX_SPARE as u64 * size::<T>()
 }
 
 /// An entry of a tree, whose nodes have eleven places, five of them in use at the least.
@@ -69,9 +77,9 @@ fn hash_table(count: u64) -> u64 {
 impl BrokerConfig {
     /// The most bytes of memory that a broker with these limits can come to need, when every table is full at once.
     ///
-    /// It is an upper bound for allocators that lose little between pieces. Most brokers never come near it: with the
-    /// defaults the queues alone could take far more than any machine has, because each of 100,000 sessions may be away
-    /// with a full queue. Whoever has little memory sets limits for which it fits.
+    /// It is an upper bound for allocators that lose little between pieces. Most brokers never come near it. With the
+    /// defaults it is more than most machines have: the largest part are receipts and presence for 100,000 sessions whose
+    /// clients do not read. [`for_memory`](Self::for_memory) gives limits that fit a size.
     pub fn worst_case_bytes(&self) -> u64 {
         let links = u64::from(self.max_links);
         let lossy_links = u64::from(self.max_lossy_links).min(links);
@@ -82,6 +90,7 @@ impl BrokerConfig {
             links.saturating_mul(self.link()),
             lossy_links.saturating_mul(self.lossy_link()),
             u64::from(self.max_sessions).saturating_mul(self.session()),
+            self.queues(),
             u64::from(self.max_messages).saturating_mul(self.message()),
             u64::from(self.max_held).saturating_mul(held()),
             self.payloads(),
@@ -100,7 +109,8 @@ impl BrokerConfig {
         let remembers = self.max_failed_hellos_per_source > 0;
         let sources = links + made_way + if remembers { u64::from(MAX_REMEMBERED) + 1 } else { 0 };
         let (messages, held) = (u64::from(self.max_messages), u64::from(self.max_held));
-        let senders = sessions + messages;
+        let records = max_records(self);
+        let senders = sessions + records;
         let pairs = sessions.saturating_mul(u64::from(self.max_attributes));
         let named = messages + links * u64::from(self.destination_slots);
         [
@@ -117,14 +127,14 @@ impl BrokerConfig {
             hash_table(sessions),
             table::<List>(pairs),
             hash_table(pairs),
-            table::<Message>(messages),
+            table::<Message>(records),
             table::<Sender>(senders),
             hash_table(senders),
             table::<(Box<[u8]>, u32)>(named),
             // Lists that are built and used up within one call: recipients, what is dropped, what waited for a session, and
             // whoever watches one that changes.
             table::<u32>((sessions * PAIRS).max(held)),
-            table::<Delivery>(sessions.saturating_mul(u64::from(self.queue_messages))),
+            table::<Delivery>(self.queue_messages.into()),
             held * entry::<Key>(),
             table::<(u64, u32, u32)>(sessions * u64::from(self.max_watches) * PAIRS),
         ]
@@ -155,7 +165,11 @@ impl BrokerConfig {
     /// Where its framing is lossy also a frame that comes in, one that goes out, and what came too early.
     fn lossy_link(&self) -> u64 {
         let stuffed = self.frame() + self.frame() / 254 + 32;
-        size::<Lossy>() + 4 * stuffed + u64::from(self.reorder_bytes) + 4 * PIECE
+        size::<Lossy>()
+            + table::<(u32, u64)>(MAX_LEFT as u64)
+            + 4 * stuffed
+            + u64::from(self.reorder_bytes)
+            + 4 * PIECE
     }
 
     fn destination(&self) -> u64 {
@@ -165,7 +179,7 @@ impl BrokerConfig {
     /// What a session has besides its place.
     fn session(&self) -> u64 {
         let attributes = u64::from(self.max_attributes);
-        let (sessions, messages) = (u64::from(self.max_sessions), u64::from(self.max_messages));
+        let sessions = u64::from(self.max_sessions);
         // It is found by each of its pairs, which may be nobody else's.
         let list = table::<u32>(sessions).min(table::<u32>(KEPT as u64) + 4 * size::<u32>());
         let pairs = attributes * (MAX_PAIR as u64 + PIECE + list);
@@ -175,19 +189,29 @@ impl BrokerConfig {
         let receipts = u64::from(self.receipt_backlog) + 1 + 2 * u64::from(self.window_messages);
         let notices = MAX_NOTICES as u64;
         let words = if self.max_watches > 0 { u64::from(MAX_UNACKNOWLEDGED) } else { 0 };
-        let deliveries = u64::from(self.queue_messages);
-        let runs = deliveries + receipts + notices + words;
-        let queue = table::<Delivery>(deliveries)
-            + table::<receipts::Run>(1)
+        // Between two of these there is a run of deliveries at the most, and void ones take a few more.
+        let runs = 2 * (receipts + notices + words) + VOID_RUNS;
+        let queue = table::<receipts::Run>(1)
             + receipts * share::<receipts::Run>()
             + table::<Notice>(notices)
             + table::<Word>(words)
-            + table::<Run>(1)
-            + runs * share::<Run>();
-        // All messages may once have been its client's, and those that have ended leave their places only later.
-        let in_flight = table::<(u64, u32)>((messages + MAX_ENDED as u64).max(2 * messages));
+            + table::<Run>(MIN_PLACES as u64).max(runs * spare::<Run>());
+        // Most of it counts with the messages.
+        let messages = u64::from(self.max_messages);
+        let in_flight =
+            table::<(u64, u32)>((MIN_PLACES as u64).min((messages + MAX_ENDED as u64).max(2 * messages)));
         let seldom = size::<Seldom>() + PIECE;
         pairs + stored + queue + seldom + in_flight + self.watches() + entry::<Key>()
+    }
+
+    /// What all queues have of messages: places, runs of deliveries between void ones, and what each sender has in them.
+    fn queues(&self) -> u64 {
+        let (sessions, each) = (u64::from(self.max_sessions), u64::from(self.queue_messages));
+        let entries = max_entries(self);
+        let rings = sessions.saturating_mul(table::<Delivery>(each + each / 3 + 1));
+        let places = rings.min(most_places(entries, sessions).saturating_mul(size::<Delivery>()));
+        let counts = if self.sender_queue < self.queue_messages { entry::<Key>() } else { 0 };
+        places.saturating_add(entries.saturating_mul(2 * spare::<Run>() + counts))
     }
 
     /// Each watch stands under each of its pairs, and keeps the names of those who have changed.
@@ -204,7 +228,7 @@ impl BrokerConfig {
     /// What a message has besides its place and its payload: its destination, a timer, its place in the list of a sender
     /// that has no session any more and in the tree of one that sends again, and two receipts to come.
     fn message(&self) -> u64 {
-        let sender = (1 + MAX_ENDED as u64) * size::<(u64, u32)>() + PIECE;
+        let sender = MAX_ENDED as u64 * size::<(u64, u32)>() + 2 * spare::<(u64, u32)>() + PIECE;
         let answers = 2 * (share::<receipts::Run>() + share::<Run>());
         self.destination() + entry::<Key>() + sender + node::<Key>() + answers
     }

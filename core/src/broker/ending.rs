@@ -41,10 +41,11 @@ impl Broker {
     fn detach(&mut self, index: u32) {
         // It has said no hello yet, or is closing.
         let Some(session) = self.links.get(index).and_then(Link::session) else { return };
-        let (ends_at, id) = (self.now + self.config.session_ttl, self.links.id(index));
+        let id = self.links.id(index);
         if let Some(state) = self.sessions.get_mut(session)
             && state.link == id
         {
+            let ends_at = self.now.after(state.time_to_live);
             state.link = None;
             state.ends_at = Moment::at(ends_at);
             let uuid = state.uuid;

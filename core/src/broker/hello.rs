@@ -1,6 +1,7 @@
 //! What the broker does with a hello: a new session, the old one, or none.
 
 use super::links::Phase;
+use super::lossy::LINE_TIME_TO_LIVE;
 use super::queue::Notice;
 use super::sessions::NewSession;
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, expiry, presence};
@@ -171,6 +172,7 @@ impl Broker {
         let keep_alive = KeepAlive::new(self.now, self.keep_alive_ms());
         let payload_frame = self.config.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
         self.stop_waiting(link);
+        let time_to_live = self.time_to_live(link, session);
         if let Some(state) = self.links.get_mut(link).or_bug(NO_LINK) {
             state.phase = Phase::Up { session, keep_alive };
             state.frame_limit = payload_frame.max(MAX_HELLO);
@@ -183,6 +185,9 @@ impl Broker {
             state.shut = shut;
             state.link = self.links.id(link);
             state.link_number = hello.link;
+            // What the client was told before still holds: whether it hears this welcome is not known.
+            let promised = if resumed.is_some() { state.time_to_live } else { 0 };
+            state.time_to_live = time_to_live.max(promised);
             state.max_payload = hello.max_payload;
             // More senders than there are sessions are hardly ever heard of.
             let senders = u16::try_from(self.config.max_sessions).unwrap_or(MAX_ALIASES);
@@ -193,13 +198,24 @@ impl Broker {
         self.arm_link(link);
     }
 
+    /// How long a session stays that begins or goes on now, in microseconds: the fuller the table, the shorter, so that
+    /// sessions that nobody comes back to do not keep others out for long. (PROTOCOL.md, "Resources")
+    fn time_to_live(&self, link: u32, session: u32) -> u64 {
+        let most = micros(self.config.session_ttl);
+        let least = micros(self.config.session_ttl_min).min(most);
+        // In thousandths. Whatever the limit is, there is one.
+        let fill = self.sessions.len() as u64 * 1_000 / u64::from(self.config.max_sessions.max(1));
+        let crowding = fill.clamp(500, 900) - 500;
+        // At most a year; the config was checked.
+        let by_fill = most - (most - least) * crowding / 400;
+        if self.has_left_others(link, session) { by_fill.min(micros(LINE_TIME_TO_LIVE)) } else { by_fill }
+    }
+
     fn welcome(&mut self, link: u32, session: u32, resumed: Option<Resumed>) {
         self.adjust_window(session);
-        let Some((number, narrow)) =
-            self.sessions.get(session).map(|s| (s.number, s.narrow)).or_bug(NO_SESSION)
-        else {
-            return;
-        };
+        let state = self.sessions.get(session).or_bug(NO_SESSION);
+        let said = state.map(|state| (state.number, state.narrow, state.time_to_live));
+        let Some((number, narrow, time_to_live)) = said else { return }; // A bug, as was said.
         let is_shut = narrow || self.links.get(link).is_some_and(|link| link.shut);
         let window = self.open_window(is_shut);
         let keep_alive_ms = self.keep_alive_ms();
@@ -213,8 +229,7 @@ impl Broker {
             max_payload: self.config.max_payload,
             slots: self.config.destination_slots,
             keep_alive_ms,
-            // At most a year; the config was checked.
-            session_ttl_ms: micros(self.config.session_ttl) / 1_000,
+            session_ttl_ms: time_to_live / 1_000,
         }));
         self.list(link);
     }

@@ -1,8 +1,8 @@
 //! A link where frames may be lost, come twice, or in another order: what is taken, what is written, and what is written
 //! again. (PROTOCOL.md, "Lossy framed transports")
 
-use super::links::{Frame, Phase};
-use super::{Broker, NO_LINK, NO_SESSION, Ready};
+use super::links::{Frame, Link, Phase};
+use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, Ready};
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
 use crate::error::Code;
@@ -17,6 +17,7 @@ use crate::wire::kind;
 use crate::wire::lossy::{MAX_PREFIX, Prefix, State, welcomed_tag};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 use uuid::Uuid;
 
 /// Why a link over a lossy transport must have what belongs to that.
@@ -46,7 +47,15 @@ pub(super) struct Lossy {
     last_words: Option<Control<'static>>,
     /// The broker is shut down.
     shuts_down: bool,
+    /// Sessions of other clients that this line has left away, by index and number; some may be over by now.
+    left: Vec<(u32, u64)>,
 }
+
+/// A line leaves so many sessions away at a time. One client at its end that forgets who it is at each start, each second, is
+/// never refused.
+pub(super) const MAX_LEFT: usize = 4;
+/// How long the session of a line stays that has left others away.
+pub(super) const LINE_TIME_TO_LIVE: Duration = Duration::from_secs(5);
 
 impl Lossy {
     /// `None` where the framing is not lossy.
@@ -66,6 +75,7 @@ impl Lossy {
                 out: 0,
                 last_words: None,
                 shuts_down: false,
+                left: Vec::new(),
             })
         })
     }
@@ -222,7 +232,7 @@ impl Broker {
 
     /// True where a hello was overtaken, proves nothing, cannot be read, or is one too many: it must not end a link that is
     /// there.
-    fn is_refused(&self, index: u32, body: &[u8]) -> bool {
+    fn is_refused(&mut self, index: u32, body: &[u8]) -> bool {
         let mut reader = Reader::new(body);
         let Some(kind::HELLO) = reader.u8().ok().or_bug("this was a hello") else { return true };
         // It cannot be read.
@@ -230,17 +240,70 @@ impl Broker {
         let session =
             self.sessions.find(Uuid::from_bytes_ref(&hello.uuid)).and_then(|found| self.sessions.get(found));
         let facts = session.map(|session| session.facts(self.epoch));
-        let is_one_too_many = self.links.get(index).is_some_and(|link| {
-            // One that is awaited has its place already.
-            let is_awaited = matches!(link.phase, Phase::Hello { .. });
-            !is_awaited && self.sources.ignores(link.source, self.now, &self.config)
-        });
-        is_one_too_many || matches!(judge(&hello, facts.as_ref()), Verdict::Refuse(_))
+        let verdict = judge(&hello, facts.as_ref());
+        if matches!(verdict, Verdict::Refuse(_)) {
+            return true;
+        }
+        let Some(link) = self.links.get(index).or_bug(NO_LINK) else { return true };
+        // One that is awaited has its place already.
+        let is_awaited = matches!(link.phase, Phase::Hello { .. });
+        let limit = if !is_awaited && self.sources.ignores(link.source, self.now, &self.config) {
+            Limit::FailedHellosPerSource
+        } else if verdict == Verdict::Create && self.has_left_enough(link) {
+            Limit::SessionsPerLine
+        } else {
+            // Nothing stands against it.
+            return false;
+        };
+        let source = self.sources.number(link.source);
+        self.tell(BrokerEvent::Refused { source, limit });
+        true
+    }
+
+    /// True where a line may leave no further session away, which it would do for a new one.
+    fn has_left_enough(&self, link: &Link) -> bool {
+        // On a stream there is one session.
+        let Some(lossy) = &link.lossy else { return false };
+        let left = lossy.left.iter().filter(|&&left| self.is_away(left)).count();
+        left + usize::from(link.session().is_some()) > MAX_LEFT
+    }
+
+    /// True where a line has left sessions away, besides that one.
+    pub(super) fn has_left_others(&self, index: u32, session: u32) -> bool {
+        let lossy = self.links.get(index).and_then(|link| link.lossy.as_ref());
+        let is_other = |&&left: &&(u32, u64)| left.0 != session && self.is_away(left);
+        lossy.is_some_and(|lossy| lossy.left.iter().any(|left| is_other(&left)))
+    }
+
+    fn is_away(&self, (session, number): (u32, u64)) -> bool {
+        let session = self.sessions.get(session);
+        session.is_some_and(|session| session.number == number && session.link.is_none())
+    }
+
+    /// Remembers the session that a line leaves, in place of those that are over.
+    fn remember_left(&mut self, index: u32, session: u32) {
+        // It may have ended with its link.
+        let Some(number) = self.sessions.get(session).map(|session| session.number) else { return };
+        let left = self.lossy(index).or_bug(NOT_LOSSY).map(|lossy| core::mem::take(&mut lossy.left));
+        let mut left = left.or_bug(NOT_LOSSY).unwrap_or_default();
+        left.retain(|&left| left.0 != session && self.is_away(left));
+        if left.len() >= MAX_LEFT {
+            // A hello that brings a session back leaves one more, and adds none.
+            left.remove(0);
+        }
+        left.push((session, number));
+        if let Some(lossy) = self.lossy(index) {
+            lossy.left = left;
+        }
     }
 
     /// The transport has no beginning and no end that could be told: a hello is both.
     fn start_link_again(&mut self, index: u32) {
+        let session = self.links.get(index).and_then(Link::session);
         self.leave(index);
+        if let Some(session) = session {
+            self.remember_left(index, session);
+        }
         self.stop_waiting(index);
         let until = self.now + self.config.handshake_timeout;
         self.await_hello(index, until);

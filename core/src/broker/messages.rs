@@ -1,6 +1,6 @@
 //! Messages in flight: taken and not yet ended, or still in some queue.
 
-use super::ordered::{Ordered, last_of};
+use super::ordered::{Ordered, last_of, shrink};
 use super::pool::Payload;
 use super::receipts::Word;
 use super::{NO_MESSAGE, NO_SENDER};
@@ -43,7 +43,7 @@ pub(super) struct Message {
     pub(super) payload: Payload,
     /// Bytes of the payload, also when it is gone already.
     pub(super) length: u32,
-    /// In the table of destinations.
+    /// In the table of destinations, until it has ended.
     pub(super) destination: u32,
     /// For one UUID, not for a filter.
     pub(super) direct: bool,
@@ -345,7 +345,8 @@ impl Messages {
         message.ended = true;
         self.ended_entries += u64::from(message.named);
         self.open -= 1;
-        let (sender, id) = (message.sender, message.id);
+        let (sender, id, destination) = (message.sender, message.id, message.destination);
+        self.drop_destination(destination);
         if let Some(sender) = self.senders.get_mut(sender as usize) {
             sender.leave(id, index);
         }
@@ -354,7 +355,6 @@ impl Messages {
     /// Removes a message that has ended and that no queue names.
     pub(super) fn remove(&mut self, index: u32) {
         let message = self.messages.remove(index as usize);
-        self.drop_destination(message.destination);
         let Some(sender) = self.senders.get_mut(message.sender as usize).or_bug(NO_SENDER) else { return };
         sender.messages -= 1;
         if sender.messages == 0 {
@@ -508,6 +508,7 @@ impl Sender {
             self.in_flight.retain(|&(_, index)| index != NONE);
             self.ended = 0;
         }
+        shrink(&mut self.in_flight);
     }
 }
 

@@ -4,6 +4,7 @@ mod bounds;
 mod deliveries;
 mod ending;
 mod expiry;
+mod fit;
 mod hello;
 mod holding;
 mod index;

@@ -1,7 +1,7 @@
-//! What is kept in order: timers, messages that wait, and who watches whom. All in trees of one kind, because each kind is a
+//! What is kept in order, and how much memory that keeps: timers, messages that wait, and who watches whom. All in trees of one kind, because each kind is a
 //! program of three KB, which counts on a microcontroller.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeSet, VecDeque};
 
 /// What stands in such a tree; what each number means is said where it is used.
 pub(super) type Key = (u64, u64, u64);
@@ -17,4 +17,23 @@ pub(super) const fn last_of(first: u64) -> Key {
 pub(super) fn halves(uuid: [u8; 16]) -> (u64, u64) {
     let whole = u128::from_be_bytes(uuid);
     ((whole >> 64) as u64, whole as u64)
+}
+
+/// So many places stay however few are in use.
+pub(super) const MIN_PLACES: usize = 64;
+/// A queue that has shrunk takes at most so many places for each that is in use.
+pub(super) const MAX_SPARE: usize = 4;
+
+/// Gives back memory of a queue of which most is not in use. To be called when something has left it: this costs little for
+/// each that has.
+#[inline]
+pub(super) fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > MIN_PLACES && MAX_SPARE * queue.len() < queue.capacity() {
+        shrink_now(queue);
+    }
+}
+
+#[cold]
+fn shrink_now<T>(queue: &mut VecDeque<T>) {
+    queue.shrink_to((2 * queue.len()).max(MIN_PLACES / 2));
 }

@@ -4,6 +4,7 @@
 //! says in which order the numbers were given: so an acknowledgement, a repetition and a decline find their items.
 
 use super::deliveries::{Deliveries, Delivery};
+use super::ordered::shrink;
 use super::presence::Word;
 use super::receipts::Receipts;
 use crate::message::Reason;
@@ -365,6 +366,7 @@ impl Queue {
         let ends_run = run.count == 0;
         if ends_run {
             self.numbered.pop_front();
+            shrink(&mut self.numbered);
         }
         if let Some(cursor) = self.seldom.as_deref_mut().and_then(|seldom| seldom.cursor.as_mut()) {
             cursor.pass(kind, count, ends_run);
@@ -430,18 +432,22 @@ impl Queue {
     }
 
     /// Marks the message with a number as declined, where it is `place` numbers behind the last acknowledged one
-    /// (1 is the next). `None` where that is no message, or was declined before; `has_ended` says which are void.
-    pub(super) fn decline(&mut self, place: u64, has_ended: impl Fn(&Delivery) -> bool) -> Option<Declined> {
+    /// (1 is the next). `None` where that is no message, was declined before, or cannot be declined: `means` says that, and
+    /// which are void.
+    pub(super) fn decline(
+        &mut self,
+        place: u64,
+        means: impl FnOnce(&Delivery) -> Option<Declined>,
+    ) -> Option<Declined> {
         let (kind, index) = self.find(place.checked_sub(1)?)?;
         match kind {
             Kind::Void => Some(Declined::Void),
             Kind::Delivery => {
                 let delivery = self.deliveries.get_mut(index)?;
-                if has_ended(delivery) {
-                    return Some(Declined::Void);
-                }
-                let before = core::mem::replace(&mut delivery.declined, true);
-                (!before).then_some(Declined::Delivery(*delivery))
+                let declined = means(delivery)?;
+                let is_void = matches!(declined, Declined::Void);
+                // Only once.
+                (is_void || !core::mem::replace(&mut delivery.declined, true)).then_some(declined)
             }
             Kind::Receipt | Kind::Notice | Kind::Presence => None,
         }
@@ -498,10 +504,6 @@ impl Queue {
 
     /// Gives back memory that is far more than what is here needs; returns how many places of messages.
     pub(super) fn shrink(&mut self) -> usize {
-        if 4 * self.numbered.len().max(4) <= self.numbered.capacity() {
-            self.numbered.shrink_to(2 * self.numbered.len());
-        }
-        self.receipts.shrink();
         self.deliveries.shrink()
     }
 

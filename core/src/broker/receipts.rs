@@ -1,5 +1,6 @@
 //! Receipts that wait for one sender, those that are alike and follow each other as one run.
 
+use super::ordered::shrink;
 use crate::message::Reason;
 use crate::wire::item::{Accepted, DownItem, Final};
 use alloc::collections::VecDeque;
@@ -94,16 +95,10 @@ impl Receipts {
         })
     }
 
-    /// Gives back memory that is far more than what is here needs.
-    pub(super) fn shrink(&mut self) {
-        if 4 * self.runs.len().max(4) <= self.runs.capacity() {
-            self.runs.shrink_to(2 * self.runs.len());
-        }
-    }
-
     /// The first run was acknowledged.
     pub(super) fn acknowledge(&mut self) {
         let run = self.runs.pop_front();
+        shrink(&mut self.runs);
         self.numbered = self.numbered.saturating_sub(1);
         self.crossed -= u32::from(run.is_some_and(|run| run.crossed));
     }

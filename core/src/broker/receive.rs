@@ -199,8 +199,16 @@ impl Broker {
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
         let place = number.checked_sub(state.sending.acknowledged()).filter(|&place| place > 0);
         let messages = &self.messages;
-        let has_ended = |delivery: &Delivery| messages.get(delivery.message).is_some_and(|m| m.ended);
-        let declined = place.and_then(|place| state.queue.decline(place, has_ended));
+        let means = |delivery: &Delivery| {
+            let message = messages.get(delivery.message).or_bug(NO_MESSAGE)?;
+            if message.ended {
+                return Some(Declined::Void);
+            }
+            // Only what may be a repetition can be declined: else a recipient could turn each message for it into one that
+            // waits for somebody else.
+            (delivery.retry || message.past.is_some()).then_some(Declined::Delivery(*delivery))
+        };
+        let declined = place.and_then(|place| state.queue.decline(place, means));
         if let Declined::Delivery(delivery) = declined.ok_or(Code::BadAcknowledgement)? {
             self.decline(delivery);
         }

@@ -63,6 +63,8 @@ pub(super) struct Session {
     pub(super) since: u64,
     attributes: Box<[u8]>,
     places: Places,
+    /// How long it stays while it is away, in microseconds, as its client was told.
+    pub(super) time_to_live: u64,
     /// When it ends, where it is away.
     pub(super) ends_at: Moment,
     /// How the queue was last searched for messages that have ended.
@@ -236,6 +238,7 @@ impl Sessions {
             narrow: false,
             since_narrow: 0,
             link: None,
+            time_to_live: 0,
             ends_at: Moment::NEVER,
             queue: Queue::default(),
             queue_bytes: 0,

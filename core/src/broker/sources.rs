@@ -41,6 +41,8 @@ pub enum Limit {
     FailedHellosPerSource,
     /// As many sessions as `max_sessions` allows.
     Sessions,
+    /// As many sessions as a link over a lossy framed transport may leave away.
+    SessionsPerLine,
 }
 
 impl fmt::Display for Limit {
@@ -53,6 +55,7 @@ impl fmt::Display for Limit {
                 "as many failed hellos of one source as max_failed_hellos_per_source allows"
             }
             Self::Sessions => "as many sessions as max_sessions allows",
+            Self::SessionsPerLine => "as many sessions away as one line may leave",
         })
     }
 }

@@ -15,7 +15,7 @@ const PER_CALL: usize = 32_768;
 /// Fewer ended ones are not worth going through all queues.
 const MIN_ENDED: u64 = 1_024;
 /// So many places in queues may be free however few are in use.
-const MAX_SPARE: u64 = 65_536;
+const MIN_SPARE: u64 = 65_536;
 /// A full queue is searched when one entry of so many is new since it was searched last, or has ended.
 const SEARCH_PART: usize = 16;
 /// Where one of so many has ended is estimated by twice as many entries.
@@ -43,6 +43,30 @@ pub(super) fn max_ended(config: &BrokerConfig) -> u64 {
     MIN_ENDED.max(u64::from(config.max_messages) / 4)
 }
 
+/// All queues have no more entries than that.
+pub(super) fn max_entries(config: &BrokerConfig) -> u64 {
+    let all = u64::from(config.max_sessions).saturating_mul(config.queue_messages.into());
+    all.min(config.max_queued.into())
+}
+
+/// There are no more records of messages than that, ended ones included, which queues name or links write.
+pub(super) fn max_records(config: &BrokerConfig) -> u64 {
+    let needed = max_entries(config) + u64::from(config.max_links);
+    let ended = 2 * max_ended(config) + u64::from(super::MESSAGES_PER_CALL);
+    u64::from(config.max_messages) + ended.min(needed)
+}
+
+/// So many places may queues have for so many entries, before they are gone through; then they have half of that.
+fn max_places(entries: u64, sessions: u64) -> u64 {
+    MIN_SPARE + 4 * entries + 8 * sessions
+}
+
+/// So many places all queues have at the most. While they are gone through some grow, which have three entries then for each
+/// eight places.
+pub(super) fn most_places(entries: u64, sessions: u64) -> u64 {
+    max_places(entries, sessions).saturating_add(entries.saturating_mul(8) / 3)
+}
+
 impl Broker {
     /// True where entries of ended messages are to be dropped from all queues.
     pub(super) fn is_sweep_due(&self) -> bool {
@@ -50,7 +74,7 @@ impl Broker {
         let (entries, sessions) = (self.messages.entries(), self.sessions.len() as u64);
         self.swept.is_some()
             || ended > MIN_ENDED.max((entries + sessions) / 2)
-            || self.queue_places as u64 > MAX_SPARE + 4 * entries + 8 * sessions
+            || self.queue_places as u64 > max_places(entries, sessions)
             || self.messages.ended() as u64 > max_ended(&self.config)
     }
 

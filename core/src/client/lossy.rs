@@ -5,6 +5,7 @@ use super::event::Close;
 use super::memory::Cutter;
 use super::session::{Phase, State};
 use super::transmit::Frame;
+use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
 use crate::config::ClientConfig;
 use crate::error::Code;
@@ -17,6 +18,11 @@ use crate::time::Instant;
 use crate::wire::control::{Welcome, Window};
 use crate::wire::kind;
 use crate::wire::lossy::{self, MAX_PREFIX, Prefix};
+
+/// Why things are there.
+const CUT: &str = "a region was cut too short";
+const NOT_LOSSY: &str = "a client over a lossy transport lacks what belongs to that";
+const NO_RECOVERY: &str = "a link that is up has no recovery";
 
 /// What a client has besides on such a link. The regions lie in the part of memory behind everything else.
 #[derive(Clone, Debug)]
@@ -111,8 +117,8 @@ impl Lossy {
 
     /// Moves bytes of the frame that goes out to the front of `out`; says how many.
     fn drain(&mut self, kept: &[u8], out: &mut [u8]) -> usize {
-        let staged = kept.get(self.partial + self.early..).unwrap_or_default();
-        let rest = staged.get(self.out..self.end).unwrap_or_default();
+        let staged = kept.get(self.partial + self.early..).or_bug(CUT).unwrap_or_default();
+        let rest = staged.get(self.out..self.end).or_bug("more is out than was staged").unwrap_or_default();
         if self.framing == Framing::Datagram && rest.len() > out.len() {
             // Cut in two, it would be two datagrams that nobody can read.
             return 0;
@@ -134,9 +140,9 @@ impl Lossy {
 impl State {
     /// Takes bytes; `kept` is the part of memory that holds what is not whole or came too early.
     pub(super) fn lossy_input(&mut self, m: &mut [u8], kept: &mut [u8], now: Instant, bytes: &[u8]) {
-        let Some(lossy) = &self.lossy else { return };
+        let Some(lossy) = self.lossy.as_ref().or_bug(NOT_LOSSY) else { return };
         let (partial, rest) = kept.split_at_mut(lossy.partial.min(kept.len()));
-        let early = rest.get_mut(..lossy.early).unwrap_or_default();
+        let early = rest.get_mut(..lossy.early).or_bug(CUT).unwrap_or_default();
         if lossy.framing == Framing::Datagram {
             // What comes when the link has ended is left over of it.
             if self.is_linked() && bytes.len() <= MAX_PREFIX + self.frame_limit() + cobs::CHECKSUM {
@@ -146,11 +152,12 @@ impl State {
         }
         let mut input = bytes;
         while !input.is_empty() && self.is_linked() {
-            let Some(lossy) = &mut self.lossy else { return };
+            let Some(lossy) = self.lossy.as_mut().or_bug(NOT_LOSSY) else { return };
             let (taken, frame) = lossy.unstuffing.take(input, partial);
-            input = input.get(taken..).unwrap_or_default();
+            input = input.get(taken..).or_bug("more was taken than came").unwrap_or_default();
             if let Some(Ok(length)) = frame {
-                self.lossy_frame(m, early, now, partial.get(..length).unwrap_or_default());
+                let frame = partial.get(..length).or_bug("a frame is longer than its buffer");
+                self.lossy_frame(m, early, now, frame.unwrap_or_default());
             }
         }
     }
@@ -158,8 +165,10 @@ impl State {
     /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
     fn lossy_frame(&mut self, m: &mut [u8], early: &mut [u8], now: Instant, frame: &[u8]) {
         let mut reader = Reader::new(frame);
+        // Damaged, or of no protocol that is known.
         let Ok(prefix) = Prefix::read(&mut reader) else { return };
         let body = reader.rest();
+        // Without a body it says nothing.
         let Some(&frame_kind) = body.first() else { return };
         if self.lossy.as_ref().is_none_or(|lossy| lossy.tag != prefix.tag) && !canary!(IgnoresTags) {
             return;
@@ -179,10 +188,9 @@ impl State {
 
     /// Takes an item where it is the next one, and those that were waiting for it.
     fn lossy_item(&mut self, m: &mut [u8], early: &mut [u8], now: Instant, number: u64, body: &[u8]) {
-        let Some(received) = self.session.as_ref().map(|session| session.receiving.received()) else {
-            return;
-        };
-        let Some((reorder, recovery)) = self.recovery() else { return };
+        let session = self.session.as_ref().or_bug("a link that is up has no session");
+        let Some(received) = session.map(|session| session.receiving.received()) else { return };
+        let Some((reorder, recovery)) = self.recovery().or_bug(NO_RECOVERY) else { return };
         match recovery.place(number, received) {
             Place::Known => return,
             Place::Ahead => {
@@ -195,12 +203,14 @@ impl State {
         }
         let mut next = number + 1;
         while self.is_established() {
-            let Some((reorder, recovery)) = self.recovery() else { return };
+            let Some((reorder, recovery)) = self.recovery().or_bug(NO_RECOVERY) else { return };
             if !recovery.received_one() {
                 return;
             }
-            let Some(at) = reorder.find(early, next) else { return };
-            self.frame(m, now, early.get(at.clone()).unwrap_or_default());
+            let Some(at) = reorder.find(early, next).or_bug("an item that was kept is gone") else { return };
+            let item = early.get(at.clone()).or_bug("an item lies outside the buffer that keeps it");
+            self.frame(m, now, item.unwrap_or_default());
+            // With an item that ends the link, it may go.
             if let Some((reorder, _)) = self.recovery() {
                 reorder.remove(early, &at);
             }
@@ -238,11 +248,13 @@ impl State {
         let (m, kept) = memory.split_at_mut(self.partial_at.min(memory.len()));
         let mut written = 0;
         while let Some(lossy) = &mut self.lossy {
-            written += lossy.drain(kept, out.get_mut(written..).unwrap_or_default());
+            let rest = out.get_mut(written..).or_bug("more was written than there is room");
+            written += lossy.drain(kept, rest.unwrap_or_default());
             let is_datagram = lossy.framing == Framing::Datagram;
             if lossy.has_staged() || written == out.len() || (is_datagram && written > 0) {
                 break;
             }
+            // There is nothing to say now.
             let Some((number, frame)) = self.begin_lossy_frame(m, now) else { break };
             self.stage(m, kept, number, &frame);
         }
@@ -254,9 +266,9 @@ impl State {
 
     /// Builds a frame, to go out in pieces of any size: what it is made of may be gone before the last of them.
     fn stage(&mut self, m: &[u8], kept: &mut [u8], number: u64, frame: &Frame) {
-        let Some(lossy) = &self.lossy else { return };
+        let Some(lossy) = self.lossy.as_ref().or_bug(NOT_LOSSY) else { return };
         let (prefix, framing) = (Prefix { tag: lossy.tag, number }, lossy.framing);
-        let buffer = kept.get_mut(lossy.partial + lossy.early..).unwrap_or_default();
+        let buffer = kept.get_mut(lossy.partial + lossy.early..).or_bug(CUT).unwrap_or_default();
         let write = |writer: &mut Writer<'_>| {
             prefix.write(writer);
             self.write_body(m, frame, writer);
@@ -270,7 +282,8 @@ impl State {
         let (zero, buffer) = buffer.split_at_mut(lead.min(buffer.len()));
         zero.fill(0);
         let at = if is_line { cobs::headroom(length) } else { 0 };
-        write(&mut Writer::new(buffer.get_mut(at..).unwrap_or_default(), 0));
+        let body = buffer.get_mut(at..).or_bug("a frame is longer than its region");
+        write(&mut Writer::new(body.unwrap_or_default(), 0));
         let end = if is_line { cobs::stuff(buffer, length) } else { length };
         if let Some(lossy) = &mut self.lossy {
             (lossy.out, lossy.end) = (0, lead + end);
@@ -317,8 +330,10 @@ impl State {
     /// True where the peer is to be told now where this end stands.
     fn begin_state(&mut self, m: &[u8], now: Instant) -> bool {
         let ping_due = self.ping_due;
-        let Some((acknowledged, window)) = self.standing(m) else { return false };
-        let Some((_, recovery)) = self.recovery() else { return false };
+        let Some((acknowledged, window)) = self.standing(m).or_bug("a link that is up has no session") else {
+            return false;
+        };
+        let Some((_, recovery)) = self.recovery().or_bug(NO_RECOVERY) else { return false };
         if !ping_due && !recovery.is_state_due(acknowledged, window) {
             return false;
         }
@@ -377,7 +392,7 @@ impl State {
     }
 
     pub(super) fn lossy_wants_transmit(&self, m: &[u8]) -> bool {
-        let Some(lossy) = &self.lossy else { return false };
+        let Some(lossy) = self.lossy.as_ref().or_bug(NOT_LOSSY) else { return false };
         if lossy.has_staged() || self.last_words.is_some() {
             return true;
         }

@@ -5,6 +5,7 @@
 //! grows. (PROTOCOL.md, "Lossy framed transports")
 
 use super::timing::{Repeat, RoundTrip};
+use crate::bug::OrBug;
 use crate::error::Code;
 use crate::time::Instant;
 use crate::wire::control::Window;
@@ -12,8 +13,25 @@ use crate::wire::lossy::{SPAN, State};
 
 /// How many items may be under way before anything is known of the line.
 const FIRST_FLIGHT: u32 = 16;
-/// An item is missing when one that was written so many items later has come.
-const REORDERING: u32 = 3;
+/// What was written is missing when something has come that was written so many frames later: at first, and at most, on a
+/// network on which frames overtake each other.
+const REORDERING: (u8, u8) = (3, 24);
+/// Losses alone make the flight no smaller: with fewer under way, few overtake one that is lost.
+const LEAST_FLIGHT: u32 = 8;
+/// Frames that wait on the line make it no smaller than this.
+const SLOW_FLIGHT: u32 = 2;
+/// After the first loss, so many items have to come for the flight to grow by one.
+const COMES_FOR_ONE: u32 = 4;
+/// The more timers have ended without an answer, the more states ask at once, up to so many.
+const PROBES: u8 = 3;
+/// After so many timers without any answer the line counts as cut, and is tried with a small flight.
+const CUT: u8 = 3;
+/// Frames that are written while nothing comes are told apart up to so many. With the most of [`REORDERING`] twice that is
+/// half of what a byte counts, so that of two orders the later one is known.
+const ORDERS: u8 = 80;
+
+/// Why an item has an order.
+const NO_PLACE: &str = "a remainder is not below what it was divided by";
 
 /// Both directions of items on one lossy link.
 #[derive(Clone, Debug)]
@@ -31,14 +49,29 @@ pub(crate) struct Recovery {
     missing: u64,
     /// These were written more than once.
     repeated: u64,
+    /// When each item was written last, in the order of writing, modulo 256; the place is the number modulo the span.
+    orders: [u8; SPAN as usize],
+    /// The order of the last frame that counts.
+    written: u8,
+    /// The latest that is known to have come.
+    latest: u8,
+    /// How much later something has to be written that has come, for what has not to be missing.
+    reordering: u8,
+    /// The first frame that was written at or after that time, which is not long ago.
+    recent: u8,
+    recent_at: Instant,
     /// How many items may be under way.
     flight: u32,
-    /// Losses up to this item have made the flight smaller already.
-    eased_up_to: u64,
+    /// True from the first loss on: the flight grows slowly.
+    is_steady: bool,
+    /// Items that have come since the flight has grown.
+    come: u32,
     /// The item whose round trip is measured, 0 for none, and when it was written.
     timed: u64,
     timed_at: Instant,
     items: Repeat,
+    /// Nothing has come for too long: so many states are to ask which items have.
+    probes: u8,
 
     // Items that come in. Bit n stands for the number `received + 1 + n`.
     beyond: u64,
@@ -53,6 +86,9 @@ pub(crate) struct Recovery {
     /// that is answered or its time is over: else two ends that both have news would answer each other for ever.
     asked: u64,
     asked_at: Instant,
+    /// The last state that asked for one, 0 where it was answered, and its order among the items.
+    marker: u64,
+    marker_order: u8,
     /// True where the last state asks.
     asks: bool,
     states: Repeat,
@@ -63,17 +99,25 @@ impl Recovery {
     /// A link on which the peer has all items up to `received`, and knows the window and what is acknowledged.
     pub(crate) fn new(received: u64, acknowledged: u64, window: Window) -> Self {
         Self {
-            round_trip: RoundTrip::default(),
+            round_trip: RoundTrip::UNKNOWN,
             base: received,
             sent: received,
             arrived: 0,
             missing: 0,
             repeated: 0,
+            orders: [0; SPAN as usize],
+            written: 0,
+            latest: 0,
+            reordering: REORDERING.0,
+            recent: 0,
+            recent_at: Instant::default(),
             flight: FIRST_FLIGHT,
-            eased_up_to: received,
+            is_steady: false,
+            come: 0,
             timed: 0,
             timed_at: Instant::default(),
             items: Repeat::default(),
+            probes: 0,
             beyond: 0,
             serial: 0,
             heard: 0,
@@ -81,6 +125,8 @@ impl Recovery {
             unheard: 0,
             asked: 0,
             asked_at: Instant::default(),
+            marker: 0,
+            marker_order: 0,
             asks: false,
             states: Repeat::default(),
             state_due: false,
@@ -117,8 +163,22 @@ impl Recovery {
                 self.timed = 0;
             }
         }
+        self.count_written(1);
+        if let Some(order) = self.orders.get_mut(place(number)).or_bug(NO_PLACE) {
+            *order = self.written;
+        }
+        if !self.round_trip.is_too_soon(now.micros_since(self.recent_at)) {
+            (self.recent, self.recent_at) = (self.written, now);
+        }
         if idle {
             self.items.start_again(now);
+        }
+    }
+
+    /// The next frame comes so many later in the order of writing.
+    fn count_written(&mut self, more: u8) {
+        if self.written.wrapping_sub(self.latest) < ORDERS {
+            self.written = self.written.wrapping_add(more);
         }
     }
 
@@ -178,28 +238,42 @@ impl Recovery {
             return Err(Code::BadAcknowledgement);
         }
         self.heard = state.serial;
+        // The line is not cut, so the next timer need not be much longer than the last one.
+        self.items.forgive(2);
         self.state_due |= state.wants_reply;
         if self.asked != 0 && state.heard >= self.asked {
             if state.heard == self.asked {
                 // An answer to one that was written later says nothing of this one.
-                self.round_trip.measure(now.micros_since(self.asked_at));
+                self.measured(now.micros_since(self.asked_at));
             }
             self.asked = 0;
-            // What has changed since is most likely heard with the next state; otherwise it is asked about.
-            self.states.start(now);
+            if self.unheard != 0 {
+                // What has changed since is most likely heard with the next state; otherwise it is asked about.
+                self.states.start(now);
+            }
+        }
+        let is_answer = self.marker != 0 && state.heard >= self.marker;
+        if is_answer {
+            // All that was written well before it has come by now, or never will.
+            self.marker = 0;
+            if is_behind(self.latest, self.marker_order) {
+                self.latest = self.marker_order;
+            }
         }
         if self.unheard != 0 && state.heard >= self.unheard {
             self.unheard = 0;
             self.states.end();
         }
+        let mut come = self.come(first_bits(ahead) & !self.arrived, now);
         for word in [&mut self.arrived, &mut self.missing, &mut self.repeated] {
             *word = word.checked_shr(shift).unwrap_or(0);
         }
         self.base = state.received;
-        let news = ahead > 0 || state.beyond & !self.arrived != 0;
+        come += self.come(state.beyond & !self.arrived, now);
         self.arrived = state.beyond;
         self.missing &= !self.arrived;
-        if news {
+        if come > 0 {
+            self.probes = 0;
             // Only what was written once tells how long an answer takes; until then a timer that was too short stays
             // as long as it has become.
             if self.measure(now) {
@@ -207,10 +281,78 @@ impl Recovery {
             } else {
                 self.items.start_again(now);
             }
-            self.flight = (self.flight + 1).min(SPAN);
+            self.grow(come, now);
         }
-        self.find_gaps();
+        if is_answer || self.arrived | self.repeated != 0 {
+            self.find_lost();
+        }
         Ok(true)
+    }
+
+    /// These items have come, bit n stands for `base + 1 + n`; returns how many.
+    fn come(&mut self, items: u64, now: Instant) -> u32 {
+        // What counted as missing, and was not written again so long ago that this can have come, was only overtaken.
+        let mut late = items & self.missing;
+        let is_soon =
+            self.items.failed() == 0 && self.round_trip.is_too_soon(now.micros_since(self.recent_at));
+        for number in self.numbers(items & !late) {
+            let (order, bit) = (self.order(number), 1 << (number - self.base - 1));
+            if is_soon && self.repeated & bit != 0 && is_behind(self.recent, order) {
+                late |= bit;
+            } else if is_behind(self.latest, order) {
+                self.latest = order;
+            }
+        }
+        if late != 0 {
+            self.reordering = (2 * self.reordering).min(REORDERING.1);
+            // It costs nothing.
+            self.flight = (self.flight + late.count_ones()).min(SPAN);
+        }
+        items.count_ones()
+    }
+
+    /// The numbers of these items.
+    fn numbers(&self, mut items: u64) -> impl Iterator<Item = u64> + use<> {
+        let base = self.base;
+        core::iter::from_fn(move || {
+            let first = (items != 0).then(|| items.trailing_zeros())?;
+            items &= items - 1;
+            Some(base + 1 + u64::from(first))
+        })
+    }
+
+    /// When that item was written last.
+    fn order(&self, number: u64) -> u8 {
+        self.orders.get(place(number)).copied().or_bug(NO_PLACE).unwrap_or_default()
+    }
+
+    /// So many items have come: while nothing is lost, the flight doubles with each round trip.
+    fn grow(&mut self, come: u32, now: Instant) {
+        // What was measured is that old; the item that is timed may be late already.
+        let waits = self.timed != 0 && self.round_trip.is_long(now.micros_since(self.timed_at));
+        if waits || self.round_trip.is_queueing() {
+            return;
+        }
+        self.come += come;
+        let enough = if self.is_steady { COMES_FOR_ONE } else { 1 };
+        self.flight = (self.flight + self.come / enough).min(SPAN);
+        self.come %= enough;
+    }
+
+    /// An answer took so long. A flight that only makes frames wait on the line is too large.
+    fn measured(&mut self, took: u64) {
+        self.round_trip.measure(took);
+        self.items.forgive(0);
+        if !self.round_trip.is_queueing() {
+            return;
+        }
+        self.is_steady = true;
+        if self.flight > SLOW_FLIGHT {
+            self.flight -= self.flight.div_ceil(4);
+        } else {
+            // So few do not wait for each other: the line has become longer.
+            self.round_trip.forget_least();
+        }
     }
 
     /// Takes the round trip of the item that is timed; false where that has not come.
@@ -220,31 +362,35 @@ impl Recovery {
         if number == 0 || !has_come {
             return false;
         }
-        self.round_trip.measure(now.micros_since(self.timed_at));
+        self.measured(now.micros_since(self.timed_at));
         self.timed = 0;
         true
     }
 
-    /// What was written well before something that has come, and has not come itself, is missing.
-    fn find_gaps(&mut self) {
-        let newest = u64::BITS - self.arrived.leading_zeros();
-        let early = first_bits(u64::from(newest.saturating_sub(REORDERING)));
-        let lost = self.under_way() & early & !self.repeated;
-        if lost == 0 {
-            return;
+    /// What was written well before something that has come, and has not come itself, is missing. Each costs the flight one:
+    /// a line that is too narrow loses what is too much, and one that damages frames is not too narrow.
+    fn find_lost(&mut self) {
+        // Where few are under way, few overtake each other.
+        let reordering = u32::from(self.reordering).min(self.flight / 2).max(u32::from(REORDERING.0));
+        let mut lost = 0;
+        for number in self.numbers(self.under_way()) {
+            let order = self.order(number);
+            if is_behind(order, self.latest) && u32::from(self.latest.wrapping_sub(order)) >= reordering {
+                lost |= 1 << (number - self.base - 1);
+            }
         }
-        self.missing |= lost;
-        let last = self.base + u64::from(u64::BITS - lost.leading_zeros());
-        if last > self.eased_up_to {
-            self.flight = (self.flight / 2).max(2);
-            self.eased_up_to = self.sent;
+        if lost != 0 {
+            self.missing |= lost;
+            self.is_steady = true;
+            let least = LEAST_FLIGHT.min(self.flight);
+            self.flight = self.flight.saturating_sub(lost.count_ones()).max(least);
         }
     }
 
     /// What the peer is to be told now, if anything, where this end stands like that.
     pub(crate) fn is_state_due(&self, acknowledged: u64, window: Window) -> bool {
         let is_unheard = self.unheard != 0 && !self.states.is_running();
-        self.state_due || is_unheard || self.told != (acknowledged, window)
+        self.state_due || self.probes > 0 || is_unheard || self.told != (acknowledged, window)
     }
 
     /// The next one is a sign of life. The peer is to answer it, so that both ends are heard, and it is repeated until
@@ -263,12 +409,22 @@ impl Recovery {
             self.told = (acknowledged, window);
             self.unheard = self.serial;
         }
-        self.asks = self.unheard != 0 && !self.states.is_running();
+        let probes = self.probes > 0;
+        self.asks = probes || (self.unheard != 0 && !self.states.is_running());
+        if probes {
+            self.probes -= 1;
+            self.items.start_again(now);
+            // It comes so long after the items that none of them is still under way when it is there.
+            self.count_written(self.reordering);
+        }
         if self.asks {
-            self.states.start_again(now);
+            if self.unheard != 0 {
+                self.states.start_again(now);
+            }
             if self.asked == 0 {
                 (self.asked, self.asked_at) = (self.serial, now);
             }
+            (self.marker, self.marker_order) = (self.serial, self.written);
         }
     }
 
@@ -294,15 +450,24 @@ impl Recovery {
         [items, self.states.due(&self.round_trip)].into_iter().flatten().min()
     }
 
-    /// Time has passed: what was waited for too long is written again.
+    /// Time has passed, and nothing has come. That says nothing of any item, so the peer is asked what it has; but where only
+    /// one is under way, it is such a question itself.
     pub(crate) fn expire(&mut self, now: Instant) {
-        if self.under_way() != 0 && self.items.is_over(&self.round_trip, now) {
-            // Nothing comes back: all of it may be lost, and is tried again one by one.
-            self.missing |= if canary!(NeverTriesAgain) { 0 } else { self.under_way() };
-            self.flight = 1;
-            self.eased_up_to = self.sent;
-            self.timed = 0;
+        let under_way = self.under_way();
+        if under_way != 0 && self.items.is_over(&self.round_trip, now) {
             self.items.fail();
+            // A state may have been lost that had it, so what comes now says how long the timer is.
+            self.timed = 0;
+            if self.items.failed() >= CUT {
+                (self.flight, self.is_steady) = (self.flight.min(LEAST_FLIGHT), true);
+            }
+            if !canary!(NeverTriesAgain) {
+                self.probes = self.items.failed().min(PROBES);
+                if under_way.count_ones() == 1 {
+                    self.missing |= under_way;
+                    self.probes -= 1;
+                }
+            }
         }
         if self.states.is_over(&self.round_trip, now) {
             self.states.fail();
@@ -324,6 +489,17 @@ pub(crate) enum Place {
     Ahead,
     /// It is here already, or too far ahead to be kept.
     Known,
+}
+
+/// Where the order of that item stands.
+fn place(number: u64) -> usize {
+    // A remainder fits.
+    (number % u64::from(SPAN)) as usize
+}
+
+/// True where the order `this` is not after `that`.
+fn is_behind(this: u8, that: u8) -> bool {
+    that.wrapping_sub(this) <= u8::MAX / 2
 }
 
 /// A word whose first so many bits are set.
@@ -378,33 +554,117 @@ mod tests {
     }
 
     #[test]
-    fn silence_makes_all_of_it_missing_and_the_flight_one() {
-        let mut sender = written(5);
-        let due = sender.deadline().unwrap();
-        sender.expire(at(1));
-        assert_eq!(sender.next_missing(), None, "not yet");
-        sender.expire(due);
-        assert_eq!(sender.deadline(), None, "what is to be written has no deadline");
-        assert_eq!(sender.next_missing(), Some(1));
-        sender.wrote(1, due);
-        assert_eq!(sender.next_missing(), None, "one at a time");
-        assert!(!sender.has_room());
-        let again = sender.deadline().unwrap();
-        assert_eq!(again.saturating_duration_since(due), 2 * due.saturating_duration_since(at(0)));
-        sender.hear(&state(1, 1, 0), again).unwrap();
-        assert_eq!(sender.next_missing(), Some(2));
-        sender.wrote(2, again);
-        assert_eq!(sender.next_missing(), Some(3), "an answer makes it two");
+    fn what_was_lost_twice_is_found_by_what_was_written_after_it() {
+        let mut sender = written(8);
+        sender.hear(&state(1, 2, 0b11_1110), at(10)).unwrap();
+        assert_eq!(sender.next_missing(), Some(3));
+        for number in [3, 9, 10, 11] {
+            sender.wrote(number, at(11));
+        }
+        sender.hear(&state(2, 2, 0b1111_1110), at(20)).unwrap();
+        assert_eq!(sender.next_missing(), None, "it was overtaken by two");
+        sender.hear(&state(3, 2, 0b1_1111_1110), at(21)).unwrap();
+        assert_eq!(sender.next_missing(), Some(3));
     }
 
     #[test]
-    fn the_flight_halves_once_for_each_round_of_losses() {
+    fn field_f6_a_timer_asks_and_takes_nothing_for_lost() {
+        let mut sender = written(5);
+        let (due, flight) = (sender.deadline().unwrap(), sender.flight);
+        sender.expire(at(1));
+        assert!(!sender.is_state_due(0, WINDOW), "not yet");
+        sender.expire(due);
+        assert!(sender.is_state_due(0, WINDOW));
+        assert_eq!((sender.next_missing(), sender.deadline(), sender.flight), (None, None, flight));
+        let question = told(&mut sender, 0, 0, WINDOW, due);
+        assert!(question.wants_reply && sender.deadline().is_some());
+        // All but one were only slow.
+        let answer = State { heard: question.serial, ..state(1, 1, 0b1110) };
+        sender.hear(&answer, due).unwrap();
+        assert_eq!(sender.next_missing(), Some(2), "the answer was written after it would have come");
+        assert!(sender.flight >= flight);
+    }
+
+    #[test]
+    fn one_item_that_is_not_answered_is_written_again_after_times_that_grow() {
+        let mut sender = written(1);
+        let first = sender.deadline().unwrap();
+        sender.expire(first);
+        assert_eq!((sender.next_missing(), sender.deadline()), (Some(1), None));
+        let mut now = first;
+        for _ in 0..9 {
+            sender.wrote(1, now);
+            now = sender.deadline().unwrap();
+            sender.expire(now);
+            assert_eq!(sender.next_missing(), Some(1));
+        }
+        assert!(now > at(15_000), "{now:?}");
+        sender.wrote(1, now);
+        sender.hear(&state(1, 1, 0), now).unwrap();
+        assert_eq!(sender.deadline(), None);
+    }
+
+    #[test]
+    fn the_flight_doubles_until_something_is_lost_and_then_each_loss_costs_one() {
         let mut sender = written(16);
-        sender.hear(&state(1, 0, 0b1110), at(10)).unwrap();
-        let once = sender.flight;
-        assert_eq!(once, FIRST_FLIGHT.div_ceil(2));
-        sender.hear(&state(2, 0, 0b11_1010_1110), at(11)).unwrap();
-        assert_eq!(sender.flight, once + 1, "these were under way when it was halved");
+        sender.hear(&state(1, 16, 0), at(10)).unwrap();
+        assert_eq!(sender.flight, 2 * FIRST_FLIGHT);
+        (17..=48).for_each(|number| sender.wrote(number, at(10)));
+        assert!(!sender.has_room());
+        sender.hear(&state(2, 16, 0b1_1110_0000), at(20)).unwrap();
+        let lost = 5;
+        assert_eq!(sender.flight, 2 * FIRST_FLIGHT + 4 - lost);
+        sender.hear(&state(3, 46, 0), at(21)).unwrap();
+        assert_eq!(sender.flight, 2 * FIRST_FLIGHT + 4 + 26 / COMES_FOR_ONE, "they were only late");
+    }
+
+    #[test]
+    fn a_flight_that_only_waits_on_the_line_becomes_smaller() {
+        let mut sender = written(1);
+        sender.hear(&state(1, 1, 0), at(10)).unwrap();
+        let mut now = 10;
+        for number in 2..20 {
+            sender.wrote(number, at(now));
+            now += 2_000;
+            sender.hear(&state(number, number, 0), at(now)).unwrap();
+        }
+        assert!(sender.flight <= FIRST_FLIGHT / 2, "{}", sender.flight);
+        // The round trip is that of the line itself.
+        for number in 20..60 {
+            sender.wrote(number, at(now));
+            now += 2_000;
+            sender.hear(&state(number, number, 0), at(now)).unwrap();
+        }
+        assert!(sender.flight > SLOW_FLIGHT, "{}", sender.flight);
+    }
+
+    #[test]
+    fn what_comes_too_soon_after_it_was_written_again_was_overtaken() {
+        let mut sender = written(1);
+        sender.hear(&state(1, 1, 0), at(100)).unwrap();
+        (2..=12).for_each(|number| sender.wrote(number, at(100)));
+        sender.hear(&state(2, 1, 0b1110), at(200)).unwrap();
+        assert_eq!(sender.next_missing(), Some(2));
+        sender.wrote(2, at(200));
+        sender.hear(&state(3, 5, 0), at(201)).unwrap();
+        assert_eq!(sender.reordering, 2 * REORDERING.0);
+        sender.hear(&state(4, 5, 0b11_1110), at(202)).unwrap();
+        assert_eq!(sender.next_missing(), None, "6 was overtaken by five");
+    }
+
+    #[test]
+    fn orders_are_told_apart_however_much_is_written_while_nothing_comes() {
+        let mut sender = written(8);
+        for _ in 0..1_000 {
+            sender.expire(at(1_000_000));
+            sender.items = Repeat::default();
+            sender.probes = 3;
+            (0..3).for_each(|_| sender.tell(0, WINDOW, at(0)));
+            sender.wrote(3, at(0));
+        }
+        let serial = sender.serial;
+        sender.hear(&State { heard: serial, ..state(1, 1, 0b1110) }, at(1)).unwrap();
+        assert_eq!(sender.next_missing(), Some(2));
     }
 
     #[test]

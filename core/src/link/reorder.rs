@@ -20,6 +20,7 @@ impl Reorder {
 
     /// Keeps an item; false where it has no room.
     pub(crate) fn keep(&mut self, buffer: &mut [u8], number: u64, body: &[u8]) -> bool {
+        // It has no room, and the item comes again.
         let Some(room) = buffer.get_mut(self.used..).and_then(|free| free.get_mut(..HEAD + body.len()))
         else {
             return false;
@@ -57,6 +58,8 @@ impl Reorder {
         if body.end <= self.used && self.used <= buffer.len() {
             shift(buffer, body.end..self.used, start);
             self.used -= body.end - start;
+        } else {
+            bug!("an item lies outside the buffer that keeps it");
         }
     }
 }

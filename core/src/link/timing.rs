@@ -4,25 +4,34 @@ use crate::time::Instant;
 
 /// What is assumed before anything was measured.
 const FIRST: u64 = 500_000;
+/// The least that is waited beyond the mean: the deviation goes to nothing on a steady line, and then any jitter would do.
 const MIN: u64 = 20_000;
 const MAX: u64 = 10_000_000;
+/// How much longer than its least the round trip may be because of what waits on the line.
+const QUEUE: (u32, u32) = (500_000, 2_000_000);
 
-/// The estimated round trip: a smoothed mean and how far measurements lie from it.
-#[derive(Clone, Copy, Debug, Default)]
+/// The estimated round trip: a smoothed mean, how far measurements lie from it, and the least.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct RoundTrip {
     /// In microseconds; 0 where nothing was measured.
     mean: u32,
     deviation: u32,
+    /// The round trip of a line on which nothing waits, as far as is known.
+    least: u32,
+    /// The last measurement.
+    last: u32,
 }
 
 impl RoundTrip {
     /// Nothing was measured.
-    pub(crate) const UNKNOWN: Self = Self { mean: 0, deviation: 0 };
+    pub(crate) const UNKNOWN: Self = Self { mean: 0, deviation: 0, least: u32::MAX, last: 0 };
 
     /// Something that was written once was answered after so many microseconds.
     pub(crate) fn measure(&mut self, took: u64) {
-        // It fits: the limit does.
-        let took = took.min(MAX) as u32;
+        // Both fit: the limit does.
+        self.last = took.min(MAX) as u32;
+        self.least = self.least.min(self.last);
+        let took = took.min(self.most()) as u32;
         (self.mean, self.deviation) = if self.mean == 0 {
             (took.max(1), took / 2)
         } else {
@@ -31,17 +40,45 @@ impl RoundTrip {
         };
     }
 
+    /// The most that one measurement counts for. Where answers are lost, the time to a later one is measured, and if that
+    /// counted in full, timers would become longer, and with them the next such time.
+    fn most(&self) -> u64 {
+        if self.mean == 0 { MAX } else { self.patience() }
+    }
+
     /// How long to wait for an answer, in microseconds.
     fn patience(&self) -> u64 {
         if self.mean == 0 {
             return FIRST;
         }
-        // A timer that is as short as the finest clock would fire for nothing.
-        (u64::from(self.mean) + 4 * u64::from(self.deviation)).clamp(MIN, MAX)
+        let mean = u64::from(self.mean);
+        (mean + (4 * u64::from(self.deviation)).max(mean / 4).max(MIN)).min(MAX)
+    }
+
+    /// True where an answer cannot have come after so many microseconds.
+    pub(crate) fn is_too_soon(&self, took: u64) -> bool {
+        self.mean != 0 && took < u64::from(self.least / 2)
+    }
+
+    /// True where frames wait on the line for a good part of the round trip.
+    pub(crate) fn is_queueing(&self) -> bool {
+        self.is_long(u64::from(self.last))
+    }
+
+    /// True where that much for a round trip means so.
+    pub(crate) fn is_long(&self, took: u64) -> bool {
+        let (least, most) = QUEUE;
+        took > u64::from(self.least.saturating_add(self.least.clamp(least, most)))
+    }
+
+    /// Takes the last measurement for that of a line on which nothing waits.
+    pub(crate) fn forget_least(&mut self) {
+        self.least = self.last;
     }
 }
 
-/// Something that is said again until it is answered, after a time that doubles.
+/// Something that is said again until it is answered, after a time that doubles each second time: on a line that loses two
+/// frames in five, a time that doubled each time would grow faster than answers come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Repeat {
     /// When it was said last, where an answer is waited for.
@@ -71,6 +108,16 @@ impl Repeat {
         (self.running, self.failed) = (false, self.failed.saturating_add(1));
     }
 
+    /// How often no answer came in time.
+    pub(crate) fn failed(&self) -> u8 {
+        self.failed
+    }
+
+    /// No more than so many of the times that no answer came count.
+    pub(crate) fn forgive(&mut self, failed: u8) {
+        self.failed = self.failed.min(failed);
+    }
+
     /// True where it was said and an answer is waited for.
     pub(crate) fn is_running(&self) -> bool {
         self.running
@@ -78,7 +125,7 @@ impl Repeat {
 
     /// When it is to be said again; `None` where nothing is waited for.
     pub(crate) fn due(&self, round_trip: &RoundTrip) -> Option<Instant> {
-        let doubled = round_trip.patience() << self.failed.min(16);
+        let doubled = round_trip.patience() << (self.failed / 2).min(16);
         self.running.then(|| self.since.after(doubled.min(MAX)))
     }
 
@@ -97,30 +144,38 @@ mod tests {
     }
 
     #[test]
-    fn patience_follows_what_was_measured() {
+    fn field_f6_patience_follows_what_was_measured_and_is_never_just_that() {
         let mut round_trip = RoundTrip::UNKNOWN;
         assert_eq!(round_trip.patience(), FIRST);
         round_trip.measure(ms(100));
         assert_eq!(round_trip.patience(), ms(300));
         (0..100).for_each(|_| round_trip.measure(ms(100)));
-        assert!(round_trip.patience() < ms(110), "{:?}", round_trip.patience());
+        assert_eq!(round_trip.patience(), ms(125), "a steady line may jitter all the same");
         (0..10).for_each(|n| round_trip.measure(ms(50 + 100 * (n % 2))));
         assert!(round_trip.patience() > ms(200), "{:?}", round_trip.patience());
         (0..100).for_each(|_| round_trip.measure(ms(0)));
-        assert_eq!(round_trip.patience(), MIN);
+        assert!(round_trip.patience() < MIN + ms(1), "{:?}", round_trip.patience());
+        assert!(!round_trip.is_queueing());
         round_trip.measure(u64::MAX);
-        assert!(round_trip.patience() <= MAX);
+        assert!(
+            round_trip.is_queueing() && round_trip.patience() < 5 * MIN,
+            "one of these may be that of a lost answer"
+        );
+        (0..20).for_each(|_| round_trip.measure(u64::MAX));
+        assert!(round_trip.patience() <= MAX && round_trip.is_queueing());
+        round_trip.forget_least();
+        assert!(!round_trip.is_queueing());
     }
 
     #[test]
-    fn what_is_not_answered_is_said_again_after_a_time_that_doubles() {
+    fn what_is_not_answered_is_said_again_after_a_time_that_doubles_each_second_time() {
         let (round_trip, mut repeat) = (RoundTrip::UNKNOWN, Repeat::default());
         assert_eq!(repeat.due(&round_trip), None);
         let mut now = Instant::from_micros(7);
         for n in 0..20 {
             repeat.start_again(now);
             let due = repeat.due(&round_trip).unwrap();
-            assert_eq!(due, now.after((FIRST << n).min(MAX)));
+            assert_eq!(due, now.after((FIRST << (n / 2)).min(MAX)));
             assert!(!repeat.is_over(&round_trip, now) && repeat.is_over(&round_trip, due));
             now = due;
             repeat.fail();

@@ -18,6 +18,20 @@ pub struct Faults {
     pub late: u64,
 }
 
+/// One client's line: both directions are alike, and on a serial line nothing overtakes.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub delay: Duration,
+    /// Each frame takes up to so much longer, and those of that time alike.
+    pub jitter: Duration,
+    pub steady: Duration,
+    /// Bytes per second; 0 for no limit. What it does not carry yet waits, however much that is.
+    pub rate: u64,
+    pub faults: Faults,
+    /// One byte in so many is damaged; 0 for none. On serial lines only.
+    pub one_in: u64,
+}
+
 pub const NONE: Faults = Faults { lost: 0, twice: 0, late: 0 };
 pub const LOSSY: Faults = Faults { lost: 20, twice: 10, late: 20 };
 pub const DEAD: Faults = Faults { lost: 100, twice: 0, late: 0 };
@@ -34,6 +48,10 @@ pub struct Peer {
     pub lost: usize,
     pub closed: bool,
     pub polls: bool,
+    /// Its line, where it is not that of all.
+    pub way: Option<Way>,
+    /// For each direction: when the line has carried what it has, and when the last of it arrives.
+    pub busy: [(Instant, Instant); 2],
 }
 
 pub struct Lab {
@@ -101,35 +119,77 @@ impl Lab {
                 lost: 0,
                 closed: false,
                 polls: true,
+                way: None,
+                busy: [(lab.now, lab.now); 2],
             });
             lab.peers[n].client.set(lab.now, "room", Value::Str("a")).unwrap();
         }
         lab
     }
 
-    pub fn carry(&mut self, n: usize, up: bool, mut bytes: Vec<u8>) {
+    pub fn carry(&mut self, n: usize, up: bool, bytes: Vec<u8>) {
+        match self.peers[n].way {
+            // What is written at once may be several frames.
+            Some(way) if self.framing == Framing::Cobs => {
+                bytes.split_inclusive(|&byte| byte == 0).for_each(|frame| {
+                    self.carry_frame(n, up, way.faults, frame.to_vec());
+                });
+            }
+            Some(way) => self.carry_frame(n, up, way.faults, bytes),
+            None => self.carry_frame(n, up, self.faults, bytes),
+        }
+    }
+
+    fn carry_frame(&mut self, n: usize, up: bool, faults: Faults, mut bytes: Vec<u8>) {
         self.frames += 1;
-        let faults = self.faults;
         if self.framing == Framing::Cobs {
-            // A byte is flipped, lost or inserted.
             if self.random.percent(faults.lost) {
                 let at = self.random.below(bytes.len() as u64) as usize;
-                match self.random.below(3) {
-                    0 => bytes[at] ^= 1 << self.random.below(8),
-                    1 => drop(bytes.remove(at)),
-                    _ => bytes.insert(at, self.random.next() as u8),
+                self.damage(&mut bytes, at);
+            }
+            let one_in = self.peers[n].way.map_or(0, |way| way.one_in);
+            for at in (0..bytes.len()).rev() {
+                if one_in > 0 && self.random.below(one_in) == 0 {
+                    self.damage(&mut bytes, at);
                 }
             }
-            return self.put(n, up, self.delay, bytes);
+            let delay = self.travel(n, up, bytes.len());
+            return self.put(n, up, delay, bytes);
         }
         let copies = if self.random.percent(faults.twice) { 2 } else { 1 };
         for _ in 0..copies {
             if !self.random.percent(faults.lost) {
                 let late = if self.random.percent(faults.late) { 40 } else { 0 };
-                let delay = self.delay + ms(self.random.below(late + 1));
+                let delay = self.travel(n, up, bytes.len()) + ms(self.random.below(late + 1));
                 self.put(n, up, delay, bytes.clone());
             }
         }
+    }
+
+    /// A byte is flipped, lost or inserted.
+    fn damage(&mut self, bytes: &mut Vec<u8>, at: usize) {
+        match self.random.below(3) {
+            0 => bytes[at] ^= 1 << self.random.below(8),
+            1 => drop(bytes.remove(at)),
+            _ => bytes.insert(at, self.random.next() as u8),
+        }
+    }
+
+    /// How long so many bytes take from now on.
+    fn travel(&mut self, n: usize, up: bool, length: usize) -> Duration {
+        let Some(way) = self.peers[n].way else { return self.delay };
+        let phase = (self.now.as_micros()).checked_div(way.steady.as_micros() as u64);
+        let mut random = phase.map_or(Random(self.random.next()), |phase| Random(2 * phase + u64::from(up)));
+        let jitter = Duration::from_micros(random.below(way.jitter.as_micros() as u64 + 1));
+        let takes = Duration::from_micros((length as u64 * 1_000_000).checked_div(way.rate).unwrap_or(0));
+        let (free, last) = &mut self.peers[n].busy[usize::from(up)];
+        *free = self.now.max(*free) + takes;
+        let mut arrival = *free + way.delay + jitter;
+        if self.framing == Framing::Cobs {
+            arrival = arrival.max(*last);
+            *last = arrival;
+        }
+        arrival.saturating_duration_since(self.now)
     }
 
     pub fn put(&mut self, n: usize, up: bool, delay: Duration, bytes: Vec<u8>) {

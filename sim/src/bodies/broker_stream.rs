@@ -257,7 +257,8 @@ impl Twins {
                 let (which, framing) = (usize::from(*which) % HOSTILE, self.framing);
                 self.both(|side, now| {
                     if side.hostile[which].is_none() {
-                        side.hostile[which] = side.broker.handle_connected_over(now, 0, framing).ok();
+                        side.hostile[which] =
+                            side.broker.handle_connected_over(now, 1 + which as u64, framing).ok();
                     }
                     side.hostile[which].is_some()
                 });

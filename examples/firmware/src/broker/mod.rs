@@ -38,6 +38,8 @@ fn config(seed: u64) -> BrokerConfig {
         watch_backlog: 1,
         keep_alive: Duration::from_secs(2),
         session_ttl: Duration::from_secs(60),
+        // There are places for those that belong here and no more, so that a full table is nothing bad.
+        session_ttl_min: Duration::from_secs(60),
         settle: Duration::from_millis(500),
         reorder_bytes: 0,
         ..BrokerConfig::default()

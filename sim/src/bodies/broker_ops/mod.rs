@@ -166,7 +166,7 @@ impl World {
             }
             Operation::HostileConnected(who) => {
                 if self.hostile[h(who)].is_none() {
-                    self.hostile[h(who)] = self.broker.handle_connected(now, 0).ok();
+                    self.hostile[h(who)] = self.broker.handle_connected(now, 1 + h(who) as u64).ok();
                 }
             }
             Operation::Suffer(who, up, choice) => {

@@ -1,0 +1,142 @@
+//! Limits that fit a size of memory.
+
+use crate::config::BrokerConfig;
+use crate::error::ConfigError;
+
+/// Limits are found as parts of those for so many bytes, in this many steps of the whole.
+const STEPS: u64 = 1 << 12;
+/// The most steps: limits for 4 TiB and more.
+const MOST: u64 = STEPS << 10;
+
+/// How a limit grows with the memory.
+#[derive(Clone, Copy)]
+enum Grows {
+    /// In proportion.
+    Evenly,
+    /// With the square root.
+    Slowly,
+}
+
+/// A limit for one step of [`STEPS`].
+fn part(of: u64, grows: Grows, step: u64, least: u64, most: u64) -> u64 {
+    let scaled = match grows {
+        Grows::Evenly => u128::from(of) * u128::from(step) / u128::from(STEPS),
+        Grows::Slowly => u128::from(of) * u128::from((step * STEPS).isqrt()) / u128::from(STEPS),
+    };
+    // No more than the most.
+    (scaled.min(most.into()) as u64).max(least)
+}
+
+/// Sets each limit that was not given, and says whether a name is of such a limit.
+macro_rules! limits {
+    ($config:ident, $given:ident, $step:ident; $($name:ident: $of:expr, $grows:ident, $least:expr, $most:expr;)*) => {
+        $(if !$given.contains(&stringify!($name)) {
+            // The most is of its type.
+            $config.$name = part($of, Grows::$grows, $step, $least, $most).try_into().unwrap_or($config.$name);
+        })*
+    };
+}
+
+impl BrokerConfig {
+    /// Limits for a broker that comes to need at most so many bytes, by [`worst_case_bytes`](Self::worst_case_bytes). They are
+    /// in proportion to each other; everything that is no limit of memory is as in the default.
+    ///
+    /// # Errors
+    ///
+    /// That is too little for any broker.
+    pub fn for_memory(bytes: u64) -> Result<Self, ConfigError> {
+        Self::default().fit_memory(bytes, &[])
+    }
+
+    /// The same, where the limits with the names in `given` stay as they are, and the others are made to fit beside them.
+    ///
+    /// # Errors
+    ///
+    /// Those that were given leave no room, or make no sense.
+    pub fn fit_memory(self, bytes: u64, given: &[&str]) -> Result<Self, ConfigError> {
+        let fits =
+            |step: u64| Some(self.scaled(step, given)).filter(|config| config.worst_case_bytes() <= bytes);
+        let mut best = fits(1).ok_or(ConfigError::TooSmall("memory"))?;
+        // The last step that fits, and the first that does not.
+        let (mut low, mut high) = (1, MOST + 1);
+        while high - low > 1 {
+            let step = low.midpoint(high);
+            match fits(step) {
+                Some(config) => (best, low) = (config, step),
+                None => high = step,
+            }
+        }
+        best.validate()?;
+        Ok(best)
+    }
+
+    /// All that was not given, for one step. A step takes no less than the one before.
+    fn scaled(&self, step: u64, given: &[&str]) -> Self {
+        let mut config = self.clone();
+        // One payload has to fit what was given for many.
+        let room = [
+            ("window_bytes", config.window_bytes.into()),
+            ("queue_bytes", config.queue_bytes),
+            ("max_message_bytes", config.max_message_bytes),
+        ];
+        let room = room.into_iter().filter(|(name, _)| given.contains(name)).map(|(_, bytes)| bytes);
+        let most = room.min().unwrap_or(u64::MAX).min(64 << 10);
+        limits!(config, given, step;
+            max_payload: 64 << 10, Slowly, most.min(1 << 10), most;
+        );
+        let payload = u64::from(config.max_payload);
+        limits!(config, given, step;
+            max_links: 4_096, Evenly, 4, 1 << 20;
+            max_lossy_links: 256, Evenly, 1, 16_384;
+            max_sessions: 8_192, Evenly, 4, 1 << 20;
+            max_messages: 524_288, Evenly, 16, 1 << 28;
+            max_message_bytes: 1 << 30, Evenly, payload.next_power_of_two().max(32), 1 << 40;
+            max_held: 65_536, Evenly, 4, 1 << 24;
+            max_queued: 2 << 20, Evenly, 64, 1 << 30;
+            queue_messages: 16_384, Slowly, 16, 65_536;
+            queue_bytes: 16 << 20, Slowly, payload, 1 << 30;
+            window_messages: 512, Slowly, 4, 4_096;
+            window_bytes: 4 << 20, Slowly, payload, 4 << 20;
+            receipt_backlog: 512, Slowly, 4, 4_096;
+            watch_backlog: 128, Slowly, 4, 1_024;
+            reorder_bytes: 64 << 10, Slowly, payload, 64 << 10;
+        );
+        let (held, queue) = (u64::from(config.max_held), u64::from(config.queue_messages));
+        limits!(config, given, STEPS;
+            max_parked: held / 2, Evenly, 1, held;
+            sender_waiting: held / 4, Evenly, 1, held;
+            sender_queue: queue / 2, Evenly, 1, queue;
+        );
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_fit_whatever_the_memory_and_are_of_use() {
+        for shift in 22..42 {
+            let bytes = 1_u64 << shift;
+            let config = BrokerConfig::for_memory(bytes).unwrap();
+            let worst = config.worst_case_bytes();
+            assert!(worst <= bytes, "{worst} of {bytes}");
+            assert!(worst >= bytes / 2, "{worst} of {bytes}");
+        }
+        let small = BrokerConfig::for_memory(64 << 20).unwrap();
+        let most = [small.max_messages, small.max_sessions, small.max_queued, small.window_messages];
+        assert!(most >= [2_000, 64, 20_000, 32], "{small:?}");
+        assert_eq!(BrokerConfig::for_memory(1_000).unwrap_err(), ConfigError::TooSmall("memory"));
+    }
+
+    #[test]
+    fn what_was_given_stays_and_the_others_make_room() {
+        let given = BrokerConfig { max_sessions: 10_000, max_payload: 1 << 20, ..BrokerConfig::default() };
+        let config = given.fit_memory(1 << 30, &["max_sessions", "max_payload"]).unwrap();
+        assert_eq!((config.max_sessions, config.max_payload), (10_000, 1 << 20));
+        assert!(config.worst_case_bytes() <= 1 << 30);
+        let given = BrokerConfig { max_sessions: 1 << 24, ..BrokerConfig::default() };
+        assert!(given.fit_memory(1 << 30, &["max_sessions"]).is_err());
+    }
+}
