@@ -18,7 +18,7 @@ macro_rules! bug {
 pub(crate) fn found(why: &'static str) {
     error!("e_pigeon::bug", "bug in e-pigeon-core: {why}; please report it");
     if cfg!(any(debug_assertions, fuzzing, feature = "strict")) {
-        panic!("bug in e-pigeon-core: {why}");
+        panic!("bug in e-pigeon-core: {why}; please report it");
     }
     #[cfg(feature = "alloc")]
     FOUND.store(so_far().wrapping_add(1), Ordering::Relaxed);

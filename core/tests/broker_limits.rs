@@ -433,7 +433,7 @@ fn max_time_to_live() {
     world.pass(Duration::from_millis(1_900));
     assert_eq!(world.outcome(0, id), None);
     world.pass(Duration::from_millis(200));
-    assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, Reason::Expired));
+    assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 0, Reason::Expired));
 }
 
 fn keep_alive() {

@@ -4,12 +4,9 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::wire::control::{Abort, Resumed};
-use e_pigeon_core::wire::control::{Control, Hello, Welcome, Window};
-use e_pigeon_core::{
-    BrokerConfig, Client, Close, Code, Destination, Framing, Instant, Outgoing, Reason, Receipt, SendError,
-};
-use support::raw::{WIDE, frame};
+use e_pigeon_core::wire::control::{Abort, Control, Welcome, Window};
+use e_pigeon_core::{Client, Close, Code, Destination, Framing, Instant, Outgoing, SendError};
+use support::raw::frame;
 use support::{MAX, World, client_config, make, uuid};
 
 fn welcome(session: u64) -> Vec<u8> {

@@ -81,6 +81,7 @@ fn core_p16_debug_of_a_machine_prints_neither_secrets_nor_payloads() {
     world.peers[0].client.send(now, &Outgoing::new(&uuid(1).into(), &[MARK; 40])).unwrap();
     world.up(0, support::MAX);
     world.down(1, support::MAX);
+    hides(&world.broker);
     hides(&world.peers[0].client);
     hides(&world.peers[1].client);
     let mut messages = 0;

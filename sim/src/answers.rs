@@ -27,8 +27,7 @@ pub(crate) fn check(now: Instant, key: Key, message: &Message, limits: &Limits, 
         "counted too few",
         "{key:?} is {answer:?}, and {confirmed} have confirmed it: {message:?}"
     );
-    // A message that nobody matched is for one.
-    let possible = message.possible.count().max(1);
+    let possible = message.possible.count();
     ensure!(recipients <= possible, "receipts", "{key:?} is {answer:?}: {message:?}");
     check_recipients(key, message, answer)?;
     if complete {

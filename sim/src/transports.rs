@@ -183,11 +183,8 @@ impl World {
             let Ok(written) = self.broker.poll_transmit(self.now, link, &mut buffer[..size]) else {
                 return Err(Violation { kind: "links", text: format!("the broker forgot {id} on its own") });
             };
-            // Where the first of the queue does not fit the window and expires, the next may: that waits until the
-            // link is named for something else.
-            let is_delivery = written < 3 || buffer[1] & 0xf0 == 0x20 || buffer[2] & 0xf0 == 0x20;
             ensure!(
-                connection.listed || written == 0 || is_delivery || !is_stream,
+                connection.listed || written == 0 || !is_stream,
                 "ready",
                 "the broker writes {:?} to {id}, which it did not name as ready",
                 &buffer[..written.min(16)]
@@ -313,10 +310,6 @@ impl World {
                 let own =
                     self.connections.iter().find(|(_, c)| c.link == Some(link) && c.epoch == self.epoch);
                 let is_own = own.is_some_and(|(id, _)| reading == Some(id));
-                if code == Code::UnexpectedFrame && own.is_some_and(|(_, c)| c.client_gone) {
-                    // The last words of a client that gave up before it had said hello.
-                    return Ok(());
-                }
                 let path = match code {
                     Code::Silent => Path::BrokerSilent,
                     Code::HandshakeTimeout => Path::HelloTimeout,

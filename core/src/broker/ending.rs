@@ -1,29 +1,101 @@
 //! How links end, and what becomes of their sessions.
 
-use super::links::{Frame, Link, Phase};
+use super::links::{Frame, Link, LinkId, Phase};
 use super::{Broker, BrokerEvent, NO_LINK, expiry};
 use crate::bug::OrBug;
+use crate::error::Code;
 use crate::time::Moment;
 use crate::wire::control::Abort;
 
 impl Broker {
     /// Ends a link, and tells the peer why where that is possible.
     pub(super) fn abort(&mut self, index: u32, abort: Abort) {
+        if let Some(id) = self.end_link(index, Some(abort)) {
+            debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
+            self.tell(BrokerEvent::LinkAborted(id, abort.code));
+        }
+    }
+
+    /// The peer has ended a link: nothing is said to that, and nothing that it wrote before is waited for.
+    pub(super) fn ended_by_peer(&mut self, index: u32) {
+        self.end_link(index, None);
+    }
+
+    /// Ends a link with these last words; `None` where it was closing already.
+    fn end_link(&mut self, index: u32, abort: Option<Abort>) -> Option<LinkId> {
+        self.answer_displaced(index, Code::Superseded);
         self.leave(index);
         let until = self.now + self.config.handshake_timeout;
         let is_open = |link: &&Link| !matches!(link.phase, Phase::Closing { .. });
-        // It is closing already.
-        let Some(id) = self.links.get(index).filter(is_open).map(|link| link.id(index)) else { return };
-        debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
+        let id = self.links.get(index).filter(is_open).map(|link| link.id(index))?;
         self.give_hello_up(index);
         let between_frames = !self.drop_current(index);
-        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
+        let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
-        link.abort = between_frames.then_some(abort);
+        link.abort = abort.filter(|_| between_frames);
         link.phase = Phase::Closing { until };
         self.list(index);
         self.arm_link(index);
-        self.tell(BrokerEvent::LinkAborted(id, abort.code));
+        Some(id)
+    }
+
+    /// Another boot says hello for the session of a link. It may be one that has died since: so what the old link is told
+    /// waits until something more comes from the new one, or that ends. (PROTOCOL.md, "Judging a HELLO")
+    pub(super) fn displace(&mut self, old: u32, by: u32) {
+        self.leave(old);
+        let until = self.now + self.config.keep_alive * 3;
+        let between_frames = !self.drop_current(old);
+        let Some(link) = self.links.get_mut(old).or_bug(NO_LINK) else { return };
+        link.phase = Phase::Closing { until };
+        link.displaced = between_frames;
+        // In the middle of a frame nothing can be said; who waits behind it waits on.
+        let waits = if between_frames { Some(link.id(old)) } else { link.displaces.take() };
+        if let Some(link) = self.links.get_mut(by).or_bug(NO_LINK) {
+            link.displaces = waits;
+        }
+        if !between_frames {
+            self.list(old);
+        }
+        self.arm_link(old);
+    }
+
+    /// Something came on a link, or nothing will: what the links that it displaced are told is certain now.
+    pub(super) fn answer_displaced(&mut self, index: u32, code: Code) {
+        let mut next = self.links.get_mut(index).and_then(|link| link.displaces.take());
+        // One that is gone has answered those behind it.
+        while let Some(id) = next
+            && let Some(old) = self.links.find(id)
+        {
+            next = self.links.get_mut(old).and_then(|link| link.displaces.take());
+            self.answer(old, code);
+        }
+    }
+
+    /// A displaced link is told why it ends.
+    pub(super) fn answer(&mut self, index: u32, code: Code) {
+        let until = self.now + self.config.handshake_timeout;
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
+        if !core::mem::take(&mut link.displaced) {
+            // The transport has begun a new link since.
+            return;
+        }
+        link.abort = Some(Abort { code, detail: 0 });
+        link.phase = Phase::Closing { until };
+        let id = link.id(index);
+        self.list(index);
+        self.arm_link(index);
+        self.tell(BrokerEvent::LinkAborted(id, code));
+    }
+
+    /// Tells links that this one has displaced that they are, where something came on it since its welcome.
+    pub(super) fn note_proof(&mut self, index: u32) {
+        if let Some(link) = self.links.get(index)
+            && link.displaces.is_some()
+            && let Phase::Up { keep_alive, .. } = link.phase
+            && keep_alive.is_proved()
+        {
+            self.answer_displaced(index, Code::TakenOver);
+        }
     }
 
     /// Parts a link from its session, which ends where the client has said so, also if nothing can be written any more.
@@ -69,6 +141,7 @@ impl Broker {
     /// Forgets a link.
     pub(super) fn drop_link(&mut self, index: u32) {
         self.give_hello_up(index);
+        self.answer_displaced(index, Code::Superseded);
         self.drop_current(index);
         let Some(link) = self.links.remove(index).or_bug(NO_LINK) else { return };
         self.sources.part(link.source, self.now);

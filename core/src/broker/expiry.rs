@@ -155,11 +155,18 @@ impl Broker {
                     // A link that is idle holds no buffer; a busy one gets it back with the next frame that is cut.
                     link.partial = Vec::new();
                 }
-                if keep_alive.is_ping_due(now) {
-                    link.ping_due = true;
+                let head_is_over = link.head_ends_at.get().is_some_and(|at| now >= at);
+                if head_is_over {
+                    link.head_ends_at = Moment::NEVER;
+                }
+                link.ping_due |= keep_alive.is_ping_due(now);
+                if link.ping_due || head_is_over {
                     self.list(index);
                 }
                 self.arm_link(index);
+            }
+            Phase::Closing { until } if now >= until && link.displaced => {
+                self.answer(index, Code::Superseded);
             }
             Phase::Closing { until } if now >= until => {
                 // The peer does not read what there is to say.

@@ -9,7 +9,7 @@ use crate::attributes::{Attributes, AttributesRef};
 use crate::bug::OrBug;
 use crate::destination::MAX_DESTINATION_BYTES;
 use crate::error::Code;
-use crate::handshake::{Verdict, judge};
+use crate::handshake::{Facts, Holder, Verdict, judge};
 use crate::link::{KeepAlive, Receiving, Sending};
 use crate::message::Reason;
 use crate::patch::PatchRef;
@@ -35,7 +35,7 @@ impl Broker {
     ) -> Result<(), Abort> {
         let uuid = Uuid::from_bytes(hello.uuid);
         let found = self.sessions.find(&uuid);
-        let facts = found.and_then(|index| self.sessions.get(index)).map(|session| session.facts(self.epoch));
+        let facts = found.and_then(|index| self.facts(index));
         let verdict = judge(hello, facts.as_ref());
         debug!("e_pigeon::broker", "hello of {uuid}, its link {}: {verdict:?}", hello.link);
         let max_attributes = usize::from(self.config.max_attributes);
@@ -59,8 +59,7 @@ impl Broker {
                 self.create(uuid, hello)
             }
         };
-        let took_over = verdict == Verdict::Renew { new_boot: true };
-        self.take_from_old_link(session, if took_over { Code::TakenOver } else { Code::Superseded });
+        self.take_from_old_link(session, link, verdict == Verdict::Renew { new_boot: true });
         let resumed = match verdict {
             Verdict::Resume => Some(self.resume(session, hello)?),
             Verdict::Renew { new_boot } => {
@@ -102,15 +101,31 @@ impl Broker {
         session
     }
 
+    /// What the table of the handshake has to know about a session.
+    pub(super) fn facts(&self, session: u32) -> Option<Facts> {
+        let session = self.sessions.get(session)?;
+        let link = session.link.and_then(|link| self.links.find(link)).and_then(|link| self.links.get(link));
+        let holder = match link.map(|link| link.phase) {
+            Some(Phase::Up { keep_alive, .. }) if keep_alive.is_proved() => Holder::Proved,
+            Some(_) => Holder::Silent,
+            None => Holder::Away,
+        };
+        Some(session.facts(self.epoch, holder))
+    }
+
     /// Nothing that is still read from the link before counts.
-    fn take_from_old_link(&mut self, session: u32, code: Code) {
+    fn take_from_old_link(&mut self, session: u32, link: u32, new_boot: bool) {
         let old = self.sessions.get(session).and_then(|session| session.link);
         if let Some(old) = old.and_then(|old| self.links.find(old)) {
             if let Some(link) = self.links.get_mut(old) {
                 // Whoever is back has changed its mind.
                 link.goodbye = None;
             }
-            self.abort(old, Abort { code, detail: 0 });
+            if new_boot {
+                self.displace(old, link);
+            } else {
+                self.abort(old, refuse(Code::Superseded));
+            }
         }
     }
 

@@ -110,6 +110,11 @@ pub(super) struct Link {
     /// The client's items wait until the broker has settled.
     pub(super) shut: bool,
     pub(super) close_listed: bool,
+    /// The link whose session this one took over, until it is certain what that is told; and that one itself.
+    pub(super) displaces: Option<LinkId>,
+    pub(super) displaced: bool,
+    /// When the first message that waits is over, where it did not fit the window.
+    pub(super) head_ends_at: Moment,
     /// When its timer is due.
     pub(super) timer: Moment,
     /// Where its framing is lossy, until no hello may begin anew.
@@ -126,6 +131,8 @@ pub(super) struct Mark {
     listed: bool,
     /// It was put there, and has not said all since. An acknowledgement that does not press waits for that.
     roused: bool,
+    /// It stands in that list as one that goes on reading.
+    resumes: bool,
 }
 
 /// The table of links.
@@ -169,12 +176,13 @@ impl Link {
             Phase::Up { keep_alive, .. } if self.ping_due => keep_alive.dead_at(),
             Phase::Up { keep_alive, .. } => keep_alive.dead_at().min(keep_alive.ping_at()),
         };
-        self.lossy.as_ref().and_then(|lossy| lossy.deadline()).map_or(at, |lossy| lossy.min(at))
+        let lossy = self.lossy.as_ref().and_then(|lossy| lossy.deadline());
+        [lossy, self.head_ends_at.get()].into_iter().flatten().fold(at, Instant::min)
     }
 
     /// True where everything that could be said was written.
     pub(super) fn is_done(&self) -> bool {
-        let all_out = self.current.is_none() && self.abort.is_none() && !self.farewell;
+        let all_out = self.current.is_none() && self.abort.is_none() && !self.farewell && !self.displaced;
         let is_kept = self.lossy.as_ref().is_some_and(|lossy| lossy.lingers() || lossy.has_staged());
         matches!(self.phase, Phase::Closing { .. }) && all_out && !is_kept
     }
@@ -188,6 +196,7 @@ impl Link {
         self.frame_limit = MAX_HELLO;
         (self.welcome, self.window, self.goodbye, self.abort) = (None, None, None, None);
         (self.farewell, self.ping_due, self.shut) = (false, false, false);
+        (self.head_ends_at, self.displaced) = (Moment::NEVER, false);
         core::mem::take(&mut self.slots)
     }
 }
@@ -258,6 +267,9 @@ impl Links {
             ping_due: false,
             shut: false,
             close_listed: false,
+            displaces: None,
+            displaced: false,
+            head_ends_at: Moment::NEVER,
             timer: Moment::NEVER,
             lossy: Lossy::new(framing),
             is_lossy: framing.is_lossy(),
@@ -265,29 +277,39 @@ impl Links {
         };
         let place = self.links.insert(link);
         self.marks.resize(self.marks.len().max(place + 1), Mark::default());
-        self.mark(place as u32, Mark::default());
+        if let Some(mark) = self.marks.get_mut(place) {
+            *mark = Mark::default();
+        }
         // There are at most 2^30.
         LinkId { index: place as u32, generation }
-    }
-
-    #[inline]
-    fn mark(&mut self, index: u32, mark: Mark) {
-        if let Some(place) = self.marks.get_mut(index as usize) {
-            *place = mark;
-        }
     }
 
     /// A link has something to write; false where that is known already.
     #[inline]
     pub(super) fn rouse(&mut self, id: LinkId) -> bool {
-        let before = self.marks.get(id.index as usize).is_some_and(|mark| mark.listed);
-        self.mark(id.index, Mark { listed: true, roused: true });
-        !before
+        // Its link may be gone: it is named by a session, and dropped from the list when that is polled.
+        let Some(mark) = self.marks.get_mut(id.index as usize) else { return false };
+        mark.roused = true;
+        !core::mem::replace(&mut mark.listed, true)
+    }
+
+    /// A link goes on reading; false where that is known already.
+    pub(super) fn list_resume(&mut self, index: u32) -> bool {
+        self.marks.get_mut(index as usize).is_some_and(|mark| !core::mem::replace(&mut mark.resumes, true))
+    }
+
+    /// A link was named as one that goes on reading.
+    pub(super) fn unlist_resume(&mut self, index: u32) {
+        if let Some(mark) = self.marks.get_mut(index as usize) {
+            mark.resumes = false;
+        }
     }
 
     /// A link was named as one that has something to write.
     pub(super) fn unlist(&mut self, index: u32) {
-        self.mark(index, Mark { listed: false, roused: true });
+        if let Some(mark) = self.marks.get_mut(index as usize) {
+            (mark.listed, mark.roused) = (false, true);
+        }
     }
 
     /// True where a link had something to write and has not said all.

@@ -2,7 +2,7 @@
 //! again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::links::{Frame, Link, Phase};
-use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, Ready};
+use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
 use crate::error::Code;
@@ -112,6 +112,10 @@ impl Lossy {
     /// Moves bytes of the frame that goes out to the front of `out`; says how many.
     fn drain(&mut self, out: &mut [u8]) -> usize {
         let rest = self.staged.get(self.out..).or_bug("more is out than was staged").unwrap_or_default();
+        if self.framing == Framing::Datagram && rest.len() > out.len() {
+            // Cut in two, it would be two datagrams that nobody can read.
+            return 0;
+        }
         let count = rest.len().min(out.len());
         for (to, from) in out.iter_mut().zip(rest) {
             *to = *from;
@@ -143,9 +147,7 @@ impl Broker {
         let mut input = bytes;
         while !input.is_empty() {
             if self.is_spent() {
-                if let Some(id) = self.links.id(index) {
-                    self.ready.push_back(Ready::Resume(id));
-                }
+                self.list_resume(index);
                 break;
             }
             let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { break };
@@ -190,7 +192,7 @@ impl Broker {
         let is_again = is_hello && lossy.hello_tag == prefix.tag;
         match &mut link.phase {
             Phase::Up { keep_alive, .. } if is_again => {
-                keep_alive.hear(now);
+                keep_alive.hear_hello(now);
                 // The welcome was lost, or the hello comes twice.
                 link.welcome = lossy.welcome.map(Box::new);
             }
@@ -237,9 +239,8 @@ impl Broker {
         let Some(kind::HELLO) = reader.u8().ok().or_bug("this was a hello") else { return true };
         // It cannot be read.
         let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut reader) else { return true };
-        let session =
-            self.sessions.find(Uuid::from_bytes_ref(&hello.uuid)).and_then(|found| self.sessions.get(found));
-        let facts = session.map(|session| session.facts(self.epoch));
+        let session = self.sessions.find(Uuid::from_bytes_ref(&hello.uuid));
+        let facts = session.and_then(|session| self.facts(session));
         let verdict = judge(&hello, facts.as_ref());
         if matches!(verdict, Verdict::Refuse(_)) {
             return true;

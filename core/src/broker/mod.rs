@@ -77,7 +77,6 @@ fn max_events(config: &BrokerConfig) -> usize {
 /// A broker, without I/O: whoever embeds it moves bytes and tells the time.
 ///
 /// Method kinds and the run loop are on the [front page](crate). Every table is bounded by the [`BrokerConfig`].
-#[derive(Debug)]
 pub struct Broker {
     config: BrokerConfig,
     epoch: u64,
@@ -114,6 +113,18 @@ pub struct Broker {
     /// Lists that are built and used up within one call, kept for their memory.
     recipients: Vec<u32>,
     dropped: Vec<deliveries::Delivery>,
+}
+
+/// The counters, and nothing of what clients have said.
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("epoch", &self.epoch)
+            .field("now", &self.now)
+            .field("broken", &self.broken)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A link that wants something.
@@ -312,6 +323,7 @@ impl Broker {
             let taken = self.lossy_input(index, now, bytes);
             self.arm_link(index);
             self.list(index);
+            self.note_proof(index);
             return Ok(taken);
         }
         let mut kept = core::mem::take(&mut state.partial);
@@ -331,7 +343,7 @@ impl Broker {
                 Phase::Hello { .. } => {}
             }
             if is_spent {
-                self.ready.push_back(Ready::Resume(link));
+                self.list_resume(index);
                 break;
             }
             let limit = state.frame_limit;
@@ -361,6 +373,7 @@ impl Broker {
             state.partial = kept;
         }
         self.list_if_acknowledgement_presses(index);
+        self.note_proof(index);
         Ok(bytes.len() - input.len())
     }
 
@@ -408,8 +421,10 @@ impl Broker {
             let (Ready::Transmit(id) | Ready::Resume(id) | Ready::Close(id)) = ready;
             // It was closed since it was listed.
             let Some(index) = self.links.find(id) else { continue };
-            if matches!(ready, Ready::Transmit(_)) {
-                self.links.unlist(index);
+            match ready {
+                Ready::Transmit(_) => self.links.unlist(index),
+                Ready::Resume(_) => self.links.unlist_resume(index),
+                Ready::Close(_) => {}
             }
             return Some(ready);
         }
@@ -418,7 +433,8 @@ impl Broker {
 
     /// Writes what a link is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing
     /// now. Any size of `out` will do: a frame that does not fit goes on with the next call. Where the framing is datagrams,
-    /// each call writes one, and `out` has to be large enough for it.
+    /// each call writes one whole datagram. It waits, and 0 bytes are written, where `out` is too small for it: as many as
+    /// [`BrokerConfig::max_datagram`] says are always enough.
     ///
     /// # Errors
     ///
@@ -523,8 +539,28 @@ impl Broker {
     #[inline]
     fn list_link(&mut self, id: LinkId) {
         if self.links.rouse(id) {
-            self.ready.push_back(Ready::Transmit(id));
+            self.push_ready(Ready::Transmit(id));
         }
+    }
+
+    /// Puts a link into that list as one that goes on reading.
+    fn list_resume(&mut self, index: u32) {
+        if let Some(id) = self.links.id(index).or_bug(NO_LINK)
+            && self.links.list_resume(index)
+        {
+            self.push_ready(Ready::Resume(id));
+        }
+    }
+
+    /// Adds to the list, in which each link stands once for each kind. Links that are gone leave it before it grows.
+    fn push_ready(&mut self, ready: Ready) {
+        if self.ready.len() == self.ready.capacity() {
+            let links = &self.links;
+            self.ready.retain(|&(Ready::Transmit(id) | Ready::Resume(id) | Ready::Close(id))| {
+                links.find(id).is_some()
+            });
+        }
+        self.ready.push_back(ready);
     }
 
     /// The same for the link of a session, where it has one.

@@ -65,7 +65,7 @@ impl Broker {
             if let Some(message) = self.messages.get_mut(index) {
                 message.past.get_or_insert(Past::Sent);
             }
-            self.park(index);
+            self.park(index, 1);
         }
     }
 

@@ -55,7 +55,11 @@ impl Broker {
                 self.list(link);
                 Ok(())
             }
-            (Control::Ping | Control::Abort(_), Phase::Up { .. }) => Ok(()),
+            (Control::Ping, Phase::Up { .. }) => Ok(()),
+            (Control::Abort(_), _) => {
+                self.ended_by_peer(link);
+                Ok(())
+            }
             (Control::State(state), Phase::Up { session, .. }) => {
                 self.heard_state(link, session, &state).map_err(fault)
             }

@@ -132,7 +132,7 @@ impl Broker {
             if only_connected {
                 self.give_up(index, Reason::Nobody);
             } else {
-                self.park(index);
+                self.park(index, 0);
             }
         }
         self.recipients = recipients;
@@ -288,12 +288,13 @@ impl Broker {
         true
     }
 
-    /// Nobody matches: the message waits for the first who does.
-    pub(super) fn park(&mut self, index: u32) {
+    /// Nobody matches: the message waits for the first who does. Until then it is for so many: 0, but where somebody has
+    /// declined it, who may have had it.
+    pub(super) fn park(&mut self, index: u32, wanted: u32) {
         if self.wait(index, Open::Parked)
             && let Some(message) = self.messages.get_mut(index)
         {
-            message.wanted = 1;
+            message.wanted = wanted;
             message.accepted = Word::Accepted { recipients: 0, session: 0, earlier_epoch: None };
         }
     }
@@ -363,6 +364,7 @@ impl Broker {
         self.close_message(index);
         let newest = self.sessions.newest_number();
         if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
+            message.wanted = 1;
             message.accepted = Word::Accepted { recipients: 1, session: newest, earlier_epoch: None };
             // Until accepted, the sender has had its last word.
             message.accepted_told = message.until_accepted;

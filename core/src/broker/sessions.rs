@@ -10,7 +10,7 @@ use super::shares::Shares;
 use super::sweep::Searched;
 use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
-use crate::handshake::Facts;
+use crate::handshake::{Facts, Holder};
 use crate::link::{Receiving, Sending};
 use crate::time::Moment;
 use alloc::boxed::Box;
@@ -102,7 +102,7 @@ impl Session {
     }
 
     /// What the table of the handshake has to know.
-    pub(super) fn facts(&self, epoch: u64) -> Facts {
+    pub(super) fn facts(&self, epoch: u64, holder: Holder) -> Facts {
         Facts {
             secret: self.secret,
             boot: self.boot,
@@ -110,6 +110,8 @@ impl Session {
             link: self.link_number,
             epoch,
             session: self.number,
+            max_payload: self.max_payload,
+            holder,
         }
     }
 

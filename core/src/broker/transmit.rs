@@ -10,7 +10,7 @@ use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::framing::{MAX_HEADER, header_len, write_header};
 use crate::message::Past;
-use crate::time::Instant;
+use crate::time::{Instant, Moment};
 use crate::wire::MAX_PRESENCE;
 use crate::wire::control::Control;
 use crate::wire::item::{Deliver, DeliveryPast, DownItem, MAX_DELIVER_HEAD};
@@ -69,7 +69,7 @@ impl Broker {
         if let Some(link) = self.links.get_mut(index)
             && !core::mem::replace(&mut link.close_listed, true)
         {
-            self.ready.push_back(Ready::Close(id));
+            self.push_ready(Ready::Close(id));
         }
     }
 
@@ -214,11 +214,23 @@ impl Broker {
                 continue;
             }
             if !state.sending.allows(length) {
+                let ends_at = message.deadline;
+                self.wait_for_head(index, ends_at);
                 return None;
             }
             state.queue.number_delivery();
             state.sending.assign(Some(length));
             return self.describe(index, session, delivery);
+        }
+    }
+
+    /// The first message that waits does not fit the window. It holds back the others until then, if nothing comes from the
+    /// client before: nothing but a timer would tell the link that they may be written.
+    fn wait_for_head(&mut self, index: u32, ends_at: Instant) {
+        let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
+        link.head_ends_at = Moment::at(ends_at);
+        if link.timer.get().is_none_or(|at| ends_at < at) {
+            self.arm_link(index);
         }
     }
 

@@ -71,6 +71,21 @@ pub(crate) struct Facts {
     pub(crate) link: u64,
     pub(crate) epoch: u64,
     pub(crate) session: u64,
+    /// The largest payload that its client took so far.
+    pub(crate) max_payload: u32,
+    pub(crate) holder: Holder,
+}
+
+/// What the broker knows of the end of the link that a session has.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The session has no link.
+    Away,
+    /// Nothing was read since its welcome: the hello may be that of a client that is dead.
+    Silent,
+    /// It has answered.
+    Proved,
 }
 
 /// What the broker does with a hello.
@@ -105,7 +120,12 @@ pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
         return Verdict::Refuse(Code::WrongSecret);
     }
     if facts.previous_boot == Some(boot) {
-        return Verdict::Refuse(Code::TakenOver);
+        return match facts.holder {
+            Holder::Proved => Verdict::Refuse(Code::TakenOver),
+            // The client may come back when it has shown whether anybody is there.
+            Holder::Silent => Verdict::Refuse(Code::Superseded),
+            Holder::Away => Verdict::Renew { new_boot: true },
+        };
     }
     if boot != facts.boot {
         return Verdict::Renew { new_boot: true };
@@ -114,7 +134,13 @@ pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
         // It was stuck on a half-open link while a newer one was welcomed.
         return Verdict::Refuse(Code::Superseded);
     }
-    if named(facts.epoch, facts.session) { Verdict::Resume } else { Verdict::Renew { new_boot: false } }
+    // What has a number would be written again, also what the client does not take any more.
+    let takes_less = hello.max_payload < facts.max_payload;
+    if named(facts.epoch, facts.session) && !takes_less {
+        Verdict::Resume
+    } else {
+        Verdict::Renew { new_boot: false }
+    }
 }
 
 /// Compares in a time that does not tell how many bytes were right.
@@ -129,8 +155,16 @@ mod tests {
     use crate::wire::control::{Known, Window};
 
     const WINDOW: Window = Window { messages: 1, bytes: 1 };
-    const FACTS: Facts =
-        Facts { secret: [7; 16], boot: 5, previous_boot: Some(4), link: 3, epoch: 9, session: 11 };
+    const FACTS: Facts = Facts {
+        secret: [7; 16],
+        boot: 5,
+        previous_boot: Some(4),
+        link: 3,
+        epoch: 9,
+        session: 11,
+        max_payload: 0,
+        holder: Holder::Proved,
+    };
 
     fn hello(boot: u64, link: u64, known: Option<(u64, u64)>) -> Hello {
         let known = known.map(|(epoch, session)| Known {
@@ -160,6 +194,11 @@ mod tests {
         let judge = |hello: Hello| judge(&hello, Some(&FACTS));
         assert_eq!(judge(Hello { secret: [8; 16], ..hello(5, 4, None) }), Verdict::Refuse(Code::WrongSecret));
         assert_eq!(judge(hello(4, 9, None)), Verdict::Refuse(Code::TakenOver));
+        let with = |holder, hello: Hello| super::judge(&hello, Some(&Facts { holder, ..FACTS }));
+        assert_eq!(with(Holder::Silent, hello(4, 9, None)), Verdict::Refuse(Code::Superseded));
+        assert_eq!(with(Holder::Away, hello(4, 9, None)), Verdict::Renew { new_boot: true });
+        let takes_less = super::judge(&hello(5, 4, Some((9, 11))), Some(&Facts { max_payload: 2, ..FACTS }));
+        assert_eq!(takes_less, Verdict::Renew { new_boot: false });
         assert_eq!(judge(hello(6, 1, Some((9, 11)))), Verdict::Renew { new_boot: true });
         assert_eq!(judge(hello(5, 3, Some((9, 11)))), Verdict::Refuse(Code::Superseded));
         assert_eq!(judge(hello(5, 4, Some((9, 11)))), Verdict::Resume);

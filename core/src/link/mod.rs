@@ -181,6 +181,8 @@ const MAX_PROBATION: u32 = 10_000;
 pub(crate) struct KeepAlive {
     /// In milliseconds.
     interval: u32,
+    /// Anything came in since the link was welcomed.
+    is_proved: bool,
     heard: Instant,
     spoke: Instant,
 }
@@ -188,12 +190,25 @@ pub(crate) struct KeepAlive {
 impl KeepAlive {
     /// Starts with both ends just heard; the interval is in milliseconds.
     pub(crate) fn new(now: Instant, interval: u32) -> Self {
-        Self { interval, heard: now, spoke: now }
+        Self { interval, is_proved: false, heard: now, spoke: now }
     }
 
     /// Something came in.
     pub(crate) fn hear(&mut self, now: Instant) {
         self.heard = now;
+        self.is_proved = true;
+    }
+
+    /// The hello came again, which may be a copy of it.
+    #[cfg(all(feature = "lossy", feature = "alloc"))]
+    pub(crate) fn hear_hello(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// True where something came in since the link was welcomed: there is somebody at its other end.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_proved(&self) -> bool {
+        self.is_proved
     }
 
     /// When anything came in last.
