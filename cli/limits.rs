@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
-use e_pigeon_core::{BrokerConfig, ConfigError};
+use e_pigeon_core::{Bound, BrokerConfig, ConfigError};
 
 use crate::args::parse_duration;
 use crate::failure::Failure;
@@ -103,17 +103,38 @@ limits! {
     accept_delay: Duration = "10ms", "TIME", parse_duration;
 }
 
-/// Says which option is to blame for a config that makes no sense.
+/// Says which option is to blame for a config that makes no sense, and what it may be.
 pub(crate) fn explain(error: ConfigError) -> Failure {
-    let option = |name: &str| format!("--{}", name.replace('_', "-"));
     match error {
-        ConfigError::TooSmall(name) => {
-            Failure::usage(format_args!("{} is too small, give more", option(name)))
-        }
-        ConfigError::TooLarge(name) => {
-            Failure::usage(format_args!("{} is too large, give less", option(name)))
+        ConfigError::TooSmall(name, least) => Failure::usage(format_args!(
+            "{} is too small, give at least {}",
+            option(name),
+            shown(name, least)
+        )),
+        ConfigError::TooLarge(name, most) => {
+            Failure::usage(format_args!("{} is too large, give at most {}", option(name), shown(name, most)))
         }
         other => Failure::usage(other),
+    }
+}
+
+fn option(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
+}
+
+/// A bound of this limit as the command line would say it.
+fn shown(name: &str, bound: Bound) -> String {
+    let number = |number: u64| {
+        let is_size = name.ends_with("_bytes") || name == "max_payload";
+        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        let unit = units.into_iter().find(|(_, unit)| is_size && number > 0 && number.is_multiple_of(*unit));
+        unit.map_or_else(|| number.to_string(), |(name, unit)| format!("{}{name}", number / unit))
+    };
+    match bound {
+        Bound::Number(value) => number(value),
+        Bound::Time(time) => humantime::format_duration(time).to_string(),
+        Bound::Because(other, value) => format!("{} for this {}", number(value), option(other)),
+        other => other.to_string(),
     }
 }
 
@@ -139,6 +160,7 @@ pub(crate) fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
 mod tests {
     use super::*;
     use clap::{Args, Command, FromArgMatches};
+    use e_pigeon_core::Broker;
 
     #[test]
     fn the_defaults_are_those_of_the_config() {
@@ -160,8 +182,28 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_limit_is_told_by_its_option() {
-        let failure = explain(ConfigError::TooSmall("max_links"));
-        assert_eq!((failure.code, failure.line.as_str()), (2, "--max-links is too small, give more"));
+    fn newcomer_9_and_field_s6_a_bad_limit_is_named_with_its_bound() {
+        let line = |arguments: &[&str]| {
+            let matches = Limits::augment_args(Command::new("x")).get_matches_from(arguments);
+            let config = Limits::from_arg_matches(&matches).expect("limits").config(0);
+            let failure = explain(Broker::new(config, 1).err().expect("no sense"));
+            assert_eq!(failure.code, 2);
+            failure.line
+        };
+        for (option, value, expected) in [
+            ("--max-payload", "17MiB", "--max-payload is too large, give at most 16MiB"),
+            (
+                "--max-payload",
+                "16MiB",
+                "--window-bytes is too small, give at least 16MiB for this --max-payload",
+            ),
+            ("--max-links", "0", "--max-links is too small, give at least 1"),
+            ("--max-attributes", "17", "--max-attributes is too large, give at most 16"),
+            ("--destination-bytes", "1KiB", "--destination-bytes is too large, give at most 794"),
+            ("--keep-alive", "1us", "--keep-alive is too small, give at least 1ms"),
+            ("--accept-delay", "1h", "--accept-delay is too large, give at most 1m"),
+        ] {
+            assert_eq!(line(&["x", option, value]), expected);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::attributes::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 use crate::destination::MAX_DESTINATION_BYTES;
-use crate::error::ConfigError;
+use crate::error::{Bound, ConfigError};
 use crate::framing::Framing;
 use crate::wire::item::MAX_DELIVER_HEAD;
 use crate::wire::lossy::MAX_PREFIX;
@@ -89,6 +89,14 @@ pub struct ClientConfig {
     pub manual_acknowledgement: bool,
 }
 
+fn least(holds: bool, name: &'static str, bound: Bound) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::TooSmall(name, bound)) }
+}
+
+fn most(holds: bool, name: &'static str, bound: Bound) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::TooLarge(name, bound)) }
+}
+
 impl ClientConfig {
     /// The defaults for this identity.
     pub fn new(uuid: Uuid, secret: Secret, boot: u64, seed: u64) -> Self {
@@ -129,35 +137,54 @@ impl ClientConfig {
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let small = |is: bool, name| if is { Err(ConfigError::TooSmall(name)) } else { Ok(()) };
-        let large = |is: bool, name| if is { Err(ConfigError::TooLarge(name)) } else { Ok(()) };
-        large(self.max_payload > MAX_PAYLOAD, "max_payload")?;
+        use Bound::{Because, Number, Time};
+        // Nothing works with none of it.
+        let small = |is: bool, name| least(!is, name, Number(1));
+        most(self.max_payload <= MAX_PAYLOAD, "max_payload", Number(u64::from(MAX_PAYLOAD)))?;
         small(self.outbox_messages == 0, "outbox_messages")?;
-        large(self.outbox_messages > 1 << 24, "outbox_messages")?;
+        most(self.outbox_messages <= 1 << 24, "outbox_messages", Number(1 << 24))?;
         let one_message = u64::from(self.max_payload) + u64::from(self.destination_bytes);
-        small(u64::from(self.outbox_bytes) < one_message, "outbox_bytes")?;
+        least(
+            u64::from(self.outbox_bytes) >= one_message,
+            "outbox_bytes",
+            Because("max_payload", one_message),
+        )?;
         small(self.inbox_messages == 0, "inbox_messages")?;
-        large(self.inbox_messages > 1 << 24, "inbox_messages")?;
-        small(self.inbox_bytes < self.max_payload, "inbox_bytes")?;
+        most(self.inbox_messages <= 1 << 24, "inbox_messages", Number(1 << 24))?;
+        least(
+            self.inbox_bytes >= self.max_payload,
+            "inbox_bytes",
+            Because("max_payload", u64::from(self.max_payload)),
+        )?;
         // One payload more lies behind it, where the ring wraps.
-        large(self.inbox_bytes > u32::MAX - self.max_payload, "inbox_bytes")?;
+        let room = u32::MAX - self.max_payload;
+        most(self.inbox_bytes <= room, "inbox_bytes", Because("max_payload", u64::from(room)))?;
         small(self.senders == 0, "senders")?;
-        large(self.senders == u16::MAX, "senders")?;
-        small(self.seen_window < 64, "seen_window")?;
+        most(self.senders < u16::MAX, "senders", Number(u64::from(u16::MAX) - 1))?;
+        least(self.seen_window >= 64, "seen_window", Number(64))?;
         if !self.seen_window.is_multiple_of(64) {
             return Err(ConfigError::NoMultiple("seen_window"));
         }
-        large(self.destination_slots > 16, "destination_slots")?;
-        small(self.destination_bytes < 17, "destination_bytes")?;
-        large(usize::from(self.destination_bytes) > MAX_DESTINATION_BYTES, "destination_bytes")?;
+        most(self.destination_slots <= 16, "destination_slots", Number(16))?;
+        least(self.destination_bytes >= 17, "destination_bytes", Number(17))?;
+        most(
+            usize::from(self.destination_bytes) <= MAX_DESTINATION_BYTES,
+            "destination_bytes",
+            Number(MAX_DESTINATION_BYTES as u64),
+        )?;
         small(self.attribute_bytes == 0, "attribute_bytes")?;
-        large(usize::from(self.attribute_bytes) > MAX_ATTRIBUTE_BYTES, "attribute_bytes")?;
-        large(self.watches > MAX_WATCHES, "watches")?;
+        most(
+            usize::from(self.attribute_bytes) <= MAX_ATTRIBUTE_BYTES,
+            "attribute_bytes",
+            Number(MAX_ATTRIBUTE_BYTES as u64),
+        )?;
+        most(self.watches <= MAX_WATCHES, "watches", Number(u64::from(MAX_WATCHES)))?;
         small(self.watches > 0 && self.presence_items == 0, "presence_items")?;
-        small(self.reconnect_min.is_zero(), "reconnect_min")?;
-        large(self.reconnect_min > Duration::from_millis(100), "reconnect_min")?;
-        small(self.reconnect_max < self.reconnect_min, "reconnect_max")?;
-        small(self.handshake_timeout.is_zero(), "handshake_timeout")
+        least(!self.reconnect_min.is_zero(), "reconnect_min", Time(Duration::from_nanos(1)))?;
+        let longest = Duration::from_millis(100);
+        most(self.reconnect_min <= longest, "reconnect_min", Time(longest))?;
+        least(self.reconnect_max >= self.reconnect_min, "reconnect_max", Time(self.reconnect_min))?;
+        least(!self.handshake_timeout.is_zero(), "handshake_timeout", Time(Duration::from_nanos(1)))
     }
 }
 
@@ -288,39 +315,51 @@ impl BrokerConfig {
 
     #[cfg(feature = "alloc")]
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let small = |is: bool, name| if is { Err(ConfigError::TooSmall(name)) } else { Ok(()) };
-        let large = |is: bool, name| if is { Err(ConfigError::TooLarge(name)) } else { Ok(()) };
+        use Bound::{Because, Number, Time};
+        // Nothing works with none of it.
+        let small = |is: bool, name| least(!is, name, Number(1));
         small(self.max_links == 0, "max_links")?;
         small(self.max_sessions == 0, "max_sessions")?;
-        large(usize::from(self.max_attributes) > MAX_ATTRIBUTES, "max_attributes")?;
-        large(self.max_payload > MAX_PAYLOAD, "max_payload")?;
-        small(self.destination_bytes < 17, "destination_bytes")?;
-        large(usize::from(self.destination_bytes) > MAX_DESTINATION_BYTES, "destination_bytes")?;
+        most(
+            usize::from(self.max_attributes) <= MAX_ATTRIBUTES,
+            "max_attributes",
+            Number(MAX_ATTRIBUTES as u64),
+        )?;
+        most(self.max_payload <= MAX_PAYLOAD, "max_payload", Number(u64::from(MAX_PAYLOAD)))?;
+        least(self.destination_bytes >= 17, "destination_bytes", Number(17))?;
+        most(
+            usize::from(self.destination_bytes) <= MAX_DESTINATION_BYTES,
+            "destination_bytes",
+            Number(MAX_DESTINATION_BYTES as u64),
+        )?;
         small(self.destination_slots == 0, "destination_slots")?;
-        large(self.destination_slots > MAX_SLOTS, "destination_slots")?;
+        most(self.destination_slots <= MAX_SLOTS, "destination_slots", Number(u64::from(MAX_SLOTS)))?;
         small(self.max_messages == 0, "max_messages")?;
         // The highest bit marks an empty place in some tables.
-        large(self.max_messages > 1 << 30, "max_messages")?;
-        large(self.max_sessions > 1 << 30, "max_sessions")?;
-        large(self.max_links > 1 << 30, "max_links")?;
+        most(self.max_messages <= 1 << 30, "max_messages", Number(1 << 30))?;
+        most(self.max_sessions <= 1 << 30, "max_sessions", Number(1 << 30))?;
+        most(self.max_links <= 1 << 30, "max_links", Number(1 << 30))?;
         // A payload takes the next power of two.
         let buffer = u64::from(self.max_payload).next_power_of_two().max(32);
-        small(self.max_message_bytes < buffer, "max_message_bytes")?;
+        least(self.max_message_bytes >= buffer, "max_message_bytes", Because("max_payload", buffer))?;
         small(self.max_queued == 0, "max_queued")?;
         small(self.sender_queue == 0, "sender_queue")?;
         small(self.queue_messages == 0, "queue_messages")?;
-        small(self.queue_bytes < u64::from(self.max_payload), "queue_bytes")?;
+        let payload = u64::from(self.max_payload);
+        least(self.queue_bytes >= payload, "queue_bytes", Because("max_payload", payload))?;
         small(self.window_messages == 0, "window_messages")?;
-        small(self.window_bytes < self.max_payload, "window_bytes")?;
+        least(self.window_bytes >= self.max_payload, "window_bytes", Because("max_payload", payload))?;
         small(self.receipt_backlog == 0, "receipt_backlog")?;
         small(self.watch_backlog == 0, "watch_backlog")?;
-        large(self.accept_delay > Duration::from_secs(60), "accept_delay")?;
-        small(self.keep_alive < Duration::from_millis(1), "keep_alive")?;
-        large(self.keep_alive > Duration::from_secs(24 * 3600), "keep_alive")?;
-        small(self.session_ttl < Duration::from_millis(1), "session_ttl")?;
-        large(self.session_ttl > Duration::from_secs(365 * 24 * 3600), "session_ttl")?;
-        small(self.session_ttl_min < Duration::from_millis(1), "session_ttl_min")?;
-        small(self.max_time_to_live < Duration::from_millis(1), "max_time_to_live")?;
-        small(self.handshake_timeout.is_zero(), "handshake_timeout")
+        let (shortest, day) = (Duration::from_millis(1), Duration::from_secs(24 * 3600));
+        let (minute, year) = (Duration::from_secs(60), 365 * day);
+        most(self.accept_delay <= minute, "accept_delay", Time(minute))?;
+        least(self.keep_alive >= shortest, "keep_alive", Time(shortest))?;
+        most(self.keep_alive <= day, "keep_alive", Time(day))?;
+        least(self.session_ttl >= shortest, "session_ttl", Time(shortest))?;
+        most(self.session_ttl <= year, "session_ttl", Time(year))?;
+        least(self.session_ttl_min >= shortest, "session_ttl_min", Time(shortest))?;
+        least(self.max_time_to_live >= shortest, "max_time_to_live", Time(shortest))?;
+        least(!self.handshake_timeout.is_zero(), "handshake_timeout", Time(Duration::from_nanos(1)))
     }
 }

@@ -1,6 +1,7 @@
 //! Errors, sorted by whose fault they are, and the one table of codes that a peer is told.
 
 use core::fmt;
+use core::time::Duration;
 
 /// Why a link ends, as one end tells the other. (PROTOCOL.md, "Codes")
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,10 +106,10 @@ impl fmt::Display for Code {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The named limit is zero or below what one message needs.
-    TooSmall(&'static str),
-    /// The named limit is above what the protocol allows.
-    TooLarge(&'static str),
+    /// The named limit is below the least that it may be.
+    TooSmall(&'static str, Bound),
+    /// The named limit is above the most that it may be.
+    TooLarge(&'static str, Bound),
     /// The named limit is no multiple of 64.
     NoMultiple(&'static str),
     /// The memory that was handed over is smaller than `memory_needed`.
@@ -121,8 +122,8 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooSmall(name) => write!(f, "{name} is too small"),
-            Self::TooLarge(name) => write!(f, "{name} is too large"),
+            Self::TooSmall(name, least) => write!(f, "{name} is too small, at least {least}"),
+            Self::TooLarge(name, most) => write!(f, "{name} is too large, at most {most}"),
             Self::NoMultiple(name) => write!(f, "{name} is no multiple of 64"),
             Self::Memory { needed } => write!(f, "the memory is too small: {needed} bytes are needed"),
         }
@@ -130,6 +131,28 @@ impl fmt::Display for ConfigError {
 }
 
 impl core::error::Error for ConfigError {}
+
+/// The bound that a limit has gone beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bound {
+    /// A number of items or bytes.
+    Number(u64),
+    /// A time.
+    Time(Duration),
+    /// What the limit of this name, as it is, makes the bound.
+    Because(&'static str, u64),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Time(time) => write!(f, "{time:?}"),
+            Self::Because(name, number) => write!(f, "{number} for this {name}"),
+        }
+    }
+}
 
 /// Why a message was not taken. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

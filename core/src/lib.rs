@@ -158,7 +158,7 @@ pub use client::{
 pub use client::{DecodeError, SendAsError};
 pub use config::{BrokerConfig, ClientConfig, Secret};
 pub use destination::{Destination, DestinationRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS, Target};
-pub use error::{Code, ConfigError, SendError, SetError, WatchError};
+pub use error::{Bound, Code, ConfigError, SendError, SetError, WatchError};
 pub use filter::{Filter, FilterError, FilterRef};
 pub use framing::Framing;
 pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};

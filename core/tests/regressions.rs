@@ -7,7 +7,7 @@ use core::time::Duration;
 use e_pigeon_core::wire::control::{Control, Welcome};
 use e_pigeon_core::wire::item::{DownItem, Final, UpItem};
 use e_pigeon_core::{
-    AttributesRef, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, MessageId,
+    AttributesRef, Bound, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, MessageId,
     Outgoing, Past, Ready, Reason, Receipt, Taken, Until, Value,
 };
 use support::counting::{Counting, live};
@@ -485,7 +485,10 @@ fn a_pool_that_cannot_hold_the_largest_payload_is_no_configuration() {
         window_bytes: 40,
         ..BrokerConfig::default()
     };
-    assert_eq!(Broker::new(config, 1).err(), Some(ConfigError::TooSmall("max_message_bytes")));
+    assert_eq!(
+        Broker::new(config, 1).err(),
+        Some(ConfigError::TooSmall("max_message_bytes", Bound::Because("max_payload", 64)))
+    );
 }
 
 #[test]

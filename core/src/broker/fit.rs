@@ -1,7 +1,7 @@
 //! Limits that fit a size of memory.
 
 use crate::config::BrokerConfig;
-use crate::error::ConfigError;
+use crate::error::{Bound, ConfigError};
 
 /// Limits are found as parts of those for so many bytes, in this many steps of the whole.
 const STEPS: u64 = 1 << 12;
@@ -56,7 +56,8 @@ impl BrokerConfig {
     pub fn fit_memory(self, bytes: u64, given: &[&str]) -> Result<Self, ConfigError> {
         let fits =
             |step: u64| Some(self.scaled(step, given)).filter(|config| config.worst_case_bytes() <= bytes);
-        let mut best = fits(1).ok_or(ConfigError::TooSmall("memory"))?;
+        let needed = || Bound::Number(self.scaled(1, given).worst_case_bytes());
+        let mut best = fits(1).ok_or_else(|| ConfigError::TooSmall("memory", needed()))?;
         // The last step that fits, and the first that does not.
         let (mut low, mut high) = (1, MOST + 1);
         while high - low > 1 {
@@ -127,7 +128,8 @@ mod tests {
         let small = BrokerConfig::for_memory(64 << 20).unwrap();
         let most = [small.max_messages, small.max_sessions, small.max_queued, small.window_messages];
         assert!(most >= [2_000, 64, 20_000, 32], "{small:?}");
-        assert_eq!(BrokerConfig::for_memory(1_000).unwrap_err(), ConfigError::TooSmall("memory"));
+        let error = BrokerConfig::for_memory(1_000).unwrap_err();
+        assert!(matches!(error, ConfigError::TooSmall("memory", Bound::Number(least)) if least > 1_000));
     }
 
     #[test]
