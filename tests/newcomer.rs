@@ -90,6 +90,10 @@ fn newcomer_8_clients_give_up_with_3_without_a_broker_and_with_1_without_an_end(
             let error = "error: not done within 2s (--give-up-after)";
             assert_eq!(complaints.last().map(String::as_str), Some(error), "{complaints:?}");
         }
+        // They have said goodbye all the same.
+        let mut peers = Program::client(&stage, "peers", "peers", broker.address(), &[], Input::Nothing);
+        peers.expect_exit(&by, 0);
+        assert_eq!(peers.stdout_text(), "");
         // What has no end of its own goes on once there is a broker.
         let arguments = ["--set", "room=lobby", "--give-up-after", "2s"];
         let mut listener = Program::listen(&stage, &by, "listen", broker.address(), &arguments);

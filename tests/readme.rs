@@ -1,5 +1,5 @@
 //! What the README shows in its terminals is what happens: its commands are run as they stand there, and their output is
-//! compared, apart from UUIDs and times. (`.ci/run` runs the commands in its `sh` blocks.)
+//! compared, apart from UUIDs and times. (`.ci/test` runs the commands in its `sh` blocks.)
 
 mod support;
 

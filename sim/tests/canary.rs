@@ -1,5 +1,5 @@
 //! Rules of the protocol, broken on purpose one by one: the simulator must find each of them within the seeds that
-//! `cargo test` runs. Only in builds with `--cfg canary`; `.ci/run` makes one.
+//! `cargo test` runs. Only in builds with `--cfg canary`; `.ci/test` makes one.
 #![cfg(canary)]
 
 use e_pigeon_core::canary::{Fault, break_rule};
