@@ -3,6 +3,7 @@
 //! A set of attributes is a count and that many pairs, ascending by their encoded bytes, no key twice. The same
 //! bytes are stored, compared, hashed and sent, so nothing is ever translated. (PROTOCOL.md, "Attributes")
 
+use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, shift};
 use crate::pairs::{
     AttributeError, EncodedPair, MAX_PAIR, Pairs, RawPairs, Value, encode_pair, is_key, read_pairs,
@@ -20,6 +21,8 @@ pub struct AttributesRef<'a> {
     /// A count and the pairs; at most [`MAX_ATTRIBUTE_BYTES`], so the count has one byte.
     bytes: &'a [u8],
 }
+
+const NO_COUNT: &str = "attributes have no count";
 
 impl<'a> AttributesRef<'a> {
     /// No attributes at all.
@@ -42,7 +45,7 @@ impl<'a> AttributesRef<'a> {
 
     /// The pairs in the order of their encoding.
     pub fn pairs(&self) -> Pairs<'a> {
-        Pairs::new(self.bytes.get(1..).unwrap_or_default())
+        Pairs::new(self.bytes.get(1..).or_bug(NO_COUNT).unwrap_or_default())
     }
 
     /// The value of a key.
@@ -178,12 +181,14 @@ pub(crate) fn change_in_place(
     let pair = match value {
         Some(value) => encode_pair(key, value)?,
         None if is_key(key.as_bytes()) => EncodedPair::new(),
+        // No session could have it.
         None => return Err(AttributeError::BadKey),
     };
-    let current = AttributesRef { bytes: buffer.get(..length).unwrap_or_default() };
+    let current = buffer.get(..length).or_bug("attributes lie outside their room");
+    let current = AttributesRef { bytes: current.unwrap_or_default() };
     // Where the old pair of this key is, and where the new one belongs once the old one is gone.
     let (mut old, mut place, mut at) = (None, None, 1);
-    for (other, raw) in RawPairs::new(current.bytes.get(1..).unwrap_or_default()) {
+    for (other, raw) in RawPairs::new(current.bytes.get(1..).or_bug(NO_COUNT).unwrap_or_default()) {
         if other == key.as_bytes() {
             old = Some(at..at + raw.len());
         } else if place.is_none() && raw > pair.as_slice() {

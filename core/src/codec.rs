@@ -195,8 +195,9 @@ impl<'a> Writer<'a> {
     fn raw_in_part(&mut self, bytes: &[u8]) {
         let start = self.total;
         self.total += bytes.len();
+        // All of it went out before, or none of it has room.
         let bytes = bytes.get(self.skip.saturating_sub(start)..).unwrap_or_default();
-        let room = self.out.get_mut(start.saturating_sub(self.skip)..).unwrap_or_default();
+        let room = self.out.get_mut(start.saturating_sub(self.skip)..).unwrap_or_default(); // No room is left.
         let count = bytes.len().min(room.len());
         if let (Some(to), Some(from)) = (room.get_mut(..count), bytes.get(..count)) {
             to.copy_from_slice(from);

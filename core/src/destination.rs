@@ -162,6 +162,7 @@ impl<'a> DestinationRef<'a> {
 
     /// Whom it means.
     pub fn target(&self) -> Target<'a> {
+        // Where there are no pairs, there may be nothing.
         let pairs = Pairs::new(self.bytes.get(2..).unwrap_or_default());
         match self.first() & KIND {
             KIND_UUID => {

@@ -1,6 +1,7 @@
 //! Filters, which sessions match or not: each is a [`Destination`] without options that is not a UUID.
 //! (PROTOCOL.md, "Filters and destinations")
 
+use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, shift};
 use crate::destination::{
     Bytes, Destination, DestinationRef, KIND_ALL_OF, KIND_ANY_OF, KIND_EVERYONE, MAX_DESTINATION_BYTES,
@@ -75,7 +76,8 @@ impl Filter {
 
     /// Every session.
     pub fn everyone() -> Self {
-        Self { destination: Destination::trusted(Bytes::from_slice(&[KIND_EVERYONE]).unwrap_or_default()) }
+        let bytes = Bytes::from_slice(&[KIND_EVERYONE]).ok().or_bug("one byte has no room");
+        Self { destination: Destination::trusted(bytes.unwrap_or_default()) }
     }
 
     /// The same, borrowed.
@@ -105,6 +107,7 @@ fn encode(room: &mut [u8], kind: u8, pairs: &[(&str, Value<'_>)]) -> Result<usiz
     'pairs: for &(key, value) in pairs {
         let pair = encode_pair(key, value).map_err(FilterError::Attribute)?;
         let (mut place, mut at) = (length, 2);
+        // That the room is too short is found below.
         for (other, raw) in RawPairs::new(room.get(2..length).unwrap_or_default()) {
             if kind == KIND_ALL_OF && other == key.as_bytes() {
                 return Err(FilterError::KeyTwice);
@@ -177,7 +180,8 @@ impl<'a> FilterRef<'a> {
 
     fn build_in(room: &'a mut [u8], kind: u8, pairs: &[(&str, Value<'_>)]) -> Result<Self, FilterError> {
         let length = encode(room, kind, pairs)?;
-        Ok(Self { destination: DestinationRef::trusted(room.get(..length).unwrap_or_default()) })
+        let bytes = room.get(..length).or_bug("a filter lies outside its room");
+        Ok(Self { destination: DestinationRef::trusted(bytes.unwrap_or_default()) })
     }
 
     /// Reads a filter; anything but its one encoding is refused.

@@ -1,6 +1,7 @@
 //! Keys and values, and pairs of them in their one encoding: what attributes, their changes and filters are made of.
 //! (PROTOCOL.md, "Attributes")
 
+use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, Writer, unzigzag, zigzag};
 use core::fmt;
 
@@ -100,7 +101,8 @@ impl<'a> Pair<'a> {
 
 /// What `later` has read since `start`.
 pub(crate) fn start_slice<'a>(mut start: Reader<'a>, later: &Reader<'a>) -> &'a [u8] {
-    start.take(start.remaining() - later.remaining()).unwrap_or_default()
+    let read = start.take(start.remaining() - later.remaining()).ok();
+    read.or_bug("more is left than there was").unwrap_or_default()
 }
 
 pub(crate) fn read_key<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
@@ -178,8 +180,10 @@ pub(crate) fn encode_pair(key: &str, value: Value<'_>) -> Result<EncodedPair, At
     writer.bytes(key.as_bytes());
     value.write(&mut writer);
     let length = writer.written();
-    EncodedPair::from_slice(buffer.get(..length).unwrap_or_default())
-        .map_err(|_| AttributeError::ValueTooLong)
+    EncodedPair::from_slice(
+        buffer.get(..length).or_bug("a pair is longer than the longest").unwrap_or_default(),
+    )
+    .map_err(|_| AttributeError::ValueTooLong)
 }
 
 /// Goes through encoded pairs, in order.

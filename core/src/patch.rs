@@ -1,6 +1,7 @@
 //! Changes of attributes: keys that are set, and keys that are removed. (PROTOCOL.md, "Attributes")
 
 use crate::attributes::MAX_ATTRIBUTES;
+use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::pairs::{AttributeError, MAX_PAIR, Value, check_pair, is_key, read_key, start_slice};
 
@@ -42,7 +43,8 @@ impl<'a> PatchRef<'a> {
 
     /// The keys with their new values; `None` removes the key.
     pub fn changes(&self) -> impl Iterator<Item = (&'a str, Option<Value<'a>>)> + use<'a> {
-        let mut reader = Reader::new(self.bytes.get(1..).unwrap_or_default());
+        let changes = self.bytes.get(1..).or_bug("a patch has no count");
+        let mut reader = Reader::new(changes.unwrap_or_default());
         core::iter::from_fn(move || read_change(&mut reader).ok())
     }
 
@@ -55,6 +57,7 @@ impl<'a> PatchRef<'a> {
             // Whatever a pair may be, a change may be too.
             Some(value) => check_pair(key, value)?,
             None if is_key(key.as_bytes()) => {}
+            // No session could have it.
             None => return Err(AttributeError::BadKey),
         }
         let mut buffer = [0; MAX_SINGLE];
@@ -66,7 +69,8 @@ impl<'a> PatchRef<'a> {
             value.write(&mut writer);
         }
         let length = writer.written();
-        Ok(heapless::Vec::from_slice(buffer.get(..length).unwrap_or_default()).unwrap_or_default())
+        let bytes = buffer.get(..length).and_then(|bytes| heapless::Vec::from_slice(bytes).ok());
+        Ok(bytes.or_bug("a change is longer than the longest").unwrap_or_default())
     }
 }
 

@@ -3,9 +3,11 @@
 
 mod support;
 
+use core::cell::Cell;
 use core::time::Duration;
 use e_pigeon_core::wire::control::{Abort, Control, Welcome, Window};
 use e_pigeon_core::{Client, Close, Code, Destination, Framing, Instant, Outgoing, SendError};
+use std::rc::Rc;
 use support::raw::frame;
 use support::{MAX, World, client_config, make, uuid};
 
@@ -146,4 +148,33 @@ fn core_p13_a_datagram_that_does_not_fit_waits_for_room() {
     let hello = client.poll_transmit(now, &mut out);
     assert!(hello > 40, "{hello}");
     assert_eq!(client.poll_transmit(now, &mut out), 0);
+}
+
+/// A block of memory that gets lost.
+struct Shrinks(Vec<u8>, Rc<Cell<bool>>);
+
+impl AsRef<[u8]> for Shrinks {
+    fn as_ref(&self) -> &[u8] {
+        if self.1.get() { &[] } else { &self.0 }
+    }
+}
+
+impl AsMut<[u8]> for Shrinks {
+    fn as_mut(&mut self) -> &mut [u8] {
+        if self.1.get() { &mut [] } else { &mut self.0 }
+    }
+}
+
+#[test]
+#[cfg_attr(any(debug_assertions, feature = "strict"), should_panic = "please report it")]
+fn a_client_in_which_a_bug_is_found_is_broken() {
+    let config = client_config(0);
+    let is_gone = Rc::new(Cell::new(false));
+    let memory = Shrinks(vec![0; config.memory_needed()], is_gone.clone());
+    let mut client = Client::new(config, memory).unwrap();
+    client.handle_connected(Instant::default());
+    assert!(!client.is_broken());
+    is_gone.set(true);
+    client.handle_input(Instant::default(), &[1]);
+    assert!(client.is_broken());
 }

@@ -4,9 +4,10 @@
 use super::memory::NONE;
 use super::outbox::{
     ANSWERED_FIRST, DEADLINE, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS, FLAGS, ID,
-    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, Outbox, PARKED, PAYLOAD, PREVIOUS, REASON, RECIPIENTS,
-    RETRY, Record, SESSION, TAKEN, UNTIL_ACCEPTED,
+    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NO_ENTRY, NUMBER, Outbox, PARKED, PAYLOAD, PREVIOUS, REASON,
+    RECIPIENTS, RETRY, Record, SESSION, TAKEN, UNTIL_ACCEPTED,
 };
+use crate::bug::OrBug;
 use crate::message::{MessageId, Reason, Receipt};
 use crate::time::{Instant, Moment};
 use crate::wire::item::{Accepted, Final};
@@ -60,7 +61,7 @@ impl Outbox {
             (self.steps += 1);
         }
         while index != NONE {
-            let Some(entry) = self.entry_mut(m, index) else { return };
+            let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
             let (flags, next) = (FLAGS.of(entry), NEXT.of(entry));
             if ID.of(entry) - first >= u64::from(count) {
                 return;
@@ -80,7 +81,7 @@ impl Outbox {
     /// A message was answered: the application is to be told. Where it is a repetition that has its last receipt, that is
     /// noted until it is acknowledged.
     fn tell(&mut self, m: &mut [u8], index: u32) {
-        let Some(entry) = self.entry_mut(m, index) else { return };
+        let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
         let (flags, number) = (FLAGS.of(entry), NUMBER.of(entry));
         if flags & (RETRY | ENDED) == RETRY | ENDED {
             self.crossed = self.crossed.max(self.ahead(number));
@@ -182,7 +183,7 @@ impl Outbox {
 
     /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.
     pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: Reason) {
-        let Some(entry) = self.entry_mut(m, index) else { return };
+        let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
         let recipients = if FLAGS.of(entry) & TAKEN != 0 { RECIPIENTS.of(entry) } else { 0 };
         end(entry, 0, recipients, Some(reason));
         self.tell(m, index);

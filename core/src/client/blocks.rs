@@ -1,11 +1,13 @@
 //! Bytes in chains of small blocks: any length fits wherever blocks are free, and nothing is ever moved.
 
 use super::memory::{Cutter, Field, NONE, Table};
+use crate::bug::OrBug;
 use crate::codec::shift;
 use core::ops::Range;
 
 /// Bytes of content in a block, where there are that many in all.
 const BLOCK: u32 = 96;
+const NO_BLOCK: &str = "a block lies outside the memory";
 const NEXT: Field<u32> = Field::at(0);
 /// Where the content of a block begins.
 const CONTENT: usize = 4;
@@ -90,7 +92,8 @@ impl Blocks {
     pub(super) fn free(&mut self, m: &mut [u8], first: u32) {
         let mut block = first;
         while block != NONE {
-            let Some(record) = self.table.record_mut::<CONTENT>(m, block) else { return };
+            let record = self.table.record_mut::<CONTENT>(m, block).or_bug("a block has no record");
+            let Some(record) = record else { return };
             let next = NEXT.of(record);
             NEXT.put(record, self.first_free);
             self.first_free = block;
@@ -108,7 +111,10 @@ impl Blocks {
         length: usize,
     ) -> impl Iterator<Item = &'m [u8]> + use<'m> {
         let mut ranges = Ranges { table: self.table, block: first, skip, left: length };
-        core::iter::from_fn(move || ranges.next(m).map(|range| m.get(range).unwrap_or_default()))
+        core::iter::from_fn(move || {
+            let range = ranges.next(m)?;
+            Some(m.get(range).or_bug(NO_BLOCK).unwrap_or_default())
+        })
     }
 
     /// Copies the first `length` bytes of a chain to another place in memory.
@@ -155,7 +161,7 @@ impl Filler<'_> {
             if self.at == self.end {
                 self.begin_block();
             }
-            let room = self.m.get_mut(self.at..self.end).unwrap_or_default();
+            let room = self.m.get_mut(self.at..self.end).or_bug(NO_BLOCK).unwrap_or_default();
             let count = part.len().min(room.len());
             let (now, later) = part.split_at(count);
             if let Some(room) = room.get_mut(..count) {

@@ -48,7 +48,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// ```
     pub fn split(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
         let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        let event = self.state.poll_event(m, lent)?;
+        let event = guarded!(self.state, self.state.poll_event(m, lent))?;
         Some((event, Commands { state: &mut self.state, m }))
     }
 
@@ -98,7 +98,7 @@ impl Commands<'_> {
         if message.to.as_bytes().len() > usize::from(state.max_destination) {
             return Err(SendError::DestinationTooLong { max: state.max_destination });
         }
-        state.outbox.push_message(self.m, now, message, length, write)
+        guarded!(state, state.outbox.push_message(self.m, now, message, length, write))
     }
 
     /// As [`Client::set`].
@@ -120,6 +120,10 @@ impl Commands<'_> {
     }
 
     fn change(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
+        guarded!(self.state, self.change_it(now, key, value))
+    }
+
+    fn change_it(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
         let Self { state, m } = self;
         state.advance(now);
         if !state.takes_commands() {

@@ -7,6 +7,7 @@
 
 use super::event::{Event, Received, Token};
 use super::memory::{Cutter, Field, Region, Table};
+use crate::bug::OrBug;
 use crate::message::MessageId;
 use crate::wire::control::Window;
 use crate::wire::item::Origin;
@@ -36,6 +37,8 @@ pub(super) struct Entry {
     pub(super) repeated: bool,
     pub(super) direct: bool,
 }
+
+const NO_PAYLOAD: &str = "a payload lies outside the memory";
 
 /// What the inbox is made of. Positions count up for ever; a position's record is its remainder.
 #[derive(Clone, Debug)]
@@ -108,13 +111,15 @@ impl Inbox {
         if self.tail - self.head >= u64::from(self.entries.count()) {
             return false;
         }
+        // It goes beyond the window.
         let Some(at) = self.place(m, payload.len()) else { return false };
-        if let Some(room) = lent.get_mut(self.bytes.part(at, payload.len())) {
+        if let Some(room) = lent.get_mut(self.bytes.part(at, payload.len())).or_bug(NO_PAYLOAD) {
             room.copy_from_slice(payload);
         }
         self.end_byte = at + payload.len();
         let index = self.index(self.tail);
-        let Some(record) = self.entries.record_mut::<STRIDE>(m, index) else { return false };
+        let record = self.entries.record_mut::<STRIDE>(m, index).or_bug("a message has no record");
+        let Some(record) = record else { return false };
         NUMBER.put(record, number);
         BOOT.put(record, entry.origin.boot);
         ID.put(record, entry.id);
@@ -166,7 +171,7 @@ impl Inbox {
             from: Uuid::from_bytes(UUID.of(record)),
             boot: BOOT.of(record),
             id: MessageId(ID.of(record)),
-            payload: lent.get(self.bytes.part(at, length)).unwrap_or_default(),
+            payload: lent.get(self.bytes.part(at, length)).or_bug(NO_PAYLOAD).unwrap_or_default(),
             maybe_repeated: flags & REPEATED != 0,
             direct: flags & DIRECT != 0,
             token: Token(position),

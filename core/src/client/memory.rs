@@ -3,8 +3,11 @@
 //! A record's fields are read and written where they lie, little end first. Places outside the block cannot be
 //! made: a table is cut by [`Cutter`], and an index comes from the table's own free list.
 
+use crate::bug::OrBug;
 use core::marker::PhantomData;
 use core::ops::Range;
+
+const NO_RECORD: &str = "a record lies outside the memory";
 
 /// An index that points nowhere.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -65,7 +68,7 @@ impl<T> Field<T> {
 impl<T: Scalar> Field<T> {
     /// The field of a record.
     pub(crate) fn of(self, record: &[u8]) -> T {
-        record.get(self.offset..).and_then(T::load).unwrap_or_default()
+        record.get(self.offset..).and_then(T::load).or_bug(NO_RECORD).unwrap_or_default()
     }
 
     /// Sets the field of a record.
@@ -104,7 +107,7 @@ impl Table {
     /// A field of a record.
     pub(crate) fn get<T: Scalar>(&self, memory: &[u8], index: u32, field: Field<T>) -> T {
         let at = self.place(index) + field.offset;
-        memory.get(at..).and_then(T::load).unwrap_or_default()
+        memory.get(at..).and_then(T::load).or_bug(NO_RECORD).unwrap_or_default()
     }
 
     /// Sets a field of a record.
@@ -138,11 +141,12 @@ impl Table {
 
     /// The bytes of a record from an offset on.
     pub(crate) fn bytes<'m>(&self, memory: &'m [u8], index: u32, offset: usize) -> &'m [u8] {
-        memory.get(self.range(index, offset)).unwrap_or_default()
+        memory.get(self.range(index, offset)).or_bug(NO_RECORD).unwrap_or_default()
     }
 
     /// The same, to be written.
     pub(crate) fn bytes_mut<'m>(&self, memory: &'m mut [u8], index: u32, offset: usize) -> &'m mut [u8] {
+        // While it is measured, no memory is there.
         memory.get_mut(self.range(index, offset)).unwrap_or_default()
     }
 
@@ -182,11 +186,12 @@ impl Region {
 
     /// The bytes.
     pub(crate) fn bytes<'m>(&self, memory: &'m [u8]) -> &'m [u8] {
-        memory.get(self.range()).unwrap_or_default()
+        memory.get(self.range()).or_bug(NO_RECORD).unwrap_or_default()
     }
 
     /// The bytes, to be written.
     pub(crate) fn bytes_mut<'m>(&self, memory: &'m mut [u8]) -> &'m mut [u8] {
+        // While it is measured, no memory is there.
         memory.get_mut(self.range()).unwrap_or_default()
     }
 }

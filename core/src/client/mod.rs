@@ -1,5 +1,19 @@
 //! The client: a state machine that an embedder feeds with bytes and time, and asks for bytes and events.
 
+/// Makes a call, and notes whether a bug was found in it. On the least nodes it is the call and nothing else.
+macro_rules! guarded {
+    ($state:expr, $call:expr) => {{
+        #[cfg(feature = "alloc")]
+        let before = $crate::bug::so_far();
+        let result = $call;
+        #[cfg(feature = "alloc")]
+        {
+            $state.broken |= $crate::bug::so_far() != before;
+        }
+        result
+    }};
+}
+
 mod answers;
 mod backoff;
 mod blocks;
@@ -30,6 +44,7 @@ pub use event::{
 pub use typed::{DecodeError, SendAsError};
 
 use crate::attributes::AttributesRef;
+use crate::bug::OrBug;
 use crate::codec::Bytes;
 use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError};
@@ -44,6 +59,9 @@ use event::Lifecycle;
 use memory::Cutter;
 use session::State;
 use uuid::Uuid;
+
+const NO_FRAME: &str = "a frame lies outside the bytes that it was found in";
+const NO_MEMORY: &str = "the memory is smaller than when the client was made";
 
 /// A client of a broker, without I/O: whoever embeds it moves bytes and tells the time.
 ///
@@ -101,7 +119,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     ///
     /// A transport that was there before counts as lost.
     pub fn handle_connected(&mut self, now: Instant) {
-        self.state.connected(self.memory.as_mut(), now);
+        guarded!(self.state, self.state.connected(self.memory.as_mut(), now));
     }
 
     /// Bytes came from the broker, cut anywhere; or one whole datagram, where the framing is that. Returns how many were
@@ -110,10 +128,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// May have changed: events, what is to be transmitted, the timeout,
     /// [`wants_disconnect`](Self::wants_disconnect). What comes without a transport is dropped.
     pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        guarded!(self.state, self.input(now, bytes))
+    }
+
+    fn input(&mut self, now: Instant, bytes: &[u8]) -> usize {
         let state = &mut self.state;
         let now = state.advance(now);
         // The partial frame lies behind everything that a frame can change.
-        let Some((m, kept)) = self.memory.as_mut().split_at_mut_checked(state.partial_at) else { return 0 };
+        let parts = self.memory.as_mut().split_at_mut_checked(state.partial_at);
+        let Some((m, kept)) = parts.or_bug(NO_MEMORY) else { return 0 };
         if state.lossy.is_some() {
             state.lossy_input(m, kept, now, bytes);
             return bytes.len();
@@ -122,12 +145,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         let mut input = bytes;
         while state.is_linked() && !input.is_empty() {
             state.heard(now);
-            let front = kept.get(..state.partial).unwrap_or_default();
+            let front = kept.get(..state.partial).or_bug(NO_FRAME).unwrap_or_default();
             match step(front, input, limit) {
                 Ok(Step::InPlace(extent)) => {
                     let (frame, rest) = input.split_at(extent.total().min(input.len()));
                     input = rest;
-                    state.frame(m, now, frame.get(extent.header..).unwrap_or_default());
+                    let body = frame.get(extent.header..).or_bug(NO_FRAME).unwrap_or_default();
+                    state.frame(m, now, body);
                 }
                 Ok(Step::Keep(count)) => {
                     input = state.keep(kept, input, count);
@@ -135,7 +159,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
                 Ok(Step::Complete(count, extent)) => {
                     input = state.keep(kept, input, count);
                     state.partial = 0;
-                    state.frame(m, now, kept.get(extent.header..extent.total()).unwrap_or_default());
+                    let body = kept.get(extent.header..extent.total()).or_bug(NO_FRAME).unwrap_or_default();
+                    state.frame(m, now, body);
                 }
                 Err(code) => state.fail(now, code),
             }
@@ -145,7 +170,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// The transport is gone, or could not be had. Harmless where there was none.
     pub fn handle_disconnected(&mut self, now: Instant) {
-        self.state.disconnected(now);
+        guarded!(self.state, self.state.disconnected(now));
     }
 
     /// The broker has another endpoint that was not tried yet: where the last link ended before it was welcomed, because
@@ -158,7 +183,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.state.timeout(self.memory.as_mut(), now);
+        guarded!(self.state, self.state.timeout(self.memory.as_mut(), now));
     }
 
     // Commands: what the application wants.
@@ -215,7 +240,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// (unless acknowledgement is manual).
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
         let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        self.state.poll_event(m, lent)
+        guarded!(self.state, self.state.poll_event(m, lent))
     }
 
     /// The next receipt, if any, past all other events: no message is lent, and none is acknowledged.
@@ -223,7 +248,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// For whoever hands receipts to other places than messages. [`poll_event`](Self::poll_event) does not tell
     /// again what was told here.
     pub fn poll_receipt(&mut self) -> Option<Receipt> {
-        self.state.outbox.poll_receipt(self.memory.as_mut())
+        guarded!(self.state, self.state.outbox.poll_receipt(self.memory.as_mut()))
     }
 
     /// True, once, where what `send`, `set` or `remove` refused for lack of room has room now: the event
@@ -238,7 +263,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// each call writes one whole datagram. It waits, and 0 bytes are written, where `out` is too small for it: as many as
     /// [`ClientConfig::max_datagram`] says are always enough.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
-        self.state.transmit(self.memory.as_mut(), now, out)
+        guarded!(self.state, self.state.transmit(self.memory.as_mut(), now, out))
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never, as things are.
@@ -261,7 +286,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// True where [`poll_event`](Self::poll_event) would return something.
     pub fn has_event(&self) -> bool {
-        let (m, lent) = self.memory.as_ref().split_at_checked(self.state.lent_at).unwrap_or_default();
+        let parts = self.memory.as_ref().split_at_checked(self.state.lent_at);
+        let (m, lent) = parts.or_bug(NO_MEMORY).unwrap_or_default();
         self.state.has_event(m, lent)
     }
 
@@ -278,6 +304,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// True where the client has ended for good; nothing connects again.
     pub fn is_closed(&self) -> bool {
         self.state.is_closed()
+    }
+
+    /// True where a bug of this crate was found: an invariant of this client is broken. End the transport, and begin a new
+    /// life: a new `Client` with a new boot, which inherits the queue. (Without the feature `alloc` nobody looks.)
+    #[cfg(feature = "alloc")]
+    pub fn is_broken(&self) -> bool {
+        self.state.broken
     }
 
     /// Who this client is.

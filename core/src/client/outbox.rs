@@ -8,9 +8,13 @@
 
 use super::blocks::{Blocks, Filler};
 use super::memory::{Cutter, Field, NONE, Table};
+use crate::bug::OrBug;
 use crate::error::{SendError, SetError};
 use crate::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
 use crate::time::{Instant, Moment, millis_rounded_up};
+
+/// An index of the lists means an entry.
+pub(super) const NO_ENTRY: &str = "an entry of the outbox has no record";
 
 const STRIDE: usize = 77;
 
@@ -334,7 +338,7 @@ impl Outbox {
 
     /// An entry begins to be written, under that number; what comes behind it is next.
     pub(super) fn begin(&mut self, m: &mut [u8], index: u32, number: u64) {
-        let Some(entry) = self.entry_mut(m, index) else { return };
+        let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
         let flags = FLAGS.of(entry);
         NUMBER.put(entry, number);
         FLAGS.put(entry, flags | WRITTEN);
@@ -367,7 +371,7 @@ impl Outbox {
         (self.acknowledged, self.crossed) = (0, 0);
         let mut index = self.head;
         while index != NONE {
-            let Some(entry) = self.entry_mut(m, index) else { break };
+            let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { break };
             let (next, flags, deadline) = (NEXT.of(entry), FLAGS.of(entry), DEADLINE.of(entry));
             NUMBER.put(entry, 0);
             if flags & IS_SET != 0 {
@@ -432,7 +436,7 @@ impl Outbox {
     /// Frees an entry.
     pub(super) fn unlink(&mut self, m: &mut [u8], index: u32) {
         let free = self.free_entry;
-        let Some(entry) = self.entry_mut(m, index) else { return };
+        let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
         let (next, previous, first_block) = (NEXT.of(entry), PREVIOUS.of(entry), FIRST_BLOCK.of(entry));
         NEXT.put(entry, free);
         self.free_entry = index;

@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use super::session::State;
+use crate::bug::OrBug;
 use crate::wire::item::Origin;
 
 /// Each of these is given the part of memory that is lent besides the rest, so that what an event borrows stands in
@@ -65,7 +66,8 @@ impl State {
             // What was told before stays as it is.
             return 0;
         }
-        let lent = m.get(self.lent_at..).unwrap_or_default();
+        let lent =
+            m.get(self.lent_at..).or_bug("the part that is lent lies outside the memory").unwrap_or_default();
         self.inbox.acknowledged(m, received).min(self.watching.acknowledged(lent, received))
     }
 }

@@ -3,6 +3,7 @@
 //! This decides whether a delivery with the retry mark is new, had before, or not for us. (PROTOCOL.md, "Recipient")
 
 use super::memory::{Cutter, Field, Table};
+use crate::bug::OrBug;
 use crate::wire::item::{DeliveryPast, Origin};
 
 const UUID: Field<[u8; 16]> = Field::at(0);
@@ -237,8 +238,12 @@ impl Seen {
     /// Notes when a sender was heard, and marks an id of it as had.
     fn hear(&self, m: &mut [u8], sender: u32, id: Option<u64>) {
         let record = self.senders.bytes_mut(m, sender, 0);
-        let Some((record, had)) = record.split_first_chunk_mut::<HAD>() else { return };
+        let Some((record, had)) = record.split_first_chunk_mut::<HAD>().or_bug("a sender has no record")
+        else {
+            return;
+        };
         HEARD.put(record, self.clock);
+        // It was heard, and nothing of it is new.
         let Some(id) = id else { return };
         let highest = HIGHEST.of(record);
         if id > highest {

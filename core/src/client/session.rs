@@ -124,6 +124,9 @@ pub(super) struct State {
     pub(super) partial: usize,
     pub(super) partial_at: usize,
     pub(super) lossy: Option<Lossy>,
+    /// A bug of this crate was found in a call.
+    #[cfg(feature = "alloc")]
+    pub(super) broken: bool,
 }
 
 impl State {
@@ -197,6 +200,8 @@ impl State {
             partial: 0,
             partial_at,
             lossy,
+            #[cfg(feature = "alloc")]
+            broken: false,
         }
     }
 

@@ -5,6 +5,7 @@ use super::memory::{Cutter, Field, Table};
 use super::outbox::{Outbound, Outbox, milliseconds_left};
 use super::presence::Wish;
 use super::session::{Phase, State};
+use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::error::Code;
 use crate::framing::{header_len, write_header};
@@ -83,11 +84,13 @@ impl State {
                 None => {
                     // What goes before an item was written before the last one, and nothing comes in meanwhile.
                     let item = if behind_item { self.begin_item(m, now) } else { None };
+                    // There is nothing to write now.
                     let Some(frame) = item.or_else(|| self.begin_frame(m, now, written)) else { break };
                     behind_item = frame.is_item();
                     // How long the body is shows when it is written. Most often it fits, behind a header that is as long as
                     // expected; otherwise it is written again, piece by piece.
                     let header = frame.least_header();
+                    // Where the header alone does not fit, nothing is written yet.
                     let mut writer = Writer::new(rest.get_mut(header..).unwrap_or_default(), 0);
                     self.write_body(m, &frame, &mut writer);
                     let (body, fitted) = (writer.total(), writer.written());
@@ -289,7 +292,8 @@ impl State {
     }
 
     fn may_write_outbox(&self, m: &[u8]) -> bool {
-        let Some(sending) = self.session.as_ref().map(|session| &session.sending) else { return false };
+        let session = self.session.as_ref().or_bug("a link is up without a session");
+        let Some(sending) = session.map(|session| &session.sending) else { return false };
         sending.repeats() || self.outbox.next_outbound(m).is_some_and(|entry| may_write(sending, &entry))
     }
 }
@@ -332,9 +336,8 @@ impl Slots {
     fn choose(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
         let known = |slots: &Self, slot: u8| {
             let slot = u32::from(slot);
-            let Some((length, mut bytes)) = slots.table.bytes(m, slot, 0).split_first_chunk::<2>() else {
-                return false;
-            };
+            let front = slots.table.bytes(m, slot, 0).split_first_chunk::<2>();
+            let Some((length, mut bytes)) = front.or_bug("a slot has no length") else { return false };
             LENGTH.of(length) == entry.destination && {
                 let is_next = |piece| bytes.strip_prefix(piece).map(|rest| bytes = rest).is_some();
                 outbox.pieces(m, entry, 0, entry.destination()).all(is_next)

@@ -32,9 +32,11 @@ pub const fn headroom(content: usize) -> usize {
 /// or more; of a shorter one nothing is made.
 pub fn stuff(buffer: &mut [u8], content: usize) -> usize {
     let start = headroom(content);
+    // The buffer is too short.
     let Some(checksum) = buffer.get(start..start + content).map(|bytes| CRC.checksum(bytes)) else {
         return 0;
     };
+    // It has no room for the checksum.
     let Some(room) = buffer.get_mut(start + content..start + content + CHECKSUM) else { return 0 };
     room.copy_from_slice(&checksum.to_le_bytes());
     if buffer.len() < stuffed_len(content) {

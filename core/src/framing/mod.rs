@@ -6,6 +6,7 @@
 #[cfg(feature = "lossy")]
 pub mod cobs;
 
+use crate::bug::OrBug;
 use crate::codec::{Writer, varint_len};
 use crate::error::Code;
 
@@ -58,6 +59,7 @@ impl Extent {
 /// anything of the body is there.
 #[inline]
 pub fn extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, Code> {
+    // Nothing is there yet.
     let Some(&first) = bytes.first() else { return Ok(None) };
     if (1..0x80).contains(&first) && usize::from(first) <= limit {
         return Ok(Some(Extent { header: 1, body: usize::from(first) }));
@@ -130,7 +132,8 @@ fn step_on(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, Code> {
                 *slot = byte;
                 length += 1;
             }
-            extent(header.get(..length).unwrap_or_default(), limit)?;
+            let header = header.get(..length).or_bug("a header is longer than the longest");
+            extent(header.unwrap_or_default(), limit)?;
             Step::Keep(1)
         }
         Some(extent) => {

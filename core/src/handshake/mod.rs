@@ -108,6 +108,7 @@ pub(crate) enum Verdict {
 /// The table of the handshake: from a hello and what is known about its UUID to what is done.
 #[cfg(feature = "alloc")]
 pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
+    // Row 1: there is no session.
     let Some(facts) = facts else { return Verdict::Create };
     let boot = u64::from_le_bytes(hello.boot);
     let named = |epoch, session| {

@@ -1,6 +1,7 @@
 //! Items of presence that the application has not taken yet, in a ring of records. (PROTOCOL.md, "Presence")
 
 use super::watches::Watches;
+use crate::bug::OrBug;
 use crate::client::event::{Event, Presence, WatchId};
 use crate::client::memory::{Cutter, Field, Table};
 use crate::codec::Reader;
@@ -50,9 +51,8 @@ impl Arrivals {
             return false;
         }
         let index = self.index(self.count);
-        let Some(room) = self.records.bytes_mut(lent, index, BODY).get_mut(..body.len()) else {
-            return false;
-        };
+        let room = self.records.bytes_mut(lent, index, BODY).get_mut(..body.len());
+        let Some(room) = room.or_bug("a frame of presence is larger than the largest") else { return false };
         room.copy_from_slice(body);
         self.records.set(lent, index, NUMBER, number);
         // At most `MAX_PRESENCE`.

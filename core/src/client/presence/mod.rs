@@ -10,6 +10,7 @@ use super::Client;
 use super::commands::{Commands, parts};
 use super::event::{Event, WatchId};
 use super::memory::Cutter;
+use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::config::ClientConfig;
 use crate::error::WatchError;
@@ -107,7 +108,8 @@ impl Watching {
     ) -> bool {
         // What was ended may still be told for a while.
         let is_wanted = self.watches.wants(m, WatchId(watch));
-        !is_wanted || self.arrivals.push(m.get_mut(lent_at..).unwrap_or_default(), number, body)
+        let lent = m.get_mut(lent_at..).or_bug("the part that is lent lies outside the memory");
+        !is_wanted || self.arrivals.push(lent.unwrap_or_default(), number, body)
     }
 
     // What the application is told.

@@ -127,6 +127,7 @@ impl Watches {
     }
 
     pub(super) fn unwatch(&self, m: &mut [u8], id: WatchId) {
+        // It has ended already.
         let Some(index) = self.find(m, id.0) else { return };
         let next = match self.stage(m, index) {
             Stage::Wanted | Stage::Refused => Stage::Free,
@@ -209,6 +210,7 @@ impl Watches {
 
     /// The broker refuses that watch; false where it has no reason to.
     pub(super) fn refuse(&self, m: &mut [u8], number: u32, reason: Reason) -> bool {
+        // It has ended here meanwhile.
         let Some(index) = self.find(m, number) else { return true };
         // That its number may be used again is known by the acknowledgement only.
         self.table.set(m, index, REASON, reason as u8);
