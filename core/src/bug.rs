@@ -6,6 +6,7 @@
 //! it and begins a new one, which the protocol survives. Without `alloc`, on the least nodes, it compiles to nothing.
 
 /// Says that this place cannot be reached, and why. It is an expression of type `()`.
+#[cfg_attr(not(feature = "alloc"), allow(unused_macros))]
 macro_rules! bug {
     ($why:literal) => {
         $crate::bug::found($why)

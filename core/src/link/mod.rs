@@ -138,6 +138,7 @@ pub(crate) struct Receiving {
 
 impl Receiving {
     /// The next item was received.
+    #[cfg(any(feature = "alloc", test))]
     pub(crate) fn receive(&mut self) {
         self.received += 1;
     }
