@@ -92,6 +92,10 @@ pub(crate) struct Serve {
     /// Print the addresses as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// The most memory for the state of the broker, in which limits that are not given are made to fit: 64MiB, 2GiB. Default
+    /// is a quarter of what the machine has, or its control group where that is less
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>)]
+    pub(crate) memory: Option<u64>,
     /// Event loop to use
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) transport: Transport,

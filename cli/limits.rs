@@ -11,26 +11,51 @@ use crate::failure::Failure;
 
 /// Declares an option for each field, and how they get into the config.
 macro_rules! limits {
-    ($($(#[$about:meta])* $name:ident: $type:ty = $default:literal, $value:literal, $parse:expr;)*) => {
+    (
+        by memory: { $($(#[$memory_about:meta])* $memory:ident: $memory_type:ty, $memory_value:literal, $memory_parse:expr;)* }
+        others: { $($(#[$about:meta])* $name:ident: $type:ty = $default:literal, $value:literal, $parse:expr;)* }
+    ) => {
         /// One option for each limit of [`BrokerConfig`].
         #[derive(Debug, Args)]
-        #[command(next_help_heading = "Limits")]
         pub(crate) struct Limits {
-            $($(#[$about])* #[arg(long, value_name = $value, value_parser = $parse, default_value = $default)] $name: $type,)*
+            $($(#[$memory_about])*
+            #[arg(long, value_name = $memory_value, value_parser = $memory_parse, help_heading = "Limits that follow from --memory")]
+            $memory: Option<$memory_type>,)*
+            $($(#[$about])*
+            #[arg(long, value_name = $value, value_parser = $parse, default_value = $default, help_heading = "Limits")]
+            $name: $type,)*
         }
 
         impl Limits {
-            /// The config that these options make.
+            /// Those that follow from the memory, where they are not given.
+            #[cfg(test)]
+            pub(crate) const BY_MEMORY: &[&str] = &[$(stringify!($memory),)*];
+
+            /// The config that these options make, with the default of the library for what was not given.
             pub(crate) fn config(&self, hash_seed: u64) -> BrokerConfig {
-                BrokerConfig { hash_seed, $($name: self.$name,)* }
+                let default = BrokerConfig::default();
+                BrokerConfig {
+                    hash_seed,
+                    $($memory: self.$memory.unwrap_or(default.$memory),)*
+                    $($name: self.$name,)*
+                }
+            }
+
+            /// Which of those that follow from the memory were given.
+            pub(crate) fn given(&self) -> Vec<&'static str> {
+                let names = [$((stringify!($memory), self.$memory.is_some()),)*];
+                names.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
             }
         }
 
-        /// All of them, as the log shows them.
-        impl fmt::Display for Limits {
+        /// All limits of a broker, as the log shows them.
+        pub(crate) struct Shown<'c>(pub(crate) &'c BrokerConfig);
+
+        impl fmt::Display for Shown<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let mut separator = "";
-                $(write!(f, "{separator}{}={:?}", stringify!($name), self.$name)?; separator = " ";)*
+                $(write!(f, "{separator}{}={:?}", stringify!($memory), self.0.$memory)?; separator = " ";)*
+                $(write!(f, "{separator}{}={:?}", stringify!($name), self.0.$name)?; separator = " ";)*
                 let _ = separator;
                 Ok(())
             }
@@ -39,68 +64,72 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Links open at a time
-    max_links: u32 = "16384", "N", number::<u32>;
-    /// Of these, links over lines that may lose frames
-    max_lossy_links: u32 = "16384", "N", number::<u32>;
-    /// Links of one address or network (IPv6: /64) at a time; 0 for any number
-    max_links_per_source: u32 = "0", "N", number::<u32>;
-    /// Hellos of one address or network that may fail in a minute; 0 for any number
-    max_failed_hellos_per_source: u32 = "0", "N", number::<u32>;
-    /// Sessions, connected or away
-    max_sessions: u32 = "100000", "N", number::<u32>;
-    /// Attributes of a session
-    max_attributes: u8 = "16", "N", number::<u8>;
-    /// The largest payload
-    max_payload: u32 = "64KiB", "SIZE", size::<u32>;
-    /// The longest destination of a message, encoded
-    destination_bytes: u16 = "794", "SIZE", size::<u16>;
-    /// Destinations that a link knows by a short name
-    destination_slots: u8 = "16", "N", number::<u8>;
-    /// Messages in flight in the whole broker
-    max_messages: u32 = "1000000", "N", number::<u32>;
-    /// Memory for the payloads of the whole broker
-    max_message_bytes: u64 = "1GiB", "SIZE", size::<u64>;
-    /// Messages that wait for somebody who matches, or for recipients to come back
-    max_held: u32 = "100000", "N", number::<u32>;
-    /// Of these, messages that nobody has matched yet
-    max_parked: u32 = "50000", "N", number::<u32>;
-    /// Messages of one sender that wait so
-    sender_waiting: u32 = "25000", "N", number::<u32>;
-    /// Messages in all queues together
-    max_queued: u32 = "4194304", "N", number::<u32>;
-    /// Messages of one sender in the queue of a session
-    sender_queue: u32 = "8192", "N", number::<u32>;
-    /// Messages in the queue of a session
-    queue_messages: u32 = "16384", "N", number::<u32>;
-    /// Payloads in the queue of a session
-    queue_bytes: u64 = "16MiB", "SIZE", size::<u64>;
-    /// Messages that a client may send ahead of their acknowledgement
-    window_messages: u32 = "4096", "N", number::<u32>;
-    /// Payloads that a client may send ahead of their acknowledgement
-    window_bytes: u32 = "4MiB", "SIZE", size::<u32>;
-    /// Receipts that may wait for a sender before it has to pause
-    receipt_backlog: u32 = "4096", "N", number::<u32>;
-    /// Filters that a session may watch
-    max_watches: u8 = "8", "N", number::<u8>;
-    /// Changes of presence that may wait for a watcher before it is told everything again
-    watch_backlog: u32 = "1024", "N", number::<u32>;
-    /// Items of a link that came before an earlier one that is missing, where frames may be lost
-    reorder_bytes: u32 = "64KiB", "SIZE", size::<u32>;
-    /// The longest time that a message may wait for its recipients
-    max_time_to_live: Duration = "7d", "TIME", parse_duration;
-    /// How often a link gives a sign of life
-    keep_alive: Duration = "10s", "TIME", parse_duration;
-    /// How long a session stays while its client is away
-    session_ttl: Duration = "10m", "TIME", parse_duration;
-    /// How long a session stays at least that begins while most places for sessions are taken
-    session_ttl_min: Duration = "30s", "TIME", parse_duration;
-    /// How long a new broker waits for the clients of the one before
-    settle: Duration = "2s", "TIME", parse_duration;
-    /// How long a client may take to say hello
-    handshake_timeout: Duration = "5s", "TIME", parse_duration;
-    /// How long the news that a message was accepted may wait for its receipt
-    accept_delay: Duration = "10ms", "TIME", parse_duration;
+    by memory: {
+        /// Links open at a time
+        max_links: u32, "N", number::<u32>;
+        /// Of these, links over lines that may lose frames
+        max_lossy_links: u32, "N", number::<u32>;
+        /// Sessions, connected or away
+        max_sessions: u32, "N", number::<u32>;
+        /// The largest payload
+        max_payload: u32, "SIZE", size::<u32>;
+        /// Messages in flight in the whole broker
+        max_messages: u32, "N", number::<u32>;
+        /// Memory for the payloads of the whole broker, where each counts as the next power of two of bytes
+        max_message_bytes: u64, "SIZE", size::<u64>;
+        /// Messages that wait for somebody who matches, or for recipients to come back
+        max_held: u32, "N", number::<u32>;
+        /// Of these, messages that nobody has matched yet
+        max_parked: u32, "N", number::<u32>;
+        /// Messages of one sender that wait so
+        sender_waiting: u32, "N", number::<u32>;
+        /// Messages in all queues together
+        max_queued: u32, "N", number::<u32>;
+        /// Messages of one sender in the queue of a session
+        sender_queue: u32, "N", number::<u32>;
+        /// Messages in the queue of a session
+        queue_messages: u32, "N", number::<u32>;
+        /// Payloads in the queue of a session
+        queue_bytes: u64, "SIZE", size::<u64>;
+        /// Messages that a client may send ahead of their acknowledgement
+        window_messages: u32, "N", number::<u32>;
+        /// Payloads that a client may send ahead of their acknowledgement
+        window_bytes: u32, "SIZE", size::<u32>;
+        /// Receipts that may wait for a sender before it has to pause
+        receipt_backlog: u32, "N", number::<u32>;
+        /// Changes of presence that may wait for a watcher before it is told everything again
+        watch_backlog: u32, "N", number::<u32>;
+        /// Items of a link that came before an earlier one that is missing, where frames may be lost
+        reorder_bytes: u32, "SIZE", size::<u32>;
+    }
+    others: {
+        /// Links of one address or network (IPv6: /64) at a time; 0 for any number
+        max_links_per_source: u32 = "0", "N", number::<u32>;
+        /// Hellos of one address or network that may fail in a minute; 0 for any number
+        max_failed_hellos_per_source: u32 = "0", "N", number::<u32>;
+        /// Attributes of a session
+        max_attributes: u8 = "16", "N", number::<u8>;
+        /// The longest destination of a message, encoded
+        destination_bytes: u16 = "794", "SIZE", size::<u16>;
+        /// Destinations that a link knows by a short name
+        destination_slots: u8 = "16", "N", number::<u8>;
+        /// Filters that a session may watch
+        max_watches: u8 = "8", "N", number::<u8>;
+        /// The longest time that a message may wait for its recipients
+        max_time_to_live: Duration = "7d", "TIME", parse_duration;
+        /// How often a link gives a sign of life
+        keep_alive: Duration = "10s", "TIME", parse_duration;
+        /// How long a session stays while its client is away
+        session_ttl: Duration = "10m", "TIME", parse_duration;
+        /// How long a session stays at least that begins while most places for sessions are taken
+        session_ttl_min: Duration = "30s", "TIME", parse_duration;
+        /// How long a new broker waits for the clients of the one before
+        settle: Duration = "2s", "TIME", parse_duration;
+        /// How long a client may take to say hello
+        handshake_timeout: Duration = "5s", "TIME", parse_duration;
+        /// How long the news that a message was accepted may wait for its receipt
+        accept_delay: Duration = "10ms", "TIME", parse_duration;
+    }
 }
 
 /// Says which option is to blame for a config that makes no sense, and what it may be.

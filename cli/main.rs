@@ -13,6 +13,7 @@ mod limits;
 mod lines;
 mod listen;
 mod logging;
+mod memory;
 mod output;
 mod peers;
 mod report;

@@ -12,6 +12,8 @@ use crate::descriptors;
 use crate::failure::{Failure, plain};
 use crate::identity::random;
 use crate::ledger;
+use crate::limits::Shown;
+use crate::memory;
 use crate::report;
 use crate::signals::Signals;
 use crate::transport::{BrokerLoop, Ending, Wake};
@@ -21,7 +23,8 @@ const DESCRIPTORS_BESIDES: u64 = 64;
 
 pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
     let epoch = u64::from_ne_bytes(random()?);
-    let config = arguments.limits.config(u64::from_ne_bytes(random()?));
+    let config = memory::config(&arguments.limits, arguments.memory, u64::from_ne_bytes(random()?))?;
+    let limits = format!("{}, at most {} MiB", Shown(&config), config.worst_case_bytes() >> 20);
     make_room_for(config.max_links);
     let mut broker = BrokerLoop::new(arguments.transport, config, epoch)?;
     let signals = Signals::catch_for_broker(broker.wake())?;
@@ -29,8 +32,7 @@ pub(crate) fn run(arguments: &args::Serve) -> Result<u8, Failure> {
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         transport = arguments.transport.name(),
-        "starting with {}",
-        arguments.limits
+        "starting with {limits}"
     );
     let mut endpoints = Vec::new();
     for address in arguments.addresses() {

@@ -216,7 +216,7 @@ pub struct BrokerConfig {
     pub destination_slots: u8,
     /// How many messages may be in flight in the whole broker. Default 1,000,000. What has ended does not count.
     pub max_messages: u32,
-    /// How many bytes their payloads may take. Default 1 GiB.
+    /// How many bytes their payloads may take, each counted as the next power of two, 32 at the least. Default 1 GiB.
     pub max_message_bytes: u64,
     /// How many messages may wait, parked, for somebody who matches, or held, after a broker's death. Default 100,000.
     /// For held messages, eight times as many offers to recipients are remembered.

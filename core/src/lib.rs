@@ -150,7 +150,9 @@ pub mod wire;
 
 pub use attributes::{Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 #[cfg(feature = "alloc")]
-pub use broker::{Broker, BrokerEvent, Full, Limit, LinkId, Policy, Ready, Stats, Subject, UnknownLink};
+pub use broker::{
+    Broker, BrokerEvent, Full, Limit, LinkId, Policy, Ready, Stats, Subject, TooLittleMemory, UnknownLink,
+};
 pub use client::{
     Client, Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token, WatchId,
 };

@@ -1,7 +1,23 @@
 //! Limits that fit a size of memory.
 
 use crate::config::BrokerConfig;
-use crate::error::{Bound, ConfigError};
+use core::fmt;
+
+/// A broker needs more memory than it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TooLittleMemory {
+    /// So many bytes would do for the smallest limits.
+    pub needed: u64,
+}
+
+impl fmt::Display for TooLittleMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a broker with these limits needs at least {} bytes of memory", self.needed)
+    }
+}
+
+impl core::error::Error for TooLittleMemory {}
 
 /// Limits are found as parts of those for so many bytes, in this many steps of the whole.
 const STEPS: u64 = 1 << 12;
@@ -44,7 +60,7 @@ impl BrokerConfig {
     /// # Errors
     ///
     /// That is too little for any broker.
-    pub fn for_memory(bytes: u64) -> Result<Self, ConfigError> {
+    pub fn for_memory(bytes: u64) -> Result<Self, TooLittleMemory> {
         Self::default().fit_memory(bytes, &[])
     }
 
@@ -52,12 +68,12 @@ impl BrokerConfig {
     ///
     /// # Errors
     ///
-    /// Those that were given leave no room, or make no sense.
-    pub fn fit_memory(self, bytes: u64, given: &[&str]) -> Result<Self, ConfigError> {
+    /// Those that were given leave no room. Whether they make sense is said when a broker is made.
+    pub fn fit_memory(&self, bytes: u64, given: &[&str]) -> Result<Self, TooLittleMemory> {
         let fits =
             |step: u64| Some(self.scaled(step, given)).filter(|config| config.worst_case_bytes() <= bytes);
-        let needed = || Bound::Number(self.scaled(1, given).worst_case_bytes());
-        let mut best = fits(1).ok_or_else(|| ConfigError::TooSmall("memory", needed()))?;
+        let smallest = || TooLittleMemory { needed: self.scaled(1, given).worst_case_bytes() };
+        let mut best = fits(1).ok_or_else(smallest)?;
         // The last step that fits, and the first that does not.
         let (mut low, mut high) = (1, MOST + 1);
         while high - low > 1 {
@@ -67,7 +83,6 @@ impl BrokerConfig {
                 None => high = step,
             }
         }
-        best.validate()?;
         Ok(best)
     }
 
@@ -83,23 +98,23 @@ impl BrokerConfig {
         let room = room.into_iter().filter(|(name, _)| given.contains(name)).map(|(_, bytes)| bytes);
         let most = room.min().unwrap_or(u64::MAX).min(64 << 10);
         limits!(config, given, step;
-            max_payload: 64 << 10, Slowly, most.min(1 << 10), most;
+            max_payload: 256 << 10, Slowly, most.min(1 << 10), most;
         );
         let payload = u64::from(config.max_payload);
         limits!(config, given, step;
-            max_links: 4_096, Evenly, 4, 1 << 20;
+            max_links: 16_384, Evenly, 4, 1 << 20;
             max_lossy_links: 256, Evenly, 1, 16_384;
-            max_sessions: 8_192, Evenly, 4, 1 << 20;
-            max_messages: 524_288, Evenly, 16, 1 << 28;
-            max_message_bytes: 1 << 30, Evenly, payload.next_power_of_two().max(32), 1 << 40;
+            max_sessions: 32_768, Evenly, 4, 1 << 20;
+            max_messages: 786_432, Evenly, 16, 1 << 28;
+            max_message_bytes: 2 << 30, Evenly, payload.next_power_of_two().max(32), 1 << 40;
             max_held: 65_536, Evenly, 4, 1 << 24;
-            max_queued: 2 << 20, Evenly, 64, 1 << 30;
-            queue_messages: 16_384, Slowly, 16, 65_536;
-            queue_bytes: 16 << 20, Slowly, payload, 1 << 30;
-            window_messages: 512, Slowly, 4, 4_096;
+            max_queued: 4 << 20, Evenly, 64, 1 << 30;
+            queue_messages: 65_536, Slowly, 16, 16_384;
+            queue_bytes: 64 << 20, Slowly, payload, 16 << 20;
+            window_messages: 192, Slowly, 4, 4_096;
             window_bytes: 4 << 20, Slowly, payload, 4 << 20;
-            receipt_backlog: 512, Slowly, 4, 4_096;
-            watch_backlog: 128, Slowly, 4, 1_024;
+            receipt_backlog: 128, Slowly, 4, 4_096;
+            watch_backlog: 64, Slowly, 4, 1_024;
             reorder_bytes: 64 << 10, Slowly, payload, 64 << 10;
         );
         let (held, queue) = (u64::from(config.max_held), u64::from(config.queue_messages));
@@ -124,12 +139,19 @@ mod tests {
             let worst = config.worst_case_bytes();
             assert!(worst <= bytes, "{worst} of {bytes}");
             assert!(worst >= bytes / 2, "{worst} of {bytes}");
+            config.validate().unwrap();
         }
         let small = BrokerConfig::for_memory(64 << 20).unwrap();
-        let most = [small.max_messages, small.max_sessions, small.max_queued, small.window_messages];
-        assert!(most >= [2_000, 64, 20_000, 32], "{small:?}");
-        let error = BrokerConfig::for_memory(1_000).unwrap_err();
-        assert!(matches!(error, ConfigError::TooSmall("memory", Bound::Number(least)) if least > 1_000));
+        assert!(
+            small.max_messages > 2_000 && small.max_sessions > 100 && small.max_queued > 20_000,
+            "{small:?}"
+        );
+        assert_eq!(
+            BrokerConfig::for_memory(1 << 30).unwrap().max_payload,
+            BrokerConfig::default().max_payload
+        );
+        let least = BrokerConfig::for_memory(1_000).unwrap_err().needed;
+        assert!((1_000..4 << 20).contains(&least) && BrokerConfig::for_memory(least).is_ok());
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod sources;
 mod sweep;
 mod transmit;
 
+pub use fit::TooLittleMemory;
 pub use ledger::Stats;
 pub use links::LinkId;
 pub use policy::{Policy, Subject};
