@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
     Listen(Listen),
     Send(Box<Send>),
     Peers(Peers),
