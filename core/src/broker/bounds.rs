@@ -107,7 +107,8 @@ impl BrokerConfig {
         // Links that have made way have a place for a moment, and nothing besides.
         let made_way = u64::from(max_made_way(self));
         let remembers = self.max_failed_hellos_per_source > 0;
-        let sources = links + made_way + if remembers { u64::from(MAX_REMEMBERED) + 1 } else { 0 };
+        let remembered = if remembers { u64::from(MAX_REMEMBERED) + 1 } else { 0 };
+        let sources = links + made_way + remembered;
         let (messages, held) = (u64::from(self.max_messages), u64::from(self.max_held));
         let records = max_records(self);
         let senders = sessions + records;
@@ -119,8 +120,8 @@ impl BrokerConfig {
             table::<Mark>(links + made_way),
             table::<Ready>(3 * (links + made_way)),
             table::<Source>(sources),
-            // Each source by its number, and among those that are forgotten or by its rank; each link that waits.
-            (3 * sources + links) * entry::<Key>(),
+            // Each source by its number, those that are forgotten, each link that waits, and what rank that gives its source.
+            (sources + remembered + 2 * links) * entry::<Key>(),
             table::<BrokerEvent>(max_events(self) as u64),
             table::<Session>(sessions),
             table::<u32>(sessions),
