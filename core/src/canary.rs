@@ -73,6 +73,8 @@ mod faults {
         OffersAtChanges,
         /// What waits is released in another order than that in which it was taken.
         ReleasesInAnyOrder,
+        /// A run of void deliveries counts as one item.
+        CountsVoidOnce,
         /// A declined delivery counts as a confirmed one.
         CountsDeclined,
         /// On lossy framed transports what has come out of order counts as all before it.

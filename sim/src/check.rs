@@ -10,6 +10,7 @@ impl World {
     pub(crate) fn check_bounds(&self) -> Outcome {
         let stats = self.broker.stats();
         let config = &self.setup.broker;
+        ensure!(!self.broker.is_broken(), "books", "an invariant of the broker is broken");
         ensure!(stats.is_balanced(), "books", "the books do not balance: {stats:?}");
         let sessions = u64::from(stats.sessions);
         // A sweep is due at half of that, and one call takes no more than 256 messages before it.
