@@ -56,6 +56,8 @@ pub(crate) struct Peer {
     pub(crate) stopped: bool,
     /// It has been told to leave.
     pub(crate) leaves: bool,
+    /// A boot before it died without a word, and its hello may still be read.
+    pub(crate) is_heir: bool,
     /// What its application wants its attributes to be.
     pub(crate) wanted: Attributes,
     /// Lent and not taken.
@@ -80,6 +82,7 @@ impl Peer {
             sleeps: false,
             stopped: false,
             leaves: false,
+            is_heir: false,
             wanted: (None, None),
             lent: VecDeque::new(),
             refused: None,

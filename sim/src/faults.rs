@@ -144,13 +144,13 @@ impl World {
 
     fn reboot(&mut self, n: usize, silent: bool) -> Outcome {
         trace!(self, "{n} starts anew");
+        let is_stream = self.setup.medium == Medium::Stream;
         let own: Vec<_> =
             self.connections.iter().filter(|(_, c)| c.client == n).map(|(id, c)| (id, c.welcomed)).collect();
         for (id, welcomed) in own {
             self.client_loses(id);
-            // A hello of the old boot that comes after one of the new is another program with this identity, and not
-            // what is meant here.
-            if !silent || !welcomed {
+            // A hello of the old boot may be read after one of the new, and must not end that.
+            if !silent || !(welcomed || is_stream) {
                 self.broker_loses(id)?;
             }
         }
@@ -158,7 +158,9 @@ impl World {
         let old = &mut self.peers[n];
         let (application, wanted) = (old.application.take(), old.wanted);
         let (reachable, sleeps, stopped) = (old.reachable, old.sleeps, old.stopped);
-        let peer = Peer { application, reachable, sleeps, stopped: false, ..Peer::new(config, client) };
+        let is_heir = old.is_heir || silent;
+        let peer =
+            Peer { application, reachable, sleeps, stopped: false, is_heir, ..Peer::new(config, client) };
         self.peers[n] = peer;
         self.model.restarted(n);
         if wanted.0.is_some() {

@@ -310,3 +310,29 @@ fn a_welcome_of_the_dead_on_a_line_costs_its_client_a_link() {
         ],
     );
 }
+
+/// A boot dies behind its hello, and the broker reads that only when the next boot has a session: that one does not end, and has
+/// its session again.
+#[test]
+fn a_hello_of_a_dead_boot_that_is_read_late_ends_nobody() {
+    for stays_open in [false, true] {
+        let setup = Setup::new(2);
+        let mut steps = vec![
+            Step::Connect(1),
+            Step::WriteUp { client: 1, out: usize::MAX, most: usize::MAX },
+            Step::Stall(Pipe(1, 0)),
+            Step::Restart { client: 1, silent: true },
+            Step::Pass(ms(100)),
+            Step::Send(Send::new(0, To::Client(1))),
+            Step::Pass(ms(100)),
+            Step::Unstall(Pipe(1, 1)),
+            Step::ReadUp(Pipe(1, 1), usize::MAX),
+            Step::Send(Send::new(0, To::Client(1))),
+        ];
+        if !stays_open {
+            steps.push(Step::Cut { pipe: Pipe(1, 1), client: false, broker: true, kept: usize::MAX });
+        }
+        steps.extend([Step::Pass(ms(40_000)), Step::Send(Send::new(0, To::Client(1)))]);
+        holds(setup, &steps);
+    }
+}
