@@ -227,6 +227,7 @@ impl Sender {
                     self.tally.receipt(&receipt);
                     self.quiet_since = Some(turn.now);
                     if let Receipt::Accepted { id, recipients, last: false } = receipt {
+                        tracing::debug!("message {} is accepted for {recipients}", id.0);
                         self.accepted = Some((id, recipients));
                     }
                 }

@@ -5,7 +5,6 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use support::broker::Broker;
@@ -79,15 +78,15 @@ fn what_is_sent_to_a_program_that_was_ended_waits_for_its_next_start_with_the_sa
 fn what_is_sent_to_a_stopped_program_comes_once_when_it_goes_on(pairing: Pairing) {
     let by = Deadline::within(40);
     let stage = Stage::of(pairing);
-    let broker = Broker::start(&stage, &by, &["--keep-alive", "500ms"]);
+    let mut broker = Broker::start(&stage, &by, &["--keep-alive", "500ms"]);
     let mut listener = Program::listen(&stage, &by, "listen", broker.address(), &["--set", "room=lobby"]);
     leave_with_the_broker(&stage, &by, &broker, "room=lobby", lines("before", 10));
     listener.wait_stdout_line(&by, "before 9");
 
     listener.signal("STOP");
     leave_with_the_broker(&stage, &by, &broker, "room=lobby", lines("early", 200));
-    // Long enough for the keep-alive to find out that nobody answers.
-    thread::sleep(Duration::from_millis(2500));
+    // The keep-alive has found out that nobody answers.
+    broker.wait_ledger(&by, "connected", 0);
     leave_with_the_broker(&stage, &by, &broker, "room=lobby", lines("late", 200));
     let held = Input::Bytes(lines("held", 200));
     let arguments = ["--to", "room=lobby", "--json"];
@@ -108,7 +107,7 @@ fn what_is_sent_to_a_stopped_program_comes_once_when_it_goes_on(pairing: Pairing
 fn a_sender_that_was_stopped_goes_on_where_it_was(pairing: Pairing) {
     let by = Deadline::within(40);
     let stage = Stage::of(pairing);
-    let broker = Broker::start(&stage, &by, &["--keep-alive", "500ms"]);
+    let mut broker = Broker::start(&stage, &by, &["--keep-alive", "500ms"]);
     let mut listener = Program::listen(&stage, &by, "listen", broker.address(), &["--set", "room=lobby"]);
     let text = lines("a line of some length, so that not all of it is on its way at once", 50_000);
     let arguments = ["--to", "room=lobby", "--json"];
@@ -117,8 +116,8 @@ fn a_sender_that_was_stopped_goes_on_where_it_was(pairing: Pairing) {
     sender.signal("STOP");
     let when_stopped = listener.stdout_len();
     assert_eq!(sender.ended(), None, "stopped too late. {}", sender.describe());
-    // Long enough for the keep-alive to find out that nobody answers.
-    thread::sleep(Duration::from_millis(2500));
+    // The keep-alive has found out that nobody answers: only the listener is left.
+    broker.wait_ledger(&by, "connected", 1);
     sender.signal("CONT");
     sender.expect_exit(&by, 0);
     assert!(when_stopped < listener.stdout_len(), "nothing was left to send after the stop");
@@ -131,12 +130,11 @@ fn a_sender_that_was_stopped_goes_on_where_it_was(pairing: Pairing) {
 fn a_message_that_nobody_matches_waits_until_somebody_does(pairing: Pairing) {
     let by = Deadline::within(30);
     let stage = Stage::of(pairing);
-    let broker = Broker::start(&stage, &by, &[]);
+    let mut broker = Broker::start(&stage, &by, &[]);
     let other = Program::listen(&stage, &by, "other", broker.address(), &["--set", "room=kitchen"]);
     let arguments = ["--to", "room=lobby", "--json", "patience"];
     let mut sender = Program::send(&stage, "send", broker.address(), &arguments, Input::Nothing);
-    sender.wait_connected(&by);
-    thread::sleep(Duration::from_millis(500));
+    broker.wait_ledger(&by, "parked or held", 1);
     assert_eq!(sender.ended(), None, "nobody matches yet. {}", sender.describe());
     assert_eq!(sender.stdout_text(), "", "a receipt although nobody matches");
 
@@ -191,8 +189,7 @@ fn of_two_programs_with_one_identity_the_later_one_goes_on(pairing: Pairing) {
     let mut sender = Program::send(&stage, "send", broker.address(), &["--to", &uuid, "--json"], to_second);
     sender.expect_exit(&by, 0);
     receipts::assert_all_delivered(&receipts::of(&sender), 5, 1);
-    // The first one must not take the session back.
-    thread::sleep(Duration::from_millis(300));
+    // The first one has ended, so it cannot take the session back.
     assert_eq!(second.ended(), None, "the second goes on. {}", second.describe());
     second.expect_exit_on(&by, "INT", 0);
     assert_same("the first's output", &first.stdout(), &lines("first", 5));

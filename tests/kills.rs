@@ -107,7 +107,7 @@ impl Group {
         let present = vec![member("anna", broker), member("bert", broker)];
         let late = member("late", late_way.address());
         let mut sender =
-            Program::send(stage, "send", broker, &["--to", "room=lobby", "--json"], Input::Piped);
+            Program::send(stage, "send", broker, &["--to", "room=lobby", "--json", "-vv"], Input::Piped);
         let pipe = sender.take_stdin();
         Self { present, late, late_way, newcomer: None, sender, pipe, fed: Vec::new() }
     }
@@ -246,8 +246,8 @@ fn member_away_while_the_broker_dies(pairing: Pairing, absence: Absence) {
     group.leave(absence, &by);
     group.feed_all("before", 100);
     group.wait_present(&by);
-    // Nothing shows when the interim receipts have reached the sender; this is long for two processes on one machine.
-    thread::sleep(Duration::from_secs(1));
+    // The sender has the interim receipts of all that was fed: it knows for whom each message is.
+    group.sender.wait_stderr(&by, &format!("message {} is accepted for 3\n", group.fed.len()));
 
     // In mid-stream: bursts well below what a recipient remembers per sender, and more of them after the broker is dead.
     for number in 0..MID {

@@ -5,6 +5,9 @@ use super::deadline::Deadline;
 use super::program::{Input, Program};
 use super::stage::Stage;
 
+/// The last line of a ledger.
+const LEDGER_END: &str = "  balanced";
+
 /// A broker, through all its lives.
 pub(crate) struct Broker<'a> {
     stage: &'a Stage,
@@ -52,6 +55,25 @@ impl<'a> Broker<'a> {
     /// Starts it again at the same address, after [`Self::kill`].
     pub(crate) fn restart(&mut self, by: &Deadline) {
         self.program = serve(self.stage, by, self.scheme, self.address, &self.options);
+    }
+
+    /// Asks for its ledger again and again until the line of this name shows this figure.
+    pub(crate) fn wait_ledger(&mut self, by: &Deadline, name: &str, figure: u64) {
+        let mut asked = self.program.said(LEDGER_END);
+        by.wait(&format!("{figure} as {name:?} in the broker's ledger"), || {
+            let told = self.program.stderr();
+            let complete = self.program.said(LEDGER_END);
+            if complete >= asked {
+                let (_, ledger) = told.rsplit_once("ledger\n").unwrap_or_default();
+                let line = ledger.lines().find(|line| line.trim_start().starts_with(name));
+                if line.and_then(|line| line.split_whitespace().last()?.parse().ok()) == Some(figure) {
+                    return Ok(());
+                }
+                self.program.signal("USR1");
+                asked = complete + 1;
+            }
+            Err(self.program.describe())
+        });
     }
 
     /// It must still be running; SIGTERM must end it with 0.

@@ -227,6 +227,12 @@ impl Program {
         by.wait(&title, || if self.said(what) >= times { Ok(()) } else { Err(self.describe_running()) });
     }
 
+    /// Waits until stderr has this somewhere.
+    pub(crate) fn wait_stderr(&mut self, by: &Deadline, what: &str) {
+        let title = format!("{what:?} on stderr of {}", self.name);
+        by.wait(&title, || if self.stderr().contains(what) { Ok(()) } else { Err(self.describe_running()) });
+    }
+
     /// Waits until at least so many bytes are on stdout.
     pub(crate) fn wait_stdout_len(&mut self, by: &Deadline, len: u64) {
         let what = format!("{len} bytes on stdout of {}", self.name);
