@@ -308,3 +308,29 @@ fn program_14_an_identity_that_others_can_read_is_refused() {
     second.expect_exit(&by, 1);
     assert!(second.stderr().contains(&format!("chmod 600 {id}")), "{}", second.stderr());
 }
+
+#[test]
+fn attack_a18_wrong_secrets_leave_one_line_in_the_log() {
+    for pairing in [Pairing::MIO_MIO, Pairing::SMOL_SMOL] {
+        let by = Deadline::within(30);
+        let stage = Stage::of(pairing);
+        let mut broker = Broker::start(&stage, &by, &[]);
+        let identity = stage.path("identity");
+        let arguments = ["--identity", text_of(&identity)];
+        let mut owner = Program::listen(&stage, &by, "owner", broker.address(), &arguments);
+        let content = std::fs::read_to_string(&identity).expect("an identity is text");
+        let (uuid, _) = content.split_once("secret").expect("it has a secret");
+        std::fs::write(&identity, format!("{uuid}secret = {}\n", "0".repeat(32))).expect("written");
+        for _ in 0..5 {
+            let mut thief =
+                Program::client(&stage, "thief", "listen", broker.address(), &arguments, Input::Nothing);
+            thief.expect_exit(&by, 1);
+        }
+        let log = broker.program().stderr();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("refused: ")).collect();
+        // The first at once, and the others after ten seconds.
+        assert!(lines.len() == 1 && lines[0].contains("WARN") && lines[0].contains(": 1 ("), "{log}");
+        owner.expect_exit_on(&by, "TERM", 0);
+        broker.stop(&by);
+    }
+}

@@ -182,9 +182,7 @@ impl BrokerLoop {
                 _ => {}
             }
             driver.flush();
-            while let Some(event) = driver.broker().poll_event() {
-                tracing::info!("{event}");
-            }
+            driver.log_events();
             if farewell.is_some_and(|at| driver.is_stopped() || at <= driver.now()) {
                 return Ok(());
             }

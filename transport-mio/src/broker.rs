@@ -134,6 +134,12 @@ impl BrokerDriver {
         self.hub.broker()
     }
 
+    /// Takes the broker's events, for applications that only log them: clients that come and go at level `info`, refusals at
+    /// level `warn`, as one line with counts at most every ten seconds. To be called in each turn.
+    pub fn log_events(&mut self) {
+        self.hub.log_events();
+    }
+
     /// What the broker has counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -167,9 +167,7 @@ impl Broker {
             self.farewell = Some(hub.now() + FAREWELL);
         }
         hub.flush();
-        while let Some(event) = hub.broker().poll_event() {
-            tracing::info!("{event}");
-        }
+        hub.log_events();
         *self.outside.stats.lock().unwrap_or_else(PoisonError::into_inner) = hub.stats();
         let farewell = self.farewell.map(|at| at.saturating_duration_since(hub.now()));
         if farewell.is_some_and(|left| hub.is_stopped() || left.is_zero()) {

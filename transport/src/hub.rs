@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::closing::LINGER;
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
+use crate::journal::Journal;
 use crate::links::Links;
 use crate::listener::Listener;
 use crate::socket::Listening;
@@ -37,6 +38,7 @@ pub struct Hub<L: Listening> {
     again: VecDeque<usize>,
     /// When the connections that are on their way out have had their time; in order, as all have the same.
     leaving: VecDeque<(Instant, usize)>,
+    journal: Journal,
 }
 
 impl<L: Listening> Hub<L> {
@@ -58,6 +60,7 @@ impl<L: Listening> Hub<L> {
             links: Links::new(capacity),
             again: VecDeque::new(),
             leaving: VecDeque::new(),
+            journal: Journal::default(),
         }
     }
 
@@ -147,13 +150,23 @@ impl<L: Listening> Hub<L> {
         let now = self.clock.now();
         let accepting = self.listeners.iter().filter_map(|listener| listener.deadline(now)).min();
         let leaving = self.leaving.front().map(|(deadline, _)| *deadline);
-        let next = [self.broker.poll_timeout(), accepting, leaving].into_iter().flatten().min()?;
+        let journal = self.journal.deadline(now);
+        let next = [self.broker.poll_timeout(), accepting, leaving, journal].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(now))
     }
 
     /// The broker, for its events and its limits. [`flush`](Self::flush) after whatever changes it.
     pub fn broker(&mut self) -> &mut Broker {
         &mut self.broker
+    }
+
+    /// Takes the broker's events, for applications that only log them: clients that come and go at level `info`, refusals at
+    /// level `warn`, as one line with counts at most every ten seconds. To be called in each turn.
+    pub fn log_events(&mut self) {
+        while let Some(event) = self.broker.poll_event() {
+            self.journal.note(&event);
+        }
+        self.journal.write(self.clock.now());
     }
 
     /// What the broker has counted so far.

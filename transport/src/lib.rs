@@ -23,6 +23,7 @@ mod connection;
 mod dialing;
 mod endpoint;
 mod hub;
+mod journal;
 mod links;
 mod listener;
 mod lookup;
