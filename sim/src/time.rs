@@ -21,6 +21,9 @@ const TURNS: u32 = 2;
 /// In so much time everything must have come to its end, where nothing waits for anybody's time to live.
 const SOON: Duration = Duration::from_secs(120);
 
+/// In so many calls everything is done that is due at one moment.
+const MOST_CALLS: u32 = 100_000;
+
 impl World {
     /// The next moment at which anything is due.
     fn next_deadline(&self) -> Option<Instant> {
@@ -62,7 +65,12 @@ impl World {
             });
         }
         if self.broker.poll_timeout().is_some_and(|at| at <= now) {
-            self.broker.handle_timeout(now);
+            // What is too much for one call goes on with the next.
+            let mut calls = 0;
+            while calls < MOST_CALLS && self.broker.poll_timeout().is_some_and(|at| at <= now) {
+                self.broker.handle_timeout(now);
+                calls += 1;
+            }
             let next = self.broker.poll_timeout();
             ensure!(
                 next.is_none_or(|at| at > now),

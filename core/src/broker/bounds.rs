@@ -3,6 +3,7 @@
 use super::deliveries::Delivery;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
+use super::jobs::Job;
 use super::links::{Alias, Current, Link, Mark};
 use super::lossy::{Lossy, MAX_LEFT};
 use super::messages::{MAX_ENDED, Message, Sender};
@@ -102,7 +103,7 @@ impl BrokerConfig {
     }
 
     /// The tables that there are once.
-    fn tables(&self) -> [u64; 20] {
+    fn tables(&self) -> [u64; 22] {
         let (links, sessions) = (u64::from(self.max_links), u64::from(self.max_sessions));
         // Links that have made way have a place for a moment, and nothing besides.
         let made_way = u64::from(max_made_way(self));
@@ -134,7 +135,10 @@ impl BrokerConfig {
             table::<(Box<[u8]>, u32)>(named),
             // Lists that are built and used up within one call: recipients, what is dropped, what waited for a session, and
             // whoever watches one that changes.
-            table::<u32>((sessions * PAIRS).max(held)),
+            table::<u32>(sessions),
+            table::<u8>(sessions),
+            // Jobs: each session may have one of each kind, and each that has ended one more.
+            table::<Job>(4 * sessions + 2),
             table::<Delivery>(self.queue_messages.into()),
             held * entry::<Key>(),
             table::<(u64, u32, u32)>(sessions * u64::from(self.max_watches) * PAIRS),

@@ -1,6 +1,7 @@
 //! How links end, and what becomes of their sessions.
 
 use super::links::{Frame, Link, LinkId, Phase};
+use super::work::END;
 use super::{Broker, BrokerEvent, NO_LINK, expiry};
 use crate::bug::OrBug;
 use crate::error::Code;
@@ -29,6 +30,7 @@ impl Broker {
         let is_open = |link: &&Link| !matches!(link.phase, Phase::Closing { .. });
         let id = self.links.get(index).filter(is_open).map(|link| link.id(index))?;
         self.give_hello_up(index);
+        self.work.charge(END);
         let between_frames = !self.drop_current(index);
         let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         // In the middle of a frame nothing can be said, and what the frame was made of may be gone.

@@ -1,7 +1,9 @@
 //! What time does: links that fall silent, sessions and messages that expire, the end of the settling.
 
+use super::jobs::Job;
 use super::links::Phase;
 use super::ordered::{Key, Ordered};
+use super::work::EXPIRY;
 use super::{Broker, NO_LINK, NO_MESSAGE};
 use crate::bug::OrBug;
 use crate::error::Code;
@@ -66,20 +68,42 @@ impl Timers {
 
 impl Broker {
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some(message) = self.messages.grow_up(now, self.config.accept_delay) {
-            self.grown_up(message);
-        }
         if self.settles_at.is_some_and(|at| now >= at) {
             self.settle();
         }
-        while let Some(timer) = self.timers.pop(now) {
+        // Each of the three kinds of work has a third of the call, whatever the others want, and then what these leave.
+        let share = self.work.share();
+        self.work.set_aside(2 * share);
+        self.grow_up(now);
+        self.work.give(share);
+        self.timers_due(now);
+        self.work.give(share);
+        self.work_off();
+        self.grow_up(now);
+        self.timers_due(now);
+        self.sweep();
+    }
+
+    fn grow_up(&mut self, now: Instant) {
+        while !self.work.is_spent()
+            && let Some(message) = self.messages.grow_up(now, self.config.accept_delay)
+        {
+            self.work.charge(EXPIRY);
+            self.grown_up(message);
+        }
+    }
+
+    fn timers_due(&mut self, now: Instant) {
+        while !self.work.is_spent()
+            && let Some(timer) = self.timers.pop(now)
+        {
+            self.work.charge(EXPIRY);
             match timer {
                 Timer::Link(index) => self.link_due(index, now),
                 Timer::Session(index) => self.end_session(index),
                 Timer::Message(index) => self.expire_message(index),
             }
         }
-        self.sweep();
     }
 
     /// A message is no longer young: its sender is told that it was accepted, and its deadline gets a timer.
@@ -113,15 +137,8 @@ impl Broker {
     fn settle(&mut self) {
         debug!("e_pigeon::broker", "settled");
         self.settles_at = None;
-        let window = self.open_window(false);
-        for index in self.links.indices() {
-            let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { continue };
-            let session = link.session().and_then(|session| self.sessions.get(session));
-            if core::mem::take(&mut link.shut) && session.is_some_and(|session| !session.narrow) {
-                link.window = Some(window);
-                self.list(index);
-            }
-        }
+        let end = self.links.end();
+        self.begin_job(Job::Settle { next: 0, end });
     }
 
     /// Sets the timer of a link to when something is to be done about it.

@@ -1,9 +1,12 @@
 //! What the broker does with a hello: a new session, the old one, or none.
 
+use super::jobs::Job;
 use super::links::Phase;
 use super::lossy::LINE_TIME_TO_LIVE;
 use super::queue::Notice;
+use super::receive::Progress;
 use super::sessions::NewSession;
+use super::work::{HELLO, PAIR, SET};
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, expiry, presence};
 use crate::attributes::{Attributes, AttributesRef};
 use crate::bug::OrBug;
@@ -32,9 +35,13 @@ impl Broker {
         link: u32,
         hello: &Hello,
         attributes: AttributesRef<'_>,
-    ) -> Result<(), Abort> {
+    ) -> Result<Progress, Abort> {
         let uuid = Uuid::from_bytes(hello.uuid);
         let found = self.sessions.find(&uuid);
+        self.work.charge(HELLO);
+        if !self.jobs.is_empty() && !self.work_for(uuid, found) {
+            return Ok(Progress::Later);
+        }
         let facts = found.and_then(|index| self.facts(index));
         let verdict = judge(hello, facts.as_ref());
         debug!("e_pigeon::broker", "hello of {uuid}, its link {}: {verdict:?}", hello.link);
@@ -51,7 +58,8 @@ impl Broker {
             (Verdict::Refuse(code), _) => return Err(refuse(code)),
             (Verdict::Resume | Verdict::Renew { .. }, Some(session)) => session,
             _ => {
-                if self.sessions.len() >= self.config.max_sessions as usize {
+                // What is left of ended ones takes its place until it is gone.
+                if self.sessions.len() + self.jobs.left >= self.config.max_sessions as usize {
                     let source = self.links.get(link).map_or(0, |link| self.sources.number(link.source));
                     self.tell(BrokerEvent::Refused { source, limit: Limit::Sessions });
                     return Err(refuse(Code::Full));
@@ -75,7 +83,8 @@ impl Broker {
                 (state.number, state.since) = (number, self.messages.next_order());
             }
             self.give_attributes(session, attributes, hello.receives);
-            self.release_waiting(session, true);
+            let terms = self.holding.all_terms(uuid, attributes);
+            self.release_waiting(session, true, terms);
         } else {
             self.note_presence(session);
         }
@@ -84,7 +93,7 @@ impl Broker {
             _ => BrokerEvent::SessionResumed(uuid),
         });
         self.welcome(link, session, resumed);
-        Ok(())
+        Ok(Progress::Done)
     }
 
     fn create(&mut self, uuid: Uuid, hello: &Hello) -> u32 {
@@ -260,6 +269,12 @@ impl Broker {
             (patch.changes().filter(|c| c.1.is_some()), patch.changes().filter(|c| c.1.is_none()));
         let fits = removed.chain(set).all(|(key, value)| attributes.change(key, value).is_ok());
         let (uuid, receives) = (state.uuid, state.receives);
+        self.work.charge(SET);
+        if fits && attributes.as_ref().as_bytes() == state.attributes().as_bytes() {
+            // Nothing changes.
+            return;
+        }
+        let terms = self.holding.new_terms(state.attributes(), attributes.as_ref());
         let refused = if !fits || attributes.len() > usize::from(self.config.max_attributes) {
             Some(Reason::TooLarge)
         } else if !self.may_have(uuid, attributes.as_ref()) {
@@ -272,7 +287,7 @@ impl Broker {
             return;
         }
         self.give_attributes(session, attributes.as_ref(), receives);
-        self.release_waiting(session, false);
+        self.release_waiting(session, false, terms);
     }
 
     /// Tells a client that it does not get what it wants.
@@ -286,9 +301,11 @@ impl Broker {
 
     /// Those who watch what the session was are told of it, and those who watch what it is now.
     fn give_attributes(&mut self, session: u32, attributes: AttributesRef<'_>, receives: bool) {
-        self.note_presence(session);
+        let before = self.seen_as(session);
+        self.work.charge(PAIR * (1 + attributes.len() as u32));
         self.sessions.set_attributes(session, attributes, receives);
-        self.note_presence(session);
+        let after = self.seen_as(session);
+        self.note_states(session, before.into_iter().chain(after).collect());
     }
 
     /// A session is over: what it had not confirmed is not confirmed, and what it said goes on.
@@ -313,9 +330,10 @@ impl Broker {
         if session.is_counted() {
             self.drop_counts(index);
         }
-        for delivery in session.queue.into_deliveries() {
-            self.delivery_gone(delivery);
+        if session.jobs > 0 {
+            self.jobs.forget(index);
         }
+        self.begin_job(Job::Left(Box::new(session.queue)));
         self.tell(BrokerEvent::SessionEnded(session.uuid));
     }
 }

@@ -60,7 +60,7 @@ impl Holding {
     pub(super) fn insert(&mut self, destination: DestinationRef<'_>, order: u64, message: u32) {
         self.count += 1;
         let hasher = self.hasher.clone();
-        for_terms(&hasher, destination, |term| {
+        for_waiting_terms(&hasher, destination, |term| {
             self.waiting.insert((term, order, u64::from(message)));
         });
     }
@@ -69,7 +69,7 @@ impl Holding {
     pub(super) fn remove(&mut self, destination: DestinationRef<'_>, order: u64, message: u32) {
         self.count -= 1;
         let hasher = self.hasher.clone();
-        for_terms(&hasher, destination, |term| {
+        for_waiting_terms(&hasher, destination, |term| {
             self.waiting.remove(&(term, order, u64::from(message)));
         });
         while let Some(&offer) = self.offered.range((order, 0, 0)..=last_of(order)).next() {
@@ -90,19 +90,61 @@ impl Holding {
         }
     }
 
-    /// Messages that may be for a session, in the order in which they were taken.
-    pub(super) fn candidates(&self, uuid: Uuid, attributes: AttributesRef<'_>, into: &mut Vec<u32>) {
+    /// The terms under which messages may wait for a session that begins.
+    pub(super) fn all_terms(&self, uuid: Uuid, attributes: AttributesRef<'_>) -> Terms {
         if self.waiting.is_empty() {
-            return;
+            Terms::new()
+        } else {
+            terms_of(&self.hasher, uuid, attributes).collect()
         }
-        // In their order, and each once.
-        let mut found = Ordered::new();
-        for term in terms_of(&self.hasher, uuid, attributes) {
-            let range = self.waiting.range((term, 0, 0)..=last_of(term));
-            found.extend(range.map(|&(_, order, message)| (order, message, 0)));
+    }
+
+    /// The terms of the messages that a session may begin to match when its attributes change from `before` to `after`.
+    ///
+    /// These have a pair that is new: what names nothing but pairs that it had, everyone, or a UUID, it matched before.
+    pub(super) fn new_terms(&self, before: AttributesRef<'_>, after: AttributesRef<'_>) -> Terms {
+        if self.waiting.is_empty() {
+            return Terms::new();
         }
-        // It was one.
-        into.extend(found.into_iter().map(|(_, message, _)| message as u32));
+        let is_new = |pair: &&[u8]| before.pairs().encoded().all(|old| old != *pair);
+        after.pairs().encoded().filter(is_new).map(|pair| term(&self.hasher, pair)).collect()
+    }
+
+    /// The messages under any of these terms, from a place in the order on.
+    pub(super) fn merge(&self, terms: &Terms, from: u64) -> Merge {
+        Merge { heads: terms.iter().map(|&term| (term, self.head(term, from))).collect() }
+    }
+
+    /// The first message that waits under a term, from a place in the order on, with its place.
+    fn head(&self, term: u64, from: u64) -> Option<(u64, u32)> {
+        if canary!(ReleasesInAnyOrder) {
+            let last = (term, u64::MAX - from, u64::MAX);
+            let found = self.waiting.range((term, 0, 0)..=last).next_back();
+            return found.map(|&(_, order, message)| (u64::MAX - order, message as u32));
+        }
+        // It was put there as one.
+        let found = self.waiting.range((term, from, 0)..=last_of(term)).next();
+        found.map(|&(_, order, message)| (order, message as u32))
+    }
+}
+
+/// Terms under which something waits: one for each pair of a session, its UUID, and everyone.
+pub(super) type Terms = Vec<u64>;
+
+/// What waits under several terms, in the order in which it was taken, and each message once. Messages may leave meanwhile.
+#[derive(Debug)]
+pub(super) struct Merge {
+    heads: Vec<(u64, Option<(u64, u32)>)>,
+}
+
+impl Merge {
+    /// The next message, with its place in the order.
+    pub(super) fn next(&mut self, holding: &Holding) -> Option<(u64, u32)> {
+        let first = self.heads.iter().filter_map(|&(_, head)| head).min()?;
+        for (term, head) in self.heads.iter_mut().filter(|(_, head)| *head == Some(first)) {
+            *head = holding.head(*term, first.0 + 1);
+        }
+        Some(first)
     }
 }
 
@@ -116,7 +158,15 @@ pub(super) fn terms_of(
     terms.chain(attributes.pairs().encoded().map(|pair| term(hasher, pair)))
 }
 
-/// The terms under which a message waits, or a watch stands: one that each session that it means has.
+/// The terms under which a message waits: each of its pairs, so that whichever a session gets last leads to it.
+fn for_waiting_terms(hasher: &FixedState, destination: DestinationRef<'_>, mut each: impl FnMut(u64)) {
+    match destination.target() {
+        Target::AllOf(pairs) => pairs.encoded().for_each(|pair| each(term(hasher, pair))),
+        _ => for_terms(hasher, destination, each),
+    }
+}
+
+/// The terms under which a watch stands: one that each session that it means has.
 pub(super) fn for_terms(hasher: &FixedState, destination: DestinationRef<'_>, mut each: impl FnMut(u64)) {
     match destination.target() {
         Target::Uuid(uuid) => each(term(hasher, uuid.as_bytes())),

@@ -169,6 +169,11 @@ impl Link {
         self.is_lossy
     }
 
+    /// True where each call brings a whole datagram, of which nothing can be offered again.
+    pub(super) fn takes_datagrams(&self) -> bool {
+        self.lossy.as_ref().is_some_and(|lossy| lossy.takes_datagrams())
+    }
+
     /// When something is to be done about it.
     pub(super) fn deadline(&self) -> Instant {
         let at = match self.phase {
@@ -376,9 +381,10 @@ impl Links {
         }
     }
 
-    /// The indices of all of them.
-    pub(super) fn indices(&self) -> Vec<u32> {
-        self.links.iter().map(|(index, _)| index as u32).collect()
+    /// All indices are below this one.
+    pub(super) fn end(&self) -> u32 {
+        // There are at most 2^30.
+        self.marks.len() as u32
     }
 }
 

@@ -2,6 +2,7 @@
 //! again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::links::{Frame, Link, Phase};
+use super::work::{BYTES, FRAME, RUNS, WRITTEN};
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
@@ -80,6 +81,10 @@ impl Lossy {
         })
     }
 
+    pub(super) fn takes_datagrams(&self) -> bool {
+        self.framing == Framing::Datagram
+    }
+
     /// When something is to be said again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.recovery.as_ref().and_then(Recovery::deadline)
@@ -146,7 +151,7 @@ impl Broker {
         partial.resize(room, 0);
         let mut input = bytes;
         while !input.is_empty() {
-            if self.is_spent() {
+            if self.work.is_full() {
                 self.list_resume(index);
                 break;
             }
@@ -174,6 +179,7 @@ impl Broker {
 
     /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
     fn lossy_frame(&mut self, index: u32, now: Instant, frame: &[u8]) {
+        self.work.charge(FRAME + (frame.len() / BYTES) as u32);
         let mut reader = Reader::new(frame);
         // Damaged, or of no protocol that is known.
         let Ok(prefix) = Prefix::read(&mut reader) else { return };
@@ -204,7 +210,7 @@ impl Broker {
                         self.abort(index, Abort { code: Code::UnexpectedFrame, detail: 0 });
                     }
                     _ if prefix.number > 0 => self.lossy_item(index, prefix.number, body),
-                    _ => self.frame(index, body),
+                    _ => _ = self.frame(index, body),
                 }
             }
             Phase::Closing { .. } if is_ours => {
@@ -351,7 +357,7 @@ impl Broker {
                 }
                 return;
             }
-            Place::Next => self.frame(index, body),
+            Place::Next => _ = self.frame(index, body),
         }
         let early = self.lossy(index).map(|lossy| core::mem::take(&mut lossy.early));
         let mut early = early.or_bug(NOT_LOSSY).unwrap_or_default();
@@ -405,9 +411,16 @@ impl Broker {
             if lossy.has_staged() || written == out.len() || (is_datagram && written > 0) {
                 break;
             }
+            if self.work.is_spent() {
+                // The others have their turn.
+                self.list(index);
+                break;
+            }
             // There is nothing to say now.
             let Some((number, frame)) = self.begin_lossy_frame(index, now) else { break };
             self.stage(index, number, &frame);
+            let length = self.lossy(index).map_or(0, |lossy| lossy.staged.len());
+            self.work.charge(2 * WRITTEN + (length / BYTES) as u32);
         }
         written
     }
@@ -509,6 +522,7 @@ impl Broker {
     fn item_again(&mut self, index: u32, session: u32, number: u64) -> Option<Frame> {
         let epoch = self.epoch;
         let state = self.sessions.get(session).or_bug(NO_SESSION)?;
+        self.work.charge(state.queue.runs() / RUNS);
         let place = number.checked_sub(state.sending.acknowledged() + 1);
         let place = place.or_bug("an item is missing that was acknowledged")?;
         let next = state.queue.at(place, epoch).or_bug("an item is missing that has no number")?;

@@ -8,6 +8,7 @@ mod fit;
 mod hello;
 mod holding;
 mod index;
+mod jobs;
 mod ledger;
 mod links;
 mod lookahead;
@@ -19,6 +20,7 @@ mod policy;
 mod pool;
 mod presence;
 mod queue;
+mod reach;
 mod receipts;
 mod receive;
 mod router;
@@ -27,6 +29,7 @@ mod shares;
 mod sources;
 mod sweep;
 mod transmit;
+mod work;
 
 pub use fit::TooLittleMemory;
 pub use ledger::Stats;
@@ -46,15 +49,19 @@ use alloc::vec::Vec;
 use core::fmt;
 use expiry::Timers;
 use holding::Holding;
+use jobs::{Job, Jobs};
 use links::{Links, Phase};
 use messages::Messages;
 use policy::Guard;
 use pool::Pool;
 use presence::Watchers;
+use reach::Counts;
+use receive::Progress;
 use sessions::Sessions;
 use shares::Shares;
 use sources::Sources;
 use uuid::Uuid;
+use work::{BYTES, FRAME, Work};
 
 /// Why an entry of a table must be there, which something else names by its place.
 const NO_LINK: &str = "there is no such link";
@@ -62,12 +69,6 @@ const NO_SESSION: &str = "there is no such session";
 const NO_MESSAGE: &str = "there is no such message";
 const NO_SENDER: &str = "there is no such sender";
 
-/// After so many deliveries one call of `handle_input` stops and lets others have their turn. It takes as long as to write to
-/// a thousand links then: fewer would cost those who send to many, more those who wait for them.
-const DELIVERIES_PER_CALL: u32 = 32_768;
-/// After so many messages likewise: their recipients and their sender, which may run on other cores, begin with these while the
-/// next are taken.
-const MESSAGES_PER_CALL: u32 = 256;
 /// The most events that wait to be polled, where there are enough sessions; of more, only their number is kept.
 const MAX_EVENTS: usize = 1_024;
 
@@ -98,10 +99,6 @@ pub struct Broker {
     ready: VecDeque<Ready>,
     events: VecDeque<BrokerEvent>,
     events_dropped: u64,
-    /// Deliveries that this call may still make, sessions that it may still look at.
-    budget: u32,
-    /// Messages that it may still take.
-    messages_left: u32,
     /// How many sessions were gone through, where their queues are searched for messages that have ended.
     swept: Option<usize>,
     /// Places for messages in all queues, free ones included.
@@ -109,10 +106,14 @@ pub struct Broker {
     shares: Shares,
     /// Messages that are parked.
     parked: u32,
+    /// What this call may still do, and what is left of earlier ones.
+    work: Work,
+    jobs: Jobs,
     /// A bug of this crate was found in a call.
     broken: bool,
     /// Lists that are built and used up within one call, kept for their memory.
     recipients: Vec<u32>,
+    counts: Counts,
     dropped: Vec<deliveries::Delivery>,
 }
 
@@ -231,14 +232,15 @@ impl Broker {
             ready: VecDeque::new(),
             events: VecDeque::new(),
             events_dropped: 0,
-            budget: 0,
-            messages_left: 0,
             swept: None,
             queue_places: 0,
             shares: Shares::new(&config),
             parked: 0,
+            work: Work::default(),
+            jobs: Jobs::default(),
             broken: false,
             recipients: Vec::new(),
+            counts: Counts::default(),
             dropped: Vec::new(),
             config,
         })
@@ -317,8 +319,17 @@ impl Broker {
     fn input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
         let index = self.links.find(link).ok_or(UnknownLink)?;
         self.sweep();
-        let messages = if self.is_sweep_behind() { 0 } else { MESSAGES_PER_CALL };
-        (self.budget, self.messages_left) = (DELIVERIES_PER_CALL, messages);
+        if self.is_sweep_behind() {
+            self.work.take_no_message();
+        }
+        if !self.is_free(index) {
+            // It goes on when the jobs of its session are done; a datagram is lost.
+            if self.links.get(index).is_some_and(|link| link.takes_datagrams()) {
+                return Ok(bytes.len());
+            }
+            self.list_resume(index);
+            return Ok(0);
+        }
         let state = self.links.get_mut(index).or_bug(NO_LINK).ok_or(UnknownLink)?;
         if state.lossy.is_some() {
             let taken = self.lossy_input(index, now, bytes);
@@ -332,7 +343,7 @@ impl Broker {
         // So many bytes at the end were not looked ahead at.
         let mut unseen = bytes.len();
         while !input.is_empty() {
-            let is_spent = self.is_spent();
+            let is_spent = self.work.is_full();
             let Some(state) = self.links.get_mut(index).or_bug(NO_LINK) else { break };
             match &mut state.phase {
                 Phase::Closing { .. } => {
@@ -357,14 +368,24 @@ impl Broker {
                     if lookahead::defines(body) && input.len() <= unseen {
                         unseen = self.look_ahead(input, limit);
                     }
+                    self.work.charge(FRAME + (frame.len() / BYTES) as u32);
+                    if self.frame(index, body) == Progress::Later {
+                        self.list_resume(index);
+                        break;
+                    }
                     input = rest;
-                    self.frame(index, body);
                 }
                 Ok(Step::Keep(count)) => input = keep(&mut kept, input, count, most),
                 Ok(Step::Complete(count, extent)) => {
-                    input = keep(&mut kept, input, count, most);
+                    let (before, rest) = (kept.len(), keep(&mut kept, input, count, most));
+                    self.work.charge(FRAME + (kept.len() / BYTES) as u32);
                     let body = kept.get(extent.header..).or_bug("a frame ends in its header");
-                    self.frame(index, body.unwrap_or_default());
+                    if self.frame(index, body.unwrap_or_default()) == Progress::Later {
+                        kept.truncate(before);
+                        self.list_resume(index);
+                        break;
+                    }
+                    input = rest;
                     kept.clear();
                 }
                 Err(code) => self.abort(index, Abort { code, detail: 0 }),
@@ -402,16 +423,8 @@ impl Broker {
     }
 
     fn shut_down(&mut self) {
-        for index in self.links.indices() {
-            self.abort(index, Abort { code: Code::ShuttingDown, detail: 0 });
-            let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { continue };
-            if let Some(lossy) = &mut link.lossy {
-                lossy.shut_down();
-                if link.is_done() {
-                    self.list_close(index);
-                }
-            }
-        }
+        let end = self.links.end();
+        self.begin_job(Job::Close { next: 0, end });
     }
 
     // Polls: what comes out.
@@ -464,7 +477,9 @@ impl Broker {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let young = self.messages.grows_up_at(self.config.accept_delay);
         let sweep = self.is_sweep_due().then_some(self.now);
-        [young, self.timers.first(), self.settles_at, sweep].into_iter().flatten().min()
+        // What is left of earlier calls goes on at once.
+        let jobs = (!self.jobs.is_empty()).then_some(self.now);
+        [young, self.timers.first(), self.settles_at, sweep, jobs].into_iter().flatten().min()
     }
 
     // Getters.
@@ -498,14 +513,37 @@ impl Broker {
         }
     }
 
-    /// True where this call has done what it may.
-    fn is_spent(&self) -> bool {
-        self.budget == 0 || self.messages_left == 0
+    /// How many units of work the last call has done, as the [meter](work) counts them. It is spent at 32,768, and ends what
+    /// it is at then: a message goes to all its recipients at once, at a unit each.
+    #[doc(hidden)]
+    pub fn work_of_last_call(&self) -> u32 {
+        self.work.done()
+    }
+
+    /// Gives each call fewer units than that, so that tests see much of what goes on in a later one.
+    #[doc(hidden)]
+    pub fn set_budget(&mut self, units: u32) {
+        self.work.set_budget(units);
+    }
+
+    /// Does what the input of a link has to wait for; false where it has to wait longer.
+    #[inline]
+    fn is_free(&mut self, link: u32) -> bool {
+        let session = self.links.get(link).and_then(|link| link.session());
+        let state = session.and_then(|session| self.sessions.get(session));
+        match state {
+            Some(state) if state.jobs > 0 => {
+                let uuid = state.uuid;
+                self.work_for(uuid, session)
+            }
+            _ => true,
+        }
     }
 
     /// Makes a call at a time, and notes whether a bug was found in it.
     fn guarded<T>(&mut self, now: Instant, call: impl FnOnce(&mut Self, Instant) -> T) -> T {
         let before = bug::so_far();
+        self.work.begin();
         let now = self.advance(now);
         let result = call(self, now);
         self.broken |= bug::so_far() != before;

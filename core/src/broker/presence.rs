@@ -4,10 +4,12 @@
 //! the broker keeps only the names of those who have changed since. Where these become too many it forgets them, and
 //! tells everything again. A snapshot is no copy either, but a place in the lists of the index. (PROTOCOL.md, "Presence")
 
-use super::holding::{for_terms, terms_of};
+use super::holding::{Terms, for_terms, terms_of};
+use super::jobs::Job;
 use super::ordered::{Ordered, last_of};
 use super::queue::Notice;
 use super::sessions::{Session, Sessions};
+use super::work::{LISTED, NOTE, WATCH};
 use super::{Broker, NO_SESSION};
 use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
@@ -179,12 +181,55 @@ impl Watchers {
         });
     }
 
-    /// Sessions and the numbers of their watches that somebody with these attributes may match.
-    fn candidates(&self, uuid: Uuid, attributes: AttributesRef<'_>) -> Vec<(u32, u32)> {
-        let range = |term| self.standing.range((term, 0, 0)..=last_of(term));
-        let found = terms_of(&self.hasher, uuid, attributes).flat_map(range);
-        // They were such numbers.
-        found.map(|&(_, session, watch)| (session as u32, watch as u32)).collect()
+    /// The terms under which watches may stand that somebody matches who has or had these attributes, each once.
+    fn terms(&self, uuid: Uuid, states: &[Box<[u8]>]) -> Terms {
+        let mut terms = Terms::new();
+        for state in states {
+            let found = terms_of(&self.hasher, uuid, AttributesRef::trusted(state));
+            for term in found {
+                if !terms.contains(&term) {
+                    terms.push(term);
+                }
+            }
+        }
+        terms
+    }
+}
+
+/// Who is to be told that a session has changed, and how far that has come.
+///
+/// Watches that begin meanwhile are passed or told as it happens: they begin with a snapshot, which says how it stands then.
+#[derive(Debug)]
+pub(super) struct Notes {
+    pub(super) uuid: Uuid,
+    /// Its attributes before and after: whoever watches what either matches is told.
+    states: Vec<Box<[u8]>>,
+    /// The same of what has changed since this began. It is told when this is done.
+    again: Vec<Box<[u8]>>,
+    /// The next watch: one of the terms of these states, and the key in the tree of watches.
+    term: usize,
+    from: (u64, u64),
+}
+
+/// So many watches are looked for in the tree at a time.
+const NOTED_AT_ONCE: usize = 64;
+
+impl Notes {
+    fn of(uuid: Uuid, states: Vec<Box<[u8]>>) -> Self {
+        Self { uuid, states, again: Vec::new(), term: 0, from: (0, 0) }
+    }
+
+    /// It has changed again.
+    fn add(&mut self, states: Vec<Box<[u8]>>) {
+        for state in states {
+            if !self.again.contains(&state) {
+                self.again.push(state);
+            }
+        }
+    }
+
+    fn matches(&self, filter: DestinationRef<'_>) -> bool {
+        self.states.iter().any(|state| filter.matches(self.uuid, AttributesRef::trusted(state)))
     }
 }
 
@@ -207,6 +252,7 @@ impl Broker {
             self.refuse_wish(session, Notice { refused: Refused::Watch, watch: number, reason });
             return Ok(());
         }
+        self.work.charge(WATCH);
         let filter = filter.as_bytes().into();
         let watch = Watch { number, filter, stage: Stage::Reset, changed: BTreeSet::new() };
         self.watchers.insert(session, &watch);
@@ -221,6 +267,7 @@ impl Broker {
     pub(super) fn unwatch(&mut self, session: u32, number: u32) {
         let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
         if let Some(at) = state.watches.iter().position(|watch| watch.number == number) {
+            self.work.charge(WATCH);
             self.watchers.remove(session, &state.watches.swap_remove(at));
         }
     }
@@ -229,30 +276,82 @@ impl Broker {
     pub(super) fn forget_watches(&mut self, session: u32) {
         let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
         for watch in state.watches.drain(..) {
+            self.work.charge(WATCH);
             self.watchers.remove(session, &watch);
         }
     }
 
     /// A session has changed, or is about to: whoever watches it as it is now will be told how it stands then.
     pub(super) fn note_presence(&mut self, session: u32) {
-        if self.watchers.standing.is_empty() {
+        let state = self.seen_as(session);
+        self.note_states(session, state.into_iter().collect());
+    }
+
+    /// The attributes by which a session is seen; none where nobody sees it, or nobody watches.
+    pub(super) fn seen_as(&self, session: u32) -> Option<Box<[u8]>> {
+        let state = self.sessions.get(session).or_bug(NO_SESSION)?;
+        let is_seen = state.receives && !self.watchers.standing.is_empty();
+        is_seen.then(|| state.attributes().as_bytes().into())
+    }
+
+    /// A session has changed: whoever watches it by one of these attributes will be told how it stands then.
+    pub(super) fn note_states(&mut self, session: u32, mut states: Vec<Box<[u8]>>) {
+        let Some(state) = self.sessions.get(session).or_bug(NO_SESSION).filter(|_| !states.is_empty()) else {
+            // Nobody sees it.
             return;
+        };
+        states.dedup();
+        let uuid = state.uuid;
+        match self.jobs.notes(uuid).filter(|_| state.jobs > 0) {
+            Some(notes) => notes.add(states),
+            None => self.begin_job(Job::Notes(Box::new(Notes::of(uuid, states)))),
         }
-        // Nobody ever sees a session that does not receive.
-        let Some(state) = self.sessions.get(session).filter(|state| state.receives) else { return };
-        let (uuid, backlog) = (state.uuid, self.config.watch_backlog as usize);
-        for (watcher, number) in self.watchers.candidates(uuid, state.attributes()) {
-            let Some(state) = self.sessions.get(session).or_bug(NO_SESSION) else { return };
-            let matches =
-                self.sessions.get(watcher).and_then(|watcher| watcher.watched(number)).is_some_and(|watch| {
-                    let filter = watch.filter();
-                    filter.matches(uuid, state.attributes())
-                });
-            let watch = self.sessions.get_mut(watcher).filter(|_| matches);
-            if let Some(watch) = watch.and_then(|watcher| watcher.watched_mut(number)) {
-                watch.note(uuid, backlog);
-                self.list_session(watcher);
+    }
+
+    /// Notes a session that has changed with those who watch it; true when that is done.
+    pub(super) fn run_notes(&mut self, notes: &mut Notes) -> bool {
+        let backlog = self.config.watch_backlog as usize;
+        loop {
+            let terms = self.watchers.terms(notes.uuid, &notes.states);
+            while let Some(&term) = terms.get(notes.term) {
+                let from = (term, notes.from.0, notes.from.1);
+                let mut found = [(0, 0); NOTED_AT_ONCE];
+                let mut count = 0;
+                for (place, &(_, session, number)) in
+                    found.iter_mut().zip(self.watchers.standing.range(from..=last_of(term)))
+                {
+                    *place = (session, number);
+                    count += 1;
+                }
+                for &(session, number) in found.iter().take(count) {
+                    if self.work.is_spent() {
+                        return false;
+                    }
+                    self.work.charge(NOTE);
+                    notes.from = (session, number + 1);
+                    // They were such numbers.
+                    self.note(session as u32, number as u32, notes, backlog);
+                }
+                if count < NOTED_AT_ONCE {
+                    notes.term += 1;
+                    notes.from = (0, 0);
+                }
             }
+            if notes.again.is_empty() {
+                return true;
+            }
+            *notes = Notes::of(notes.uuid, core::mem::take(&mut notes.again));
+        }
+    }
+
+    /// Notes a session that has changed under one watch that may mean it.
+    fn note(&mut self, watcher: u32, number: u32, notes: &Notes, backlog: usize) {
+        let state = self.sessions.get_mut(watcher).or_bug(NO_SESSION);
+        let watch =
+            state.and_then(|state| state.watched_mut(number)).or_bug("a watch stands that is not there");
+        if let Some(watch) = watch.filter(|watch| notes.matches(watch.filter())) {
+            watch.note(notes.uuid, backlog);
+            self.list_session(watcher);
         }
     }
 
@@ -264,8 +363,10 @@ impl Broker {
             return None;
         }
         let mut watches = core::mem::take(&mut state.watches);
-        let mut budget = LOOKED_AT_PER_CALL;
+        let most = LOOKED_AT_PER_CALL.min(self.work.left() / LISTED);
+        let mut budget = most;
         let word = watches.iter_mut().find_map(|watch| watch.next(&self.sessions, &mut budget));
+        self.work.charge((most - budget) * LISTED);
         // The others have their turn.
         watches.rotate_left(1);
         self.sessions.get_mut(session).or_bug(NO_SESSION)?.watches = watches;

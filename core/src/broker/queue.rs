@@ -11,6 +11,7 @@ use crate::message::Reason;
 use crate::wire::item::{DownItem, Refused};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::hint::black_box;
 
 /// What kind of item has a number.
@@ -158,6 +159,12 @@ impl Queue {
     #[inline]
     pub(super) fn span(&self) -> u32 {
         self.deliveries.span()
+    }
+
+    /// In how many runs the items with numbers lie: to find one costs by that.
+    pub(super) fn runs(&self) -> u32 {
+        // At most as many as there are items.
+        self.numbered.len() as u32
     }
 
     /// Receipts that wait or are not acknowledged, in runs.
@@ -512,10 +519,29 @@ impl Queue {
         self.deliveries.capacity()
     }
 
-    /// Everything that is left.
-    pub(super) fn into_deliveries(self) -> impl Iterator<Item = Delivery> {
-        let deliveries = self.deliveries;
-        (0..deliveries.len()).filter_map(move |index| deliveries.get(index))
+    /// Takes off the first message, where the session has ended.
+    pub(super) fn pop(&mut self) -> Option<Delivery> {
+        if self.deliveries.numbered() > 0 {
+            return self.deliveries.pop();
+        }
+        // None may be left.
+        let first = self.deliveries.first_waiting()?;
+        self.deliveries.drop_first_waiting();
+        Some(first)
+    }
+
+    /// Puts those of the messages without a number first that `is_earlier` names; their order stays otherwise.
+    pub(super) fn put_first(&mut self, mut is_earlier: impl FnMut(&Delivery) -> bool) {
+        let keep = self.deliveries.numbered();
+        let mut later = Vec::new();
+        self.deliveries.retain(|index, delivery| {
+            let stays = index < keep || is_earlier(delivery);
+            if !stays {
+                later.push(*delivery);
+            }
+            stays
+        });
+        later.into_iter().for_each(|delivery| self.deliveries.push(delivery));
     }
 }
 

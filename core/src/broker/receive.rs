@@ -1,8 +1,10 @@
 //! What the broker does with each frame that comes in.
 
 use super::deliveries::Delivery;
+use super::jobs::Job;
 use super::links::{Current, Phase};
 use super::queue::{Acknowledged, Declined};
+use super::work::{OUTCOME, RUNS};
 use super::{Broker, NO_LINK, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Reader;
@@ -12,18 +14,33 @@ use crate::wire::control::{Abort, Control, Window};
 use crate::wire::item::{Message, UpItem};
 use crate::wire::{VERSION, kind};
 
+/// Whether a frame was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Done,
+    /// It has to come again, when what it waits for is done.
+    Later,
+}
+
 impl Broker {
     /// Takes a frame; one that is not allowed ends the link.
-    pub(super) fn frame(&mut self, link: u32, body: &[u8]) {
-        if let Err(abort) = self.try_frame(link, body) {
-            self.abort(link, abort);
+    #[inline]
+    pub(super) fn frame(&mut self, link: u32, body: &[u8]) -> Progress {
+        match self.try_frame(link, body) {
+            Ok(taken) => taken,
+            Err(abort) => {
+                self.abort(link, abort);
+                Progress::Done
+            }
         }
     }
 
-    fn try_frame(&mut self, link: u32, body: &[u8]) -> Result<(), Abort> {
+    fn try_frame(&mut self, link: u32, body: &[u8]) -> Result<Progress, Abort> {
         let fault = |code| Abort { code, detail: 0 };
         let malformed = |_| fault(Code::Malformed);
-        let Some(phase) = self.links.get(link).map(|link| link.phase).or_bug(NO_LINK) else { return Ok(()) };
+        let Some(phase) = self.links.get(link).map(|link| link.phase).or_bug(NO_LINK) else {
+            return Ok(Progress::Done);
+        };
         let mut reader = Reader::new(body);
         let frame_kind = reader.u8().map_err(malformed)?;
         if frame_kind >= kind::MESSAGE {
@@ -37,14 +54,16 @@ impl Broker {
             if let Some(session) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
                 session.receiving.receive();
             }
-            return Ok(());
+            return Ok(Progress::Done);
         }
         let control = Control::read(frame_kind, &mut reader).map_err(malformed)?;
-        match (control, phase) {
+        let done = match (control, phase) {
             (Control::HelloOfVersion(_), Phase::Hello { .. }) => {
                 Err(Abort { code: Code::Version, detail: VERSION })
             }
-            (Control::Hello(hello, attributes), Phase::Hello { .. }) => self.hello(link, &hello, attributes),
+            (Control::Hello(hello, attributes), Phase::Hello { .. }) => {
+                return self.hello(link, &hello, attributes);
+            }
             (Control::Ack(more), Phase::Up { session, .. }) => {
                 self.acknowledged(link, session, more).map_err(fault)
             }
@@ -72,16 +91,21 @@ impl Broker {
                 Ok(())
             }
             _ => Err(fault(Code::UnexpectedFrame)),
-        }
+        };
+        done.map(|()| Progress::Done)
     }
 
     /// The client has acknowledged `more` items.
     pub(super) fn acknowledged(&mut self, link: u32, session: u32, more: u64) -> Result<(), Code> {
         let half_written = self.links.current(link).is_some_and(Current::is_item);
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
-        let before = state.sending.acknowledged();
-        let up_to = state.sending.acknowledge(more, half_written)?;
-        self.take_acknowledged(session, up_to - before);
+        if more <= u64::from(self.work.left() / OUTCOME) {
+            state.sending.acknowledge(more, half_written)?;
+            self.take_acknowledged(session, more);
+        } else {
+            state.sending.clone().acknowledge(more, half_written)?;
+            self.begin_job(Job::Acknowledge { session, more });
+        }
         // The window may have opened for something that waits.
         if self
             .sessions
@@ -95,6 +119,8 @@ impl Broker {
 
     /// Takes so many acknowledged items off the queue of a session.
     pub(super) fn take_acknowledged(&mut self, session: u32, more: u64) {
+        // More than a queue can hold was refused.
+        self.work.charge((more as u32).saturating_mul(OUTCOME));
         let mut left = more;
         while left > 0 {
             let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { break };
@@ -135,7 +161,10 @@ impl Broker {
                 self.change_attributes(session, patch);
                 Ok(())
             }
-            UpItem::Decline(number) => self.declined(session, number),
+            UpItem::Decline(number) => {
+                self.work.charge(OUTCOME);
+                self.declined(session, number)
+            }
             UpItem::Watch(number, filter) => self.watch(session, number, filter),
             UpItem::Unwatch(number) => {
                 self.unwatch(session, number);
@@ -201,6 +230,7 @@ impl Broker {
     /// The client has declined the delivery with that number.
     fn declined(&mut self, session: u32, number: u64) -> Result<(), Code> {
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        self.work.charge(state.queue.runs() / RUNS);
         let place = number.checked_sub(state.sending.acknowledged()).filter(|&place| place > 0);
         let messages = &self.messages;
         let means = |delivery: &Delivery| {

@@ -3,16 +3,18 @@
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
 use super::deliveries::Delivery;
-use super::holding::Offer;
+use super::holding::{Offer, Terms};
+use super::jobs::{Job, Release};
 use super::messages::{NewMessage, Open};
 use super::receipts::Word;
+use super::work::{ENTRY, RELEASED, WAITING, WATCH};
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::destination::{DestinationRef, Target};
 use crate::error::Code;
 use crate::message::{Past, Reason, Taken};
 use crate::wire::item::Message;
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 use core::time::Duration;
 
 impl Broker {
@@ -42,7 +44,7 @@ impl Broker {
             return Err(Code::BadId);
         }
         self.stats.taken += 1;
-        self.messages_left = self.messages_left.saturating_sub(1);
+        self.work.take_message();
         let taken = match past {
             Some(Past::Taken(taken)) => Some(taken),
             _ => None,
@@ -117,9 +119,8 @@ impl Broker {
     fn route(&mut self, index: u32, from: u32) {
         let mut recipients = core::mem::take(&mut self.recipients);
         recipients.clear();
-        let (only_connected, looked_at) = self.resolve(index, from, &mut recipients);
         // Those whom it is for are counted when it is in their queues.
-        self.budget = self.budget.saturating_sub(looked_at - recipients.len() as u32);
+        let only_connected = self.resolve(index, from, &mut recipients);
         let session = self.sessions.newest_number();
         if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
             // At most 2^30 sessions.
@@ -150,56 +151,13 @@ impl Broker {
         }
         let mut recipients = core::mem::take(&mut self.recipients);
         recipients.clear();
-        let (_, looked_at) = self.resolve(index, from, &mut recipients);
-        self.budget = self.budget.saturating_sub(looked_at);
+        self.resolve(index, from, &mut recipients);
+        // At most 2^30 sessions.
+        self.work.charge((recipients.len() as u32).saturating_mul(ENTRY));
         for &recipient in &recipients {
             self.offer(index, recipient);
         }
         self.recipients = recipients;
-    }
-
-    /// Finds the sessions that a message is for. Returns whether it is only for those connected, and how many sessions
-    /// were looked at, which is work also where none of them is meant.
-    fn resolve(&self, index: u32, from: u32, into: &mut Vec<u32>) -> (bool, u32) {
-        let Some(message) = self.messages.get(index).or_bug(NO_MESSAGE) else { return (false, 0) };
-        let destination = DestinationRef::trusted(self.messages.destination(message.destination));
-        let lists = self.sessions.index();
-        // Whoever has the rarest of several pairs may lack another.
-        let mut several = false;
-        match destination.target() {
-            Target::Uuid(uuid) => {
-                let found = self.sessions.find(uuid);
-                into.extend(found.filter(|&found| self.sessions.get(found).is_some_and(|s| s.receives)));
-            }
-            Target::Everyone => into.extend_from_slice(lists.everyone()),
-            Target::AllOf(pairs) => {
-                several = pairs.clone().encoded().nth(1).is_some();
-                into.extend_from_slice(lists.rarest(pairs));
-            }
-            Target::AnyOf(pairs) => {
-                for pair in pairs.encoded() {
-                    into.extend_from_slice(lists.with_pair(pair));
-                }
-                into.sort_unstable();
-                into.dedup();
-            }
-        }
-        // At most 2^30 sessions.
-        let looked_at = into.len() as u32;
-        if several {
-            into.retain(|&found| {
-                let session = self.sessions.get(found);
-                session.is_some_and(|s| destination.matches(s.uuid, s.attributes()))
-            });
-        }
-        if destination.without_sender() {
-            into.retain(|&found| found != from);
-        }
-        // Of a held one nobody knows any more who was connected when it was first taken.
-        if destination.only_connected() && message.open != Open::Held {
-            into.retain(|&found| self.sessions.get(found).is_some_and(|session| session.link.is_some()));
-        }
-        (destination.only_connected(), looked_at)
     }
 
     /// Puts a message into the queues of its recipients.
@@ -241,7 +199,7 @@ impl Broker {
         };
         let refusal = self.refusal(index, recipient);
         if let Some(reason) = refusal {
-            self.budget = self.budget.saturating_sub(1);
+            self.work.charge(1);
             self.stats.routed += 1;
             self.stats.refused += 1;
             if let Some(message) = self.messages.get_mut(index) {
@@ -264,7 +222,7 @@ impl Broker {
 
     /// A message is in so many more queues.
     fn delivered(&mut self, index: u32, queues: u32) {
-        self.budget = self.budget.saturating_sub(queues);
+        self.work.charge(queues);
         self.stats.routed += u64::from(queues);
         self.stats.held += u64::from(queues);
         self.messages.add_refs(index, queues);
@@ -283,6 +241,7 @@ impl Broker {
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return false };
         message.open = open;
         let (order, destination) = (message.order, message.destination);
+        self.work.charge(WATCH);
         let destination = DestinationRef::trusted(self.messages.destination(destination));
         self.holding.insert(destination, order, index);
         true
@@ -325,42 +284,82 @@ impl Broker {
         }
     }
 
-    /// A session has new attributes: it gets what waits for them, in the order in which it was taken. Held messages
-    /// only at a hello; what was parked is marked, because it may come out of order.
-    pub(super) fn release_waiting(&mut self, session: u32, at_hello: bool) {
-        let mut candidates = core::mem::take(&mut self.recipients);
-        candidates.clear();
-        if let Some(state) = self.sessions.get(session)
-            && state.receives
-        {
-            self.holding.candidates(state.uuid, state.attributes(), &mut candidates);
+    /// A session has new attributes: it gets what waits for them under these terms, in the order in which it was taken. Held
+    /// messages only at a hello; what was parked is marked, because it may come out of order.
+    pub(super) fn release_waiting(&mut self, session: u32, at_hello: bool, terms: Terms) {
+        let receives = self.sessions.get(session).or_bug(NO_SESSION).is_some_and(|state| state.receives);
+        if receives && !terms.is_empty() {
+            let release = Release { session, at_hello, terms, from: 0, window: None };
+            self.begin_job(Job::Release(Box::new(release)));
         }
-        self.budget = self.budget.saturating_sub(candidates.len() as u32);
-        if canary!(ReleasesInAnyOrder) {
-            candidates.reverse();
-        }
-        for &index in &candidates {
-            let (message, state) = (self.messages.get(index), self.sessions.get(session));
-            let (Some(message), Some(state)) = (message.or_bug(NO_MESSAGE), state.or_bug(NO_SESSION)) else {
-                continue;
+    }
+
+    /// Goes on with that; true when it is done.
+    ///
+    /// At a hello nothing may come before what was held, but messages that are routed meanwhile are in the queue before the
+    /// rest of it. So none is written until all are there, and then they are put in order.
+    pub(super) fn run_release(&mut self, release: &mut Release) -> bool {
+        let session = release.session;
+        let mut merge = self.holding.merge(&release.terms, release.from);
+        self.work.charge(release.terms.len() as u32 * ENTRY);
+        // At least one, however few units are left.
+        loop {
+            let Some((order, index)) = merge.next(&self.holding) else {
+                self.end_release(release);
+                return true;
             };
-            let destination = DestinationRef::trusted(self.messages.destination(message.destination));
-            let sender = self.messages.sender(message.sender).map(|sender| sender.origin.uuid);
-            let is_own = destination.without_sender() && sender == Some(*state.uuid.as_bytes());
-            if is_own || !destination.matches(state.uuid, state.attributes()) {
-                continue;
-            }
-            match message.open {
-                Open::Parked => self.unpark(index, session),
-                Open::Held if at_hello != canary!(OffersAtChanges) => self.offer(index, session),
-                Open::Held | Open::Closed => {}
+            release.from = order + 1;
+            self.release_one(session, release.at_hello, index);
+            if self.work.is_spent() {
+                break;
             }
         }
-        self.recipients = candidates;
+        if release.at_hello && release.window.is_none() {
+            let state = self.sessions.get_mut(session).or_bug(NO_SESSION);
+            release.window = state.map(|state| state.sending.shut());
+        }
+        false
+    }
+
+    fn end_release(&mut self, release: &Release) {
+        let Some(window) = release.window else {
+            // Nothing has come between.
+            return;
+        };
+        let Some(state) = self.sessions.get_mut(release.session).or_bug(NO_SESSION) else { return };
+        state.sending.set_window(window);
+        let (since, messages) = (state.since, &self.messages);
+        self.work.charge(state.queue.len() as u32 / 2);
+        state.queue.put_first(|delivery| {
+            let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
+            message.is_some_and(|message| message.order < since)
+        });
+        self.list_session(release.session);
+    }
+
+    /// A message waits for what a session has now, or for some of it.
+    fn release_one(&mut self, session: u32, at_hello: bool, index: u32) {
+        self.work.charge(WAITING);
+        let (message, state) = (self.messages.get(index), self.sessions.get(session));
+        let (Some(message), Some(state)) = (message.or_bug(NO_MESSAGE), state.or_bug(NO_SESSION)) else {
+            return;
+        };
+        let destination = DestinationRef::trusted(self.messages.destination(message.destination));
+        let sender = self.messages.sender(message.sender).map(|sender| sender.origin.uuid);
+        let is_own = destination.without_sender() && sender == Some(*state.uuid.as_bytes());
+        if is_own || !destination.matches(state.uuid, state.attributes()) {
+            return;
+        }
+        match message.open {
+            Open::Parked => self.unpark(index, session),
+            Open::Held if at_hello != canary!(OffersAtChanges) => self.offer(index, session),
+            Open::Held | Open::Closed => {}
+        }
     }
 
     /// Somebody matches a parked message: it is for that one.
     fn unpark(&mut self, index: u32, session: u32) {
+        self.work.charge(RELEASED);
         self.close_message(index);
         let newest = self.sessions.newest_number();
         if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {

@@ -36,6 +36,8 @@ pub(super) struct Session {
     uncounted: u32,
     pub(super) aliases: u16,
     pub(super) receives: bool,
+    /// Jobs that concern it; its input waits for them.
+    pub(super) jobs: u8,
     /// Its client was welcomed while the broker settles, and knew another one before.
     pub(super) shut: bool,
     pub(super) queue: Queue,
@@ -237,6 +239,7 @@ impl Sessions {
             uncounted,
             aliases: 0,
             shut: false,
+            jobs: 0,
             narrow: false,
             since_narrow: 0,
             link: None,

@@ -121,7 +121,7 @@ impl Broker {
             self.shares.change(index, message.sender, |(count, before)| (count + 1, before + bytes));
         }
         // At most 2^32 messages.
-        self.budget = self.budget.saturating_sub(length as u32);
+        self.work.charge(length as u32);
     }
 
     /// A message came into a queue that is counted.

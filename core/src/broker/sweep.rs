@@ -52,7 +52,7 @@ pub(super) fn max_entries(config: &BrokerConfig) -> u64 {
 /// There are no more records of messages than that, ended ones included, which queues name or links write.
 pub(super) fn max_records(config: &BrokerConfig) -> u64 {
     let needed = max_entries(config) + u64::from(config.max_links);
-    let ended = 2 * max_ended(config) + u64::from(super::MESSAGES_PER_CALL);
+    let ended = 2 * max_ended(config) + u64::from(super::work::MESSAGES);
     u64::from(config.max_messages) + ended.min(needed)
 }
 
@@ -147,7 +147,7 @@ impl Broker {
             return;
         }
         // At most 2^30 messages.
-        self.budget = self.budget.saturating_sub(length as u32);
+        self.work.charge(length as u32);
         self.drop_ended(index);
         let next = self.part_ends_at(index);
         if let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) {

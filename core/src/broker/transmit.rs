@@ -5,6 +5,7 @@ use super::links::{Current, Frame, Link, Phase};
 use super::messages::{Message, Sender};
 use super::presence::Word;
 use super::queue::Next;
+use super::work::{BYTES, WRITTEN};
 use super::{Broker, NO_LINK, NO_MESSAGE, NO_SENDER, NO_SESSION, Ready};
 use crate::bug::OrBug;
 use crate::codec::Writer;
@@ -21,6 +22,11 @@ impl Broker {
         let (pinged, is_lossy) = (link.ping_due, link.lossy.is_some());
         let mut written = if is_lossy { self.lossy_transmit(index, now, out) } else { 0 };
         while !is_lossy && let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
+            if self.work.is_spent() {
+                // The others have their turn.
+                self.list(index);
+                break;
+            }
             let pending = self.links.take_current(index);
             let is_new = pending.is_none();
             let Some(current) = pending.or_else(|| self.begin_frame(index)) else {
@@ -31,6 +37,7 @@ impl Broker {
             write_header(&mut writer, current.body);
             self.write_body(index, &current.frame, &mut writer);
             written += writer.written();
+            self.work.charge(WRITTEN + (writer.written() / BYTES) as u32);
             let offset = current.offset + writer.written();
             let is_whole = offset >= header_len(current.body) + current.body;
             if !is_whole {
@@ -96,6 +103,7 @@ impl Broker {
         // Presence comes before messages, and is looked for before each.
         while state.watches.is_empty()
             && !state.sending.repeats()
+            && !self.work.is_spent()
             && let Some(delivery) = state.queue.first_unnumbered()
             && let Some(message) = self.messages.get(delivery.message)
             && let Some(sender) = self.messages.sender(message.sender)
@@ -111,6 +119,7 @@ impl Broker {
             head.write_head(&mut writer);
             writer.raw(message.content());
             written += writer.written();
+            self.work.charge(WRITTEN + message.length / BYTES as u32);
             state.sending.assign(Some(message.length as usize));
             state.queue.number_delivery();
         }
@@ -193,6 +202,7 @@ impl Broker {
             let message = self.messages.get(delivery.message).or_bug(NO_MESSAGE)?;
             let length = message.length as usize;
             if message.ended {
+                self.work.charge(1);
                 state.queue.drop_first_unnumbered();
                 state.queue_bytes -= length as u64;
                 if state.is_counted() {

@@ -121,6 +121,12 @@ impl Sending {
         self.window = window;
     }
 
+    /// Lets no message out until the window is set again; returns what it was.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn shut(&mut self) -> Window {
+        core::mem::replace(&mut self.window, Window { messages: 0, bytes: 0 })
+    }
+
     /// The last number that was acknowledged.
     #[cfg(feature = "lossy")]
     pub(crate) fn acknowledged(&self) -> u64 {

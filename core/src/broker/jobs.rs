@@ -1,0 +1,245 @@
+//! Jobs: work that one call began and that was too much for it. They go on in turn, each for the rest of a call.
+//!
+//! A job that concerns a session holds back the input of that session, and a hello for its UUID, until it is done; so each
+//! session has at most one job of each kind, and what a job says of it stays true.
+
+use super::presence::Notes;
+use super::queue::Queue;
+use super::work::{END, LINK, OUTCOME};
+use super::{Broker, NO_LINK, NO_SESSION};
+use crate::bug::OrBug;
+use crate::error::Code;
+use crate::wire::control::{Abort, Window};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use uuid::Uuid;
+
+/// Work that goes on.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Watchers are to be told of a session that has changed.
+    Notes(Box<Notes>),
+    /// A session gets what waits for it.
+    Release(Box<Release>),
+    /// So many more items of a session are acknowledged.
+    Acknowledge { session: u32, more: u64 },
+    /// What was in the queue of a session that has ended.
+    Left(Box<Queue>),
+    /// All links up to one end, from this one on.
+    Close { next: u32, end: u32 },
+    /// All links up to one are served from now on, from this one on.
+    Settle { next: u32, end: u32 },
+}
+
+/// The messages that wait for a session, as they are given to it.
+#[derive(Debug)]
+pub(super) struct Release {
+    pub(super) session: u32,
+    /// Held messages too, and none that comes later may be written before them.
+    pub(super) at_hello: bool,
+    /// Under which they wait, and from which place in the order on they are left.
+    pub(super) terms: Vec<u64>,
+    pub(super) from: u64,
+    /// The window of its client, which is shut until all are there.
+    pub(super) window: Option<Window>,
+}
+
+/// All jobs, the next one first.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    jobs: VecDeque<Job>,
+    /// Queues of sessions that have ended.
+    pub(super) left: usize,
+}
+
+impl Job {
+    /// Whether it holds back the client with that UUID, whose session is that one.
+    fn concerns(&self, uuid: Uuid, of: Option<u32>) -> bool {
+        match self {
+            Self::Notes(notes) => notes.uuid == uuid,
+            Self::Release(release) => Some(release.session) == of,
+            Self::Acknowledge { session, .. } => Some(*session) == of,
+            Self::Left(_) | Self::Close { .. } | Self::Settle { .. } => false,
+        }
+    }
+}
+
+impl Jobs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// What is to be told of a session already.
+    pub(super) fn notes(&mut self, uuid: Uuid) -> Option<&mut Notes> {
+        self.jobs.iter_mut().find_map(|job| match job {
+            Job::Notes(notes) if notes.uuid == uuid => Some(&mut **notes),
+            _ => None,
+        })
+    }
+
+    /// A session has ended: nothing is given to it any more.
+    pub(super) fn forget(&mut self, session: u32) {
+        self.jobs.retain(|job| match job {
+            Job::Release(release) => release.session != session,
+            Job::Acknowledge { session: of, .. } => *of != session,
+            _ => true,
+        });
+    }
+}
+
+impl Broker {
+    /// Does a job, or as much of it as this call may.
+    pub(super) fn begin_job(&mut self, job: Job) {
+        let session = match &job {
+            Job::Notes(notes) => self.sessions.find(&notes.uuid),
+            Job::Release(release) => Some(release.session),
+            Job::Acknowledge { session, .. } => Some(*session),
+            Job::Left(_) => {
+                self.jobs.left += 1;
+                None
+            }
+            Job::Close { .. } | Job::Settle { .. } => None,
+        };
+        if let Some(session) = session.and_then(|session| self.sessions.get_mut(session)) {
+            session.jobs += 1;
+        }
+        if let Some(job) = self.run_job(job) {
+            self.jobs.jobs.push_back(job);
+        }
+    }
+
+    /// Does jobs, as many as this call may.
+    pub(super) fn work_off(&mut self) {
+        while !self.work.is_spent()
+            && let Some(job) = self.jobs.jobs.pop_front()
+        {
+            if let Some(job) = self.run_job(job) {
+                // The others have their turn.
+                self.jobs.jobs.push_back(job);
+            }
+        }
+    }
+
+    /// Does the jobs that hold back a client; false where they are not done.
+    pub(super) fn work_for(&mut self, uuid: Uuid, session: Option<u32>) -> bool {
+        let mut at = 0;
+        // Sixteen are passed over at the price of a session.
+        self.work.charge((self.jobs.jobs.len() / 16) as u32);
+        while let Some(job) = self.jobs.jobs.get(at) {
+            if !job.concerns(uuid, session) {
+                at += 1;
+                continue;
+            }
+            let Some(job) = self.jobs.jobs.remove(at) else {
+                bug!("a job was there, and is not");
+                return true;
+            };
+            if let Some(job) = self.run_job(job) {
+                self.jobs.jobs.push_back(job);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Does as much of a job as this call may; returns what is left of it, and then the meter is spent.
+    fn run_job(&mut self, mut job: Job) -> Option<Job> {
+        let (is_done, session) = match &mut job {
+            Job::Notes(notes) => (self.run_notes(notes), self.sessions.find(&notes.uuid)),
+            Job::Release(release) => (self.run_release(release), Some(release.session)),
+            Job::Acknowledge { session, more } => (self.run_acknowledge(*session, more), Some(*session)),
+            Job::Left(queue) => (self.run_left(queue), None),
+            Job::Close { next, end } => (self.run_close(next, *end), None),
+            Job::Settle { next, end } => (self.run_settle(next, *end), None),
+        };
+        if !is_done {
+            return Some(job);
+        }
+        if matches!(job, Job::Left(_)) {
+            self.jobs.left -= 1;
+        }
+        if let Some(session) = session.and_then(|session| self.sessions.get_mut(session)) {
+            session.jobs -= 1;
+        }
+        None
+    }
+
+    /// What was in the queue of a session that has ended is not confirmed.
+    fn run_left(&mut self, queue: &mut Queue) -> bool {
+        while !self.work.is_spent() {
+            let Some(delivery) = queue.pop() else {
+                // That was all.
+                return true;
+            };
+            self.work.charge(OUTCOME);
+            self.delivery_gone(delivery);
+        }
+        false
+    }
+
+    /// The broker shuts down: links end, and their clients are told why.
+    fn run_close(&mut self, next: &mut u32, end: u32) -> bool {
+        while *next < end {
+            if self.work.is_spent() {
+                return false;
+            }
+            let index = *next;
+            *next += 1;
+            self.work.charge(LINK);
+            if self.links.get(index).is_none() {
+                continue;
+            }
+            self.abort(index, Abort { code: Code::ShuttingDown, detail: 0 });
+            let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { continue };
+            if let Some(lossy) = &mut link.lossy {
+                lossy.shut_down();
+                if link.is_done() {
+                    self.list_close(index);
+                }
+            }
+        }
+        true
+    }
+
+    /// Clients of the broker before have had their time to come back: all are served from now on.
+    fn run_settle(&mut self, next: &mut u32, end: u32) -> bool {
+        let window = self.open_window(false);
+        while *next < end {
+            if self.work.is_spent() {
+                return false;
+            }
+            let index = *next;
+            *next += 1;
+            self.work.charge(LINK);
+            // Places of links that were closed are empty.
+            let Some(link) = self.links.get_mut(index) else { continue };
+            let session = link.session().and_then(|session| self.sessions.get(session));
+            if core::mem::take(&mut link.shut) && session.is_some_and(|session| !session.narrow) {
+                link.window = Some(window);
+                self.work.charge(END);
+                self.list(index);
+            }
+        }
+        true
+    }
+
+    /// Takes acknowledged items off the queue of a session.
+    fn run_acknowledge(&mut self, session: u32, more: &mut u64) -> bool {
+        const AT_ONCE: u64 = 256;
+        while *more > 0 {
+            if self.work.is_spent() {
+                return false;
+            }
+            let some = AT_ONCE.min(*more);
+            let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return true };
+            if state.sending.acknowledge(some, false).is_err() {
+                bug!("what was acknowledged is not there any more");
+                return true;
+            }
+            self.take_acknowledged(session, some);
+            *more -= some;
+        }
+        true
+    }
+}

@@ -1,0 +1,146 @@
+//! Whom a message is for: the sessions that match its destination now.
+
+use super::index::Index;
+use super::messages::Open;
+use super::{Broker, NO_MESSAGE};
+use crate::bug::OrBug;
+use crate::destination::{DestinationRef, Target};
+use crate::pairs::Pairs;
+use alloc::vec::Vec;
+
+/// To count a session in a list costs so much less than to compare its attributes with all pairs.
+const COMPARED: usize = 32;
+/// So many entries of lists are counted at the price of a session that is looked at.
+const COUNTED: usize = 8;
+
+/// In how many lists each session was found, by its place. All are zero between two uses.
+#[derive(Debug, Default)]
+pub(super) struct Counts(Vec<u8>);
+
+impl Counts {
+    /// There are so many places.
+    fn reach(&mut self, places: usize) {
+        if self.0.len() < places {
+            self.0.resize(places, 0);
+        }
+    }
+
+    /// Counts once more the sessions in `list` that were counted `before` times; `each` is called for them.
+    fn count(&mut self, list: &[u32], before: u8, mut each: impl FnMut(u32)) {
+        for &session in list {
+            if let Some(count) = self.0.get_mut(session as usize)
+                && *count == before
+            {
+                *count += 1;
+                each(session);
+            }
+        }
+    }
+
+    fn is(&self, session: u32, count: u8) -> bool {
+        self.0.get(session as usize) == Some(&count)
+    }
+
+    fn clear(&mut self, sessions: &[u32]) {
+        for &session in sessions {
+            if let Some(count) = self.0.get_mut(session as usize) {
+                *count = 0;
+            }
+        }
+    }
+
+    /// The sessions that have any of several pairs, each once. Returns how many entries of lists were counted.
+    fn any_of(&mut self, lists: &Index, pairs: Pairs<'_>, into: &mut Vec<u32>) -> usize {
+        let (mut counted, everyone) = (0, lists.everyone().len());
+        for pair in pairs.encoded() {
+            let list = lists.with_pair(pair);
+            counted += list.len();
+            self.count(list, 0, |session| into.push(session));
+            if into.len() == everyone {
+                break;
+            }
+        }
+        self.clear(into);
+        counted
+    }
+
+    /// Of the sessions that have the rarest of several pairs, keeps those that have all. Returns the same.
+    fn all_of(&mut self, lists: &Index, pairs: Pairs<'_>, into: &mut Vec<u32>) -> usize {
+        let (mut counted, mut passes) = (0, 1);
+        self.count(into, 0, |_| {});
+        for pair in pairs.encoded() {
+            let list = lists.with_pair(pair);
+            counted += list.len();
+            self.count(list, passes, |_| {});
+            passes += 1;
+        }
+        // Counts of those that leave go first.
+        let mut left = core::mem::take(into);
+        for &session in &left {
+            if self.is(session, passes) {
+                into.push(session);
+            }
+        }
+        self.clear(&left);
+        left.clear();
+        counted
+    }
+}
+
+impl Broker {
+    /// Finds the sessions that a message is for. Returns whether it is only for those connected. What this takes besides a
+    /// unit for each of them is charged: sessions that were looked at in vain are work too.
+    pub(super) fn resolve(&mut self, index: u32, from: u32, into: &mut Vec<u32>) -> bool {
+        let Some(message) = self.messages.get(index).or_bug(NO_MESSAGE) else { return false };
+        let destination = DestinationRef::trusted(self.messages.destination(message.destination));
+        let lists = self.sessions.index();
+        let mut counted = 0;
+        let mut is_compared = false;
+        match destination.target() {
+            Target::Uuid(uuid) => {
+                let found = self.sessions.find(uuid);
+                into.extend(found.filter(|&found| self.sessions.get(found).is_some_and(|s| s.receives)));
+            }
+            Target::Everyone => into.extend_from_slice(lists.everyone()),
+            Target::AllOf(pairs) => {
+                // Whoever has the rarest of several pairs may lack another.
+                into.extend_from_slice(lists.rarest(pairs.clone()));
+                if pairs.clone().encoded().nth(1).is_some() {
+                    let others =
+                        || pairs.clone().encoded().map(|pair| lists.with_pair(pair).len()).sum::<usize>();
+                    is_compared = into.len() < COMPARED || others() > COMPARED * into.len();
+                    if !is_compared {
+                        self.counts.reach(self.sessions.places());
+                        counted = into.len() + self.counts.all_of(lists, pairs, into);
+                    }
+                }
+            }
+            Target::AnyOf(pairs) => {
+                self.counts.reach(self.sessions.places());
+                counted = self.counts.any_of(lists, pairs, into);
+            }
+        }
+        let found = into.len();
+        if is_compared {
+            into.retain(|&found| {
+                let session = self.sessions.get(found);
+                session.is_some_and(|s| destination.matches(s.uuid, s.attributes()))
+            });
+        }
+        if destination.without_sender() {
+            into.retain(|&found| found != from);
+        }
+        // Of a held one nobody knows any more who was connected when it was first taken.
+        let only_connected = destination.only_connected();
+        if only_connected && message.open != Open::Held {
+            into.retain(|&found| self.sessions.get(found).is_some_and(|session| session.link.is_some()));
+        }
+        // At most 2^30 sessions, each in as many lists as a filter has pairs.
+        let price = if is_compared { 4 } else { 1 };
+        let in_vain = price * (found - into.len()) + counted / COUNTED;
+        if in_vain > 0 {
+            self.work.charge(u32::try_from(in_vain).unwrap_or(u32::MAX));
+        }
+        only_connected
+    }
+}

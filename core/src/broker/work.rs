@@ -1,0 +1,125 @@
+//! The work meter: what one call may do before others have their turn.
+//!
+//! Everything whose amount a peer decides draws from it. A unit stands for about a hundred instructions, and the costs below
+//! are what was counted, rounded up. What is left when the meter is spent goes on with the next turn: input is offered again
+//! (`Ready::Resume`), output is listed again, and the rest are jobs, for which `poll_timeout` says *now*.
+
+/// So many units one call may do. It ends what it is at: a message goes to all its recipients at once.
+pub(super) const BUDGET: u32 = 32_768;
+/// So many messages a call takes besides: their recipients and their sender, which may run on other cores, begin with these
+/// while the next are taken.
+pub(super) const MESSAGES: u32 = 256;
+
+/// A frame that comes in.
+pub(super) const FRAME: u32 = 2;
+/// So many bytes of a frame are a unit more.
+pub(super) const BYTES: usize = 256;
+/// A frame that goes out.
+pub(super) const WRITTEN: u32 = 4;
+/// An entry of a tree, put in or taken out.
+pub(super) const ENTRY: u32 = 4;
+/// A hello, and a change of attributes; each pair besides.
+pub(super) const HELLO: u32 = 64;
+pub(super) const SET: u32 = 32;
+pub(super) const PAIR: u32 = 6;
+/// A decline, and a delivery that is acknowledged or goes with its session.
+pub(super) const OUTCOME: u32 = 6;
+/// So many runs of numbers are passed over in search of one at the price of a unit.
+pub(super) const RUNS: u32 = 8;
+/// A watch that begins or ends: it stands under up to eight terms.
+pub(super) const WATCH: u32 = 8 * ENTRY;
+/// A watch that is looked at because a session changes.
+pub(super) const NOTE: u32 = 6;
+/// A session that is looked at for a snapshot of presence.
+pub(super) const LISTED: u32 = 2;
+/// A message that waits and is looked at, and one that is released.
+pub(super) const WAITING: u32 = 6;
+pub(super) const RELEASED: u32 = 24;
+/// A timer that is due, and a message that grows up.
+pub(super) const EXPIRY: u32 = 12;
+/// A link that ends, and one that is looked at.
+pub(super) const END: u32 = 20;
+pub(super) const LINK: u32 = 1;
+
+/// What a call may still do.
+#[derive(Debug)]
+pub(super) struct Work {
+    budget: u32,
+    /// Units; below zero where the last piece of work was larger than what was left.
+    left: i32,
+    messages: u32,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { budget: BUDGET, left: 0, messages: 0 }
+    }
+}
+
+impl Work {
+    /// A call begins.
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        (self.left, self.messages) = (self.budget as i32, MESSAGES);
+    }
+
+    /// From now on each call may do so many units.
+    pub(super) fn set_budget(&mut self, units: u32) {
+        // Fewer would not do for a hello and what it waits for.
+        self.budget = units.clamp(HELLO + 4 * NOTE, BUDGET);
+    }
+
+    /// What each kind of work that time brings has of a call, before the others have had theirs.
+    pub(super) fn share(&self) -> u32 {
+        self.budget / 3
+    }
+
+    /// So many units are done, or about to be.
+    #[inline]
+    pub(super) fn charge(&mut self, units: u32) {
+        self.left = self.left.saturating_sub_unsigned(units);
+    }
+
+    /// A message is taken.
+    #[inline]
+    pub(super) fn take_message(&mut self) {
+        self.messages = self.messages.saturating_sub(1);
+    }
+
+    /// This call takes no message.
+    pub(super) fn take_no_message(&mut self) {
+        self.messages = 0;
+    }
+
+    /// True where this call takes no more input.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.left <= 0 || self.messages == 0
+    }
+
+    /// True where all units are done.
+    #[inline]
+    pub(super) fn is_spent(&self) -> bool {
+        self.left <= 0
+    }
+
+    /// Units that are left.
+    pub(super) fn left(&self) -> u32 {
+        self.left.max(0).unsigned_abs()
+    }
+
+    /// Keeps so many units of those that are left for what comes later; they are given back with [`give`](Self::give).
+    pub(super) fn set_aside(&mut self, units: u32) {
+        self.charge(units);
+    }
+
+    /// Gives back what was set aside.
+    pub(super) fn give(&mut self, units: u32) {
+        self.left = self.left.saturating_add_unsigned(units);
+    }
+
+    /// Units that this call has done.
+    pub(super) fn done(&self) -> u32 {
+        (self.budget as i32).saturating_sub(self.left).max(0).unsigned_abs()
+    }
+}
