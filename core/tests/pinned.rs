@@ -351,7 +351,7 @@ fn core_p6_a_full_queue_has_room_when_some_of_it_has_ended() {
 
 #[test]
 fn core_p7_ended_deliveries_behind_many_numbered_ones_cost_no_more_than_others() {
-    let mut raw = Raw::new(unsettled());
+    let mut raw = Raw::new(BrokerConfig { sender_queue: u32::MAX, ..unsettled() });
     let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
     send(&mut raw, from, 8_000, 3_600_000, 0);
     raw.swallow(reader);

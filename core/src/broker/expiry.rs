@@ -82,6 +82,7 @@ impl Broker {
         self.grow_up(now);
         self.timers_due(now);
         self.sweep();
+        self.give_back();
     }
 
     fn grow_up(&mut self, now: Instant) {

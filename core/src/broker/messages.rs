@@ -1,6 +1,6 @@
 //! Messages in flight: taken and not yet ended, or still in some queue.
 
-use super::ordered::{Ordered, last_of, shrink};
+use super::ordered::{MAX_SPARE, MIN_TABLE, Ordered, last_of, shrink};
 use super::pool::Payload;
 use super::receipts::Word;
 use super::{NO_MESSAGE, NO_SENDER};
@@ -194,6 +194,26 @@ impl Messages {
     /// How many have not ended.
     pub(super) fn open(&self) -> usize {
         self.open
+    }
+
+    /// True where most of the memory of these tables is not in use.
+    pub(super) fn is_oversized(&self) -> bool {
+        let is = |len: usize, capacity: usize| capacity > MIN_TABLE && MAX_SPARE * len < capacity;
+        is(self.messages.len(), self.messages.capacity())
+            || is(self.senders.len(), self.senders.capacity())
+            || is(self.destinations.len(), self.destinations.capacity())
+            || is(self.by_origin.len(), self.by_origin.capacity())
+    }
+
+    /// Gives back memory that is not in use, as far as the ends of the tables are free.
+    pub(super) fn give_back(&mut self) {
+        self.messages.shrink_to_fit();
+        self.senders.shrink_to_fit();
+        self.destinations.shrink_to_fit();
+        let Self { senders, by_origin, hasher, .. } = self;
+        by_origin.shrink_to_fit(|&found| {
+            senders.get(found as usize).map_or(0, |sender| hasher.hash_one(sender.origin))
+        });
     }
 
     /// How many have ended, and are still named or written.

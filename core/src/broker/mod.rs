@@ -104,6 +104,8 @@ pub struct Broker {
     /// Places for messages in all queues, free ones included.
     queue_places: usize,
     shares: Shares,
+    /// When memory goes back that is not in use.
+    gives_back_at: Option<Instant>,
     /// Messages that are parked.
     parked: u32,
     /// What this call may still do, and what is left of earlier ones.
@@ -236,6 +238,7 @@ impl Broker {
             queue_places: 0,
             shares: Shares::new(&config),
             parked: 0,
+            gives_back_at: None,
             work: Work::default(),
             jobs: Jobs::default(),
             broken: false,
@@ -319,6 +322,7 @@ impl Broker {
     fn input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
         let index = self.links.find(link).ok_or(UnknownLink)?;
         self.sweep();
+        self.give_back();
         if self.is_sweep_behind() {
             self.work.take_no_message();
         }
@@ -407,6 +411,7 @@ impl Broker {
                 broker.leave(index);
                 broker.drop_link(index);
             }
+            broker.give_back();
         });
     }
 
@@ -479,7 +484,10 @@ impl Broker {
         let sweep = self.is_sweep_due().then_some(self.now);
         // What is left of earlier calls goes on at once.
         let jobs = (!self.jobs.is_empty()).then_some(self.now);
-        [young, self.timers.first(), self.settles_at, sweep, jobs].into_iter().flatten().min()
+        [young, self.timers.first(), self.settles_at, sweep, jobs, self.gives_back_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     // Getters.

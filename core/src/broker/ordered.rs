@@ -21,6 +21,8 @@ pub(super) fn halves(uuid: [u8; 16]) -> (u64, u64) {
 
 /// So many places stay however few are in use.
 pub(super) const MIN_PLACES: usize = 64;
+/// A table with so many places or fewer stays as it is.
+pub(super) const MIN_TABLE: usize = 16_384;
 /// A queue that has shrunk takes at most so many places for each that is in use.
 pub(super) const MAX_SPARE: usize = 4;
 

@@ -4,6 +4,7 @@ use super::NO_SESSION;
 use super::deliveries::Delivery;
 use super::index::{self, Index, Places};
 use super::links::LinkId;
+use super::ordered::{MAX_SPARE, MIN_TABLE};
 use super::presence::Watch;
 use super::queue::Queue;
 use super::shares::Shares;
@@ -295,6 +296,21 @@ impl Sessions {
             Err(_) => bug!("a session is not found by its UUID"),
         }
         Some(session)
+    }
+
+    /// True where most of the memory of these tables is not in use.
+    pub(super) fn is_oversized(&self) -> bool {
+        let is = |len: usize, capacity: usize| capacity > MIN_TABLE && MAX_SPARE * len < capacity;
+        is(self.sessions.len(), self.sessions.capacity()) || is(self.by_uuid.len(), self.by_uuid.capacity())
+    }
+
+    /// Gives back memory that is not in use, as far as the ends of the tables are free.
+    pub(super) fn give_back(&mut self) {
+        self.sessions.shrink_to_fit();
+        let Self { sessions, by_uuid, hasher, .. } = self;
+        by_uuid.shrink_to_fit(|&found| {
+            sessions.get(found as usize).map_or(0, |session| hasher.hash_one(session.uuid))
+        });
     }
 
     /// All have smaller indices.

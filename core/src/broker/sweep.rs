@@ -5,10 +5,12 @@
 //! messages are kept for them, or they take far more memory than they need; one queue, when it is full and some of it must have ended. (PROTOCOL.md, "Void deliveries")
 
 use super::deliveries::Delivery;
+use super::ordered::MIN_TABLE;
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::config::BrokerConfig;
 use crate::time::Moment;
+use core::time::Duration;
 
 /// One call goes through so many entries and sessions; others get their turn before the next.
 const PER_CALL: usize = 32_768;
@@ -16,6 +18,8 @@ const PER_CALL: usize = 32_768;
 const MIN_ENDED: u64 = 1_024;
 /// So many places in queues may be free however few are in use.
 const MIN_SPARE: u64 = 65_536;
+/// So long memory of tables stays unused before it is given back.
+const UNUSED: Duration = Duration::from_secs(2);
 /// A full queue is searched when one entry of so many is new since it was searched last, or has ended.
 const SEARCH_PART: usize = 16;
 /// Where one of so many has ended is estimated by twice as many entries.
@@ -107,6 +111,28 @@ impl Broker {
             next += 1;
         }
         self.swept = Some(next);
+    }
+
+    /// Memory that a burst has taken and that stays unused for a while goes back.
+    pub(super) fn give_back(&mut self) {
+        if !self.messages.is_oversized() && !self.sessions.is_oversized() {
+            self.gives_back_at = None;
+            return;
+        }
+        match self.gives_back_at {
+            Some(at) if self.now < at => {}
+            None => self.gives_back_at = Some(self.now + UNUSED),
+            Some(_) => {
+                self.messages.give_back();
+                self.sessions.give_back();
+                self.recipients.shrink_to(MIN_TABLE);
+                self.dropped.shrink_to(MIN_TABLE);
+                self.ready.shrink_to(2 * self.ready.len());
+                // Where the end of a table is in use it stays, and to try again costs a walk through it.
+                let is_done = !self.messages.is_oversized() && !self.sessions.is_oversized();
+                self.gives_back_at = (!is_done).then_some(self.now + UNUSED * 30);
+            }
+        }
     }
 
     fn shrink_queue(&mut self, index: u32) {
