@@ -45,7 +45,6 @@ pub use typed::{DecodeError, SendAsError};
 
 use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
-use crate::codec::Bytes;
 use crate::config::ClientConfig;
 use crate::error::{ConfigError, SendError, SetError};
 use crate::framing::{Step, header_len, step};
@@ -74,14 +73,13 @@ pub struct Client<B> {
     state: State,
 }
 
-/// With the size of the memory in place of the memory, which has payloads in it.
-impl<B: AsRef<[u8]>> fmt::Debug for Client<B> {
+/// Without the memory, which has payloads in it, and without the secret.
+impl<B> fmt::Debug for Client<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("uuid", &self.state.uuid)
             .field("is_established", &self.state.is_established())
             .field("is_closed", &self.state.is_closed())
-            .field("memory", &Bytes(self.memory.as_ref().len()))
             .finish_non_exhaustive()
     }
 }
