@@ -97,6 +97,36 @@ fn one_call_makes_a_bounded_number_of_deliveries_and_loses_nothing() {
     assert_eq!((stats.taken, stats.routed), (MESSAGES, MESSAGES * SESSIONS));
 }
 
+/// Beside links that attack, an honest one has its turn when each of them had one call, and time one, of one budget each.
+#[test]
+fn beside_links_that_attack_an_honest_one_gets_its_turn() {
+    const ATTACKERS: usize = 8;
+    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    let everyone: Destination = Filter::everyone().into();
+    for n in 100..8_100 {
+        raw.away(n, AttributesRef::EMPTY);
+    }
+    let links: Vec<LinkId> = (1..=ATTACKERS).map(|n| raw.up(n, 1)).collect();
+    let to_all = |n: u64| message((n == 0).then_some(&everyone), 1, None, b"");
+    let flood: Vec<u8> = (0..1_000).flat_map(to_all).collect();
+    let mut rest = vec![flood.as_slice(); ATTACKERS];
+    let honest = raw.up(0, 1);
+    let myself = Destination::from(uuid(0));
+    for round in 0..20_u64 {
+        let mut work = 0;
+        for (link, rest) in links.iter().zip(&mut rest) {
+            let taken = raw.broker.handle_input(raw.now, *link, rest).unwrap();
+            *rest = &rest[taken..];
+            work += u64::from(raw.broker.work_of_last_call());
+        }
+        raw.broker.handle_timeout(raw.now);
+        work += u64::from(raw.broker.work_of_last_call());
+        raw.put(honest, &message((round == 0).then_some(&myself), 1, None, b""));
+        assert!(rest.iter().all(|rest| !rest.is_empty()), "they never end");
+        assert!(work <= 2 * BUDGET * (ATTACKERS as u64 + 1), "{work} units in round {round}");
+    }
+}
+
 /// The most bytes that a machine of these limits may have to write without being told anything new.
 fn most_bytes(limits: &Limits) -> usize {
     let client = limits.client(0);
