@@ -42,6 +42,7 @@ paths! {
     Flooded "attack: a stranger floods the broker",
     SetBurst "attack: eight changes of attributes arrive at once",
     ParkedPairs "attack: attributes change while eight messages wait",
+    Spent "a call of the broker did all the work that it may",
     BothLinks "two links of a client at once",
     ReorderedAccept "a newer link was accepted before an older one",
     LeftAway "client left, its session stays",

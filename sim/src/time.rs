@@ -3,6 +3,7 @@
 use crate::network::Connection;
 use crate::receipts::Standing;
 use crate::setup::{LONG, Medium};
+use crate::transports::BUDGET;
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use core::time::Duration;
@@ -20,9 +21,6 @@ const UNDER_WAY: usize = 1 << 16;
 const TURNS: u32 = 2;
 /// In so much time everything must have come to its end, where nothing waits for anybody's time to live.
 const SOON: Duration = Duration::from_secs(120);
-
-/// In so many calls everything is done that is due at one moment.
-const MOST_CALLS: u32 = 100_000;
 
 impl World {
     /// The next moment at which anything is due.
@@ -64,18 +62,14 @@ impl World {
                 _ => Standing::HasNothingToWrite,
             });
         }
+        // What one call leaves undone has its turn when all others have had theirs; but only a call that was spent leaves any.
         if self.broker.poll_timeout().is_some_and(|at| at <= now) {
-            // What is too much for one call goes on with the next.
-            let mut calls = 0;
-            while calls < MOST_CALLS && self.broker.poll_timeout().is_some_and(|at| at <= now) {
-                self.broker.handle_timeout(now);
-                calls += 1;
-            }
-            let next = self.broker.poll_timeout();
+            self.broker.handle_timeout(now);
+            let (next, done) = (self.broker.poll_timeout(), self.broker.work_of_last_call());
             ensure!(
-                next.is_none_or(|at| at > now),
+                next.is_none_or(|at| at > now) || done >= BUDGET,
                 "busy",
-                "the broker is due at {next:?}, though it is {now:?} and it was told"
+                "the broker is due at {next:?}, though it is {now:?}, it was told, and it did {done} units of work"
             );
             self.after_broker()?;
         }
@@ -86,7 +80,8 @@ impl World {
     pub(crate) fn flow(&mut self) -> Outcome {
         for _ in 0..ROUNDS {
             self.timeouts()?;
-            let mut moved = false;
+            // What one call of the broker left undone goes on.
+            let mut moved = self.broker.poll_timeout().is_some_and(|at| at <= self.now);
             let (piece, out) = match self.setup.piece {
                 0 => (usize::MAX, usize::MAX),
                 piece => (piece, piece),

@@ -15,6 +15,9 @@ use e_pigeon_core::{Broker, BrokerEvent, Code, Limit, Ready, Reason};
 const ENDLESS: usize = 1_000_000;
 /// So many changes of attributes, or messages that wait, are many.
 const MANY: u32 = 8;
+/// Units of work that one call may do, and so many more for what it is at then: a session that begins or ends.
+pub(crate) const BUDGET: u32 = 32_768;
+const LAST: u32 = 1_000;
 /// The largest buffer for output.
 const OUT: usize = 4_096;
 
@@ -241,6 +244,11 @@ impl World {
 
     /// Looks at what the broker has to say, after each call.
     pub(crate) fn after_broker(&mut self) -> Outcome {
+        let done = self.broker.work_of_last_call();
+        ensure!(done <= BUDGET + LAST, "work", "a call of the broker did {done} units of work");
+        if done >= BUDGET {
+            self.coverage.hit(Path::Spent);
+        }
         for (client, attributes) in self.witness.take() {
             trace!(self, "broker: {client} is given {attributes:?}");
             self.model.given(client, attributes);
