@@ -128,9 +128,10 @@ impl Swarm {
             .pick(&[stream, stream, stream, stream, stream, stream, serial, serial, datagrams, datagrams]);
         let setup = Setup { seed: source.below(u64::MAX), broker, clients, medium, piece };
         let mut on = |chance| source.percent(chance);
-        // Where links are few, a stranger that has lost its own could not come back to end its session.
+        // Where links are few, a stranger that has lost its own could not come back to end its session. Where little is kept,
+        // its messages take the place of others, and the model does not know of them.
         let swarm = Self {
-            floods: on(10) && !swarm.few_links,
+            floods: on(10) && !swarm.few_links && !swarm.small_queues,
             set_bursts: on(10),
             parked_pairs: on(10),
             deaf: on(8),
