@@ -223,7 +223,7 @@ mod tests {
             ("/dev/ttyS0@", "behind the @"),
             ("/dev/ttyS0@fast", "behind the @"),
             ("/dev/ttyS0@-9600", "behind the @"),
-            ("/dev/ttyS0@9601", "there is no rate of 9601 baud"),
+            ("/dev/ttyS0@0", "there is no rate of 0 baud"),
             ("/dev/ttyS0@99999999999", "there is no rate of"),
             ("@9600", "no device is named"),
         ] {

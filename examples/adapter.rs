@@ -17,7 +17,7 @@ use e_pigeon_sim::conformance::{
     check_client,
 };
 use e_pigeon_transport::{
-    Clock, Closing, Connection, INPUT, Input, Listener, Listening, OUTPUT, Socket, bind_tcp, fill,
+    Clock, Closing, Connection, INPUT, Input, Listener, Listening, OUTPUT, Socket, bind_tcp, fill, tune_tcp,
 };
 
 type Hub = e_pigeon_transport::Hub<Ear>;
@@ -56,8 +56,8 @@ impl Socket for Stream {
         false
     }
 
-    fn do_not_delay(&self) {
-        let _ = self.0.set_nodelay(true);
+    fn tune(&self) {
+        tune_tcp(&self.0);
     }
 
     fn finish(&self) -> io::Result<()> {

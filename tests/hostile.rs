@@ -309,6 +309,7 @@ fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again(pairing: Pairing
     command.args(["serve", &option, &place, "--handshake-timeout", "60s"]);
     let mut serve = Program::spawn(&stage, "serve", command, Input::Nothing);
     serve.wait_stdout_line(&by, &format!("listening on {address}"));
+    let hello = recorder::hello_of(&stage, &by, "listen", &["--set", "room=hall"]);
     let mut stream = Steady::start(&stage, &by, address, "lobby");
 
     let peers: Vec<Peer> = (0..100).map(|_| Peer::connect(address)).collect();
@@ -325,8 +326,33 @@ fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again(pairing: Pairing
     let spent = cpu_ticks(serve.id()) - before;
     assert!(spent < 30, "{spent} of 100 ticks of a second spent with nothing to do");
 
-    drop(peers);
-    Steady::start(&stage, &by, address, "kitchen").finish(&by);
+    // Descriptors become free, and nobody new comes: the broker has to look by itself for those who wait.
+    let (mut inside, mut waiting): (Vec<Peer>, Vec<Peer>) = (Vec::new(), Vec::new());
+    for mut peer in peers {
+        peer.say(&hello_of_another(&hello, inside.len() + waiting.len()));
+        thread::sleep(Duration::from_millis(1));
+        if inside.len() < 40 { inside.push(peer) } else { waiting.push(peer) }
+    }
+    by.wait("those who are in to be welcomed", || {
+        inside.iter_mut().for_each(|peer| drop(peer.is_closed()));
+        let welcome = inside.iter().filter(|peer| !peer.heard.is_empty()).count();
+        if welcome == inside.len() { Ok(()) } else { Err(format!("{welcome} of {}", inside.len())) }
+    });
+    let heard = |waiting: &mut Vec<Peer>| {
+        waiting.iter_mut().for_each(|peer| drop(peer.is_closed()));
+        waiting.iter().filter(|peer| !peer.heard.is_empty()).count()
+    };
+    let before = heard(&mut waiting);
+    assert!(before < waiting.len(), "all have a place, so nothing is shown");
+    drop(inside);
+    by.wait("those who waited to be welcomed", || {
+        let welcome = heard(&mut waiting);
+        if welcome >= waiting.len().min(before + 30) {
+            Ok(())
+        } else {
+            Err(format!("{welcome} of {}, {before} of them before", waiting.len()))
+        }
+    });
     assert_eq!(serve.ended(), None, "the broker died. {}", serve.describe());
     serve.expect_exit_on(&by, "TERM", 0);
 }
@@ -376,6 +402,75 @@ fn attack_a9_sessions_of_clients_that_are_gone_make_room_soon() {
     assert!(is_full, "30 clients have come for 20 places");
     Steady::start(&stage, &by, broker.address(), "lobby").finish(&by);
     broker.stop(&by);
+}
+
+/// The HELLO of a client with another UUID. It stands behind header, kind, magic and version.
+fn hello_of_another(hello: &[u8], number: usize) -> Vec<u8> {
+    let mut other = hello.to_vec();
+    let uuid = hello.len() - wire::bodies(hello)[0].len() + 1 + 4 + 1;
+    other[uuid..uuid + 16].copy_from_slice(&(number as u128 + 1).to_be_bytes());
+    other
+}
+
+/// What the kernel keeps for TCP, of all programs.
+#[cfg(target_os = "linux")]
+fn kernel_bytes() -> usize {
+    let stat = fs::read_to_string("/proc/net/sockstat").expect("Linux");
+    let tcp = stat.lines().find(|line| line.starts_with("TCP:")).expect("a line for TCP");
+    let pages: usize = tcp.rsplit(' ').next().and_then(|pages| pages.parse().ok()).expect("pages at its end");
+    pages * 4096
+}
+
+/// The sockets of clients that never read hold no more than 256 KiB each, at both ends together.
+#[cfg(target_os = "linux")]
+fn silent_readers(broker: &'static str) {
+    const CLIENTS: usize = 1000;
+    let by = Deadline::within(60);
+    let stage = Stage::of(Pairing { broker, ..Pairing::MIO_MIO });
+    let broker = Broker::start(&stage, &by, &[]);
+    let hello = recorder::hello_of(&stage, &by, "listen", &["--set", "room=trap"]);
+    let mut peers: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(broker.address())).collect();
+    for (number, peer) in peers.iter_mut().enumerate() {
+        peer.say(&hello_of_another(&hello, number));
+    }
+    by.wait("all to be welcomed", || {
+        peers.iter_mut().for_each(|peer| drop(peer.is_closed()));
+        let welcome = peers.iter().filter(|peer| !peer.heard.is_empty()).count();
+        if welcome == CLIENTS { Ok(()) } else { Err(format!("{welcome} of {CLIENTS}")) }
+    });
+    let before = kernel_bytes();
+    // Four megabytes for each.
+    let mut text = vec![b'x'; 60_000];
+    text.push(b'\n');
+    let arguments = ["--to", "room=trap", "--expire", "60s"];
+    let sender = Program::send(&stage, "send", broker.address(), &arguments, Input::Bytes(text.repeat(70)));
+    let (mut most, mut still) = (before, 0);
+    while still < 8 {
+        thread::sleep(Duration::from_millis(250));
+        let now = kernel_bytes();
+        // It has begun, and grows no more.
+        still = if now <= most && most > before + CLIENTS * 64 * 1024 { still + 1 } else { 0 };
+        most = most.max(now);
+        by.wait("the time for it", || Ok(()));
+    }
+    let each = (most - before) / CLIENTS;
+    println!("{each} bytes of kernel memory for each client");
+    assert!(each <= 256 * 1024, "{each} bytes for each client");
+    drop(sender);
+    drop(peers);
+    broker.stop(&by);
+    by.wait("the kernel to forget them", || {
+        let kept = kernel_bytes();
+        if kept < before + CLIENTS * 16 * 1024 { Ok(()) } else { Err(format!("{kept} bytes")) }
+    });
+}
+
+/// One after the other: the kernel counts them all together.
+#[cfg(target_os = "linux")]
+#[test]
+fn attack_a6_a_thousand_clients_that_never_read_do_not_pin_the_kernel() {
+    silent_readers("mio");
+    silent_readers("smol");
 }
 
 /// A soft limit is a default, and not what the broker has to do with.

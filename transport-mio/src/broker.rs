@@ -82,7 +82,7 @@ impl BrokerDriver {
         self.hub.endpoints()
     }
 
-    /// The tokens that are the driver's: as many as the config has links, and 1,040 more.
+    /// The tokens that are the driver's: as many as the config has links, and 48 more.
     #[must_use]
     pub fn tokens(&self) -> Range<usize> {
         self.base..(self.base + LISTENERS).saturating_add(self.hub.capacity())
@@ -144,6 +144,13 @@ impl BrokerDriver {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.hub.stats()
+    }
+
+    /// How many bytes of input the driver keeps because the broker has not taken them: 16 KiB for each link at most, and 1 MiB
+    /// besides. What is more stays in the sockets.
+    #[must_use]
+    pub fn untaken_bytes(&self) -> usize {
+        self.hub.untaken_bytes()
     }
 
     /// Says how late it is by the driver's clock.

@@ -7,9 +7,9 @@ use std::net::Shutdown;
 #[cfg(unix)]
 use std::os::fd::AsRawFd;
 
+use e_pigeon_transport::{Connection, Endpoint, Socket, tune_tcp};
 #[cfg(unix)]
-use e_pigeon_transport::serial;
-use e_pigeon_transport::{Connection, Endpoint, Socket};
+use e_pigeon_transport::{serial, tune_unix};
 use mio::event::Event;
 use mio::net::TcpStream;
 #[cfg(unix)]
@@ -105,12 +105,13 @@ impl Socket for Stream {
         cfg!(target_os = "linux") && !self.is_line()
     }
 
-    fn do_not_delay(&self) {
+    fn tune(&self) {
         match self {
-            Self::Tcp(socket) => drop(socket.set_nodelay(true)),
-            // It never delays.
+            Self::Tcp(socket) => tune_tcp(socket),
             #[cfg(unix)]
-            Self::Unix(_) | Self::Serial(_) => {}
+            Self::Unix(socket) => tune_unix(socket),
+            #[cfg(unix)]
+            Self::Serial(_) => {}
         }
     }
 

@@ -145,6 +145,13 @@ impl Broker {
         self.hub.stats()
     }
 
+    /// How many bytes of input it keeps because the broker has not taken them: 16 KiB for each link at most, and 1 MiB besides.
+    /// What is more stays in the sockets.
+    #[must_use]
+    pub fn untaken_bytes(&self) -> usize {
+        self.hub.untaken_bytes()
+    }
+
     /// Runs until a [`Stopper`] ends it: then it listens no longer, tells its clients, and returns when they have heard it,
     /// after 5 seconds at most. What the broker reports goes to `tracing` on the way.
     ///

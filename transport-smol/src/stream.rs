@@ -9,9 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, Waker};
 
 use async_io::Async;
+use e_pigeon_transport::{Connection, Endpoint, Socket, tune_tcp};
 #[cfg(unix)]
-use e_pigeon_transport::serial;
-use e_pigeon_transport::{Connection, Endpoint, Socket};
+use e_pigeon_transport::{serial, tune_unix};
 
 /// A stream of bytes to a peer. Whenever it says `WouldBlock`, its waker is called once that has changed.
 #[derive(Debug)]
@@ -125,12 +125,13 @@ impl Socket for Stream {
         self.poll_readable().is_pending()
     }
 
-    fn do_not_delay(&self) {
+    fn tune(&self) {
         match &self.kind {
-            Kind::Tcp(socket) => drop(socket.get_ref().set_nodelay(true)),
-            // It never delays.
+            Kind::Tcp(socket) => tune_tcp(socket.get_ref()),
             #[cfg(unix)]
-            Kind::Unix(_) | Kind::Serial(_) => {}
+            Kind::Unix(socket) => tune_unix(socket.get_ref()),
+            #[cfg(unix)]
+            Kind::Serial(_) => {}
         }
     }
 

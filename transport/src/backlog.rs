@@ -21,6 +21,11 @@ impl Backlog {
         self.0.as_ref().map_or(&[], |waiting| &waiting.bytes[waiting.taken..])
     }
 
+    /// How many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.0.as_ref().map_or(0, |waiting| waiting.bytes.len())
+    }
+
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.0.get_or_insert_default().bytes.extend_from_slice(bytes);

@@ -3,6 +3,14 @@
 /// One read takes as much as this, and everything that it brought is handled before the next.
 pub const INPUT: usize = 256 * 1024;
 
+/// What a link keeps of the input that the broker has not taken, when all links are busy: so much is read at once then, and of a
+/// link that has left something before. The rest stays in its socket. More than the 256 small messages that a broker takes in
+/// one call.
+pub(crate) const UNTAKEN: usize = 16 * 1024;
+
+/// All links together keep so much beyond that.
+pub(crate) const UNTAKEN_BESIDES: usize = 1024 * 1024;
+
 /// One write gives as much as this; who has more gets the next turn after the others. It is also the most that is kept
 /// for a link whose socket does not take it.
 ///

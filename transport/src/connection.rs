@@ -35,7 +35,7 @@ pub struct Connection<S> {
 impl<S: Socket> Connection<S> {
     /// Takes a connected socket, which is expected to take something and to have nothing yet.
     pub fn new(socket: S) -> Self {
-        socket.do_not_delay();
+        socket.tune();
         Self {
             socket,
             readable: false,

@@ -15,11 +15,16 @@ use crate::links::Links;
 use crate::listener::Listener;
 use crate::socket::Listening;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a stop may take before the connections are dropped.
 pub const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Besides the links there may be so many connections that are on their way out.
-const LEAVING: usize = 1024;
+/// Besides the links there may be so many connections that are on their way out. Where there are more, the one that has been
+/// longest makes room: a newcomer does not wait for it. With 16 listeners and what a program has open besides, that is within 64
+/// descriptors.
+const LEAVING: usize = 32;
 /// So many connections are accepted in a row, then the others get their turn.
 const ACCEPTS: usize = 64;
 
@@ -43,10 +48,6 @@ pub struct Hub<L: Listening> {
 
 impl<L: Listening> Hub<L> {
     /// Makes one that listens nowhere yet.
-    ///
-    /// # Errors
-    ///
-    /// The config contradicts itself: the caller's fault.
     pub fn new(mut broker: Broker) -> Self {
         let max_links = broker.config().max_links;
         let capacity = usize::try_from(max_links).unwrap_or(usize::MAX).saturating_add(LEAVING);
@@ -105,8 +106,8 @@ impl<L: Listening> Hub<L> {
             self.broker.handle_timeout(now);
         }
         while self.leaving.front().is_some_and(|(deadline, _)| *deadline <= now) {
-            if let Some((_, key)) = self.leaving.pop_front() {
-                self.links.drop_overdue(key, now);
+            if let Some((deadline, key)) = self.leaving.pop_front() {
+                self.links.drop_leaving(key, deadline);
             }
         }
         self.accept(now, prepare);
@@ -175,6 +176,21 @@ impl<L: Listening> Hub<L> {
         self.broker.stats()
     }
 
+    /// How many bytes of input the links keep because the broker has not taken them.
+    #[must_use]
+    pub fn untaken_bytes(&self) -> usize {
+        self.links.untaken()
+    }
+
+    /// How much memory the hub of a broker with so many links can come to need, without that of the broker
+    /// ([`BrokerConfig::worst_case_bytes`](e_pigeon_core::BrokerConfig::worst_case_bytes)) and of the kernel: for each link 16 KiB
+    /// of input that the broker has not taken and 63 KiB of output that its socket has not taken, and buffers that all share.
+    #[must_use]
+    pub fn worst_case_bytes(max_links: u32) -> usize {
+        let links = usize::try_from(max_links).unwrap_or(usize::MAX);
+        Links::<L::Socket>::worst_case_bytes(links.saturating_add(LEAVING))
+    }
+
     /// Says how late it is by the broker's clock.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -202,6 +218,11 @@ impl<L: Listening> Hub<L> {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             for _ in 0..ACCEPTS {
                 let Some((socket, peer)) = listener.accept(now) else { break };
+                while self.links.is_full()
+                    && let Some((deadline, key)) = self.leaving.pop_front()
+                {
+                    self.links.drop_leaving(key, deadline);
+                }
                 match self.links.adopt(socket, (&peer, index), &mut prepare, &mut self.broker, now) {
                     // A refused one is on its way out from the beginning.
                     Ok((key, false)) => self.leaving.push_back((now + LINGER, key)),

@@ -32,6 +32,7 @@ mod resolver;
 pub mod serial;
 mod socket;
 mod source;
+mod tuning;
 #[cfg(unix)]
 pub mod unix;
 
@@ -46,3 +47,6 @@ pub use listener::{BACKLOG, Listener, bind_tcp};
 pub use resolver::Resolver;
 pub use socket::{Listening, Socket};
 pub use source::Source;
+pub use tuning::tune_tcp;
+#[cfg(unix)]
+pub use tuning::tune_unix;

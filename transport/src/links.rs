@@ -6,7 +6,7 @@ use e_pigeon_core::{Broker, Framing, Instant, LinkId};
 use slab::Slab;
 
 use crate::backlog::Backlog;
-use crate::buffers::{INPUT, OUTPUT, fill};
+use crate::buffers::{INPUT, OUTPUT, UNTAKEN, UNTAKEN_BESIDES, fill};
 use crate::closing::Closing;
 use crate::connection::{Connection, Input};
 use crate::endpoint::Endpoint;
@@ -22,8 +22,25 @@ pub(crate) struct Links<S> {
     by_link: Vec<Option<u32>>,
     /// The listeners whose line is over.
     lost: Vec<usize>,
+    untaken: Untaken,
     input: Box<[u8]>,
     output: Box<[u8]>,
+}
+
+/// What all links keep of input that the broker has not taken.
+#[derive(Debug, Default)]
+struct Untaken {
+    total: usize,
+    /// So much of it is beyond what each link may keep.
+    besides: usize,
+}
+
+impl Untaken {
+    fn change(&mut self, before: usize, after: usize) {
+        let besides = |size: usize| size.saturating_sub(UNTAKEN);
+        self.total = self.total + after - before;
+        self.besides = self.besides + besides(after) - besides(before);
+    }
 }
 
 #[derive(Debug)]
@@ -48,6 +65,8 @@ struct Peer {
     source: Source,
     /// What the broker has not taken yet. Nothing is read before that.
     untaken: Backlog,
+    /// It has left something: it is read in small pieces until the broker takes all of one.
+    is_sated: bool,
     /// The broker wants the untaken input now.
     resumes: bool,
     /// The broker has output for this link.
@@ -64,6 +83,7 @@ impl<S: Socket> Links<S> {
             capacity,
             by_link: Vec::new(),
             lost: Vec::new(),
+            untaken: Untaken::default(),
             input: vec![0; INPUT].into_boxed_slice(),
             output: vec![0; OUTPUT].into_boxed_slice(),
         }
@@ -71,6 +91,22 @@ impl<S: Socket> Links<S> {
 
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// How many bytes of input the broker has not taken.
+    pub(crate) fn untaken(&self) -> usize {
+        self.untaken.total
+    }
+
+    /// What so many connections keep at most, with the buffers that they share.
+    pub(crate) fn worst_case_bytes(capacity: usize) -> usize {
+        // Slots double.
+        let each = 2 * (size_of::<Slot<S>>() + size_of::<Option<u32>>()) + UNTAKEN + OUTPUT;
+        capacity.saturating_mul(each).saturating_add(UNTAKEN_BESIDES + 2 * INPUT + OUTPUT)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.len() >= self.capacity
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,7 +130,7 @@ impl<S: Socket> Links<S> {
         broker: &mut Broker,
         now: Instant,
     ) -> io::Result<(usize, bool)> {
-        if self.slots.len() >= self.capacity {
+        if self.is_full() {
             return Err(io::Error::other("too many connections"));
         }
         let entry = self.slots.vacant_entry();
@@ -117,6 +153,7 @@ impl<S: Socket> Links<S> {
             framing,
             source,
             untaken: Backlog::default(),
+            is_sated: false,
             resumes: false,
             has_output: false,
             queued: false,
@@ -141,6 +178,9 @@ impl<S: Socket> Links<S> {
 
     fn remove(&mut self, key: usize) {
         let slot = self.slots.remove(key);
+        if let Role::Link(peer) = &slot.role {
+            self.untaken.change(peer.untaken.size(), 0);
+        }
         if slot.connection.is_line() {
             self.lost.push(slot.origin);
         }
@@ -166,15 +206,19 @@ impl<S: Socket> Links<S> {
                 if peer.has_output || connection.has_unsent() {
                     peer.write(connection, broker, now, &mut self.output);
                 }
+                let before = peer.untaken.size();
                 if peer.resumes {
                     peer.offer(broker, now);
-                } else if peer.untaken.is_empty()
-                    && !peer.read(connection, broker, now, &mut self.input, &mut self.output)
-                {
-                    self.by_link[peer.link.index()] = None;
-                    broker.handle_disconnected(now, peer.link);
-                    self.remove(key);
+                } else if peer.untaken.is_empty() {
+                    let is_tight = peer.is_sated || self.untaken.besides + INPUT > UNTAKEN_BESIDES;
+                    let input = if is_tight { &mut self.input[..UNTAKEN] } else { &mut self.input[..] };
+                    if !peer.read(connection, broker, now, input, &mut self.output) {
+                        self.by_link[peer.link.index()] = None;
+                        broker.handle_disconnected(now, peer.link);
+                        return self.remove(key);
+                    }
                 }
+                self.untaken.change(before, peer.untaken.size());
             }
         }
     }
@@ -223,21 +267,23 @@ impl<S: Socket> Links<S> {
             self.map(link, key);
             return false;
         }
+        self.untaken.change(peer.untaken.size(), 0);
         *role = Role::Leaving(Closing::begin(now));
         self.serve(key, broker, now);
         true
     }
 
-    /// Drops a connection that has had its time to leave.
-    pub(crate) fn drop_overdue(&mut self, key: usize, now: Instant) {
-        // The place may be somebody else's by now.
-        let overdue = self
+    /// Drops the connection that leaves and has time until then; returns whether there is one. The place may be somebody else's by
+    /// now.
+    pub(crate) fn drop_leaving(&mut self, key: usize, until: Instant) -> bool {
+        let leaves = self
             .slots
             .get(key)
-            .is_some_and(|slot| matches!(&slot.role, Role::Leaving(closing) if closing.deadline() <= now));
-        if overdue {
+            .is_some_and(|slot| matches!(&slot.role, Role::Leaving(closing) if closing.deadline() == until));
+        if leaves {
             self.remove(key);
         }
+        leaves
     }
 
     /// Says whether the connection stopped early and is not in the queue yet: then it belongs there.
@@ -284,6 +330,8 @@ impl Peer {
             Input::Bytes(count) => {
                 let taken = broker.handle_input(now, self.link, &input[..count]).unwrap_or(count);
                 self.untaken.push(&input[taken.min(count)..count]);
+                // One that sends little has been taken whole all the time.
+                self.is_sated = taken < count || (self.is_sated && count < input.len());
                 true
             }
         }

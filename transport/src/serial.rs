@@ -16,12 +16,21 @@ use rustix::{fs, termios};
 #[cfg(test)]
 mod tests;
 
-/// The rates that terminals have names for.
+/// The rates that terminals have names for. Linux takes any other too.
 const RATES: [u32; 30] = [
     50, 75, 110, 134, 150, 200, 300, 600, 1_200, 1_800, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200,
     230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000, 2_000_000, 2_500_000,
     3_000_000, 3_500_000, 4_000_000,
 ];
+
+/// Beyond this a rate is a mistake.
+const FASTEST: u32 = 100_000_000;
+
+/// Says whether a terminal of this system may have that rate. Whether the device can do it shows when it is opened.
+fn is_rate(baud: u32) -> bool {
+    let any = cfg!(any(target_os = "linux", target_os = "android"));
+    RATES.contains(&baud) || (any && (1..=FASTEST).contains(&baud))
+}
 
 /// The device of a serial line, and how fast it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +50,7 @@ impl SerialLine {
         if path.as_os_str().is_empty() {
             return wrong("no device is named".to_owned());
         }
-        if !RATES.contains(&baud) {
+        if !is_rate(baud) {
             return wrong(format!("there is no rate of {baud} baud"));
         }
         Ok(Self { path, baud })

@@ -11,10 +11,10 @@ pub trait Socket: Read + Write {
     /// only a read that would block makes it sure.
     fn is_emptied_by_short_read(&mut self) -> bool;
 
-    /// Asks for each write to leave at once: batches are made here, not in the kernel.
+    /// Sets the socket up as [`tune_tcp`](crate::tune_tcp) or `tune_unix` do.
     ///
-    /// A socket that cannot do it is slower and right.
-    fn do_not_delay(&self);
+    /// A socket that cannot do it is slower, keeps more in the kernel, and is right.
+    fn tune(&self);
 
     /// Tells the peer that nothing follows.
     ///

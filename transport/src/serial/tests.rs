@@ -75,7 +75,7 @@ fn what_is_no_line_is_told() {
         let error = open(&line(path, 9_600)).expect_err("no line");
         assert_eq!(error.to_string(), "what is there is no serial line");
     }
-    for baud in [0, 9_601, u32::MAX] {
+    for baud in [0, 100_000_001, u32::MAX] {
         let error = SerialLine::new("/dev/ttyS0".into(), baud).expect_err("no rate");
         assert!(error.to_string().ends_with("baud"), "{error}");
     }
@@ -90,4 +90,16 @@ fn a_line_that_is_gone_is_no_empty_one() {
     let mut buffer = [0; 8];
     let end = slave.read(&mut buffer).and_then(|count| read(count, &buffer)).expect_err("gone");
     assert_ne!(end.kind(), io::ErrorKind::WouldBlock, "{end}");
+}
+
+/// Chips that derive their rate from a clock of their own: 74,880 is what an ESP8266 boots with, 250,000 is DMX.
+#[cfg(target_os = "linux")]
+#[test]
+fn program_18_linux_takes_any_rate() {
+    let (_master, path) = pseudo();
+    for baud in [74_880, 250_000, 256_000, 9_601, 1] {
+        let file = open(&line(&path, baud)).expect("opened");
+        let set = termios::tcgetattr(&file).expect("settings");
+        assert_eq!((set.input_speed(), set.output_speed()), (baud, baud));
+    }
 }
