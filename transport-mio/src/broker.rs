@@ -146,6 +146,19 @@ impl BrokerDriver {
         self.hub.stats()
     }
 
+    /// What is to be done where the broker finds [a bug in itself](Broker::is_broken): `make` makes another one, with a new
+    /// epoch and no links, and clients come back to it as after a broker's death. Without this the driver drops all connections
+    /// then, listens nowhere, and [`is_broken`](Self::is_broken).
+    pub fn renew_with(&mut self, make: impl FnMut() -> Broker + Send + 'static) {
+        self.hub.renew_with(make);
+    }
+
+    /// Says whether the broker has found a bug in itself, and there was no way to begin a new life.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.hub.is_broken()
+    }
+
     /// How many bytes of input the driver keeps because the broker has not taken them: 16 KiB for each link at most, and 1 MiB
     /// besides. What is more stays in the sockets.
     #[must_use]

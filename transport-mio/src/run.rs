@@ -236,7 +236,8 @@ impl BrokerLoop {
     ///
     /// # Errors
     ///
-    /// What the system says where the loop cannot wait for events. A connection that breaks is no error.
+    /// What the system says where the loop cannot wait for events, or that the broker [is broken](BrokerDriver::is_broken). A
+    /// connection that breaks is no error.
     pub fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut farewell: Option<Instant> = None;
@@ -258,6 +259,9 @@ impl BrokerLoop {
             self.driver.flush();
             while let Some(event) = self.driver.broker().poll_event() {
                 tracing::info!("{event}");
+            }
+            if self.driver.is_broken() {
+                return Err(io::Error::other("the broker has found a bug in itself"));
             }
             if farewell.is_some_and(|at| self.driver.is_stopped() || at <= self.driver.now()) {
                 return Ok(());

@@ -141,3 +141,21 @@ impl Write for Stream {
         either!(self, socket => socket.flush(), line => line.flush())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn program_21_a_connection_does_not_delay_and_keeps_little_in_the_kernel() {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let mut connection = Connection::new(Stream::connect(&address.into()).expect("begun"));
+        let Stream::Tcp(socket) = connection.socket() else { panic!("no TCP") };
+        assert!(socket.nodelay().expect("an option"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket2::SockRef::from(&*socket).tcp_notsent_lowat().expect("an option"), 48 * 1024);
+    }
+}

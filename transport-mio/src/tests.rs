@@ -162,6 +162,45 @@ fn work_for_more_than_one_turn_is_gone_on_with() {
         driver.flush();
         world.until_told(alice, "4000: 8 of 8");
         assert!(others.iter().all(|other| world.told[*other].len() == 4001));
+        // A sender that has left something is read in small pieces: most of it stays in the socket, which says nothing more.
+        let driver = &mut world.clients[alice];
+        let now = driver.now();
+        for _ in 0..4000 {
+            driver.client().send(now, &Outgoing::new(&everyone_else(), b"again")).expect("room");
+        }
+        driver.flush();
+        world.until_told(alice, "8000: 8 of 8");
+    });
+}
+
+#[test]
+fn more_than_one_turn_writes_goes_out_without_an_event() {
+    over_each(&BrokerConfig::default(), |mut world| {
+        let (alice, bob) = (world.join(), world.join());
+        world.until_told(bob, "established");
+        world.until_told(alice, "established");
+        let driver = &mut world.clients[alice];
+        let now = driver.now();
+        // Less than a socket takes, and more than the two writes of a turn.
+        for number in 0..3 {
+            driver.client().send(now, &Outgoing::new(&everyone_else(), &[number; 60_000])).expect("room");
+        }
+        driver.flush();
+        world.until_told(alice, "3: 1 of 1");
+    });
+}
+
+#[test]
+fn a_deadline_wakes_the_broker_where_nothing_comes() {
+    let handshake_timeout = Duration::from_millis(300);
+    over_each(&BrokerConfig { handshake_timeout, ..BrokerConfig::default() }, |mut world| {
+        let silent = world.dial();
+        let begun = Instant::now();
+        let links = |world: &mut World| world.broker.as_ref().expect("a broker").stats().links;
+        world.until("the link is there", |world| links(world) == 1);
+        world.until("it has ended", |world| links(world) == 0);
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        drop(silent);
     });
 }
 
@@ -237,7 +276,10 @@ fn whoever_talks_nonsense_hears_the_last_words() {
             // once would destroy what it says.
             stream.do_not_block();
             let _ = stream.write_all(&vec![0xff; size]);
+            let mut again = stream.again();
             assert!(!read_to_end(&mut world, stream).is_empty(), "{size} bytes");
+            // It may still be writing, and a reset for that would destroy what it has not read yet.
+            again.write_all(b"more").expect("the broker still takes what nobody reads");
         }
         world
             .until("the links are gone", |world| world.broker.as_ref().expect("a broker").stats().links == 0);

@@ -145,6 +145,19 @@ impl Broker {
         self.hub.stats()
     }
 
+    /// What is to be done where the broker finds [a bug in itself](e_pigeon_core::Broker::is_broken): `make` makes another one,
+    /// with a new epoch and no links, and clients come back to it as after a broker's death. Without this [`run`](Self::run)
+    /// returns then, and [`is_broken`](Self::is_broken).
+    pub fn renew_with(&mut self, make: impl FnMut() -> e_pigeon_core::Broker + Send + 'static) {
+        self.hub.renew_with(make);
+    }
+
+    /// Says whether the broker has found a bug in itself, and there was no way to begin a new life.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.hub.is_broken()
+    }
+
     /// How many bytes of input it keeps because the broker has not taken them: 16 KiB for each link at most, and 1 MiB besides.
     /// What is more stays in the sockets.
     #[must_use]
@@ -153,7 +166,8 @@ impl Broker {
     }
 
     /// Runs until a [`Stopper`] ends it: then it listens no longer, tells its clients, and returns when they have heard it,
-    /// after 5 seconds at most. What the broker reports goes to `tracing` on the way.
+    /// after 5 seconds at most; or at once where the broker [is broken](Self::is_broken). What the broker reports goes to
+    /// `tracing` on the way.
     ///
     /// The future may be dropped at any time, and another one goes on where it stopped. A connection that breaks is no
     /// error; where accepting fails, connections wait.
@@ -177,7 +191,7 @@ impl Broker {
         hub.log_events();
         *self.outside.stats.lock().unwrap_or_else(PoisonError::into_inner) = hub.stats();
         let farewell = self.farewell.map(|at| at.saturating_duration_since(hub.now()));
-        if farewell.is_some_and(|left| hub.is_stopped() || left.is_zero()) {
+        if hub.is_broken() || farewell.is_some_and(|left| hub.is_stopped() || left.is_zero()) {
             return Poll::Ready(());
         }
         let sleep = [hub.sleep(), farewell].into_iter().flatten().min();

@@ -167,3 +167,25 @@ impl Write for Stream {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn program_21_a_connection_does_not_delay_and_keeps_little_in_the_kernel() {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let address = Endpoint::from(listener.local_addr().expect("its address"));
+        let stream = smol::block_on(Stream::connect(&address)).expect("connected");
+        let mut connection = Connection::new(stream);
+        let Kind::Tcp(socket) = &connection.socket().kind else { panic!("no TCP") };
+        assert!(socket.get_ref().nodelay().expect("an option"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            socket2::SockRef::from(socket.get_ref()).tcp_notsent_lowat().expect("an option"),
+            48 * 1024
+        );
+    }
+}

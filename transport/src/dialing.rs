@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use e_pigeon_core::{Client, Framing, Instant};
 
+use crate::bug::bug;
 use crate::endpoint::Endpoint;
 use crate::resolver::Resolver;
 
@@ -171,7 +172,10 @@ impl<A> Dialer<A> {
             if next > now || !self.may_try_another() {
                 break;
             }
-            let Some(endpoint) = self.left.pop_front() else { break }; // None is left.
+            let Some(endpoint) = self.left.pop_front() else {
+                bug!("an endpoint is left where another may be tried");
+                break;
+            };
             match endpoint.check_framing(self.framing).and_then(|()| start(&endpoint)) {
                 Ok(attempt) => {
                     self.trying.push(Trying { attempt, endpoint, deadline: now + self.timeout });

@@ -1,6 +1,7 @@
 //! A broker with its listeners and its links, for whichever way an adapter has to wait.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -44,6 +45,17 @@ pub struct Hub<L: Listening> {
     /// When the connections that are on their way out have had their time; in order, as all have the same.
     leaving: VecDeque<(Instant, usize)>,
     journal: Journal,
+    next_life: Option<NextLife>,
+    is_broken: bool,
+}
+
+/// Makes the broker of the next life.
+struct NextLife(Box<dyn FnMut() -> Broker + Send>);
+
+impl fmt::Debug for NextLife {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NextLife")
+    }
 }
 
 impl<L: Listening> Hub<L> {
@@ -62,6 +74,38 @@ impl<L: Listening> Hub<L> {
             again: VecDeque::new(),
             leaving: VecDeque::new(),
             journal: Journal::default(),
+            next_life: None,
+            is_broken: false,
+        }
+    }
+
+    /// What is to be done where the broker finds [a bug in itself](Broker::is_broken): `make` makes another one, with a new
+    /// epoch and no links, and clients come back to it as after a broker's death. Without this the hub stops then, and says that
+    /// it [is broken](Self::is_broken).
+    pub fn renew_with(&mut self, make: impl FnMut() -> Broker + Send + 'static) {
+        self.next_life = Some(NextLife(Box::new(make)));
+    }
+
+    /// Says whether the broker has found a bug in itself, and there was no way to begin a new life: all connections are dropped,
+    /// and it listens nowhere.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Ends the life of a broken broker.
+    fn end_life(&mut self) {
+        self.links.drop_all();
+        self.again.clear();
+        self.leaving.clear();
+        if let Some(NextLife(make)) = &mut self.next_life {
+            tracing::error!("the broker has found a bug in itself; a new life of it begins");
+            self.broker = make();
+            self.broker.handle_timeout(self.clock.now());
+        } else if !self.is_broken {
+            tracing::error!("the broker has found a bug in itself, and stops");
+            self.listeners.clear();
+            self.is_broken = true;
         }
     }
 
@@ -126,7 +170,10 @@ impl<L: Listening> Hub<L> {
         let now = self.clock.now();
         while let Some(ready) = self.broker.poll_ready() {
             let (Ready::Transmit(link) | Ready::Resume(link) | Ready::Close(link)) = ready;
-            let Some(key) = self.links.key_of_link(link) else { continue };
+            let Some(key) = self.links.key_of_link(link) else {
+                // Its connection ended while this waited.
+                continue;
+            };
             match ready {
                 Ready::Transmit(_) => self.links.transmit(key, &mut self.broker, now),
                 Ready::Resume(_) => self.links.resume(key),
@@ -138,6 +185,9 @@ impl<L: Listening> Hub<L> {
                 }
             }
             self.requeue(key);
+        }
+        if self.broker.is_broken() {
+            self.end_life();
         }
         self.open_again(now);
     }
@@ -217,7 +267,7 @@ impl<L: Listening> Hub<L> {
     fn accept(&mut self, now: Instant, mut prepare: impl FnMut(&mut L::Socket, usize) -> io::Result<()>) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             for _ in 0..ACCEPTS {
-                let Some((socket, peer)) = listener.accept(now) else { break };
+                let Some((socket, peer)) = listener.accept(now) else { break }; // Nobody waits.
                 while self.links.is_full()
                     && let Some((deadline, key)) = self.leaving.pop_front()
                 {

@@ -17,6 +17,7 @@
 
 mod backlog;
 mod buffers;
+mod bug;
 mod clock;
 mod closing;
 mod connection;

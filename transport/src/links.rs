@@ -7,6 +7,7 @@ use slab::Slab;
 
 use crate::backlog::Backlog;
 use crate::buffers::{INPUT, OUTPUT, UNTAKEN, UNTAKEN_BESIDES, fill};
+use crate::bug::bug;
 use crate::closing::Closing;
 use crate::connection::{Connection, Input};
 use crate::endpoint::Endpoint;
@@ -186,6 +187,15 @@ impl<S: Socket> Links<S> {
         }
     }
 
+    /// Drops all connections, without a word.
+    pub(crate) fn drop_all(&mut self) {
+        let keys: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.remove(key);
+        }
+        self.by_link.clear();
+    }
+
     /// Lets a connection remember what it is ready for.
     pub(crate) fn note(&mut self, key: usize, note: impl FnOnce(&mut Connection<S>)) {
         if let Some(slot) = self.slots.get_mut(key) {
@@ -195,6 +205,7 @@ impl<S: Socket> Links<S> {
 
     /// Writes what the socket did not take before, and reads once.
     pub(crate) fn serve(&mut self, key: usize, broker: &mut Broker, now: Instant) {
+        // An event that is left over from a connection that has ended.
         let Some(Slot { connection, role, .. }) = self.slots.get_mut(key) else { return };
         match role {
             Role::Leaving(closing) => {
@@ -241,8 +252,11 @@ impl<S: Socket> Links<S> {
     /// Ends a link from this side, and returns whether its connection is on its way out: what the broker still says goes out
     /// first. A line is kept for the next link where the broker `goes_on`.
     pub(crate) fn close(&mut self, key: usize, broker: &mut Broker, now: Instant, goes_on: bool) -> bool {
-        let Some(Slot { connection, role, .. }) = self.slots.get_mut(key) else { return false };
-        let Role::Link(peer) = role else { return false };
+        let Some(Slot { connection, role: role @ Role::Link(_), .. }) = self.slots.get_mut(key) else {
+            bug!("the link that the broker closes has a connection");
+            return false;
+        };
+        let Role::Link(peer) = role else { return false }; // It was looked at above.
         let is_kept = goes_on && connection.is_line();
         // These are the last words, so this ends.
         loop {

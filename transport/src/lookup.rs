@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::thread;
 
+use crate::bug::bug;
 use crate::endpoint::Endpoint;
 use crate::resolver::Function;
 
@@ -83,7 +84,10 @@ fn work() {
     while let Some(lookup) = next() {
         // A client that is gone wants no answer.
         let Some(lookup) = lookup.upgrade() else { continue };
-        let Some(mut function) = lock(&lookup).function.take() else { continue };
+        let Some(mut function) = lock(&lookup).function.take() else {
+            bug!("a lookup is under way once");
+            continue;
+        };
         let answer = catch_unwind(AssertUnwindSafe(&mut function))
             .unwrap_or_else(|_| Err(io::Error::other("the resolver has panicked")));
         let mut state = lock(&lookup);

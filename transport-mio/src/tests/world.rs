@@ -15,6 +15,9 @@ use crate::{BrokerDriver, ClientDriver, Endpoint, Resolver};
 
 const BROKER: Token = Token(100);
 
+/// How long anything may take.
+const LONGEST: Duration = Duration::from_secs(8);
+
 /// One loop with a broker and some clients, and what the clients were told.
 pub(super) struct World {
     poll: Poll,
@@ -31,6 +34,8 @@ pub(super) struct World {
 /// A socket of the test's own.
 pub(super) trait Raw: Read + Write {
     fn do_not_block(&self);
+    /// Another name for the same socket.
+    fn again(&self) -> Box<dyn Raw>;
     /// Ends what this end writes; it goes on reading.
     fn end_writing(&self);
 }
@@ -38,6 +43,10 @@ pub(super) trait Raw: Read + Write {
 impl Raw for TcpStream {
     fn do_not_block(&self) {
         self.set_nonblocking(true).expect("non-blocking");
+    }
+
+    fn again(&self) -> Box<dyn Raw> {
+        Box::new(self.try_clone().expect("a descriptor"))
     }
 
     fn end_writing(&self) {
@@ -49,6 +58,10 @@ impl Raw for TcpStream {
 impl Raw for UnixStream {
     fn do_not_block(&self) {
         self.set_nonblocking(true).expect("non-blocking");
+    }
+
+    fn again(&self) -> Box<dyn Raw> {
+        Box::new(self.try_clone().expect("a descriptor"))
     }
 
     fn end_writing(&self) {
@@ -168,9 +181,9 @@ impl World {
         }
     }
 
-    /// Goes round until something is so.
+    /// Goes round until something is so. The loop sleeps as long as its drivers say: what they forget is not found by chance.
     pub(super) fn until(&mut self, what: &str, is_so: impl FnMut(&mut Self) -> bool) {
-        self.until_looking_each(Duration::from_secs(1), what, is_so);
+        self.until_looking_each(LONGEST, what, is_so);
     }
 
     /// The same for what the loop does not wake up for.
@@ -183,11 +196,7 @@ impl World {
         let start = Instant::now();
         while !is_so(self) {
             // Less than the keep-alive, which would bring to light what was forgotten.
-            assert!(
-                start.elapsed() < Duration::from_secs(8),
-                "not within 8 s: {what}; told: {:?}",
-                self.told
-            );
+            assert!(start.elapsed() < LONGEST, "not within 8 s: {what}; told: {:?}", self.told);
             self.turn(time);
         }
     }

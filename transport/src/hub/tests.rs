@@ -207,3 +207,22 @@ fn program_17_a_newcomer_hears_at_once_that_all_links_are_in_use() {
     assert_eq!(world.hub.stats().links, 10);
     assert!(world.wires[..10].iter().all(|wire| !wire.borrow().is_dropped), "links stay");
 }
+
+#[test]
+fn a_broker_that_has_found_a_bug_in_itself_begins_a_new_life_or_stops() {
+    let mut world = World::new(BrokerConfig::default());
+    for number in 0..3 {
+        world.connect(&flood(number + 1, 10));
+    }
+    world.turn();
+    assert_eq!(world.hub.stats().links, 3);
+    world.hub.renew_with(|| Broker::new(BrokerConfig::default(), 2).expect("a config that works"));
+    world.hub.end_life();
+    assert!(world.wires.iter().all(|wire| wire.borrow().is_dropped) && !world.hub.is_broken());
+    world.connect(&flood(1, 10));
+    world.turn();
+    assert_eq!((world.hub.stats().links, world.hub.stats().sessions), (1, 1), "it is open again");
+    world.hub.next_life = None;
+    world.hub.end_life();
+    assert!(world.hub.is_broken() && world.hub.is_stopped());
+}

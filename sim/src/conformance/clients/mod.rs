@@ -20,6 +20,7 @@ pub(super) fn all<A: ClientAdapter>() -> Vec<Check<A>> {
         streams::a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait,
         streams::what_a_broker_does_not_read_waits_in_the_core,
         streams::an_application_that_does_not_read_holds_back_its_sender_only,
+        streams::program_10_a_message_in_hand_is_not_acknowledged,
         connections::a_broker_that_is_not_there_is_found_when_it_is,
         connections::a_broker_that_slams_its_door_is_not_besieged,
         connections::all_goes_out_when_the_window_opens,

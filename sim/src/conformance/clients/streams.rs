@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use e_pigeon_core::{BrokerConfig, ClientConfig, Filter, Outgoing, SendError, Value};
 
 use super::super::host::Manners;
+use super::super::log::Heard;
 use super::super::{ClientAdapter, Place, RunningClient, config, limits, numbered, to, until};
 use super::{Told, host};
 
@@ -184,4 +185,29 @@ pub(super) fn an_idle_client_does_not_work<A: ClientAdapter>(adapter: &A, place:
     host.behave(Manners::STALLED);
     idle[2].send_numbered(11, 60, 60_000);
     limits::assert_idle("clients that wait for their application or their socket");
+}
+
+/// Whoever asks for the next event has done with the message before. As long as nobody asks, it may still be lost with its
+/// program.
+pub(super) fn program_10_a_message_in_hand_is_not_acknowledged<A: ClientAdapter>(adapter: &A, place: &Place) {
+    let host = host(place, BrokerConfig::default());
+    let (mut alice, mut bob) = (Told::join(adapter, 1, &host), Told::join(adapter, 2, &host));
+    alice.listen();
+    bob.send(1, 0, 100);
+    let mut in_hand = None;
+    until("the message", || {
+        in_hand = alice.client.next(Duration::ZERO);
+        matches!(in_hand, Some(Heard::Message { .. }))
+    });
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(300) {
+        bob.listen();
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(bob.log.finals.is_empty(), "it was acknowledged when it was handed out: {:?}", bob.log.finals);
+    until("the receipt", || {
+        let _ = alice.client.next(Duration::ZERO);
+        bob.listen();
+        bob.log.delivered_to(1) == 1
+    });
 }
