@@ -334,12 +334,16 @@ fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again(pairing: Pairing
         if inside.len() < 40 { inside.push(peer) } else { waiting.push(peer) }
     }
     by.wait("those who are in to be welcomed", || {
-        inside.iter_mut().for_each(|peer| drop(peer.is_closed()));
+        for peer in &mut inside {
+            peer.is_closed();
+        }
         let welcome = inside.iter().filter(|peer| !peer.heard.is_empty()).count();
         if welcome == inside.len() { Ok(()) } else { Err(format!("{welcome} of {}", inside.len())) }
     });
     let heard = |waiting: &mut Vec<Peer>| {
-        waiting.iter_mut().for_each(|peer| drop(peer.is_closed()));
+        for peer in &mut *waiting {
+            peer.is_closed();
+        }
         waiting.iter().filter(|peer| !peer.heard.is_empty()).count()
     };
     let before = heard(&mut waiting);
@@ -434,7 +438,9 @@ fn silent_readers(broker: &'static str) {
         peer.say(&hello_of_another(&hello, number));
     }
     by.wait("all to be welcomed", || {
-        peers.iter_mut().for_each(|peer| drop(peer.is_closed()));
+        for peer in &mut peers {
+            peer.is_closed();
+        }
         let welcome = peers.iter().filter(|peer| !peer.heard.is_empty()).count();
         if welcome == CLIENTS { Ok(()) } else { Err(format!("{welcome} of {CLIENTS}")) }
     });

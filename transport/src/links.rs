@@ -303,6 +303,7 @@ impl<S: Socket> Links<S> {
     /// Says whether the connection stopped early and is not in the queue yet: then it belongs there.
     pub(crate) fn ask_for_turn(&mut self, key: usize) -> bool {
         let Some(Slot { connection, role: Role::Link(peer), .. }) = self.slots.get_mut(key) else {
+            // It has ended in this turn, or it leaves.
             return false;
         };
         let readable = connection.is_readable() && peer.untaken.is_empty();
