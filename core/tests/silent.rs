@@ -15,7 +15,9 @@ fn files() -> Vec<(PathBuf, String)> {
             if path.is_dir() {
                 let entries = fs::read_dir(&path).expect("a folder of the source");
                 places.extend(entries.map(|entry| entry.expect("an entry").path()));
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("tests.rs")
+            {
                 let text = fs::read_to_string(&path).expect("a source file");
                 // Tests at the end of a file may do what they like.
                 let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
