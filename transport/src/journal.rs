@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn attack_a18_and_r13_refusals_get_one_line_with_counts() {
         let mut journal = Journal::default();
-        let at = |seconds| Instant::from_micros(seconds * 1_000_000);
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
         assert_eq!((journal.line(at(0)), journal.deadline(at(0))), (None, None));
         let refused = BrokerEvent::Refused { source: 7, limit: Limit::Sessions };
         journal.note(&refused);
