@@ -144,6 +144,8 @@ fn field_f4_signals_end_clients_whose_output_nobody_reads() {
         sender.expect_exit(&by, 1);
         assert!(sender.stderr().contains("expired"), "{}", sender.describe());
         // Ten keep-alives have passed by now.
+        let seen = sessions(&stage, &by, address);
+        assert!(seen.contains(" connected room=lobby"), "keep-alive goes on: {seen}");
         for program in [&listener, &watcher] {
             assert_eq!(program.said("waiting for "), 0, "keep-alive goes on. {}", program.describe());
         }
