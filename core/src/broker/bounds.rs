@@ -200,7 +200,7 @@ impl BrokerConfig {
             + receipts * share::<receipts::Run>()
             + table::<Notice>(notices)
             + table::<Word>(words)
-            + table::<Run>(MIN_PLACES as u64).max(runs * spare::<Run>());
+            + table::<Run>(runs);
         // Most of it counts with the messages.
         let messages = u64::from(self.max_messages);
         let in_flight =

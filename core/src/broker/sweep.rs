@@ -44,7 +44,8 @@ impl Default for Searched {
 
 /// So many records of ended messages may be kept for the queues that name them, before these are gone through.
 pub(super) fn max_ended(config: &BrokerConfig) -> u64 {
-    MIN_ENDED.max(u64::from(config.max_messages) / 4)
+    let messages = u64::from(config.max_messages);
+    MIN_ENDED.min(messages).max(messages / 4)
 }
 
 /// All queues have no more entries than that.
