@@ -73,6 +73,8 @@ mod faults {
         OffersAtChanges,
         /// What waits is released in another order than that in which it was taken.
         ReleasesInAnyOrder,
+        /// A call does all that there is to do.
+        NeverSpent,
         /// A run of void deliveries counts as one item.
         CountsVoidOnce,
         /// A declined delivery counts as a confirmed one.

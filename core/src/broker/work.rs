@@ -94,13 +94,13 @@ impl Work {
     /// True where this call takes no more input.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.left <= 0 || self.messages == 0
+        self.is_spent() || self.messages == 0
     }
 
     /// True where all units are done.
     #[inline]
     pub(super) fn is_spent(&self) -> bool {
-        self.left <= 0
+        self.left <= 0 && !canary!(NeverSpent)
     }
 
     /// Units that are left.
