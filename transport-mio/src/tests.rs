@@ -186,6 +186,8 @@ fn more_than_one_turn_writes_goes_out_without_an_event() {
             driver.client().send(now, &Outgoing::new(&everyone_else(), &[number; 60_000])).expect("room");
         }
         driver.flush();
+        // Its socket has taken all so far, and will say nothing.
+        assert_eq!(driver.poll_timeout(), Some(Duration::ZERO), "the next turn comes at once");
         world.until_told(alice, "3: 1 of 1");
     });
 }

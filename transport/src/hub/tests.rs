@@ -226,3 +226,24 @@ fn a_broker_that_has_found_a_bug_in_itself_begins_a_new_life_or_stops() {
     world.hub.end_life();
     assert!(world.hub.is_broken() && world.hub.is_stopped());
 }
+
+/// With edges a socket says once that it has something, however much that is.
+#[test]
+fn program_21_what_is_left_in_a_socket_is_read_without_further_news() {
+    const SENDERS: usize = 20;
+    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    for number in 0..SENDERS {
+        world.connect(&flood(number as u128 + 1, 4096));
+    }
+    world.turn();
+    let left = |world: &World| world.wires.iter().map(|wire| wire.borrow().to_broker.len()).sum::<usize>();
+    assert!(left(&world) > 0, "one read takes less than there is");
+    let mut turns = 0;
+    while world.hub.sleep() == Some(Duration::ZERO) {
+        world.hub.handle_deadline(|_, _| Ok(()));
+        world.hub.flush();
+        turns += 1;
+        assert!(turns < 10_000, "{} bytes left", left(&world));
+    }
+    assert_eq!((left(&world), world.hub.untaken_bytes()), (0, 0));
+}
