@@ -90,7 +90,8 @@
 //!
 //! Bytes are read into one large buffer per driver and handled where they lie; a link is written once per turn. There is
 //! no system call and no allocation per message. A connection that is idle holds no buffer; one that does not read
-//! holds at most 63 KiB of output here, while the rest waits in the broker's queue under the broker's limits.
+//! holds at most 63 KiB of output here and some 190 KiB in the kernel, while the rest waits in the broker's queue under the
+//! broker's limits. Input that the broker has not taken is kept up to 16 KiB for each link, and 1 MiB besides.
 
 mod broker;
 mod client;
