@@ -7,7 +7,7 @@ use e_pigeon_core::{BrokerConfig, ClientConfig, CloseReason, Code, DisconnectRea
 use super::super::peer::Peer;
 use super::super::socket::Socket;
 use super::super::{BrokerAdapter, LIMIT, Place, RunningBroker, config, soon, to, until};
-use super::{establish, join, short, start, until_links};
+use super::{establish, join, roomy_queues, short, start, until_links};
 
 /// A socket that is closed with unread input resets the connection, and the peer never reads what it was told.
 pub(super) fn whoever_talks_nonsense_hears_the_last_words<A: BrokerAdapter>(adapter: &A, place: &Place) {
@@ -72,7 +72,7 @@ pub(super) fn a_connection_that_breaks_while_it_is_written_loses_nothing<A: Brok
     place: &Place,
 ) {
     const COUNT: u32 = 150;
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, roomy_queues());
     let roomy = |number| ClientConfig { inbox_bytes: 16 << 20, outbox_bytes: 16 << 20, ..config(number) };
     let mut alice = Peer::dial(roomy(1), &broker.address());
     let mut bob = Peer::dial(roomy(2), &broker.address());

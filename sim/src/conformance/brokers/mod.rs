@@ -34,6 +34,11 @@ pub(super) fn all<A: BrokerAdapter>() -> Vec<Check<A>> {
 }
 
 /// A broker with an epoch of its own.
+/// One sender may fill a good part of one recipient's queue with what its socket does not take.
+fn roomy_queues() -> BrokerConfig {
+    BrokerConfig { queue_bytes: 64 << 20, ..BrokerConfig::default() }
+}
+
 fn start<A: BrokerAdapter>(adapter: &A, place: &Place, config: BrokerConfig) -> A::Broker {
     adapter.start_broker(config, 1, &place.address()).expect("the broker listens")
 }
@@ -63,5 +68,5 @@ fn until_links<B: RunningBroker>(broker: &B, links: u32) {
 }
 
 fn short() -> BrokerConfig {
-    BrokerConfig { handshake_timeout: Duration::from_millis(300), ..BrokerConfig::default() }
+    BrokerConfig { handshake_timeout: Duration::from_millis(300), ..roomy_queues() }
 }

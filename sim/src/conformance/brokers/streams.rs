@@ -7,7 +7,7 @@ use e_pigeon_core::{BrokerConfig, ClientConfig, Code, Destination, DisconnectRea
 use super::super::peer::Peer;
 use super::super::socket::Socket;
 use super::super::{BrokerAdapter, Place, RunningBroker, config, limits, numbered, to, until};
-use super::{dial, join, short, start};
+use super::{dial, join, roomy_queues, short, start};
 
 pub(super) fn bytes_may_come_and_go_one_by_one<A: BrokerAdapter>(adapter: &A, place: &Place) {
     let broker = start(adapter, place, BrokerConfig::default());
@@ -71,7 +71,7 @@ pub(super) fn a_peer_that_does_not_read_gets_everything_later_and_stops_nobody<A
     place: &Place,
 ) {
     const COUNT: u32 = 200;
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, roomy_queues());
     let roomy = |number| ClientConfig { inbox_bytes: 16 << 20, outbox_bytes: 16 << 20, ..config(number) };
     let mut alice = Peer::dial(roomy(1), &broker.address());
     let mut bob = Peer::dial(roomy(2), &broker.address());
