@@ -97,6 +97,8 @@ limits! {
         window_bytes: u32, "SIZE", size::<u32>;
         /// Receipts that may wait for a sender before it has to pause
         receipt_backlog: u32, "N", number::<u32>;
+        /// Receipts that may wait for all senders together
+        max_receipts: u32, "N", number::<u32>;
         /// Changes of presence that may wait for a watcher before it is told everything again
         watch_backlog: u32, "N", number::<u32>;
         /// Items of a link that came before an earlier one that is missing, where frames may be lost

@@ -241,6 +241,9 @@ pub struct BrokerConfig {
     pub window_bytes: u32,
     /// How many receipts may wait for a sender before its window stays shut. Default 4,096 (runs, not messages).
     pub receipt_backlog: u32,
+    /// How many receipts may wait for all senders together, in runs. Default 1,048,576. When half of that is reached, the
+    /// window of a sender for which more than 16 wait is shut; when all of it is reached, the link of one that sends on ends.
+    pub max_receipts: u32,
     /// How many filters a session may watch. Default 8.
     pub max_watches: u8,
     /// How many changes of presence may wait for a watcher, under each of its filters, before it is given a new
@@ -292,6 +295,7 @@ impl Default for BrokerConfig {
             window_messages: 4_096,
             window_bytes: 4 << 20,
             receipt_backlog: 4_096,
+            max_receipts: 1 << 20,
             max_watches: 8,
             watch_backlog: 1_024,
             max_time_to_live: Duration::from_secs(7 * 24 * 3600),
@@ -350,6 +354,7 @@ impl BrokerConfig {
         small(self.window_messages == 0, "window_messages")?;
         least(self.window_bytes >= self.max_payload, "window_bytes", Because("max_payload", payload))?;
         small(self.receipt_backlog == 0, "receipt_backlog")?;
+        small(self.max_receipts == 0, "max_receipts")?;
         small(self.watch_backlog == 0, "watch_backlog")?;
         let (shortest, day) = (Duration::from_millis(1), Duration::from_secs(24 * 3600));
         let (minute, year) = (Duration::from_secs(60), 365 * day);

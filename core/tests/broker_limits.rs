@@ -16,7 +16,7 @@ use support::{MAX, World, client_config, group, uuid};
 support::limits::limits!(
     e_pigeon_core::BrokerConfig::default();
     max_links, max_lossy_links, max_links_per_source, max_failed_hellos_per_source, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, max_parked, sender_waiting, max_queued, sender_queue, queue_messages,
-    queue_bytes, window_messages, window_bytes, receipt_backlog, max_watches, watch_backlog, max_time_to_live,
+    queue_bytes, window_messages, window_bytes, receipt_backlog, max_receipts, max_watches, watch_backlog, max_time_to_live,
     keep_alive, session_ttl, session_ttl_min, settle, handshake_timeout, reorder_bytes, accept_delay;
     but hash_seed
 );
@@ -372,6 +372,17 @@ fn window_bytes() {
 
 fn receipt_backlog() {
     let mut world = world_with(2, |config| (config.receipt_backlog, config.window_messages) = (4, 4));
+    confirms_no_receipt(&mut world, 30);
+}
+
+fn max_receipts() {
+    // Where half of them wait, 16 of one sender are too many.
+    let mut world = world_with(2, |config| (config.max_receipts, config.window_messages) = (10, 4));
+    confirms_no_receipt(&mut world, 50);
+}
+
+/// A client whose receipts wait is kept from sending more than so many messages, and nothing is lost.
+fn confirms_no_receipt(world: &mut World, most: u64) {
     // A message that is not taken holds back the acknowledgement of all receipts behind it.
     world.peers[0].sleeps = true;
     world.send(1, &uuid(0).into(), "unread");
@@ -383,7 +394,7 @@ fn receipt_backlog() {
         world.flow();
     }
     let taken = world.broker.stats().taken;
-    assert!(taken < 30, "{taken} were taken from somebody who confirms no receipt");
+    assert!(taken < most, "{taken} were taken from somebody who confirms no receipt");
     world.pass(Duration::from_secs(60));
     assert_eq!(world.broker.stats().taken, taken, "its window stays shut");
     world.peers[0].sleeps = false;

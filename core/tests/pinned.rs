@@ -9,7 +9,7 @@ use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, UpItem};
 use e_pigeon_core::{
     AttributesRef, BrokerConfig, Client, Destination, Event, Filter, Instant, LinkId, Reason,
 };
-use support::raw::{Raw, WIDE, frame, hello, message_for};
+use support::raw::{Raw, WIDE, frame, hello, message, message_for};
 use support::{World, client_config, make, uuid};
 
 /// A client that was welcomed, and what it has to say.
@@ -386,6 +386,34 @@ fn core_p11_what_has_ended_leaves_the_queues_of_those_who_are_away() {
     pass(&mut raw, Duration::from_millis(20));
     let stats = raw.broker.stats();
     assert_eq!((stats.open, stats.kept), (0, 0), "{stats:?}");
+}
+
+#[test]
+fn receipts_that_nobody_reads_take_no_memory_of_others() {
+    let mut raw = Raw::new(BrokerConfig { max_receipts: 1_000, ..unsettled() });
+    let nobody = Destination::from(uuid(99)).only_connected();
+    for n in 1..=20 {
+        let attacker = raw.up(n, 1);
+        for n in 0..2_000 {
+            // Every other id, so that no receipt joins the one before.
+            raw.put_all(attacker, &message((n == 0).then_some(&nobody), 2, None, b""));
+        }
+    }
+    let taken = raw.broker.stats().taken;
+    assert!((1_000..=1_000 + 20 * 17).contains(&taken), "{taken} messages, each with a receipt of its own");
+    assert_eq!(raw.broker.stats().connected, 0, "they may come back, and send again");
+    let honest = raw.up(30, 1);
+    raw.put(honest, &message(Some(&nobody), 1, None, b""));
+    assert_eq!(raw.broker.stats().taken, taken + 1);
+    // What is forgotten makes room.
+    raw.now = raw.now + Duration::from_secs(3_600);
+    raw.broker.handle_timeout(raw.now);
+    raw.drain();
+    let another = raw.up(31, 1);
+    for n in 0..500 {
+        raw.put(another, &message((n == 0).then_some(&nobody), 2, None, b""));
+    }
+    assert_eq!(raw.broker.stats().taken, taken + 501);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::pool::{MIN_CLASS, class_of, max_spare};
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{MAX_NOTICES, Notice, Run, Seldom};
 use super::receipts;
+use super::receive::RECEIPTS_OF_EACH;
 use super::sessions::Session;
 use super::sources::{MAX_REMEMBERED, Source, max_made_way};
 use super::sweep::{max_entries, max_records, most_places};
@@ -92,6 +93,7 @@ impl BrokerConfig {
             lossy_links.saturating_mul(self.lossy_link()),
             u64::from(self.max_sessions).saturating_mul(self.session()),
             self.queues(),
+            self.receipts().saturating_mul(receipt()),
             u64::from(self.max_messages).saturating_mul(self.message()),
             u64::from(self.max_held).saturating_mul(held()),
             self.payloads(),
@@ -190,8 +192,8 @@ impl BrokerConfig {
         let pairs = attributes * (MAX_PAIR as u64 + PIECE + list);
         let encoded = (MAX_ATTRIBUTE_BYTES as u64).min(1 + attributes * MAX_PAIR as u64);
         let stored = encoded + PIECE + (1 + attributes) * size::<u32>() + PIECE;
-        // Besides what the backlog allows there may be as many as came before the window was shut.
-        let receipts = u64::from(self.receipt_backlog) + 1 + 2 * u64::from(self.window_messages);
+        // More of them count with all receipts, or with the messages.
+        let receipts = RECEIPTS_OF_EACH as u64 + 1;
         let notices = MAX_NOTICES as u64;
         let words = if self.max_watches > 0 { u64::from(MAX_UNACKNOWLEDGED) } else { 0 };
         // Between two of these there is a run of deliveries at the most, and void ones take a few more.
@@ -207,6 +209,13 @@ impl BrokerConfig {
             table::<(u64, u32)>((MIN_PLACES as u64).min((messages + MAX_ENDED as u64).max(2 * messages)));
         let seldom = size::<Seldom>() + PIECE;
         pairs + stored + queue + seldom + in_flight + self.watches() + entry::<Key>()
+    }
+
+    /// Receipts that count with no session and no message. Besides what the backlog of a sender allows there may be as many as
+    /// came before its window was shut.
+    fn receipts(&self) -> u64 {
+        let of_each = u64::from(self.receipt_backlog) + 2 * u64::from(self.window_messages);
+        u64::from(self.max_receipts).min(u64::from(self.max_sessions).saturating_mul(of_each))
     }
 
     /// What all queues have of messages: places, runs of deliveries between void ones, and what each sender has in them.
@@ -234,7 +243,7 @@ impl BrokerConfig {
     /// that has no session any more and in the tree of one that sends again, and two receipts to come.
     fn message(&self) -> u64 {
         let sender = MAX_ENDED as u64 * size::<(u64, u32)>() + 2 * spare::<(u64, u32)>() + PIECE;
-        let answers = 2 * (share::<receipts::Run>() + share::<Run>());
+        let answers = 2 * receipt();
         self.destination() + entry::<Key>() + sender + node::<Key>() + answers
     }
 
@@ -247,6 +256,11 @@ impl BrokerConfig {
         let pieces = u64::from(self.max_messages) + spare / smallest;
         self.max_message_bytes.saturating_add(spare + lists + pieces * PIECE)
     }
+}
+
+/// What a receipt adds to the queue of a sender: itself, and its run in the log with one of deliveries behind it.
+fn receipt() -> u64 {
+    share::<receipts::Run>() + 2 * share::<Run>()
 }
 
 /// What a message needs to wait for somebody: terms under which it is found, and to whom it was offered.

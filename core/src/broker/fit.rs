@@ -111,9 +111,10 @@ impl BrokerConfig {
             max_queued: 4 << 20, Evenly, 64, 1 << 30;
             queue_messages: 65_536, Slowly, 16, 16_384;
             queue_bytes: 64 << 20, Slowly, payload, 16 << 20;
-            window_messages: 192, Slowly, 4, 4_096;
-            window_bytes: 4 << 20, Slowly, payload, 4 << 20;
-            receipt_backlog: 128, Slowly, 4, 4_096;
+            max_receipts: 2 << 20, Evenly, 64, 1 << 28;
+            window_messages: 16_384, Slowly, 16, 4_096;
+            window_bytes: 8 << 20, Slowly, payload, 4 << 20;
+            receipt_backlog: 16_384, Slowly, 4, 4_096;
             watch_backlog: 64, Slowly, 4, 1_024;
             reorder_bytes: 64 << 10, Slowly, payload, 64 << 10;
         );

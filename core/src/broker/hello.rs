@@ -174,7 +174,11 @@ impl Broker {
             state.sending = Sending::fresh(hello.window);
             state.receiving = Receiving::default();
             (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
-            state.queue.renumber(!new_boot, |delivery| declined.push(delivery));
+            if new_boot {
+                // They were for the life before.
+                self.receipts -= state.queue.forget_receipts();
+            }
+            state.queue.renumber(|delivery| declined.push(delivery));
         }
         self.forget_watches(session);
         for delivery in declined.drain(..) {
@@ -312,7 +316,8 @@ impl Broker {
     pub(super) fn end_session(&mut self, index: u32) {
         self.note_presence(index);
         self.forget_watches(index);
-        let Some(session) = self.sessions.remove(index).or_bug(NO_SESSION) else { return };
+        let Some(mut session) = self.sessions.remove(index).or_bug(NO_SESSION) else { return };
+        self.receipts -= session.queue.forget_receipts();
         debug!(
             "e_pigeon::broker",
             "the session of {} has ended, {} in its queue",

@@ -111,6 +111,8 @@ pub struct Broker {
     /// What this call may still do, and what is left of earlier ones.
     work: Work,
     jobs: Jobs,
+    /// Runs of receipts in the queues of all senders.
+    receipts: u64,
     /// A bug of this crate was found in a call.
     broken: bool,
     /// Lists that are built and used up within one call, kept for their memory.
@@ -241,6 +243,7 @@ impl Broker {
             gives_back_at: None,
             work: Work::default(),
             jobs: Jobs::default(),
+            receipts: 0,
             broken: false,
             recipients: Vec::new(),
             counts: Counts::default(),

@@ -192,6 +192,7 @@ impl Broker {
                 self.list_link(link);
             }
             if is_new {
+                self.receipts += 1;
                 self.adjust_window(session);
             }
         }

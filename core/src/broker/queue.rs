@@ -72,6 +72,8 @@ pub(super) enum Acknowledged {
     Delivery(Delivery),
     /// So many deliveries that have ended, and what they give back of the window in bytes.
     Void(u32, u32),
+    /// A run of receipts.
+    Receipt,
     Other,
 }
 
@@ -175,6 +177,11 @@ impl Queue {
     /// Receipts that wait or are not acknowledged, in runs.
     pub(super) fn receipt_backlog(&self) -> usize {
         self.receipts.len()
+    }
+
+    /// Forgets all receipts, and says how many there were.
+    pub(super) fn forget_receipts(&mut self) -> u64 {
+        self.receipts.forget()
     }
 
     /// Looks at where the next message will be put, so that memory has it near by then.
@@ -382,7 +389,10 @@ impl Queue {
             Kind::Delivery => return self.deliveries.pop().map(Acknowledged::Delivery),
             // How many of the bytes are of these, nobody knows any more.
             Kind::Void => return Some(Acknowledged::Void(count, if ends_run { bytes } else { 0 })),
-            Kind::Receipt => self.receipts.acknowledge(),
+            Kind::Receipt => {
+                self.receipts.acknowledge();
+                return Some(Acknowledged::Receipt);
+            }
             Kind::Notice => {
                 let seldom = self.seldom.as_deref_mut()?;
                 seldom.numbered_notices -= 1;
@@ -418,7 +428,7 @@ impl Queue {
     }
 
     /// A new session takes the queue over: numbers start again, and what had one is marked. Those that were declined leave.
-    pub(super) fn renumber(&mut self, keep_receipts: bool, mut leaves: impl FnMut(Delivery)) {
+    pub(super) fn renumber(&mut self, mut leaves: impl FnMut(Delivery)) {
         for index in 0..self.deliveries.numbered() {
             if let Some(delivery) = self.deliveries.get_mut(index) {
                 delivery.retry = !canary!(RenumbersWithoutMark);
@@ -433,7 +443,7 @@ impl Queue {
             !delivery.declined
         });
         self.deliveries.unnumber();
-        self.receipts.renumber(keep_receipts);
+        self.receipts.renumber();
         self.seldom = None;
         self.numbered.clear();
     }

@@ -103,12 +103,14 @@ impl Receipts {
         self.crossed -= u32::from(run.is_some_and(|run| run.crossed));
     }
 
-    /// Numbers start again; another boot does not get them.
-    pub(super) fn renumber(&mut self, keep: bool) {
+    /// Forgets all of them, and says how many there were.
+    pub(super) fn forget(&mut self) -> u64 {
+        core::mem::take(self).runs.len() as u64
+    }
+
+    /// Numbers start again.
+    pub(super) fn renumber(&mut self) {
         self.numbered = 0;
-        if !keep {
-            self.runs.clear();
-        }
         self.runs.iter_mut().for_each(|run| run.crossed = true);
         // There are no more than the backlog and the window allow.
         self.crossed = self.runs.len() as u32;
@@ -134,9 +136,9 @@ mod tests {
         receipts.acknowledge();
         assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, count: 1, .. }))));
         assert!(receipts.has_unnumbered());
-        receipts.renumber(true);
+        receipts.renumber();
         assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, .. }))));
-        receipts.renumber(false);
+        assert_eq!(receipts.forget(), 2);
         assert!(!receipts.has_unnumbered());
     }
 }

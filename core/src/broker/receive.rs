@@ -22,6 +22,9 @@ pub(super) enum Progress {
     Later,
 }
 
+/// So many receipts may wait for a sender, however many wait for all of them.
+pub(super) const RECEIPTS_OF_EACH: usize = 16;
+
 impl Broker {
     /// Takes a frame; one that is not allowed ends the link.
     #[inline]
@@ -145,6 +148,7 @@ impl Broker {
                     state.sending.release_many(many, bytes as usize);
                     count = many;
                 }
+                Acknowledged::Receipt => self.receipts -= 1,
                 Acknowledged::Other => {}
             }
             left = left.saturating_sub(u64::from(count));
@@ -183,6 +187,12 @@ impl Broker {
         // What was under way when the window was shut is one window at the most, over how many links it may come.
         if at.shut || !fits || state.since_narrow >= max_messages {
             return Err(Code::WindowExceeded);
+        }
+        if self.receipts >= self.config.max_receipts.into()
+            && state.queue.receipt_backlog() > RECEIPTS_OF_EACH
+        {
+            // Its client does not read them, and was asked to send no more. It may come back and send this again.
+            return Err(Code::Full);
         }
         // The largest number cannot be the first of a run.
         if at.lossy.is_some() {
@@ -250,9 +260,11 @@ impl Broker {
     }
 
     /// Shuts the window of a sender for which too many receipts wait, and opens it when half of them are gone. What is
-    /// under way then is taken all the same.
+    /// under way then is taken all the same. Where half of all receipts that there may be wait, few are too many.
     pub(super) fn adjust_window(&mut self, session: u32) {
+        let are_many = self.receipts > u64::from(self.config.max_receipts / 2);
         let max = self.config.receipt_backlog as usize;
+        let max = if are_many { max.min(RECEIPTS_OF_EACH) } else { max };
         let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
         let backlog = state.queue.receipt_backlog();
         let narrow = if state.narrow { backlog > max / 2 } else { backlog > max };

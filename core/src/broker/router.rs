@@ -109,7 +109,7 @@ impl Broker {
         let recipients = taken.map_or(0, |taken| taken.recipients);
         let word = Word::Final { delivered: 0, recipients, reason: Some(reason) };
         if let Some(session) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
-            session.queue.receipts().push(id, word, false);
+            self.receipts += u64::from(session.queue.receipts().push(id, word, false));
         }
         self.list_session(session);
         self.adjust_window(session);
