@@ -33,7 +33,7 @@ macro_rules! limits {
 
             /// The config that these options make, with the default of the library for what was not given.
             pub(crate) fn config(&self, hash_seed: u64) -> BrokerConfig {
-                let default = BrokerConfig::default();
+                let default = BrokerConfig::new(hash_seed);
                 BrokerConfig {
                     hash_seed,
                     $($memory: self.$memory.unwrap_or(default.$memory),)*
@@ -197,7 +197,7 @@ mod tests {
     fn the_defaults_are_those_of_the_config() {
         let matches = Limits::augment_args(Command::new("x")).get_matches_from(["x"]);
         let limits = Limits::from_arg_matches(&matches).expect("nothing was given");
-        assert_eq!(format!("{:?}", limits.config(0)), format!("{:?}", BrokerConfig::default()));
+        assert_eq!(format!("{:?}", limits.config(0)), format!("{:?}", BrokerConfig::new(0)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().ok_or("usage: policy HOST:PORT UUID...")?;
     let admins = arguments.map(|uuid| uuid.parse()).collect::<Result<_, _>>()?;
     // Strangers may connect, so they should not know how the hash tables are keyed.
-    let config = BrokerConfig { hash_seed: getrandom::u64()?, ..BrokerConfig::default() };
+    let config = BrokerConfig::new(getrandom::u64()?);
     let broker = Broker::with_policy(config, getrandom::u64()?, Admins(admins))?;
     let mut broker = BrokerLoop::with_broker(broker)?;
     let address = address.to_socket_addrs()?.next().ok_or("the name has no address")?;

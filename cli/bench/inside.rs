@@ -46,7 +46,7 @@ impl Inside {
             window_messages: WIDE.messages,
             window_bytes: WIDE.bytes,
             settle: Duration::ZERO,
-            ..BrokerConfig::default()
+            ..BrokerConfig::new(0)
         };
         Ok(Self {
             broker: Broker::new(config, EPOCH).map_err(limits::explain)?,

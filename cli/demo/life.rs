@@ -27,7 +27,7 @@ pub(crate) struct Life {
 impl Life {
     /// Starts a broker that knows nothing of any life before.
     pub(crate) fn begin(transport: Transport, address: SocketAddr, epoch: u64) -> Result<Self, Failure> {
-        let config = BrokerConfig { hash_seed: epoch, settle: SETTLE, ..BrokerConfig::default() };
+        let config = BrokerConfig { settle: SETTLE, ..BrokerConfig::new(epoch) };
         let mut broker = BrokerLoop::new(transport, config, epoch)?;
         let limit = Instant::now() + REBIND;
         let endpoint = loop {

@@ -77,7 +77,7 @@ fn message(to: Option<&Destination>) -> Vec<u8> {
 
 impl Ready {
     fn new() -> Self {
-        let config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() };
+        let config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) };
         let (mut broker, now) = (Broker::new(config, 1).unwrap(), Instant::from_micros(1));
         let link = broker.handle_connected(now, 0).unwrap();
         let mut ready = Self { broker, now, link, bytes: vec![] };

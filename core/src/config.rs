@@ -191,8 +191,8 @@ impl ClientConfig {
 /// Limits of a broker. Every table and queue has one; what reaches it is refused and told so.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// The key of the hash tables: any number that strangers do not know, so that they cannot choose what collides.
-    /// Default 0; draw it at random where strangers may connect.
+    /// The key of the hash tables: a number that clients do not know and cannot guess, so that they cannot choose keys that
+    /// collide. There is no default. The epoch of a broker does not do: its clients are told it.
     pub hash_seed: u64,
     /// How many links may be open at a time. Default 16,384.
     pub max_links: u32,
@@ -270,10 +270,15 @@ pub struct BrokerConfig {
     pub accept_delay: Duration,
 }
 
-impl Default for BrokerConfig {
-    fn default() -> Self {
+impl BrokerConfig {
+    /// The default limits, with a [`hash_seed`](Self::hash_seed) to be drawn at random at each start. It cannot be forgotten:
+    ///
+    /// ```compile_fail,E0599
+    /// let config = e_pigeon_core::BrokerConfig::default();
+    /// ```
+    pub fn new(hash_seed: u64) -> Self {
         Self {
-            hash_seed: 0,
+            hash_seed,
             max_links: 16_384,
             max_lossy_links: 16_384,
             max_links_per_source: 0,

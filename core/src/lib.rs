@@ -42,11 +42,11 @@
 //!     Secret, Uuid, Value,
 //! };
 //!
-//! // Identity, boot and seed come from you: a file, a random number generator, a serial number.
+//! // Identity, boot and seeds come from you: a file, a random number generator, a serial number.
 //! let config = ClientConfig::new(Uuid::from_u128(1), Secret([7; 16]), 1, 1);
 //! let memory = vec![0; config.memory_needed()];
 //! let mut client = Client::new(config, memory)?;
-//! let mut broker = Broker::new(BrokerConfig::default(), 1)?;
+//! let mut broker = Broker::new(BrokerConfig::new(5), 1)?;
 //!
 //! let mut now = Instant::from_micros(0);
 //! client.set(now, "room", Value::Str("lobby"))?;

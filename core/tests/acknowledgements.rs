@@ -12,12 +12,7 @@ use support::raw::{Raw, frame, message};
 use support::uuid;
 
 fn config() -> BrokerConfig {
-    BrokerConfig {
-        settle: Duration::ZERO,
-        window_messages: 8,
-        window_bytes: 1 << 16,
-        ..BrokerConfig::default()
-    }
+    BrokerConfig { settle: Duration::ZERO, window_messages: 8, window_bytes: 1 << 16, ..BrokerConfig::new(0) }
 }
 
 /// Gives the broker bytes, and returns which links then have something to write.

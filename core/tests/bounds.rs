@@ -27,7 +27,7 @@ fn small() -> BrokerConfig {
         max_watches: 2,
         watch_backlog: 16,
         settle: Duration::ZERO,
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     }
 }
 

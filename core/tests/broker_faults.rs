@@ -141,7 +141,7 @@ fn write_as_named(raw: &mut Raw, until: Duration, link: LinkId) -> Vec<u8> {
 fn specification_f1_a_head_that_has_ended_does_not_stall_what_is_behind_it() {
     // The head does not fit beside what is not acknowledged; or it can never fit.
     for (window, first) in [(100, Some([b'a'; 60])), (50, None)] {
-        let mut raw = Raw::new(BrokerConfig::default());
+        let mut raw = Raw::new(BrokerConfig::new(0));
         let to_recipient = narrow_recipient(&mut raw, window);
         let from = raw.up(0, 1);
         let to: Destination = uuid(1).into();
@@ -189,7 +189,7 @@ fn newcomer_17_a_message_that_nobody_ever_matched_was_for_nobody() {
 
 #[test]
 fn core_p15_a_link_that_goes_on_reading_is_named_once() {
-    let mut raw = Raw::new(BrokerConfig { window_messages: 1 << 20, ..BrokerConfig::default() });
+    let mut raw = Raw::new(BrokerConfig { window_messages: 1 << 20, ..BrokerConfig::new(0) });
     let from = raw.up(0, 1);
     let first = message(Some(&uuid(77).into()), 1, None, b"");
     assert_eq!(raw.broker.handle_input(raw.now, from, &first), Ok(first.len()));
@@ -210,7 +210,7 @@ fn core_p15_a_link_that_goes_on_reading_is_named_once() {
 
 #[test]
 fn core_p15_links_that_are_gone_leave_the_list_of_ready_ones() {
-    let mut raw = Raw::new(BrokerConfig { max_links: 4, ..BrokerConfig::default() });
+    let mut raw = Raw::new(BrokerConfig { max_links: 4, ..BrokerConfig::new(0) });
     let lasting = raw.link();
     for _ in 0..10_000 {
         let link = raw.link();
@@ -224,7 +224,7 @@ fn core_p15_links_that_are_gone_leave_the_list_of_ready_ones() {
 
 #[test]
 fn core_p13_a_datagram_of_the_broker_that_does_not_fit_waits_for_room() {
-    let config = BrokerConfig::default();
+    let config = BrokerConfig::new(0);
     let most = config.max_datagram();
     let mut raw = Raw::new(config);
     let link = raw.broker.handle_connected_over(raw.now, 0, Framing::Datagram).unwrap();
@@ -244,7 +244,7 @@ fn core_p13_a_datagram_of_the_broker_that_does_not_fit_waits_for_room() {
 
 #[test]
 fn core_p14_a_client_that_takes_less_than_before_gets_nothing_larger() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let from = raw.up(0, 1);
     let recipient = raw.link();
     raw.put(recipient, &hello(1, 1, None, AttributesRef::EMPTY));
@@ -282,7 +282,7 @@ fn core_p14_a_client_that_takes_less_than_before_gets_nothing_larger() {
 #[test]
 fn core_p17_an_abort_is_never_answered() {
     let abort = frame(|w| Control::Abort(Abort { code: Code::HandshakeTimeout, detail: 0 }).write(w));
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     // In place of a hello, and behind one.
     for front in [Vec::new(), hello(1, 1, None, AttributesRef::EMPTY)] {
         let link = raw.link();

@@ -14,7 +14,7 @@ use support::raw::{Raw, hello, message, message_in};
 use support::{MAX, World, client_config, group, uuid};
 
 support::limits::limits!(
-    e_pigeon_core::BrokerConfig::default();
+    e_pigeon_core::BrokerConfig::new(0);
     max_links, max_lossy_links, max_links_per_source, max_failed_hellos_per_source, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, max_parked, sender_waiting, max_queued, sender_queue, queue_messages,
     queue_bytes, window_messages, window_bytes, receipt_backlog, max_receipts, max_watches, watch_backlog, max_time_to_live,
     keep_alive, session_ttl, session_ttl_min, settle, handshake_timeout, reorder_bytes, accept_delay;
@@ -23,7 +23,7 @@ support::limits::limits!(
 
 /// A broker with limits of its own, and clients in room "a".
 fn world_with(clients: usize, adapt: impl FnOnce(&mut BrokerConfig)) -> World {
-    let mut config = BrokerConfig { settle: Duration::from_secs(1), ..BrokerConfig::default() };
+    let mut config = BrokerConfig { settle: Duration::from_secs(1), ..BrokerConfig::new(0) };
     adapt(&mut config);
     World::with(clients, config)
 }
@@ -495,7 +495,7 @@ fn settle() {
 
 fn handshake_timeout() {
     let mut raw =
-        Raw::new(BrokerConfig { handshake_timeout: Duration::from_secs(2), ..BrokerConfig::default() });
+        Raw::new(BrokerConfig { handshake_timeout: Duration::from_secs(2), ..BrokerConfig::new(0) });
     let link = raw.link();
     // Half a hello is none.
     let half = hello(1, 1, None, AttributesRef::EMPTY);
@@ -517,7 +517,7 @@ fn handshake_timeout() {
 
 fn reorder_bytes() {
     // Room for one message of 20 bytes that came too early, and not for two.
-    let mut pair = Datagrams::new(|_| {}, BrokerConfig { reorder_bytes: 100, ..BrokerConfig::default() });
+    let mut pair = Datagrams::new(|_| {}, BrokerConfig { reorder_bytes: 100, ..BrokerConfig::new(0) });
     pair.send_all(["1", "the second, 20 bytes", "the third, 20 bytes."]);
     let datagrams = pair.up();
     pair.deliver_up(&datagrams[1..]);

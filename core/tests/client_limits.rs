@@ -301,7 +301,7 @@ fn reconnect_max() {
 
 fn reorder_bytes() {
     // Room for one delivery of 20 bytes that came too early, and not for two.
-    let mut pair = Datagrams::new(|config| config.reorder_bytes = 100, BrokerConfig::default());
+    let mut pair = Datagrams::new(|config| config.reorder_bytes = 100, BrokerConfig::new(0));
     let is_delivery = |datagram: &Vec<u8>| datagram[5] & 0xf0 == kind::DELIVER;
     pair.send_all(["1", "the second, 20 bytes", "the third, 20 bytes."]);
     let datagrams = pair.up();

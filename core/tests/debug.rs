@@ -97,5 +97,5 @@ fn core_p16_debug_of_a_machine_prints_neither_secrets_nor_payloads() {
     let mut secret = client_config(3);
     secret.secret = Secret([MARK; 16]);
     hides(&make(secret));
-    hides(&BrokerConfig::default());
+    hides(&BrokerConfig::new(0));
 }

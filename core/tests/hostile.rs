@@ -19,7 +19,7 @@ static ALLOCATOR: Counting = Counting;
 /// A client that reads but never acknowledges its receipts, and does not care that its window was shut.
 #[test]
 fn receipts_that_are_never_acknowledged_do_not_pile_up() {
-    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::default() };
+    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::new(0) };
     let mut raw = Raw::new(config);
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9)).only_connected();
@@ -45,7 +45,7 @@ fn receipts_that_are_never_acknowledged_do_not_pile_up() {
 /// The same over links: retries of what is in flight are answered each time, and the answers are kept.
 #[test]
 fn answers_to_retries_do_not_pile_up_over_links() {
-    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::default() };
+    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::new(0) };
     let mut raw = Raw::new(config);
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9));
@@ -72,7 +72,7 @@ fn answers_to_retries_do_not_pile_up_over_links() {
 /// The same, each link resumed: one more window of new messages on each.
 #[test]
 fn a_shut_window_stays_shut_over_resumed_links() {
-    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::default() };
+    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::new(0) };
     let mut raw = Raw::new(config);
     let mut link = raw.up(0, 1);
     let to = Destination::from(uuid(9)).only_connected();
@@ -103,7 +103,7 @@ fn a_shut_window_stays_shut_over_resumed_links() {
 #[test]
 fn receipts_of_refused_messages_shut_the_window_too() {
     let config =
-        BrokerConfig { receipt_backlog: 16, window_messages: 64, max_payload: 64, ..BrokerConfig::default() };
+        BrokerConfig { receipt_backlog: 16, window_messages: 64, max_payload: 64, ..BrokerConfig::new(0) };
     let mut raw = Raw::new(config);
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9));
@@ -120,7 +120,7 @@ fn receipts_of_refused_messages_shut_the_window_too() {
 /// Matching looks at many sessions and finds none: that is work too.
 #[test]
 fn looking_for_recipients_is_work_also_where_there_are_none() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     for n in 1..20_001 {
         raw.away(n, AttributesRef::EMPTY);
     }
@@ -144,7 +144,7 @@ fn looking_for_recipients_is_work_also_where_there_are_none() {
 /// The same with two common pairs that nobody has both of.
 #[test]
 fn looking_for_recipients_by_two_common_pairs_is_work() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let mut a = Attributes::new();
     a.set("a", Value::Int(1)).unwrap();
     let mut b = Attributes::new();
@@ -168,8 +168,7 @@ fn looking_for_recipients_by_two_common_pairs_is_work() {
 #[test]
 fn a_broker_full_of_ended_messages_does_not_search_all_queues_for_each_message() {
     let count = 16_000_u32;
-    let config =
-        BrokerConfig { max_messages: 4 * count, window_messages: 100_000, ..BrokerConfig::default() };
+    let config = BrokerConfig { max_messages: 4 * count, window_messages: 100_000, ..BrokerConfig::new(0) };
     let mut raw = Raw::new(config);
     let links: Vec<LinkId> = (1..=4).map(|n| raw.up(n, 1)).collect();
     let from = raw.up(0, 1);
@@ -212,7 +211,7 @@ fn a_broker_full_of_ended_messages_does_not_search_all_queues_for_each_message()
 /// Ids of retries that go into the middle of what is in flight.
 #[test]
 fn a_retry_in_the_middle_of_what_is_in_flight_costs_little() {
-    let mut raw = Raw::new(BrokerConfig { window_messages: 200_000, ..BrokerConfig::default() });
+    let mut raw = Raw::new(BrokerConfig { window_messages: 200_000, ..BrokerConfig::new(0) });
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9));
     let fill = |raw: &mut Raw, link, first: u64, n: u64, to: &Destination, past| {
@@ -236,7 +235,7 @@ fn a_retry_in_the_middle_of_what_is_in_flight_costs_little() {
 /// A goodbye that was read counts, also where the connection is lost before anything was polled.
 #[test]
 fn a_goodbye_counts_though_the_connection_is_lost_right_behind_it() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let link = raw.up(0, 1);
     raw.put(link, &frame(|w| Control::Goodbye(true).write(w)));
     raw.broker.handle_disconnected(raw.now, link);
@@ -285,7 +284,7 @@ fn what_expired_without_a_session_gives_its_place_back() {
 
 #[test]
 fn what_the_broker_never_takes_is_answered_as_soon_as_that_is_known() {
-    let config = BrokerConfig { max_payload: 100, window_bytes: 100, ..BrokerConfig::default() };
+    let config = BrokerConfig { max_payload: 100, window_bytes: 100, ..BrokerConfig::new(0) };
     let mut world = World::with(2, config);
     let now = world.now;
     let to: Destination = uuid(1).into();
@@ -302,7 +301,7 @@ fn what_the_broker_never_takes_is_answered_as_soon_as_that_is_known() {
 /// The session ends as its client said, whatever becomes of the link.
 #[test]
 fn a_goodbye_counts_though_rubbish_follows_it() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let link = raw.up(0, 1);
     let mut bytes = frame(|w| Control::Goodbye(true).write(w));
     bytes.extend_from_slice(&[1, 0xff]);
@@ -342,7 +341,7 @@ fn nothing_follows_a_goodbye() {
 /// "A connection that is idle holds no buffer."
 #[test]
 fn an_idle_link_holds_no_large_buffer() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9)).only_connected();
     let before = live();
@@ -351,7 +350,7 @@ fn an_idle_link_holds_no_large_buffer() {
     raw.put(link, &bytes[50_000..]);
     drop(bytes);
     raw.swallow(link);
-    raw.now = raw.now + BrokerConfig::default().keep_alive;
+    raw.now = raw.now + BrokerConfig::new(0).keep_alive;
     raw.broker.handle_timeout(raw.now);
     assert_eq!(raw.broker.stats().open, 0);
     let more = live() - before;
@@ -362,7 +361,7 @@ fn an_idle_link_holds_no_large_buffer() {
 /// Broker::close in every phase, with out buffers of one byte.
 #[test]
 fn close_in_every_phase_ends_all_links_by_one_byte_at_a_time() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let fresh = raw.link();
     let welcomed_not_written = raw.link();
     raw.put(welcomed_not_written, &hello(1, 1, None, AttributesRef::EMPTY));

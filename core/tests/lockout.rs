@@ -32,7 +32,7 @@ struct Place {
 
 impl Place {
     fn new(adapt: impl FnOnce(&mut BrokerConfig)) -> Self {
-        let mut config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() };
+        let mut config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) };
         adapt(&mut config);
         let broker = Broker::new(config, 1).unwrap();
         Self { broker, now: Instant::from_micros(1), events: vec![], closed: vec![], written: vec![] }
@@ -390,7 +390,7 @@ fn a_line_whose_client_forgets_who_it_is_each_second_welcomes_it_each_time() {
 
 #[test]
 fn attack_a12_what_is_no_repetition_cannot_be_declined_and_so_not_be_made_to_wait() {
-    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
     let mut abort = |retry: Option<Past>, receiver: usize| {
         let to = raw.up(receiver, 1);
         let from = raw.up(receiver + 1, 1);

@@ -304,7 +304,7 @@ fn small() -> BrokerConfig {
         session_ttl: ms(2_000),
         keep_alive: ms(300),
         handshake_timeout: ms(200),
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     }
 }
 
@@ -504,7 +504,7 @@ fn a_client_bears_whatever_comes_and_serves_an_honest_broker_then() {
 
 /// An honest broker gets what the client has for it.
 fn serve(client: &mut Client<Vec<u8>>, framing: Framing, mut now: Instant) {
-    let mut broker = Broker::new(BrokerConfig { settle: ms(0), ..BrokerConfig::default() }, 77).unwrap();
+    let mut broker = Broker::new(BrokerConfig { settle: ms(0), ..BrokerConfig::new(0) }, 77).unwrap();
     let link = broker.handle_connected_over(now, 0, framing).unwrap();
     client.handle_disconnected(now);
     let mut out = vec![0; 9_000];

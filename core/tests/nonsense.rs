@@ -113,7 +113,7 @@ fn run(seed: u64) {
         settle: Duration::from_millis(r.below(60)),
         keep_alive: Duration::from_millis(1 + r.below(100)),
         accept_delay: Duration::from_millis(r.below(20)),
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     };
     let mut broker = Broker::new(config, 1).unwrap();
     let mut now = Instant::from_micros(1);

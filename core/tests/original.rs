@@ -141,7 +141,7 @@ impl Slow {
 fn slow_links_make_no_duplicates_and_no_resend_storm() {
     const COUNT: usize = 50;
     let delay = Duration::from_millis(2_500);
-    let mut world = World::with(0, BrokerConfig::default());
+    let mut world = World::with(0, BrokerConfig::new(0));
     for n in 0..2 {
         world.join(client_config(n), "a");
     }
@@ -192,7 +192,7 @@ fn slow_links_make_no_duplicates_and_no_resend_storm() {
 
 #[test]
 fn a_sender_cannot_bring_ids_out_of_order() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let recipient = raw.up(1, 1);
     let to: Destination = uuid(1).into();
     let sender = raw.up(0, 1);
@@ -378,7 +378,7 @@ fn early_sends_wait_for_their_turn() {
     assert!(ids.iter().chain(&more).all(|&id| world.outcome(early, id) == Some((1, 1))));
 
     // One that sends before its hello is told that this is not its turn.
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let link = raw.link();
     raw.put(link, &message(Some(&uuid(1).into()), 1, None, b"early"));
     assert_eq!(raw.swallow(link)[1..3], [kind::ABORT, Code::UnexpectedFrame as u8]);

@@ -77,7 +77,7 @@ fn core_p1_a_broker_refuses_void_from_a_client() {
 }
 
 fn unsettled() -> BrokerConfig {
-    BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() }
+    BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) }
 }
 
 /// Lets time pass at a broker alone, with all that is due.
@@ -119,7 +119,7 @@ fn send(raw: &mut Raw, from: LinkId, count: usize, ms: u32, bytes: usize) {
 #[test]
 fn core_p1_applications_that_sleep_take_no_places_of_others() {
     let config =
-        BrokerConfig { max_messages: 1_000, settle: Duration::from_millis(1), ..BrokerConfig::default() };
+        BrokerConfig { max_messages: 1_000, settle: Duration::from_millis(1), ..BrokerConfig::new(0) };
     let mut world = World::with(7, config);
     for n in 0..4 {
         world.peers[n].sleeps = true;

@@ -44,7 +44,7 @@ fn a_receipt_finds_its_message_though_a_change_of_attributes_follows_it() {
 
 #[test]
 fn a_resumed_session_does_not_send_again_behind_an_entry_that_ended_here() {
-    let mut world = World::with(2, BrokerConfig { max_payload: 100, ..BrokerConfig::default() });
+    let mut world = World::with(2, BrokerConfig { max_payload: 100, ..BrokerConfig::new(0) });
     world.cut(1);
     world.peers[1].reachable = false;
     let n = world.join(client_config(2), "a");
@@ -144,7 +144,7 @@ fn the_window_opens_again_though_the_old_messages_were_taken_before_the_welcome(
 
 #[test]
 fn a_refused_attribute_does_not_end_the_client_at_the_next_reconnect() {
-    let mut world = World::with(1, BrokerConfig { max_attributes: 1, ..BrokerConfig::default() });
+    let mut world = World::with(1, BrokerConfig { max_attributes: 1, ..BrokerConfig::new(0) });
     let now = world.now;
     world.peers[0].client.set(now, "more", Value::Int(1)).unwrap();
     world.settle();
@@ -182,7 +182,7 @@ fn until_accepted(world: &mut World, to: &Destination) -> MessageId {
 
 #[test]
 fn a_full_queue_is_a_refusal_also_until_accepted() {
-    let mut world = World::with(2, BrokerConfig { queue_messages: 1, ..BrokerConfig::default() });
+    let mut world = World::with(2, BrokerConfig { queue_messages: 1, ..BrokerConfig::new(0) });
     world.cut(1);
     world.peers[1].reachable = false;
     world.send(0, &uuid(1).into(), "fills it");
@@ -195,7 +195,7 @@ fn a_full_queue_is_a_refusal_also_until_accepted() {
 
 #[test]
 fn no_place_to_park_is_a_refusal_also_until_accepted() {
-    let mut world = World::with(1, BrokerConfig { max_held: 0, ..BrokerConfig::default() });
+    let mut world = World::with(1, BrokerConfig { max_held: 0, ..BrokerConfig::new(0) });
     let id = until_accepted(&mut world, &uuid(9).into());
     world.settle();
     let reason = Some(Reason::BrokerFull);
@@ -213,7 +213,7 @@ fn nobody_connected_is_a_refusal_also_until_accepted() {
 
 #[test]
 fn refusals_that_are_not_acknowledged_do_not_pile_up() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let link = raw.link();
     raw.put(link, &hello(1, 1, None, AttributesRef::EMPTY));
     raw.swallow(link);
@@ -277,7 +277,7 @@ fn a_broker_that_acknowledges_what_is_half_written_hangs_nobody() {
 
 #[test]
 fn the_broker_says_something_in_every_keep_alive_interval() {
-    let config = BrokerConfig::default();
+    let config = BrokerConfig::new(0);
     let interval = config.keep_alive;
     let mut world = World::with(1, config);
     let link = world.peers[0].link.unwrap();
@@ -303,7 +303,7 @@ fn the_broker_says_something_in_every_keep_alive_interval() {
 #[test]
 fn an_idle_link_survives_some_jitter() {
     // The broker's bytes need 0 or 300 ms, in turns.
-    let config = BrokerConfig::default();
+    let config = BrokerConfig::new(0);
     let end = Instant::from_micros(0) + config.keep_alive * 60;
     let mut world = World::with(1, config);
     world.peers[0].log.notes.clear();
@@ -356,7 +356,7 @@ fn a_cut_while_the_broker_settles_does_not_open_the_window() {
 
 #[test]
 fn what_was_offered_to_whom_is_bounded() {
-    let config = BrokerConfig { max_held: 1000, queue_messages: 1, ..BrokerConfig::default() };
+    let config = BrokerConfig { max_held: 1000, queue_messages: 1, ..BrokerConfig::new(0) };
     let mut raw = Raw::new(config);
     let link = raw.link();
     raw.put(link, &hello(0, 1, None, AttributesRef::EMPTY));
@@ -389,7 +389,7 @@ fn what_was_offered_to_whom_is_bounded() {
 
 #[test]
 fn the_largest_id_overflows_nothing() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let link = raw.link();
     raw.put(link, &hello(0, 1, None, AttributesRef::EMPTY));
     raw.swallow(link);
@@ -441,7 +441,7 @@ fn without_sender_means_the_client_and_not_one_life_of_it() {
 
 #[test]
 fn wants_transmit_knows_of_the_goodbye() {
-    let mut world = World::with(2, BrokerConfig { max_payload: 100, ..BrokerConfig::default() });
+    let mut world = World::with(2, BrokerConfig { max_payload: 100, ..BrokerConfig::new(0) });
     world.cut(0);
     world.peers[0].reachable = false;
     world.peers[0].sleeps = true;
@@ -466,7 +466,7 @@ fn wants_transmit_knows_of_the_goodbye() {
 
 #[test]
 fn any_accept_delay_that_is_taken_works() {
-    let config = BrokerConfig { accept_delay: Duration::MAX, ..BrokerConfig::default() };
+    let config = BrokerConfig { accept_delay: Duration::MAX, ..BrokerConfig::new(0) };
     if Broker::new(config.clone(), 1).is_err() {
         return;
     }
@@ -483,7 +483,7 @@ fn a_pool_that_cannot_hold_the_largest_payload_is_no_configuration() {
         max_message_bytes: 40,
         queue_bytes: 40,
         window_bytes: 40,
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     };
     assert_eq!(
         Broker::new(config, 1).err(),
@@ -493,7 +493,7 @@ fn a_pool_that_cannot_hold_the_largest_payload_is_no_configuration() {
 
 #[test]
 fn close_ends_though_the_inbox_was_not_read() {
-    let config = BrokerConfig { receipt_backlog: 4, window_messages: 4, ..BrokerConfig::default() };
+    let config = BrokerConfig { receipt_backlog: 4, window_messages: 4, ..BrokerConfig::new(0) };
     let mut world = World::with(2, config);
     world.peers[0].sleeps = true;
     world.send(1, &uuid(0).into(), "unread");
@@ -567,7 +567,7 @@ fn a_decline_and_a_backlog_of_receipts_do_not_wait_for_each_other() {
         receipt_backlog: 2,
         window_messages: 8,
         settle: Duration::from_secs(1),
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     };
     let mut world = World::with(2, config);
     world.cut(1);
@@ -630,7 +630,7 @@ fn empty_messages_between_others_do_not_fill_the_inbox() {
 /// A client that goes on sending though its window was shut, and acknowledges nothing.
 #[test]
 fn receipts_do_not_pile_up_for_who_ignores_the_window() {
-    let config = BrokerConfig { receipt_backlog: 8, window_messages: 8, ..BrokerConfig::default() };
+    let config = BrokerConfig { receipt_backlog: 8, window_messages: 8, ..BrokerConfig::new(0) };
     let mut raw = Raw::new(config);
     let link = raw.link();
     raw.put(link, &hello(1, 1, None, AttributesRef::EMPTY));
@@ -691,7 +691,7 @@ fn what_is_parked_again_after_a_decline_is_not_handed_twice() {
 /// A message of an earlier session ends in this one before its repetition comes: whoever matches next must not get it too.
 #[test]
 fn a_repetition_that_crosses_the_receipt_of_an_earlier_session_comes_to_nobody_else() {
-    let mut raw = Raw::new(BrokerConfig::default());
+    let mut raw = Raw::new(BrokerConfig::new(0));
     let room = group("a");
     let from = raw.up(0, 1);
     raw.put(from, &message(Some(&room), 1, None, b"parked"));

@@ -64,7 +64,7 @@ impl Crowd {
 /// The bytes that so many clients have cost when all are there.
 fn traffic(clients: usize, watchers: Watchers) -> usize {
     let mut crowd = Crowd {
-        world: World::with(0, BrokerConfig::default()),
+        world: World::with(0, BrokerConfig::new(0)),
         by_link: Vec::new(),
         watches: Vec::new(),
         bytes: 0,

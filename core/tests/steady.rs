@@ -24,8 +24,7 @@ impl Line {
     /// A sender, and recipients in a room.
     fn new(recipients: usize) -> Self {
         let now = Instant::from_micros(1);
-        let broker =
-            Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() }, 1).unwrap();
+        let broker = Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) }, 1).unwrap();
         let mut line =
             Self { broker, clients: Vec::new(), now, buffer: vec![0; 64 * 1024], delivered: 0, answered: 0 };
         for n in 0..=recipients {

@@ -1093,7 +1093,7 @@ fn play() -> Vec<(String, Vec<u8>)> {
     let mut a = Stage::end('a', config);
     let config = ClientConfig::new(Uuid::from_bytes(UUID_B), Secret(SECRET_B), BOOT_B, 2);
     let mut b = Stage::end('b', config);
-    let broker = Broker::new(BrokerConfig::default(), EPOCH).unwrap();
+    let broker = Broker::new(BrokerConfig::new(0), EPOCH).unwrap();
     let mut stage = Stage { now: Instant::from_micros(1), broker, written: Vec::new() };
     b.client.set(stage.now, "room", Value::Str("lobby")).unwrap();
     for end in [&mut a, &mut b] {

@@ -19,7 +19,7 @@ use support::uuid;
 const MOST: u32 = 32_768 + 1_000;
 
 fn raw() -> Raw {
-    Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() })
+    Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) })
 }
 
 fn pair(key: &str, value: i64) -> Attributes {
@@ -203,7 +203,7 @@ fn core_p4_messages_that_expire_together_end_over_several_calls() {
         settle: Duration::ZERO,
         queue_messages: 100_000,
         window_messages: 100_000,
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     });
     raw.away(1, AttributesRef::EMPTY);
     let link = raw.up(0, 1);

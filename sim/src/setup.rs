@@ -67,7 +67,7 @@ pub fn plain_broker() -> BrokerConfig {
         window_messages: 64,
         window_bytes: 64_000,
         session_ttl: LONG * 4,
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     }
 }
 

@@ -73,7 +73,7 @@ async fn live(
 }
 
 fn conversation(framing: Framing, polls: u32) {
-    let host = Host::new(BrokerConfig::default());
+    let host = Host::new(BrokerConfig::new(0));
     block_on_beside(host.clone().run(), async move {
         let config = |number| ClientConfig {
             framing,

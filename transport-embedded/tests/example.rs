@@ -36,7 +36,7 @@ impl Broker {
     fn start(at: SocketAddr, epoch: u64) -> Self {
         let settle = Duration::from_millis(300);
         let mut broker =
-            BrokerLoop::new(BrokerConfig { settle, ..BrokerConfig::default() }, epoch).expect("a broker");
+            BrokerLoop::new(BrokerConfig { settle, ..BrokerConfig::new(0) }, epoch).expect("a broker");
         let Endpoint::Tcp(address) = broker.bind(at).expect("bound") else {
             panic!("not what was asked for")
         };

@@ -26,7 +26,7 @@ fn on_a_line(number: u128) -> ClientConfig {
 
 fn broker() -> BrokerConfig {
     let keep_alive = Duration::from_millis(200);
-    BrokerConfig { keep_alive, settle: Duration::from_millis(50), ..BrokerConfig::default() }
+    BrokerConfig { keep_alive, settle: Duration::from_millis(50), ..BrokerConfig::new(0) }
 }
 
 /// Talks until the client has ended; returns how often the line has failed.

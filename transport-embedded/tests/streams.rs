@@ -75,7 +75,7 @@ async fn live(
 
 /// Returns how many links the one with the fewest had.
 fn conversation(sizes: Sizes, count: u32, cuts: impl Iterator<Item = usize> + Clone + 'static) -> usize {
-    let host = Host::new(BrokerConfig::default());
+    let host = Host::new(BrokerConfig::new(0));
     block_on_beside(host.clone().run(), async move {
         let (mut alice, mut bob) = (make(config(1)), make(config(2)));
         let (mut ones, mut twos) = (Application::new(2, count), Application::new(1, count));
@@ -199,7 +199,7 @@ fn a_stream_that_the_other_end_has_closed_is_over() {
 #[test]
 fn a_client_with_nothing_to_do_is_not_polled() {
     let keep_alive = Duration::from_millis(100);
-    let host = Host::new(BrokerConfig { keep_alive, ..BrokerConfig::default() });
+    let host = Host::new(BrokerConfig { keep_alive, ..BrokerConfig::new(0) });
     let (down, up) = host.connect(1000, 1000);
     let (polls, turns) = block_on_beside(host.run(), async {
         let mut client = make(config(1));

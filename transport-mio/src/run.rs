@@ -171,8 +171,8 @@ impl ClientLoop {
 /// use e_pigeon_core::BrokerConfig;
 /// use e_pigeon_mio::BrokerLoop;
 ///
-/// let epoch = 42; // in earnest a random number
-/// let mut broker = BrokerLoop::new(BrokerConfig::default(), epoch)?;
+/// let (hash_seed, epoch) = (23, 42); // In a program of your own: random numbers.
+/// let mut broker = BrokerLoop::new(BrokerConfig::new(hash_seed), epoch)?;
 /// let address = broker.bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))?;
 /// let stopper = broker.stopper();
 /// let thread = std::thread::spawn(move || broker.run());

@@ -25,7 +25,7 @@ fn everyone_else() -> Destination {
 
 #[test]
 fn messages_arrive_in_order_and_are_answered() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let (alice, bob) = (world.join(), world.join());
         world.until_told(bob, "established");
         for payload in ["one", "two", "three"] {
@@ -48,7 +48,7 @@ fn messages_arrive_in_order_and_are_answered() {
 
 #[test]
 fn a_broker_that_dies_is_found_again() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let (alice, bob) = (world.join(), world.join());
         world.until_told(alice, "established");
         world.until_told(bob, "established");
@@ -56,7 +56,7 @@ fn a_broker_that_dies_is_found_again() {
         world.until_told(alice, "disconnected");
         world.send(alice, &everyone_else(), b"kept");
         world.until("bob cannot connect", |world| world.clients[bob].last_error().is_some());
-        let config = BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::default() };
+        let config = BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::new(0) };
         world.start_broker(config, 2);
         world.until_told(bob, "kept");
         world.until_told(alice, "1: 1 of 1");
@@ -66,7 +66,7 @@ fn a_broker_that_dies_is_found_again() {
 
 #[test]
 fn a_client_that_reconnects_goes_on_where_it_was() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let (alice, bob) = (world.join(), world.join());
         world.until_told(bob, "established");
         world.clients[bob].reconnect();
@@ -79,7 +79,7 @@ fn a_client_that_reconnects_goes_on_where_it_was() {
 
 #[test]
 fn a_reader_that_stalls_gets_everything_later() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let (alice, bob) = (world.join(), world.join());
         world.until_told(bob, "established");
         // Far more than the kernel takes, so that the broker has to keep some and wait.
@@ -100,7 +100,7 @@ fn a_reader_that_stalls_gets_everything_later() {
 
 #[test]
 fn the_roster_goes_on_while_nobody_takes_events() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let (alice, bob) = (world.join(), world.join());
         let driver = &mut world.clients[alice];
         assert!(driver.roster().is_none(), "nobody asked for one");
@@ -136,7 +136,7 @@ fn the_roster_goes_on_while_nobody_takes_events() {
 
 #[test]
 fn a_message_larger_than_one_write_goes_out_whole() {
-    over_each(&BrokerConfig { max_payload: 1 << 20, ..BrokerConfig::default() }, |mut world| {
+    over_each(&BrokerConfig { max_payload: 1 << 20, ..BrokerConfig::new(0) }, |mut world| {
         let (alice, bob) = (world.join(), world.join());
         world.until_told(bob, "established");
         world.send(alice, &everyone_else(), &[9; 65_536]);
@@ -147,7 +147,7 @@ fn a_message_larger_than_one_write_goes_out_whole() {
 
 #[test]
 fn work_for_more_than_one_turn_is_gone_on_with() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let alice = world.join();
         let others: Vec<usize> = (0..8).map(|_| world.join()).collect();
         for other in &others {
@@ -175,7 +175,7 @@ fn work_for_more_than_one_turn_is_gone_on_with() {
 
 #[test]
 fn more_than_one_turn_writes_goes_out_without_an_event() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let (alice, bob) = (world.join(), world.join());
         world.until_told(bob, "established");
         world.until_told(alice, "established");
@@ -195,7 +195,7 @@ fn more_than_one_turn_writes_goes_out_without_an_event() {
 #[test]
 fn a_deadline_wakes_the_broker_where_nothing_comes() {
     let handshake_timeout = Duration::from_millis(300);
-    over_each(&BrokerConfig { handshake_timeout, ..BrokerConfig::default() }, |mut world| {
+    over_each(&BrokerConfig { handshake_timeout, ..BrokerConfig::new(0) }, |mut world| {
         let silent = world.dial();
         let begun = Instant::now();
         let links = |world: &mut World| world.broker.as_ref().expect("a broker").stats().links;
@@ -208,7 +208,7 @@ fn a_deadline_wakes_the_broker_where_nothing_comes() {
 
 #[test]
 fn the_next_address_is_tried_at_once() {
-    let mut world = World::new(BrokerConfig::default(), any_port());
+    let mut world = World::new(BrokerConfig::new(0), any_port());
     let closed =
         std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("its address");
     let alice = world.add_client(vec![closed.into(), closed.into(), world.endpoint.clone()]);
@@ -219,7 +219,7 @@ fn the_next_address_is_tried_at_once() {
 
 #[test]
 fn a_name_without_address_is_asked_for_again() {
-    let mut world = World::new(BrokerConfig::default(), any_port());
+    let mut world = World::new(BrokerConfig::new(0), any_port());
     let endpoint = world.endpoint.clone();
     let mut asked = 0;
     let alice = world.add_client(Resolver::new(move || {
@@ -233,7 +233,7 @@ fn a_name_without_address_is_asked_for_again() {
 
 #[test]
 fn a_client_that_never_met_its_broker_ends_at_once() {
-    let mut world = World::new(BrokerConfig::default(), any_port());
+    let mut world = World::new(BrokerConfig::new(0), any_port());
     let alice = world.add_client(Vec::<Endpoint>::new());
     let now = world.clients[alice].now();
     world.clients[alice].client().close(now, Close::End);
@@ -258,7 +258,7 @@ fn read_to_end(world: &mut World, mut stream: Box<dyn Raw>) -> Vec<u8> {
 
 #[test]
 fn one_too_many_is_told_so() {
-    over_each(&BrokerConfig { max_links: 1, ..BrokerConfig::default() }, |mut world| {
+    over_each(&BrokerConfig { max_links: 1, ..BrokerConfig::new(0) }, |mut world| {
         let alice = world.join();
         world.until_told(alice, "established");
         let mut stream = world.dial();
@@ -271,7 +271,7 @@ fn one_too_many_is_told_so() {
 
 #[test]
 fn whoever_talks_nonsense_hears_the_last_words() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         for size in [4, 1000, 300_000] {
             let mut stream = world.dial();
             // As much as the kernel takes, and over TCP more than the broker reads before it gives up: closing at
@@ -290,7 +290,7 @@ fn whoever_talks_nonsense_hears_the_last_words() {
 
 #[test]
 fn whoever_stops_writing_behind_nonsense_hears_the_last_words_too() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let mut stream = world.dial();
         world.until("the link is there", |world| world.broker.as_ref().expect("a broker").stats().links == 1);
         // Both are there when the broker looks: what was said, and that it was all.
@@ -303,7 +303,7 @@ fn whoever_stops_writing_behind_nonsense_hears_the_last_words_too() {
 
 #[test]
 fn connections_that_come_and_go_leave_nothing() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         for round in 0..300 {
             let stream = world.dial();
             if round % 3 == 0 {
@@ -320,7 +320,7 @@ fn connections_that_come_and_go_leave_nothing() {
 
 #[test]
 fn more_connections_than_one_turn_accepts() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let streams: Vec<_> = (0..200).map(|_| world.dial()).collect();
         world.until("all are links", |world| world.broker.as_ref().expect("a broker").stats().links == 200);
         drop(streams);
@@ -329,7 +329,7 @@ fn more_connections_than_one_turn_accepts() {
 
 #[test]
 fn a_broker_that_stops_tells_its_clients() {
-    over_each(&BrokerConfig::default(), |mut world| {
+    over_each(&BrokerConfig::new(0), |mut world| {
         let alice = world.join();
         world.until_told(alice, "established");
         // Somebody who never reads cannot hold it up for long.
@@ -347,7 +347,7 @@ fn a_broker_that_stops_tells_its_clients() {
 
 #[test]
 fn loops_run_by_themselves_until_they_are_stopped() {
-    let mut broker = BrokerLoop::new(BrokerConfig::default(), 1).expect("a broker");
+    let mut broker = BrokerLoop::new(BrokerConfig::new(0), 1).expect("a broker");
     let address = broker.bind(any_port()).expect("a port");
     let stop_broker = broker.stopper();
     let broker = std::thread::spawn(move || broker.run());

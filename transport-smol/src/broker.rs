@@ -24,8 +24,8 @@ use crate::stream::{Stream, note};
 /// use e_pigeon_smol::Broker;
 /// use std::net::SocketAddr;
 ///
-/// let epoch = 42; // in earnest a random number
-/// let mut broker = Broker::bind(BrokerConfig::default(), epoch, [SocketAddr::from(([127, 0, 0, 1], 0))])?;
+/// let (hash_seed, epoch) = (23, 42); // In a program of your own: random numbers.
+/// let mut broker = Broker::bind(BrokerConfig::new(hash_seed), epoch, [SocketAddr::from(([127, 0, 0, 1], 0))])?;
 /// let stopper = broker.stopper();
 /// println!("listening on {}", broker.endpoints().next().expect("the one"));
 /// let task = smol::spawn(async move { broker.run().await });

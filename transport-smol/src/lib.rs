@@ -13,7 +13,7 @@
 //! # fn random() -> u64 { 4 }
 //! smol::block_on(async {
 //!     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-//!     let mut broker = Broker::bind(BrokerConfig::default(), random(), [any_port])?;
+//!     let mut broker = Broker::bind(BrokerConfig::new(random()), random(), [any_port])?;
 //!     let endpoint = broker.endpoints().next().expect("the one").clone();
 //!     let stopper = broker.stopper();
 //!     let broker = smol::spawn(async move { broker.run().await });

@@ -89,7 +89,7 @@ async fn close(polls: u32, client: &Client) {
 fn nothing_is_lost_or_doubled_wherever_futures_are_dropped() {
     for polls in 1..=MOST_POLLS {
         smol::block_on(async {
-            let mut broker = Broker::bind(BrokerConfig::default(), 1, [any_port()]).expect("bound");
+            let mut broker = Broker::bind(BrokerConfig::new(0), 1, [any_port()]).expect("bound");
             let endpoint = broker.endpoints().next().expect("the one").clone();
             let small = ClientConfig { outbox_messages: 2, ..config(1) };
             let (alice, mut alice_driver) = client(small, endpoint.clone()).expect("works");
@@ -140,7 +140,7 @@ fn one_that_is_dropped_unpolled_has_done_nothing() {
 #[test]
 fn manual_acknowledgements_are_the_only_ones() {
     smol::block_on(async {
-        let broker = support::Running::start(BrokerConfig::default(), 1, any_port());
+        let broker = support::Running::start(BrokerConfig::new(0), 1, any_port());
         let manual = ClientConfig { manual_acknowledgement: true, ..config(1) };
         let alice = support::join_as(manual, &broker.endpoint);
         let mut answer = alice.send(&outgoing(&to(1), b"to myself")).expect("room");

@@ -31,7 +31,7 @@ fn program_8_an_attempt_that_is_never_answered_has_an_end() {
 #[test]
 fn program_8_an_attempt_has_ten_seconds_but_others_are_tried_meanwhile() {
     let full = Full::new();
-    let broker = Running::start(BrokerConfig::default(), 1, any_port());
+    let broker = Running::start(BrokerConfig::new(0), 1, any_port());
     let endpoints: Vec<Endpoint> = vec![full.address.into(), broker.endpoint.clone()];
     let begun = Instant::now();
     let (alice, driver) = client(config(1), endpoints).expect("a config that works");

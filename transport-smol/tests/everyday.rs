@@ -21,7 +21,7 @@ use support::{
 #[test]
 fn messages_arrive_in_order_and_are_answered() {
     over_each(|endpoint| async move {
-        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
         let (alice, bob) = (join(1, &broker.endpoint), join(2, &broker.endpoint));
         established(&bob).await;
         let answers: Vec<_> = ["one", "two", "three"]
@@ -52,7 +52,7 @@ fn messages_arrive_in_order_and_are_answered() {
 #[test]
 fn a_client_that_reconnects_goes_on_where_it_was() {
     over_each(|endpoint| async move {
-        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
         let (alice, bob) = (join(1, &broker.endpoint), join(2, &broker.endpoint));
         established(&bob).await;
         bob.reconnect();
@@ -67,7 +67,7 @@ fn a_client_that_reconnects_goes_on_where_it_was() {
 #[test]
 fn a_broker_that_dies_is_found_again_and_nothing_is_lost() {
     over_each(|endpoint| async move {
-        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
         let endpoint = broker.endpoint.clone();
         let (alice, bob) = (join(1, &endpoint), join(2, &endpoint));
         established(&bob).await;
@@ -76,7 +76,7 @@ fn a_broker_that_dies_is_found_again_and_nothing_is_lost() {
         broker.kill().await;
         let after = alice.send(&outgoing(&to(2), b"after")).expect("room");
         until("nobody is there", || bob.last_error().is_some() && !alice.is_established()).await;
-        let settle = BrokerConfig { settle: Duration::from_millis(200), ..BrokerConfig::default() };
+        let settle = BrokerConfig { settle: Duration::from_millis(200), ..BrokerConfig::new(0) };
         let broker = Running::start(settle, 2, endpoint);
         let reader = smol::spawn(read(bob.clone()));
         let (one, two) = (before.id(), after.id());
@@ -102,7 +102,7 @@ fn a_broker_that_dies_is_found_again_and_nothing_is_lost() {
 #[test]
 fn receipts_go_on_while_nobody_takes_messages() {
     over_each(|endpoint| async move {
-        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
         let small = ClientConfig { inbox_messages: 8, ..config(1) };
         let (alice, bob) = (join_as(small, &broker.endpoint), join(2, &broker.endpoint));
         let reader = smol::spawn(read(bob.clone()));
@@ -132,7 +132,7 @@ fn receipts_go_on_while_nobody_takes_messages() {
 #[test]
 fn the_roster_goes_on_while_nobody_takes_events() {
     over_each(|endpoint| async move {
-        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
         let (alice, bob) = (join(1, &broker.endpoint), join(2, &broker.endpoint));
         assert!(alice.roster().is_empty(), "nobody asked for one");
         alice.keep_roster(100);
@@ -162,7 +162,7 @@ fn the_roster_goes_on_while_nobody_takes_events() {
 #[test]
 fn a_full_outbox_says_so_at_once_and_has_room_later() {
     over_each(|endpoint| async move {
-        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
         let (alice, driver) =
             client(ClientConfig { outbox_messages: 4, ..config(1) }, broker.endpoint.clone()).expect("works");
         for _ in 0..4 {
@@ -201,7 +201,7 @@ fn a_full_outbox_says_so_at_once_and_has_room_later() {
 #[test]
 fn one_client_on_many_threads() {
     const EACH: usize = 200;
-    let broker = Running::start(BrokerConfig::default(), 1, any_port());
+    let broker = Running::start(BrokerConfig::new(0), 1, any_port());
     let (alice, bob) = (join(1, &broker.endpoint), join(2, &broker.endpoint));
     let threads: Vec<_> = (0..4)
         .map(|thread| {
@@ -240,7 +240,7 @@ fn one_client_on_many_threads() {
 #[test]
 fn answers_can_come_as_events_and_first_of_all_as_accepted() {
     smol::block_on(async {
-        let broker = Running::start(BrokerConfig::default(), 1, any_port());
+        let broker = Running::start(BrokerConfig::new(0), 1, any_port());
         let alice = join(1, &broker.endpoint);
         let nobody = Filter::all_of(&[("room", Value::Str("b"))]).expect("a filter").into();
         let mut parked = alice.send(&outgoing(&nobody, b"parked")).expect("room");
@@ -270,7 +270,7 @@ fn answers_can_come_as_events_and_first_of_all_as_accepted() {
 #[test]
 fn a_client_that_nobody_holds_leaves_and_says_what_it_had_to_say() {
     over_each(|endpoint| async move {
-        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
         let bob = join(2, &broker.endpoint);
         established(&bob).await;
         let (alice, driver) = client(config(1), broker.endpoint.clone()).expect("a config that works");
@@ -310,7 +310,7 @@ fn a_driver_that_is_dropped_leaves_nobody_waiting() {
 
 #[test]
 fn one_too_many_is_told_so() {
-    let broker = Running::start(BrokerConfig { max_links: 1, ..BrokerConfig::default() }, 1, any_port());
+    let broker = Running::start(BrokerConfig { max_links: 1, ..BrokerConfig::new(0) }, 1, any_port());
     smol::block_on(async {
         let alice = join(1, &broker.endpoint);
         established(&alice).await;
@@ -329,7 +329,7 @@ fn one_too_many_is_told_so() {
 
 #[test]
 fn whoever_talks_nonsense_hears_the_last_words() {
-    let broker = Running::start(BrokerConfig::default(), 1, any_port());
+    let broker = Running::start(BrokerConfig::new(0), 1, any_port());
     for (size, half_closed) in [(16, true), (1000, false), (300_000, false)] {
         let mut stream = TcpStream::connect(broker.endpoint.as_tcp().expect("TCP")).expect("accepted");
         stream.set_read_timeout(Some(support::LIMIT)).expect("a time-out");
@@ -350,7 +350,7 @@ fn whoever_talks_nonsense_hears_the_last_words() {
 #[test]
 fn a_broker_that_stops_tells_its_clients() {
     over_each(|endpoint| async move {
-        let broker = Running::start(BrokerConfig::default(), 1, endpoint);
+        let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
         let (alice, endpoint) = (join(1, &broker.endpoint), broker.endpoint.clone());
         established(&alice).await;
         let start = std::time::Instant::now();
@@ -362,13 +362,13 @@ fn a_broker_that_stops_tells_its_clients() {
             matches!(event, Some(Event::Disconnected { reason: told, .. }) if told == reason),
             "{event:?}"
         );
-        drop(Broker::bind(BrokerConfig::default(), 2, [endpoint]).expect("the place is free"));
+        drop(Broker::bind(BrokerConfig::new(0), 2, [endpoint]).expect("the place is free"));
     });
 }
 
 #[test]
 fn work_for_more_than_one_turn_is_gone_on_with() {
-    let broker = Running::start(BrokerConfig::default(), 1, any_port());
+    let broker = Running::start(BrokerConfig::new(0), 1, any_port());
     smol::block_on(async {
         let readers: Vec<_> = (2..10)
             .map(|number| {

@@ -69,7 +69,7 @@ fn join_line(number: u128, endpoint: &Endpoint) -> Client {
 #[test]
 fn lines_behind_sockets_carry_messages_and_are_found_again() {
     smol::block_on(async {
-        let broker = Running::start(BrokerConfig::default(), 1, any_cobs_port());
+        let broker = Running::start(BrokerConfig::new(0), 1, any_cobs_port());
         let endpoint = broker.endpoint.clone();
         assert!(endpoint.to_string().starts_with("cobs:127.0.0.1:"), "{endpoint}");
         let (alice, bob) = (join_line(1, &endpoint), join_line(2, &endpoint));
@@ -81,7 +81,7 @@ fn lines_behind_sockets_carry_messages_and_are_found_again() {
 
         let kept = alice.send(&outgoing(&everyone_else(), b"kept")).expect("room");
         let settle = Duration::from_millis(300);
-        let broker = Running::start(BrokerConfig { settle, ..BrokerConfig::default() }, 2, endpoint);
+        let broker = Running::start(BrokerConfig { settle, ..BrokerConfig::new(0) }, 2, endpoint);
         assert_eq!(&*message(&bob).await.payload, b"kept");
         let reader = smol::spawn(support::read(bob.clone()));
         for answer in [answer, kept] {
@@ -96,7 +96,7 @@ fn lines_behind_sockets_carry_messages_and_are_found_again() {
 #[test]
 fn a_client_does_not_connect_where_frames_go_another_way() {
     smol::block_on(async {
-        let broker = Running::start(BrokerConfig::default(), 1, any_cobs_port());
+        let broker = Running::start(BrokerConfig::new(0), 1, any_cobs_port());
         let client = join(1, &broker.endpoint);
         until("it is told", || {
             client.last_error().is_some_and(|error| error.kind() == ErrorKind::InvalidInput)
@@ -111,11 +111,8 @@ fn a_serial_line_has_one_link_after_the_other() {
     smol::block_on(async {
         let [of_broker, of_client] = lay();
         let handshake_timeout = Duration::from_millis(100);
-        let broker = Running::start(
-            BrokerConfig { handshake_timeout, ..BrokerConfig::default() },
-            1,
-            of_broker.clone(),
-        );
+        let broker =
+            Running::start(BrokerConfig { handshake_timeout, ..BrokerConfig::new(0) }, 1, of_broker.clone());
         // Nobody says hello, so the broker ends some links, and has one again each time, on the line that it keeps.
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(1) {

@@ -16,7 +16,7 @@ struct Reading<'a> {
 #[test]
 fn a_value_arrives_as_it_was_sent_also_where_room_is_awaited() {
     smol::block_on(async {
-        let broker = Running::start(BrokerConfig::default(), 1, any_port());
+        let broker = Running::start(BrokerConfig::new(0), 1, any_port());
         let small = ClientConfig { outbox_messages: 2, ..config(1) };
         let (alice, bob) = (join_as(small, &broker.endpoint), join(2, &broker.endpoint));
         let destination = to(2);

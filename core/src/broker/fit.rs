@@ -60,8 +60,8 @@ impl BrokerConfig {
     /// # Errors
     ///
     /// That is too little for any broker.
-    pub fn for_memory(bytes: u64) -> Result<Self, TooLittleMemory> {
-        Self::default().fit_memory(bytes, &[])
+    pub fn for_memory(hash_seed: u64, bytes: u64) -> Result<Self, TooLittleMemory> {
+        Self::new(hash_seed).fit_memory(bytes, &[])
     }
 
     /// The same, where the limits with the names in `given` stay as they are, and the others are made to fit beside them.
@@ -136,32 +136,32 @@ mod tests {
     fn limits_fit_whatever_the_memory_and_are_of_use() {
         for shift in 22..42 {
             let bytes = 1_u64 << shift;
-            let config = BrokerConfig::for_memory(bytes).unwrap();
+            let config = BrokerConfig::for_memory(0, bytes).unwrap();
             let worst = config.worst_case_bytes();
             assert!(worst <= bytes, "{worst} of {bytes}");
             assert!(worst >= bytes / 2, "{worst} of {bytes}");
             config.validate().unwrap();
         }
-        let small = BrokerConfig::for_memory(64 << 20).unwrap();
+        let small = BrokerConfig::for_memory(0, 64 << 20).unwrap();
         assert!(
             small.max_messages > 2_000 && small.max_sessions > 100 && small.max_queued > 20_000,
             "{small:?}"
         );
         assert_eq!(
-            BrokerConfig::for_memory(1 << 30).unwrap().max_payload,
-            BrokerConfig::default().max_payload
+            BrokerConfig::for_memory(0, 1 << 30).unwrap().max_payload,
+            BrokerConfig::new(0).max_payload
         );
-        let least = BrokerConfig::for_memory(1_000).unwrap_err().needed;
-        assert!((1_000..4 << 20).contains(&least) && BrokerConfig::for_memory(least).is_ok());
+        let least = BrokerConfig::for_memory(0, 1_000).unwrap_err().needed;
+        assert!((1_000..4 << 20).contains(&least) && BrokerConfig::for_memory(0, least).is_ok());
     }
 
     #[test]
     fn what_was_given_stays_and_the_others_make_room() {
-        let given = BrokerConfig { max_sessions: 10_000, max_payload: 1 << 20, ..BrokerConfig::default() };
+        let given = BrokerConfig { max_sessions: 10_000, max_payload: 1 << 20, ..BrokerConfig::new(0) };
         let config = given.fit_memory(1 << 30, &["max_sessions", "max_payload"]).unwrap();
         assert_eq!((config.max_sessions, config.max_payload), (10_000, 1 << 20));
         assert!(config.worst_case_bytes() <= 1 << 30);
-        let given = BrokerConfig { max_sessions: 1 << 24, ..BrokerConfig::default() };
+        let given = BrokerConfig { max_sessions: 1 << 24, ..BrokerConfig::new(0) };
         assert!(given.fit_memory(1 << 30, &["max_sessions"]).is_err());
     }
 }

@@ -46,7 +46,7 @@ pub struct Subject<'a> {
 /// }
 ///
 /// let policy = AdminsOnly { admins: vec![Uuid::from_u128(1)] };
-/// let broker = Broker::with_policy(BrokerConfig::default(), 1, policy)?;
+/// let broker = Broker::with_policy(BrokerConfig::new(5), 1, policy)?;
 /// # Ok::<(), e_pigeon_core::ConfigError>(())
 /// ```
 pub trait Policy: Send + Sync {

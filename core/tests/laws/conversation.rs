@@ -98,13 +98,13 @@ impl Limits {
             receipt_backlog: 2,
             max_watches: 1,
             watch_backlog: 1,
-            ..BrokerConfig::default()
+            ..BrokerConfig::new(0)
         };
         BrokerConfig {
             max_payload: 64,
             settle: Duration::from_millis(500),
             session_ttl: Duration::from_secs(60),
-            ..if self.small_broker { small } else { BrokerConfig::default() }
+            ..if self.small_broker { small } else { BrokerConfig::new(0) }
         }
     }
 

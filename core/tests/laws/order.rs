@@ -117,7 +117,7 @@ impl Mess {
             window_messages: if limits.small_broker { 2 } else { 64 },
             receipt_backlog: if limits.small_broker { 1 } else { 64 },
             max_payload: 64,
-            ..BrokerConfig::default()
+            ..BrokerConfig::new(0)
         };
         let peers = (0..CLIENTS).map(|n| Peer::new(limits, n));
         Self {

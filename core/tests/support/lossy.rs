@@ -73,7 +73,7 @@ pub fn broker(epoch: u64) -> Broker {
         settle: ms(0),
         session_ttl: ms(3_600_000),
         reorder_bytes: 3_000,
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     };
     Broker::new(config, epoch).unwrap()
 }

@@ -82,9 +82,9 @@ fn config(how: u8) -> BrokerConfig {
         receipt_backlog: 2,
         max_watches: 1,
         watch_backlog: 1,
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     };
-    let large = BrokerConfig { max_payload: 128, ..BrokerConfig::default() };
+    let large = BrokerConfig { max_payload: 128, ..BrokerConfig::new(0) };
     BrokerConfig {
         session_ttl: Duration::from_secs(3_600),
         settle: if how & 8 == 0 { Duration::ZERO } else { Duration::from_secs(2) },

@@ -11,7 +11,7 @@ use crate::{Endpoint, Resolver};
 
 #[test]
 fn program_8_an_attempt_that_is_never_answered_has_an_end() {
-    let mut world = World::new(BrokerConfig::default(), any_port());
+    let mut world = World::new(BrokerConfig::new(0), any_port());
     let full = Full::new();
     let begun = Instant::now();
     let alice = world.add_client(Endpoint::from(full.address));
@@ -28,7 +28,7 @@ fn program_8_an_attempt_that_is_never_answered_has_an_end() {
 
 #[test]
 fn program_8_an_attempt_has_ten_seconds_but_others_are_tried_meanwhile() {
-    let mut world = World::new(BrokerConfig::default(), any_port());
+    let mut world = World::new(BrokerConfig::new(0), any_port());
     let full = Full::new();
     let begun = Instant::now();
     let alice = world.add_client(vec![full.address.into(), world.endpoint.clone()]);
@@ -41,7 +41,7 @@ fn program_8_an_attempt_has_ten_seconds_but_others_are_tried_meanwhile() {
 /// The other drivers in the loop, its deadlines and commands go on.
 #[test]
 fn program_1_a_name_server_that_does_not_answer_does_not_hold_the_loop_up() {
-    let mut world = World::new(BrokerConfig::default(), any_port());
+    let mut world = World::new(BrokerConfig::new(0), any_port());
     let bob = world.join();
     world.until_told(bob, "established");
     let begun = Instant::now();

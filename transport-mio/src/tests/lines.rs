@@ -58,7 +58,7 @@ fn any_cobs_port() -> Endpoint {
 
 #[test]
 fn lines_behind_sockets_carry_messages_and_are_found_again() {
-    let mut world = World::new(BrokerConfig::default(), any_cobs_port());
+    let mut world = World::new(BrokerConfig::new(0), any_cobs_port());
     let (alice, bob) = (world.join(), world.join());
     world.until_told(bob, "established");
     world.send(alice, &super::everyone_else(), &[7; 20_000]);
@@ -70,14 +70,14 @@ fn lines_behind_sockets_carry_messages_and_are_found_again() {
     world.broker = None;
     world.until_told(alice, "disconnected");
     world.send(alice, &super::everyone_else(), b"kept");
-    world.start_broker(BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::default() }, 2);
+    world.start_broker(BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::new(0) }, 2);
     world.until_told(alice, "2: 1 of 1");
     assert_eq!(world.told[bob].last().map(String::as_str), Some("kept"));
 }
 
 #[test]
 fn a_client_does_not_connect_where_frames_go_another_way() {
-    let mut world = World::new(BrokerConfig::default(), any_cobs_port());
+    let mut world = World::new(BrokerConfig::new(0), any_cobs_port());
     let tcp = world.broker.as_mut().expect("a broker").bind(any_port()).expect("bound");
     let client = world.add_client(tcp);
     world.until("it is told", |world| {
@@ -89,7 +89,7 @@ fn a_client_does_not_connect_where_frames_go_another_way() {
 #[test]
 fn a_serial_line_has_one_link_after_the_other() {
     let [of_broker, of_client] = lay();
-    let config = BrokerConfig { handshake_timeout: Duration::from_millis(100), ..BrokerConfig::default() };
+    let config = BrokerConfig { handshake_timeout: Duration::from_millis(100), ..BrokerConfig::new(0) };
     let mut world = World::new(config, of_broker);
     // Nobody says hello, so the broker ends some links, and has one again each time, on the line that it keeps.
     let start = Instant::now();

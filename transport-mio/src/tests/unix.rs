@@ -17,7 +17,7 @@ fn folder() -> (TempDir, PathBuf) {
 #[test]
 fn a_loop_that_is_stopped_removes_its_file() {
     let (_folder, path) = folder();
-    let mut broker = BrokerLoop::new(BrokerConfig::default(), 1).expect("a broker");
+    let mut broker = BrokerLoop::new(BrokerConfig::new(0), 1).expect("a broker");
     broker.bind(Endpoint::Unix(path.clone())).expect("bound");
     broker.stopper().stop().expect("woken");
     assert!(path.exists());
@@ -28,7 +28,7 @@ fn a_loop_that_is_stopped_removes_its_file() {
 #[test]
 fn one_broker_serves_tcp_and_unix_alike() {
     let (_folder, path) = folder();
-    let mut world = World::new(BrokerConfig::default(), super::any_port());
+    let mut world = World::new(BrokerConfig::new(0), super::any_port());
     let unix = Endpoint::Unix(path);
     world.broker.as_mut().expect("a broker").bind(unix.clone()).expect("bound");
     let (alice, bob) = (world.join(), world.add_client(unix.clone()));
@@ -65,7 +65,7 @@ fn a_peer_with_a_name_of_full_length_is_one_like_any_other() {
     #[expect(unsafe_code)]
     let ((), address) = unsafe { SockAddr::try_init(fill) }.expect("an address");
 
-    let mut world = World::new(BrokerConfig::default(), Endpoint::Unix(path.clone()));
+    let mut world = World::new(BrokerConfig::new(0), Endpoint::Unix(path.clone()));
     let odd = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
     odd.bind(&address).expect("a name of 108 bytes");
     odd.connect(&SockAddr::unix(&path).expect("a path")).expect("accepted");

@@ -127,7 +127,7 @@ fn flood(number: u128, messages: usize) -> Vec<u8> {
     say(&mut client);
     // A welcome from a broker like the one that will hear all of this.
     let mut broker =
-        Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() }, 1).expect("it works");
+        Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) }, 1).expect("it works");
     let link = broker.handle_connected(now, 0).expect("room");
     let mut hello = Vec::new();
     std::mem::swap(&mut hello, &mut said);
@@ -150,7 +150,7 @@ fn flood(number: u128, messages: usize) -> Vec<u8> {
 #[test]
 fn program_3_what_the_broker_has_not_taken_is_bounded_and_counted() {
     const SENDERS: usize = 100;
-    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
     let mut all = 0;
     for number in 0..SENDERS {
         let said = flood(number as u128 + 1, 4096);
@@ -178,7 +178,7 @@ fn program_3_what_the_broker_has_not_taken_is_bounded_and_counted() {
 
 #[test]
 fn program_3_links_that_end_give_back_what_they_kept() {
-    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
     for number in 0..8 {
         world.connect(&flood(number + 1, 4096));
     }
@@ -190,7 +190,7 @@ fn program_3_links_that_end_give_back_what_they_kept() {
 
 #[test]
 fn program_17_a_newcomer_hears_at_once_that_all_links_are_in_use() {
-    let mut world = World::new(BrokerConfig { max_links: 10, ..BrokerConfig::default() });
+    let mut world = World::new(BrokerConfig { max_links: 10, ..BrokerConfig::new(0) });
     for _ in 0..200 {
         world.connect(&[]);
     }
@@ -210,13 +210,13 @@ fn program_17_a_newcomer_hears_at_once_that_all_links_are_in_use() {
 
 #[test]
 fn a_broker_that_has_found_a_bug_in_itself_begins_a_new_life_or_stops() {
-    let mut world = World::new(BrokerConfig::default());
+    let mut world = World::new(BrokerConfig::new(0));
     for number in 0..3 {
         world.connect(&flood(number + 1, 10));
     }
     world.turn();
     assert_eq!(world.hub.stats().links, 3);
-    world.hub.renew_with(|| Broker::new(BrokerConfig::default(), 2).expect("a config that works"));
+    world.hub.renew_with(|| Broker::new(BrokerConfig::new(0), 2).expect("a config that works"));
     world.hub.end_life();
     assert!(world.wires.iter().all(|wire| wire.borrow().is_dropped) && !world.hub.is_broken());
     world.connect(&flood(1, 10));
@@ -231,7 +231,7 @@ fn a_broker_that_has_found_a_bug_in_itself_begins_a_new_life_or_stops() {
 #[test]
 fn program_21_what_is_left_in_a_socket_is_read_without_further_news() {
     const SENDERS: usize = 20;
-    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::default() });
+    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
     for number in 0..SENDERS {
         world.connect(&flood(number as u128 + 1, 4096));
     }

@@ -17,7 +17,6 @@ use service::Service;
 /// Limits for four clients and the service. All tables at these limits at once fit into the heap.
 fn config(seed: u64) -> BrokerConfig {
     BrokerConfig {
-        hash_seed: seed,
         // One more than sessions: whoever is one too many is told so in the handshake.
         max_links: 6,
         max_lossy_links: 0,
@@ -42,7 +41,7 @@ fn config(seed: u64) -> BrokerConfig {
         session_ttl_min: Duration::from_secs(60),
         settle: Duration::from_millis(500),
         reorder_bytes: 0,
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(seed)
     }
 }
 

@@ -66,13 +66,13 @@ pub(super) fn broker_config(how: u8) -> BrokerConfig {
         receipt_backlog: 1,
         max_watches: 1,
         watch_backlog: 1,
-        ..BrokerConfig::default()
+        ..BrokerConfig::new(0)
     };
     BrokerConfig {
         max_payload: 64,
         session_ttl: Duration::from_secs(30),
         settle: Duration::from_secs(u64::from(how >> 3 & 1)),
         max_time_to_live: Duration::from_secs(60),
-        ..if how & 2 == 0 { BrokerConfig::default() } else { small }
+        ..if how & 2 == 0 { BrokerConfig::new(0) } else { small }
     }
 }

@@ -26,7 +26,7 @@ fn small(number: u128) -> ClientConfig {
 /// Those who come while the broker is busy have said all that they have to say when it gets to them.
 pub(super) fn all_who_speak_before_they_are_accepted_are_heard<A: BrokerAdapter>(adapter: &A, place: &Place) {
     const COUNT: u128 = 200;
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let mut collector = join(&broker, 1);
     let mut peers: Vec<Peer> = (0..COUNT)
         .map(|number| {
@@ -57,7 +57,7 @@ pub(super) fn all_who_come_while_the_broker_is_busy_are_accepted<A: BrokerAdapte
     place: &Place,
 ) {
     const COUNT: usize = 300;
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let mut alice = join(&broker, 1);
     let others: Vec<Peer> = (2..10).map(|number| join(&broker, number)).collect();
     let everyone_else = Destination::from(Filter::everyone()).without_sender();
@@ -70,7 +70,7 @@ pub(super) fn all_who_come_while_the_broker_is_busy_are_accepted<A: BrokerAdapte
 
 pub(super) fn a_thousand_connections_are_served<A: BrokerAdapter>(adapter: &A, place: &Place) {
     const COUNT: u32 = 1000;
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let dial = |number| Peer::dial(small(u128::from(number) + 1), &broker.address());
     let mut peers: Vec<Peer> = (0..COUNT).map(dial).collect();
     until("all have a session", || {
@@ -93,7 +93,7 @@ pub(super) fn a_storm_of_reconnects_leaves_nothing_and_disturbs_nobody<A: Broker
     adapter: &A,
     place: &Place,
 ) {
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let (mut alice, mut bob) = (join(&broker, 1), join(&broker, 2));
     let mut storm: Vec<Peer> =
         (0..100).map(|number| Peer::dial(small(number + 3), &broker.address())).collect();
@@ -135,7 +135,7 @@ pub(super) fn a_storm_of_reconnects_leaves_nothing_and_disturbs_nobody<A: Broker
 }
 
 pub(super) fn one_too_many_is_told_so<A: BrokerAdapter>(adapter: &A, place: &Place) {
-    let broker = start(adapter, place, BrokerConfig { max_links: 1, ..BrokerConfig::default() });
+    let broker = start(adapter, place, BrokerConfig { max_links: 1, ..BrokerConfig::new(0) });
     let mut alice = join(&broker, 1);
     for _ in 0..20 {
         let mut refused = Socket::dial(&broker.address()).expect("accepted");

@@ -27,7 +27,7 @@ pub(super) fn whoever_talks_nonsense_hears_the_last_words<A: BrokerAdapter>(adap
 }
 
 pub(super) fn what_was_said_before_the_end_of_writing_counts<A: BrokerAdapter>(adapter: &A, place: &Place) {
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let (mut alice, mut bob) = (join(&broker, 1), join(&broker, 2));
     alice.send_numbered(&to(2), 60, 60_000);
     alice.say_all_and_fall_silent();
@@ -42,7 +42,7 @@ pub(super) fn what_was_said_before_the_end_of_writing_counts<A: BrokerAdapter>(a
 }
 
 pub(super) fn a_goodbye_is_answered_though_the_socket_is_full<A: BrokerAdapter>(adapter: &A, place: &Place) {
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let (mut alice, mut bob) = (join(&broker, 1), join(&broker, 2));
     bob.read_piece = 0;
     alice.send_numbered(&to(2), 60, 60_000);

@@ -36,7 +36,7 @@ pub(super) fn all<A: BrokerAdapter>() -> Vec<Check<A>> {
 /// A broker with an epoch of its own.
 /// One sender may fill a good part of one recipient's queue with what its socket does not take.
 fn roomy_queues() -> BrokerConfig {
-    BrokerConfig { queue_bytes: 64 << 20, ..BrokerConfig::default() }
+    BrokerConfig { queue_bytes: 64 << 20, ..BrokerConfig::new(0) }
 }
 
 fn start<A: BrokerAdapter>(adapter: &A, place: &Place, config: BrokerConfig) -> A::Broker {

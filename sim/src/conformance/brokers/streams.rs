@@ -10,7 +10,7 @@ use super::super::{BrokerAdapter, Place, RunningBroker, config, limits, numbered
 use super::{dial, join, roomy_queues, short, start};
 
 pub(super) fn bytes_may_come_and_go_one_by_one<A: BrokerAdapter>(adapter: &A, place: &Place) {
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let (mut alice, mut bob) = (dial(&broker, 1), dial(&broker, 2));
     for peer in [&mut alice, &mut bob] {
         (peer.read_piece, peer.write_piece) = (1, 1);
@@ -31,7 +31,7 @@ pub(super) fn a_burst_is_read_to_its_end_though_nothing_follows<A: BrokerAdapter
     adapter: &A,
     place: &Place,
 ) {
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let (mut alice, mut bob, mut carol) = (join(&broker, 1), join(&broker, 2), join(&broker, 3));
     // Two at once: neither may be left behind for the other.
     alice.send_numbered(&to(2), 60, 60_000);
@@ -52,7 +52,7 @@ pub(super) fn input_that_the_core_did_not_take_is_offered_again<A: BrokerAdapter
     adapter: &A,
     place: &Place,
 ) {
-    let broker = start(adapter, place, BrokerConfig::default());
+    let broker = start(adapter, place, BrokerConfig::new(0));
     let mut alice = join(&broker, 1);
     let mut others: Vec<Peer> = (2..10).map(|number| join(&broker, number)).collect();
     let everyone_else = Destination::from(Filter::everyone()).without_sender();
@@ -106,7 +106,7 @@ pub(super) fn a_peer_that_does_not_read_gets_everything_later_and_stops_nobody<A
 pub(super) fn what_a_peer_does_not_read_waits_in_the_core<A: BrokerAdapter>(adapter: &A, place: &Place) {
     const COUNT: u32 = 500;
     const LARGE: u32 = 32 << 20;
-    let wide = BrokerConfig { queue_bytes: LARGE.into(), window_bytes: LARGE, ..BrokerConfig::default() };
+    let wide = BrokerConfig { queue_bytes: LARGE.into(), window_bytes: LARGE, ..BrokerConfig::new(0) };
     let broker = start(adapter, place, wide);
     let roomy = |number| ClientConfig { inbox_bytes: LARGE, outbox_bytes: LARGE, ..config(number) };
     let mut alice = Peer::dial(roomy(1), &broker.address());
@@ -139,7 +139,7 @@ pub(super) fn deadlines_are_kept_while_nothing_comes<A: BrokerAdapter>(adapter: 
         BrokerConfig {
             handshake_timeout: Duration::from_millis(200),
             keep_alive: Duration::from_millis(250),
-            ..BrokerConfig::default()
+            ..BrokerConfig::new(0)
         },
     );
     // Somebody who says nothing is told that it took too long.

@@ -12,7 +12,7 @@ use super::super::{ClientAdapter, Place, RunningClient, config, soon, until};
 use super::{Told, host};
 
 fn settled() -> BrokerConfig {
-    BrokerConfig { settle: Duration::from_millis(100), ..BrokerConfig::default() }
+    BrokerConfig { settle: Duration::from_millis(100), ..BrokerConfig::new(0) }
 }
 
 pub(super) fn a_broker_that_is_not_there_is_found_when_it_is<A: ClientAdapter>(adapter: &A, place: &Place) {
@@ -71,7 +71,7 @@ pub(super) fn all_goes_out_when_the_window_opens<A: ClientAdapter>(adapter: &A, 
     drop(host);
     // A broker that has to wait for others lets a client of its predecessor wait.
     let settle = Duration::from_millis(500);
-    let host = Host::start(BrokerConfig { settle, ..BrokerConfig::default() }, 2, &address);
+    let host = Host::start(BrokerConfig { settle, ..BrokerConfig::new(0) }, 2, &address);
     until("a session with a shut window", || {
         alice.listen();
         alice.log.established.len() == 2
@@ -85,7 +85,7 @@ pub(super) fn all_goes_out_when_the_window_opens<A: ClientAdapter>(adapter: &A, 
 
 pub(super) fn connections_that_are_cut_lose_nothing<A: ClientAdapter>(adapter: &A, place: &Place) {
     const COUNT: u32 = 120;
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let mut alice = Told::join(adapter, 1, &host);
     let mut bob = Told::join(adapter, 2, &host);
     for number in 0..COUNT {
@@ -119,7 +119,7 @@ pub(super) fn connections_that_are_cut_lose_nothing<A: ClientAdapter>(adapter: &
 
 /// A client has nothing to expect from a broker that writes no more: it closes too, and connects again.
 pub(super) fn a_broker_that_ends_its_writing_is_left<A: ClientAdapter>(adapter: &A, place: &Place) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let mut alice = Told::join(adapter, 1, &host);
     host.strike(Blow::Finish);
     alice.send(1, 0, 100);
@@ -133,7 +133,7 @@ pub(super) fn a_broker_that_ends_its_writing_is_left<A: ClientAdapter>(adapter: 
 
 pub(super) fn silence_is_noticed_in_time<A: ClientAdapter>(adapter: &A, place: &Place) {
     let keep_alive = Duration::from_millis(250);
-    let host = host(place, BrokerConfig { keep_alive, ..BrokerConfig::default() });
+    let host = host(place, BrokerConfig { keep_alive, ..BrokerConfig::new(0) });
     let impatient = ClientConfig { handshake_timeout: Duration::from_millis(200), ..config(1) };
     // A connection is not enough: the welcome has to come.
     host.behave(Manners::STALLED);
@@ -168,7 +168,7 @@ pub(super) fn a_close_in_the_middle_of_everything_says_all_and_ends<A: ClientAda
     adapter: &A,
     place: &Place,
 ) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let mut alice = Told::join(adapter, 1, &host);
     let mut bob = Told::join(adapter, 2, &host);
     // Its socket is full, and more comes for it than anybody reads.
@@ -197,7 +197,7 @@ pub(super) fn a_close_in_the_middle_of_everything_says_all_and_ends<A: ClientAda
 }
 
 pub(super) fn a_client_that_is_dropped_is_away<A: ClientAdapter>(adapter: &A, place: &Place) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let mut alice = Told::join(adapter, 1, &host);
     let bob = Told::join(adapter, 2, &host);
     host.behave(Manners::STALLED);
@@ -211,7 +211,7 @@ pub(super) fn a_client_that_is_dropped_is_away<A: ClientAdapter>(adapter: &A, pl
 
 pub(super) fn a_crowd_comes_back_after_each_cut<A: ClientAdapter>(adapter: &A, place: &Place) {
     const CROWD: u128 = 100;
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let small = |number| ClientConfig {
         max_payload: 1000,
         outbox_messages: 64,

@@ -71,7 +71,7 @@ pub(super) fn field_f3_an_endpoint_that_gives_no_session_is_passed_over<A: Clien
 ) {
     for bad in [Bad::HangsUp, Bad::Full, Bad::Silent] {
         let trap = Trap::set(place, bad);
-        let host = host(place, BrokerConfig::default());
+        let host = host(place, BrokerConfig::new(0));
         let endpoints = vec![trap.address.clone(), host.address().clone()];
         let Some(mut alice) = start(adapter, 1, endpoints) else { return };
         let begun = Instant::now();
@@ -103,7 +103,7 @@ pub(super) fn field_f3_endpoints_that_are_all_bad_are_not_besieged<A: ClientAdap
     adapter: &A,
     place: &Place,
 ) {
-    let (one, other) = (host(place, BrokerConfig::default()), host_elsewhere(place));
+    let (one, other) = (host(place, BrokerConfig::new(0)), host_elsewhere(place));
     for host in [&one, &other] {
         host.behave(super::super::host::Manners { slams: true, ..super::super::host::Manners::GOOD });
     }
@@ -125,7 +125,7 @@ pub(super) fn field_f3_endpoints_that_are_all_bad_are_not_besieged<A: ClientAdap
 }
 
 fn host_elsewhere(place: &Place) -> super::Host {
-    super::Host::start(BrokerConfig::default(), 2, &place.another_address())
+    super::Host::start(BrokerConfig::new(0), 2, &place.another_address())
 }
 
 /// A name server that does not answer stops nothing but the attempt to connect.
@@ -150,7 +150,7 @@ pub(super) fn field_f5_names_that_do_not_come_stop_nobody<A: ClientAdapter>(adap
 
 /// They do come, and the loop hears of it.
 pub(super) fn program_1_names_that_come_late_are_used<A: ClientAdapter>(adapter: &A, place: &Place) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let endpoint = host.address().clone();
     let names = move || {
         thread::sleep(Duration::from_millis(500));

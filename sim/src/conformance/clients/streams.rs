@@ -11,7 +11,7 @@ use super::super::{ClientAdapter, Place, RunningClient, config, limits, numbered
 use super::{Told, host};
 
 pub(super) fn bytes_may_come_and_go_one_by_one<A: ClientAdapter>(adapter: &A, place: &Place) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     host.behave(Manners { read_piece: 1, write_piece: 1, ..Manners::GOOD });
     let mut alice = Told::start(adapter, config(1), &host);
     let mut bob = Told::start(adapter, config(2), &host);
@@ -31,7 +31,7 @@ pub(super) fn a_burst_is_read_to_its_end_though_nothing_follows<A: ClientAdapter
     adapter: &A,
     place: &Place,
 ) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let mut alice = Told::join(adapter, 1, &host);
     let mut bob = Told::join(adapter, 2, &host);
     // The kernel makes more room for one who reads fast, so later bursts are larger.
@@ -59,7 +59,7 @@ pub(super) fn a_burst_is_read_to_its_end_though_nothing_follows<A: ClientAdapter
 
 /// The adapter is asleep, and nothing wakes it but the command.
 pub(super) fn commands_go_out_by_themselves<A: ClientAdapter>(adapter: &A, place: &Place) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let mut alice = Told::join(adapter, 1, &host);
     let manual = ClientConfig { manual_acknowledgement: true, ..config(2) };
     let mut bob = Told::start(adapter, manual, &host).established();
@@ -87,7 +87,7 @@ pub(super) fn a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait<A
     adapter: &A,
     place: &Place,
 ) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let mut alice = Told::join(adapter, 1, &host);
     host.behave(Manners::STALLED);
     let begun = Instant::now();
@@ -116,7 +116,7 @@ pub(super) fn a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait<A
 pub(super) fn what_a_broker_does_not_read_waits_in_the_core<A: ClientAdapter>(adapter: &A, place: &Place) {
     const COUNT: u32 = 500;
     const LARGE: u32 = 32 << 20;
-    let host = host(place, BrokerConfig { window_bytes: LARGE, ..BrokerConfig::default() });
+    let host = host(place, BrokerConfig { window_bytes: LARGE, ..BrokerConfig::new(0) });
     let roomy = ClientConfig { outbox_bytes: LARGE, ..config(1) };
     let mut alice = Told::start(adapter, roomy, &host).established();
     host.behave(Manners::STALLED);
@@ -141,7 +141,7 @@ pub(super) fn an_application_that_does_not_read_holds_back_its_sender_only<A: Cl
     adapter: &A,
     place: &Place,
 ) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let few = ClientConfig { inbox_messages: 8, inbox_bytes: 1 << 16, ..config(2) };
     let mut alice = Told::join(adapter, 1, &host);
     let mut bob = Told::start(adapter, few, &host).established();
@@ -175,7 +175,7 @@ pub(super) fn an_application_that_does_not_read_holds_back_its_sender_only<A: Cl
 }
 
 pub(super) fn an_idle_client_does_not_work<A: ClientAdapter>(adapter: &A, place: &Place) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let mut idle: Vec<_> = (10..20).map(|number| Told::join(adapter, number, &host)).collect();
     idle.iter_mut().for_each(Told::listen);
     limits::assert_idle("clients with nothing to do");
@@ -190,7 +190,7 @@ pub(super) fn an_idle_client_does_not_work<A: ClientAdapter>(adapter: &A, place:
 /// Whoever asks for the next event has done with the message before. As long as nobody asks, it may still be lost with its
 /// program.
 pub(super) fn program_10_a_message_in_hand_is_not_acknowledged<A: ClientAdapter>(adapter: &A, place: &Place) {
-    let host = host(place, BrokerConfig::default());
+    let host = host(place, BrokerConfig::new(0));
     let (mut alice, mut bob) = (Told::join(adapter, 1, &host), Told::join(adapter, 2, &host));
     alice.listen();
     bob.send(1, 0, 100);

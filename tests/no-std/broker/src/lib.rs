@@ -29,7 +29,7 @@ static NOTHING: Nothing = Nothing;
 #[unsafe(no_mangle)]
 pub extern "C" fn turn(micros: u64, byte: u8, out: &mut [u8; 64]) -> usize {
     let now = Instant::from_micros(micros);
-    let Ok(mut broker) = Broker::new(BrokerConfig::default(), micros) else { return 0 };
+    let Ok(mut broker) = Broker::new(BrokerConfig::new(0), micros) else { return 0 };
     let Ok(link) = broker.handle_connected(now, 0) else { return 0 };
     let _ = broker.handle_input(now, link, &[byte]);
     broker.handle_timeout(now);
