@@ -36,6 +36,8 @@ pub(super) struct Lossy {
     partial: Vec<u8>,
     /// From a welcome on.
     recovery: Option<Recovery>,
+    /// The window that the client was told.
+    told_window: Window,
     /// The welcome, for a hello that comes again.
     welcome: Option<Welcome>,
     reorder: Reorder,
@@ -69,6 +71,7 @@ impl Lossy {
                 unstuffing: Unstuffing::default(),
                 partial: Vec::new(),
                 recovery: None,
+                told_window: Window { messages: 0, bytes: 0 },
                 welcome: None,
                 reorder: Reorder::default(),
                 early: Vec::new(),
@@ -334,9 +337,10 @@ impl Broker {
             return;
         };
         // Nothing was written on this link, so what the client has received is what was written last.
-        let (received, acknowledged) = (session.sending.sent(), session.receiving.told());
+        let received = session.sending.sent();
         lossy.tag = welcomed_tag(tag, u64::from_le_bytes(welcome.epoch), welcome.session);
-        lossy.recovery = Some(Recovery::new(received, acknowledged, welcome.window));
+        lossy.recovery = Some(Recovery::new(received));
+        lossy.told_window = welcome.window;
         lossy.welcome = Some(*welcome);
     }
 
@@ -498,19 +502,18 @@ impl Broker {
         let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
         let received = state.receiving.received();
-        let recovery = link.lossy.as_mut().or_bug(NOT_LOSSY)?.recovery.as_mut();
-        let recovery = recovery.or_bug("a link that is up has no recovery")?;
+        let lossy = link.lossy.as_mut().or_bug(NOT_LOSSY)?;
+        let recovery = lossy.recovery.as_mut().or_bug("a link that is up has no recovery")?;
         // What is received is taken at once.
-        if !link.ping_due && !recovery.is_state_due(received, window) {
+        let has_news = received != state.receiving.told() || window != lossy.told_window;
+        if !link.ping_due && !recovery.is_state_due(has_news) {
             return None;
-        }
-        if core::mem::take(&mut link.ping_due) {
-            recovery.ask();
         }
         state.receiving.tell_in_handshake(received);
         (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
-        recovery.tell(received, window, now);
-        Some(recovery.state(received))
+        lossy.told_window = window;
+        recovery.tell(has_news, core::mem::take(&mut link.ping_due), now);
+        Some(recovery.state(received, received, window))
     }
 
     fn present_window(&self, index: u32, session: u32) -> Window {

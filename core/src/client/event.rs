@@ -4,7 +4,7 @@ use crate::attributes::AttributesRef;
 use crate::codec::Bytes;
 use crate::error::Code;
 use crate::message::{MessageId, Reason, Receipt};
-use crate::time::Instant;
+use crate::time::{Instant, Moment};
 use crate::wire::item::PresenceState;
 use core::fmt;
 use uuid::Uuid;
@@ -185,16 +185,36 @@ impl fmt::Display for CloseReason {
 }
 
 /// What happened to link and session that was not told yet. Bounded: what is overtaken by later news is left out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Lifecycle {
-    disconnected: Option<(DisconnectReason, Option<Instant>)>,
+    /// How the last link ended, and when to connect again; told once.
+    reason: DisconnectReason,
+    retry_at: Moment,
+    disconnected: bool,
     connected: bool,
     established: Option<Established>,
     pub(super) attributes_refused: Option<Reason>,
-    closed: Option<CloseReason>,
+    closed: Option<Ending>,
+}
+
+/// Why a client has ended, where the rest stands in how its last link did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Requested,
+    Refused,
 }
 
 impl Lifecycle {
+    pub(super) const NOTHING: Self = Self {
+        reason: DisconnectReason::TransportLost,
+        retry_at: Moment::NEVER,
+        disconnected: false,
+        connected: false,
+        established: None,
+        attributes_refused: None,
+        closed: None,
+    };
+
     pub(super) fn connect(&mut self) {
         self.connected = true;
     }
@@ -206,26 +226,30 @@ impl Lifecycle {
         }
     }
 
-    pub(super) fn disconnect(&mut self, reason: DisconnectReason, retry_at: Option<Instant>) {
+    pub(super) fn disconnect(&mut self, reason: DisconnectReason, retry_at: Moment) {
         self.connected = false;
         if self.established != Some(Established::Lost) {
             self.established = None;
         }
-        self.disconnected = Some((reason, retry_at));
+        (self.reason, self.retry_at, self.disconnected) = (reason, retry_at, true);
     }
 
+    /// The client has ended; where the broker did that, its link has ended as [`disconnect`](Self::disconnect) said last.
     pub(super) fn close(&mut self, reason: CloseReason) {
-        self.closed = Some(reason);
+        self.closed = Some(match reason {
+            CloseReason::Requested => Ending::Requested,
+            CloseReason::TakenOver | CloseReason::Refused(..) => Ending::Refused,
+        });
     }
 
     pub(super) fn has_news(&self, up: bool) -> bool {
-        self.disconnected.is_some() || self.connected || (up && self.established.is_some())
+        self.disconnected || self.connected || (up && self.established.is_some())
     }
 
     /// The next of these, in the order in which they happened. `up` tells whether the session is established now.
     pub(super) fn poll(&mut self, up: bool) -> Option<Event<'static>> {
-        if let Some((reason, retry_at)) = self.disconnected.take() {
-            return Some(Event::Disconnected { reason, retry_at });
+        if core::mem::take(&mut self.disconnected) {
+            return Some(Event::Disconnected { reason: self.reason, retry_at: self.retry_at.get() });
         }
         if core::mem::take(&mut self.connected) {
             return Some(Event::Connected);
@@ -238,6 +262,15 @@ impl Lifecycle {
     }
 
     pub(super) fn poll_closed(&mut self) -> Option<Event<'static>> {
-        self.closed.take().map(Event::Closed)
+        let reason = match (self.closed.take()?, self.reason) {
+            (Ending::Requested, _) => CloseReason::Requested,
+            (Ending::Refused, DisconnectReason::Aborted(Code::TakenOver, _)) => CloseReason::TakenOver,
+            (Ending::Refused, DisconnectReason::Aborted(code, detail)) => CloseReason::Refused(code, detail),
+            (Ending::Refused, _) => {
+                bug!("a client was refused whose link was not aborted");
+                CloseReason::Requested
+            }
+        };
+        Some(Event::Closed(reason))
     }
 }

@@ -84,11 +84,11 @@ impl Lossy {
         self.word.end();
     }
 
-    /// A welcome of a broker that has all items up to `received`, and knows the other two.
-    pub(super) fn establish(&mut self, welcome: &Welcome, received: u64, acknowledged: u64, window: Window) {
+    /// A welcome of a broker that has all items up to `received`.
+    pub(super) fn establish(&mut self, welcome: &Welcome, received: u64) {
         self.tag = lossy::welcomed_tag(self.tag, u64::from_le_bytes(welcome.epoch), welcome.session);
         self.word.end();
-        self.recovery = Some(Recovery::new(received, acknowledged, window));
+        self.recovery = Some(Recovery::new(received));
     }
 
     /// The transport is gone, and with it what did not go out.
@@ -330,17 +330,16 @@ impl State {
     /// True where the peer is to be told now where this end stands.
     fn begin_state(&mut self, m: &[u8], now: Instant) -> bool {
         let ping_due = self.ping_due;
-        let Some((acknowledged, window)) = self.standing(m).or_bug("a link that is up has no session") else {
+        let Some((acknowledged, window, has_news)) =
+            self.standing(m).or_bug("a link that is up has no session")
+        else {
             return false;
         };
         let Some((_, recovery)) = self.recovery().or_bug(NO_RECOVERY) else { return false };
-        if !ping_due && !recovery.is_state_due(acknowledged, window) {
+        if !ping_due && !recovery.is_state_due(has_news) {
             return false;
         }
-        if ping_due {
-            recovery.ask();
-        }
-        recovery.tell(acknowledged, window, now);
+        recovery.tell(has_news, ping_due, now);
         if let Some(session) = &mut self.session {
             session.receiving.tell_in_handshake(acknowledged);
         }
@@ -351,15 +350,18 @@ impl State {
 
     /// What the peer is told last of where this end stands.
     pub(super) fn state(&self) -> Option<lossy::State> {
-        let received = self.session.as_ref()?.receiving.received();
-        Some(self.lossy.as_ref()?.recovery.as_ref()?.state(received))
+        let receiving = &self.session.as_ref()?.receiving;
+        let recovery = self.lossy.as_ref()?.recovery.as_ref()?;
+        Some(recovery.state(receiving.received(), receiving.told(), self.told_window))
     }
 
-    /// Where this end stands: what is acknowledged, and the window.
-    fn standing(&self, m: &[u8]) -> Option<(u64, Window)> {
+    /// Where this end stands: what is acknowledged, the window, and whether the broker was told something else.
+    fn standing(&self, m: &[u8]) -> Option<(u64, Window, bool)> {
         let receiving = &self.session.as_ref()?.receiving;
         let acknowledged = self.taken(m, receiving.received()).max(receiving.told());
-        Some((acknowledged, self.due_window(m).unwrap_or(self.told_window)))
+        let window = self.due_window(m);
+        let has_news = acknowledged != receiving.told() || window.is_some();
+        Some((acknowledged, window.unwrap_or(self.told_window), has_news))
     }
 
     /// The item of that number, which was written before.
@@ -399,7 +401,7 @@ impl State {
         match (self.phase, &lossy.recovery) {
             (Phase::Opening { .. }, _) => !lossy.word.is_running(),
             (Phase::Up(_), Some(recovery)) => {
-                let is_state_due = |(acknowledged, window)| recovery.is_state_due(acknowledged, window);
+                let is_state_due = |(_, _, has_news)| recovery.is_state_due(has_news);
                 self.ping_due
                     || self.standing(m).is_some_and(is_state_due)
                     || recovery.next_missing().is_some()

@@ -104,6 +104,11 @@ impl Table {
         self.count
     }
 
+    /// How many bytes a record has from an offset on.
+    pub(crate) fn bytes_from(&self, offset: usize) -> usize {
+        self.stride - offset
+    }
+
     /// A field of a record.
     pub(crate) fn get<T: Scalar>(&self, memory: &[u8], index: u32, field: Field<T>) -> T {
         let at = self.place(index) + field.offset;

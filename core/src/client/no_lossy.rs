@@ -5,7 +5,7 @@ use super::session::State;
 use crate::config::ClientConfig;
 use crate::error::Code;
 use crate::time::Instant;
-use crate::wire::control::{Welcome, Window};
+use crate::wire::control::Welcome;
 use crate::wire::lossy;
 
 /// No client has it.
@@ -21,7 +21,7 @@ impl Lossy {
         match *self {}
     }
 
-    pub(super) fn establish(&mut self, _: &Welcome, _: u64, _: u64, _: Window) {
+    pub(super) fn establish(&mut self, _: &Welcome, _: u64) {
         match *self {}
     }
 

@@ -57,9 +57,7 @@ pub(super) struct Seen {
     senders: Table,
     aliases: Table,
     late: Table,
-    /// How many ids the window of a sender has.
-    window: u16,
-    next_late: u32,
+    next_late: u16,
     /// True where an entry of the late list had to make room: what is not in it may have been had all the same.
     late_overflowed: bool,
     clock: u64,
@@ -75,7 +73,6 @@ impl Seen {
     ) -> Self {
         Self {
             senders: cutter.table(HAD + usize::from(seen_window) / 8, u32::from(senders)),
-            window: seen_window,
             aliases: cutter.table(ALIAS, u32::from(aliases)),
             late: cutter.table(LATE, u32::from(late_ids)),
             next_late: 0,
@@ -255,7 +252,7 @@ impl Seen {
                 if from <= to {
                     clear_bits(had, from, to);
                 } else {
-                    clear_bits(had, from, usize::from(self.window));
+                    clear_bits(had, from, self.window_bits());
                     clear_bits(had, 0, to);
                 }
             }
@@ -267,8 +264,13 @@ impl Seen {
         had.get_mut(byte).into_iter().for_each(|byte| *byte |= bit);
     }
 
+    /// How many ids the window of a sender has.
     fn window(&self) -> u64 {
-        u64::from(self.window)
+        self.window_bits() as u64
+    }
+
+    fn window_bits(&self) -> usize {
+        8 * self.senders.bytes_from(HAD)
     }
 
     /// The byte of a window and the bit in it that stand for an id.
@@ -294,13 +296,14 @@ impl Seen {
             return;
         }
         let origin = self.origin(m, sender);
-        if let Some(record) = self.late.record_mut::<LATE>(m, self.next_late) {
+        if let Some(record) = self.late.record_mut::<LATE>(m, u32::from(self.next_late)) {
             self.late_overflowed |= LATE_ID.of(record) != 0;
             LATE_UUID.put(record, origin.uuid);
             LATE_BOOT.put(record, origin.boot);
             LATE_ID.put(record, id);
         }
-        self.next_late = self.late.ring(self.next_late + 1);
+        // Below the count, which has 16 bits.
+        self.next_late = self.late.ring(u32::from(self.next_late) + 1) as u16;
     }
 
     fn is_late(&self, m: &[u8], sender: u32, id: u64) -> bool {

@@ -52,7 +52,8 @@ pub(super) struct Session {
 /// What only a hello says: the windows of the session that it names and of a fresh one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said {
-    known: Option<Window>,
+    /// Of no meaning where there is no session.
+    known: Window,
     fresh: Window,
     /// The client has nothing left but its goodbye: a fresh session must match nobody's message.
     only_leaves: bool,
@@ -191,7 +192,7 @@ impl State {
             told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
             unwelcome: false,
-            lifecycle: Lifecycle::default(),
+            lifecycle: Lifecycle::NOTHING,
             current: None,
             last_words: None,
             ping_due: false,
@@ -337,7 +338,7 @@ impl State {
     fn retry(&mut self, now: Instant, reason: DisconnectReason) {
         let retry_at = now.after(self.backoff.next_delay());
         self.phase = Phase::Down { retry_at };
-        self.lifecycle.disconnect(reason, Some(retry_at));
+        self.lifecycle.disconnect(reason, Moment::at(retry_at));
         self.outbox.recheck_deadlines(now);
     }
 
@@ -345,7 +346,8 @@ impl State {
     pub(super) fn aborted(&mut self, now: Instant, abort: Abort) {
         self.give_up(now, DisconnectReason::Aborted(abort.code, abort.detail), None);
         if abort.code.is_terminal() {
-            self.lifecycle.disconnect(DisconnectReason::Aborted(abort.code, abort.detail), None);
+            let reason = DisconnectReason::Aborted(abort.code, abort.detail);
+            self.lifecycle.disconnect(reason, Moment::NEVER);
             self.end(match abort.code {
                 Code::TakenOver => CloseReason::TakenOver,
                 code => CloseReason::Refused(code, abort.detail),
@@ -395,11 +397,11 @@ impl State {
     pub(super) fn begin_hello(&mut self, m: &mut [u8]) {
         let received = self.session.as_ref().map_or(0, |session| session.receiving.received());
         let taken = self.taken(m, received);
-        let known = self.session.as_mut().map(|session| {
+        if let Some(session) = &mut self.session {
             let acknowledged = taken.max(session.receiving.told());
             session.receiving.tell_in_handshake(acknowledged);
-            self.inbox.window(m)
-        });
+        }
+        let known = self.inbox.window(m);
         let only_leaves = self.closing == Some(Close::End) && self.outbox.unanswered(m).next().is_none();
         self.said = Some(Said { known, fresh: self.inbox.fresh_window(m), only_leaves });
         let length = usize::from(self.attributes_len);
@@ -412,12 +414,12 @@ impl State {
     /// The hello of this link. What is not kept for it does not change before its answer.
     pub(super) fn hello(&self) -> Option<Hello> {
         let said = self.said?;
-        let known = self.session.as_ref().zip(said.known).map(|(session, window)| Known {
+        let known = self.session.as_ref().map(|session| Known {
             epoch: session.epoch.to_le_bytes(),
             session: session.number.get(),
             received: session.receiving.received(),
             acknowledged: session.receiving.told(),
-            window,
+            window: said.known,
         });
         Some(Hello {
             uuid: *self.uuid.as_bytes(),
@@ -470,7 +472,7 @@ impl State {
             self.watching.acknowledge(m, resumed.acknowledged);
             self.inbox.resume(m, resumed.received);
             (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
-            self.told_window = said.known.ok_or(Code::UnexpectedFrame)?;
+            self.told_window = said.known;
             if canary!(SaysAcknowledgementOnce) {
                 let taken = self.inbox.acknowledged(m, session.receiving.received());
                 session.receiving.tell_in_handshake(taken.max(session.receiving.told()));
@@ -495,8 +497,8 @@ impl State {
         // No message under way is larger: the broker took those.
         self.outbox.refuse_larger_than(m, max_payload);
         self.had_session = true;
-        if let (Some(lossy), Some(session)) = (&mut self.lossy, &self.session) {
-            lossy.establish(welcome, received, session.receiving.told(), self.told_window);
+        if let Some(lossy) = &mut self.lossy {
+            lossy.establish(welcome, received);
         }
         self.slots.limit(welcome.slots);
         self.phase = Phase::Up(KeepAlive::new(now, welcome.keep_alive_ms));

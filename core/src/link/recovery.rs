@@ -2,7 +2,9 @@
 //! written again and when, and what the peer is to be told. The same at both ends; on streams nothing of it runs.
 //!
 //! Numbers and times only. Items under way are bits of a word, counted from the first that is missing, so nothing here
-//! grows. (PROTOCOL.md, "Lossy framed transports")
+//! grows, and in no more room than they need: on the least nodes each byte counts. (PROTOCOL.md, "Lossy framed transports")
+
+mod ago;
 
 use super::timing::{Repeat, RoundTrip};
 use crate::bug::OrBug;
@@ -10,18 +12,21 @@ use crate::error::Code;
 use crate::time::Instant;
 use crate::wire::control::Window;
 use crate::wire::lossy::{SPAN, State};
+use ago::{Recently, StatesAgo};
 
 /// How many items may be under way before anything is known of the line.
-const FIRST_FLIGHT: u32 = 16;
+const FIRST_FLIGHT: u8 = 16;
+/// How many at most: the span, which fits.
+const MAX_FLIGHT: u8 = SPAN as u8;
 /// What was written is missing when something has come that was written so many frames later: at first, and at most, on a
 /// network on which frames overtake each other.
 const REORDERING: (u8, u8) = (3, 24);
 /// Losses alone make the flight no smaller: with fewer under way, few overtake one that is lost.
-const LEAST_FLIGHT: u32 = 8;
+const LEAST_FLIGHT: u8 = 8;
 /// Frames that wait on the line make it no smaller than this.
-const SLOW_FLIGHT: u32 = 2;
+const SLOW_FLIGHT: u8 = 2;
 /// After the first loss, so many items have to come for the flight to grow by one.
-const COMES_FOR_ONE: u32 = 4;
+const COMES_FOR_ONE: u8 = 4;
 /// The more timers have ended without an answer, the more states ask at once, up to so many.
 const PROBES: u8 = 3;
 /// After so many timers without any answer the line counts as cut, and is tried with a small flight.
@@ -41,14 +46,14 @@ pub(crate) struct Recovery {
     // Items that go out. Bit n of each word stands for the number `base + 1 + n`.
     /// The peer has all items up to this one.
     base: u64,
-    /// The last item that was written on this link.
-    sent: u64,
     /// The peer has these besides.
     arrived: u64,
     /// These are to be written again.
     missing: u64,
     /// These were written more than once.
     repeated: u64,
+    /// So many items beyond that were written on this link, up to the span.
+    ahead: u8,
     /// When each item was written last, in the order of writing, modulo 256; the place is the number modulo the span.
     orders: [u8; SPAN as usize],
     /// The order of the last frame that counts.
@@ -59,16 +64,16 @@ pub(crate) struct Recovery {
     reordering: u8,
     /// The first frame that was written at or after that time, which is not long ago.
     recent: u8,
-    recent_at: Instant,
+    recent_at: Recently,
     /// How many items may be under way.
-    flight: u32,
+    flight: u8,
     /// True from the first loss on: the flight grows slowly.
     is_steady: bool,
     /// Items that have come since the flight has grown.
-    come: u32,
-    /// The item whose round trip is measured, 0 for none, and when it was written.
-    timed: u64,
-    timed_at: Instant,
+    come: u8,
+    /// The item whose round trip is measured, as so many beyond `base`, 0 for none, and when it was written.
+    timed: u8,
+    timed_at: Recently,
     items: Repeat,
     /// Nothing has come for too long: so many states are to ask which items have.
     probes: u8,
@@ -79,15 +84,14 @@ pub(crate) struct Recovery {
     // What the ends tell each other.
     serial: u64,
     heard: u64,
-    told: (u64, Window),
-    /// The first state that told this, until the peer has heard it; then 0.
-    unheard: u64,
-    /// The first state since the last answer that asked for one, 0 for none, and when it was written. No other asks before
-    /// that is answered or its time is over: else two ends that both have news would answer each other for ever.
-    asked: u64,
-    asked_at: Instant,
-    /// The last state that asked for one, 0 where it was answered, and its order among the items.
-    marker: u64,
+    /// The first state that told what was news last, until the peer has heard it.
+    unheard: StatesAgo,
+    /// The first state since the last answer that asked for one, and when it was written. No other asks before that is answered
+    /// or its time is over: else two ends that both have news would answer each other for ever.
+    asked: StatesAgo,
+    asked_at: Recently,
+    /// The last state that asked for one, until it is answered, and its order among the items.
+    marker: StatesAgo,
     marker_order: u8,
     /// True where the last state asks.
     asks: bool,
@@ -96,36 +100,35 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
-    /// A link on which the peer has all items up to `received`, and knows the window and what is acknowledged.
-    pub(crate) fn new(received: u64, acknowledged: u64, window: Window) -> Self {
+    /// A link on which the peer has all items up to `received`.
+    pub(crate) fn new(received: u64) -> Self {
         Self {
             round_trip: RoundTrip::UNKNOWN,
             base: received,
-            sent: received,
             arrived: 0,
             missing: 0,
             repeated: 0,
+            ahead: 0,
             orders: [0; SPAN as usize],
             written: 0,
             latest: 0,
             reordering: REORDERING.0,
             recent: 0,
-            recent_at: Instant::default(),
+            recent_at: Recently::default(),
             flight: FIRST_FLIGHT,
             is_steady: false,
             come: 0,
             timed: 0,
-            timed_at: Instant::default(),
+            timed_at: Recently::default(),
             items: Repeat::default(),
             probes: 0,
             beyond: 0,
             serial: 0,
             heard: 0,
-            told: (acknowledged, window),
-            unheard: 0,
-            asked: 0,
-            asked_at: Instant::default(),
-            marker: 0,
+            unheard: StatesAgo::NONE,
+            asked: StatesAgo::NONE,
+            asked_at: Recently::default(),
+            marker: StatesAgo::NONE,
             marker_order: 0,
             asks: false,
             states: Repeat::default(),
@@ -137,29 +140,35 @@ impl Recovery {
 
     /// True where the line takes one more item.
     pub(crate) fn has_room(&self) -> bool {
-        self.sent - self.base < u64::from(SPAN) && self.under_way().count_ones() < self.flight
+        u32::from(self.ahead) < SPAN && self.flight_has_room()
+    }
+
+    fn flight_has_room(&self) -> bool {
+        self.under_way().count_ones() < u32::from(self.flight)
     }
 
     /// The first item that is to be written again, where the line takes it.
     pub(crate) fn next_missing(&self) -> Option<u64> {
-        let is_due = self.missing != 0 && self.under_way().count_ones() < self.flight;
+        let is_due = self.missing != 0 && self.flight_has_room();
         is_due.then(|| self.base + 1 + u64::from(self.missing.trailing_zeros()))
     }
 
     /// An item was written: a new one, or one that was missing.
     pub(crate) fn wrote(&mut self, number: u64, now: Instant) {
         let idle = self.under_way() == 0;
-        let bit = 1 << (number - self.base - 1).min(u64::from(SPAN - 1));
-        if number > self.sent {
-            self.sent = number;
+        // It was let go only where it is within the span.
+        let beyond = (number - self.base).min(u64::from(SPAN)) as u8;
+        let bit = 1 << (beyond - 1);
+        if beyond > self.ahead {
+            self.ahead = beyond;
             if self.timed == 0 {
-                (self.timed, self.timed_at) = (number, now);
+                (self.timed, self.timed_at) = (beyond, Recently::at(now));
             }
         } else {
             self.missing &= !bit;
             self.repeated |= bit;
             // Which of both an answer would be to, nobody knows.
-            if self.timed == number {
+            if self.timed == beyond {
                 self.timed = 0;
             }
         }
@@ -167,8 +176,8 @@ impl Recovery {
         if let Some(order) = self.orders.get_mut(place(number)).or_bug(NO_PLACE) {
             *order = self.written;
         }
-        if !self.round_trip.is_too_soon(now.micros_since(self.recent_at)) {
-            (self.recent, self.recent_at) = (self.written, now);
+        if !self.round_trip.is_too_soon(self.recent_at.micros_until(now)) {
+            (self.recent, self.recent_at) = (self.written, Recently::at(now));
         }
         if idle {
             self.items.start_again(now);
@@ -184,12 +193,12 @@ impl Recovery {
 
     /// True where the peer has all that was written, and has heard what it was told.
     pub(crate) fn is_settled(&self) -> bool {
-        self.base == self.sent && self.unheard == 0
+        self.ahead == 0 && self.unheard.is_none()
     }
 
     /// Items that were written, did not come as far as is known, and are not to be written again.
     fn under_way(&self) -> u64 {
-        first_bits(self.sent - self.base) & !self.arrived & !self.missing
+        first_bits(self.ahead) & !self.arrived & !self.missing
     }
 
     // Items that come in.
@@ -225,14 +234,14 @@ impl Recovery {
             // An older one, which was overtaken.
             return Ok(false);
         }
-        let ahead = state.received.checked_sub(self.base).ok_or(Code::BadAcknowledgement)?;
-        if state.received > self.sent
-            || state.beyond & !first_bits(self.sent - state.received) != 0
-            || state.heard > self.serial
-        {
+        let more = state.received.checked_sub(self.base).filter(|&more| more <= u64::from(self.ahead));
+        // No more than are under way.
+        let more = more.ok_or(Code::BadAcknowledgement)? as u8;
+        let later = self.serial.checked_sub(state.heard).ok_or(Code::BadAcknowledgement)?;
+        if state.beyond & !first_bits(self.ahead - more) != 0 {
             return Err(Code::BadAcknowledgement);
         }
-        let shift = u32::try_from(ahead).unwrap_or(SPAN);
+        let shift = u32::from(more);
         if self.arrived.checked_shr(shift).unwrap_or(0) & !state.beyond != 0 {
             // No timer runs for what has come.
             return Err(Code::BadAcknowledgement);
@@ -241,34 +250,37 @@ impl Recovery {
         // The line is not cut, so the next timer need not be much longer than the last one.
         self.items.forgive(2);
         self.state_due |= state.wants_reply;
-        if self.asked != 0 && state.heard >= self.asked {
-            if state.heard == self.asked {
+        if self.asked.was_heard(later) {
+            if self.asked.was_heard_last(later) {
                 // An answer to one that was written later says nothing of this one.
-                self.measured(now.micros_since(self.asked_at));
+                self.measured(self.asked_at.micros_until(now));
             }
-            self.asked = 0;
-            if self.unheard != 0 {
+            self.asked = StatesAgo::NONE;
+            if !self.unheard.is_none() {
                 // What has changed since is most likely heard with the next state; otherwise it is asked about.
                 self.states.start(now);
             }
         }
-        let is_answer = self.marker != 0 && state.heard >= self.marker;
+        let is_answer = self.marker.was_heard(later);
         if is_answer {
             // All that was written well before it has come by now, or never will.
-            self.marker = 0;
+            self.marker = StatesAgo::NONE;
             if is_behind(self.latest, self.marker_order) {
                 self.latest = self.marker_order;
             }
         }
-        if self.unheard != 0 && state.heard >= self.unheard {
-            self.unheard = 0;
+        if self.unheard.was_heard(later) {
+            self.unheard = StatesAgo::NONE;
             self.states.end();
         }
-        let mut come = self.come(first_bits(ahead) & !self.arrived, now);
+        let mut come = self.come(first_bits(more) & !self.arrived, now);
+        let timed_has_come = self.timed != 0 && self.timed <= more;
         for word in [&mut self.arrived, &mut self.missing, &mut self.repeated] {
             *word = word.checked_shr(shift).unwrap_or(0);
         }
         self.base = state.received;
+        self.ahead -= more;
+        self.timed = self.timed.saturating_sub(more);
         come += self.come(state.beyond & !self.arrived, now);
         self.arrived = state.beyond;
         self.missing &= !self.arrived;
@@ -276,7 +288,9 @@ impl Recovery {
             self.probes = 0;
             // Only what was written once tells how long an answer takes; until then a timer that was too short stays
             // as long as it has become.
-            if self.measure(now) {
+            if timed_has_come || self.timed_has_come() {
+                self.measured(self.timed_at.micros_until(now));
+                self.timed = 0;
                 self.items.start(now);
             } else {
                 self.items.start_again(now);
@@ -290,11 +304,11 @@ impl Recovery {
     }
 
     /// These items have come, bit n stands for `base + 1 + n`; returns how many.
-    fn come(&mut self, items: u64, now: Instant) -> u32 {
+    fn come(&mut self, items: u64, now: Instant) -> u8 {
         // What counted as missing, and was not written again so long ago that this can have come, was only overtaken.
         let mut late = items & self.missing;
         let is_soon =
-            self.items.failed() == 0 && self.round_trip.is_too_soon(now.micros_since(self.recent_at));
+            self.items.failed() == 0 && self.round_trip.is_too_soon(self.recent_at.micros_until(now));
         for number in self.numbers(items & !late) {
             let (order, bit) = (self.order(number), 1 << (number - self.base - 1));
             if is_soon && self.repeated & bit != 0 && is_behind(self.recent, order) {
@@ -306,9 +320,9 @@ impl Recovery {
         if late != 0 {
             self.reordering = (2 * self.reordering).min(REORDERING.1);
             // It costs nothing.
-            self.flight = (self.flight + late.count_ones()).min(SPAN);
+            self.flight = (self.flight + count(late)).min(MAX_FLIGHT);
         }
-        items.count_ones()
+        count(items)
     }
 
     /// The numbers of these items.
@@ -327,15 +341,15 @@ impl Recovery {
     }
 
     /// So many items have come: while nothing is lost, the flight doubles with each round trip.
-    fn grow(&mut self, come: u32, now: Instant) {
+    fn grow(&mut self, come: u8, now: Instant) {
         // What was measured is that old; the item that is timed may be late already.
-        let waits = self.timed != 0 && self.round_trip.is_long(now.micros_since(self.timed_at));
+        let waits = self.timed != 0 && self.round_trip.is_long(self.timed_at.micros_until(now));
         if waits || self.round_trip.is_queueing() {
             return;
         }
         self.come += come;
         let enough = if self.is_steady { COMES_FOR_ONE } else { 1 };
-        self.flight = (self.flight + self.come / enough).min(SPAN);
+        self.flight = (self.flight + self.come / enough).min(MAX_FLIGHT);
         self.come %= enough;
     }
 
@@ -355,27 +369,20 @@ impl Recovery {
         }
     }
 
-    /// Takes the round trip of the item that is timed; false where that has not come.
-    fn measure(&mut self, now: Instant) -> bool {
-        let number = self.timed;
-        let has_come = number <= self.base || self.arrived & (1 << (number - self.base - 1)) != 0;
-        if number == 0 || !has_come {
-            return false;
-        }
-        self.measured(now.micros_since(self.timed_at));
-        self.timed = 0;
-        true
+    /// True where the item whose round trip is measured has come out of order.
+    fn timed_has_come(&self) -> bool {
+        self.timed != 0 && self.arrived & (1 << (self.timed - 1)) != 0
     }
 
     /// What was written well before something that has come, and has not come itself, is missing. Each costs the flight one:
     /// a line that is too narrow loses what is too much, and one that damages frames is not too narrow.
     fn find_lost(&mut self) {
         // Where few are under way, few overtake each other.
-        let reordering = u32::from(self.reordering).min(self.flight / 2).max(u32::from(REORDERING.0));
+        let reordering = self.reordering.min(self.flight / 2).max(REORDERING.0);
         let mut lost = 0;
         for number in self.numbers(self.under_way()) {
             let order = self.order(number);
-            if is_behind(order, self.latest) && u32::from(self.latest.wrapping_sub(order)) >= reordering {
+            if is_behind(order, self.latest) && self.latest.wrapping_sub(order) >= reordering {
                 lost |= 1 << (number - self.base - 1);
             }
         }
@@ -383,34 +390,30 @@ impl Recovery {
             self.missing |= lost;
             self.is_steady = true;
             let least = LEAST_FLIGHT.min(self.flight);
-            self.flight = self.flight.saturating_sub(lost.count_ones()).max(least);
+            self.flight = self.flight.saturating_sub(count(lost)).max(least);
         }
     }
 
-    /// What the peer is to be told now, if anything, where this end stands like that.
-    pub(crate) fn is_state_due(&self, acknowledged: u64, window: Window) -> bool {
-        let is_unheard = self.unheard != 0 && !self.states.is_running();
-        self.state_due || self.probes > 0 || is_unheard || self.told != (acknowledged, window)
+    /// True where the peer is to be told something now; `has_news` where what is acknowledged or the window is not what it was
+    /// told last.
+    pub(crate) fn is_state_due(&self, has_news: bool) -> bool {
+        let is_unheard = !self.unheard.is_none() && !self.states.is_running();
+        self.state_due || self.probes > 0 || is_unheard || has_news
     }
 
-    /// The next one is a sign of life. The peer is to answer it, so that both ends are heard, and it is repeated until
-    /// they are; where it is an answer itself, the peer was heard just now.
-    pub(crate) fn ask(&mut self) {
-        if !self.state_due {
-            self.unheard = if self.unheard == 0 { self.serial + 1 } else { self.unheard };
-        }
-    }
-
-    /// The next [`state`](Self::state) tells it.
-    pub(crate) fn tell(&mut self, acknowledged: u64, window: Window, now: Instant) {
+    /// The next [`state`](Self::state) tells it. A sign of life is to be answered by the peer, so that both ends are heard, and
+    /// is repeated until it is; where it is an answer itself, the peer was heard just now.
+    pub(crate) fn tell(&mut self, has_news: bool, is_sign: bool, now: Instant) {
         self.serial += 1;
-        self.state_due = false;
-        if self.told != (acknowledged, window) {
-            self.told = (acknowledged, window);
-            self.unheard = self.serial;
+        for state in [&mut self.unheard, &mut self.asked, &mut self.marker] {
+            state.count_one();
+        }
+        let is_answer = core::mem::take(&mut self.state_due);
+        if has_news || (is_sign && !is_answer && self.unheard.is_none()) {
+            self.unheard = StatesAgo::LAST;
         }
         let probes = self.probes > 0;
-        self.asks = probes || (self.unheard != 0 && !self.states.is_running());
+        self.asks = probes || (!self.unheard.is_none() && !self.states.is_running());
         if probes {
             self.probes -= 1;
             self.items.start_again(now);
@@ -418,26 +421,26 @@ impl Recovery {
             self.count_written(self.reordering);
         }
         if self.asks {
-            if self.unheard != 0 {
+            if !self.unheard.is_none() {
                 self.states.start_again(now);
             }
-            if self.asked == 0 {
-                (self.asked, self.asked_at) = (self.serial, now);
+            if self.asked.is_none() {
+                (self.asked, self.asked_at) = (StatesAgo::LAST, Recently::at(now));
             }
-            (self.marker, self.marker_order) = (self.serial, self.written);
+            (self.marker, self.marker_order) = (StatesAgo::LAST, self.written);
         }
     }
 
-    /// What the peer is told last, where all items up to `received` are here.
-    pub(crate) fn state(&self, received: u64) -> State {
+    /// What the peer is told last, where all items up to `received` are here, and up to `acknowledged` are taken.
+    pub(crate) fn state(&self, received: u64, acknowledged: u64, window: Window) -> State {
         let skipped = if canary!(TakesRangesForAll) { self.beyond.count_ones() } else { 0 };
         State {
             serial: self.serial,
             heard: self.heard,
             wants_reply: self.asks,
             received: received + u64::from(skipped),
-            acknowledged: self.told.0,
-            window: self.told.1,
+            acknowledged,
+            window,
             beyond: self.beyond,
         }
     }
@@ -503,12 +506,15 @@ fn is_behind(this: u8, that: u8) -> bool {
 }
 
 /// A word whose first so many bits are set.
-fn first_bits(count: u64) -> u64 {
-    match u32::try_from(count) {
-        Ok(count @ 1..=SPAN) => u64::MAX >> (SPAN - count),
-        Ok(0) => 0,
-        _ => u64::MAX,
-    }
+fn first_bits(count: u8) -> u64 {
+    // Shifted by all its bits, nothing is left.
+    u64::MAX.checked_shr(SPAN.saturating_sub(u32::from(count))).unwrap_or(0)
+}
+
+/// How many bits of a word are set.
+fn count(word: u64) -> u8 {
+    // A word has 64.
+    word.count_ones() as u8
 }
 
 #[cfg(test)]

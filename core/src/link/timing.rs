@@ -79,7 +79,10 @@ impl RoundTrip {
 
 /// Something that is said again until it is answered, after a time that doubles each second time: on a line that loses two
 /// frames in five, a time that doubled each time would grow faster than answers come.
+///
+/// A client has three: without room in between to put the next one in line, that is 12 bytes less.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, packed(4))]
 pub(crate) struct Repeat {
     /// When it was said last, where an answer is waited for.
     since: Instant,

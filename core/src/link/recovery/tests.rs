@@ -11,15 +11,15 @@ fn at(ms: u64) -> Instant {
 
 /// A link that has written so many items at the beginning of time.
 fn written(count: u64) -> Recovery {
-    let mut recovery = Recovery::new(0, 0, WINDOW);
+    let mut recovery = Recovery::new(0);
     (1..=count).for_each(|number| recovery.wrote(number, at(0)));
     recovery
 }
 
-/// What is told next.
-fn told(link: &mut Recovery, received: u64, acknowledged: u64, window: Window, now: Instant) -> State {
-    link.tell(acknowledged, window, now);
-    link.state(received)
+/// What is told next: news, or what was told before.
+fn told(link: &mut Recovery, received: u64, has_news: bool, now: Instant) -> State {
+    link.tell(has_news, false, now);
+    link.state(received, received, WINDOW)
 }
 
 fn state(serial: u64, received: u64, beyond: u64) -> State {
@@ -59,11 +59,11 @@ fn field_f6_a_timer_asks_and_takes_nothing_for_lost() {
     let mut sender = written(5);
     let (due, flight) = (sender.deadline().unwrap(), sender.flight);
     sender.expire(at(1));
-    assert!(!sender.is_state_due(0, WINDOW), "not yet");
+    assert!(!sender.is_state_due(false), "not yet");
     sender.expire(due);
-    assert!(sender.is_state_due(0, WINDOW));
+    assert!(sender.is_state_due(false));
     assert_eq!((sender.next_missing(), sender.deadline(), sender.flight), (None, None, flight));
-    let question = told(&mut sender, 0, 0, WINDOW, due);
+    let question = told(&mut sender, 0, false, due);
     assert!(question.wants_reply && sender.deadline().is_some());
     // All but one were only slow.
     let answer = State { heard: question.serial, ..state(1, 1, 0b1110) };
@@ -146,7 +146,7 @@ fn orders_are_told_apart_however_much_is_written_while_nothing_comes() {
         sender.expire(at(1_000_000));
         sender.items = Repeat::default();
         sender.probes = 3;
-        (0..3).for_each(|_| sender.tell(0, WINDOW, at(0)));
+        (0..3).for_each(|_| sender.tell(false, false, at(0)));
         sender.wrote(3, at(0));
     }
     let serial = sender.serial;
@@ -167,38 +167,37 @@ fn what_cannot_be_true_is_refused_and_what_is_old_changes_nothing() {
 
 #[test]
 fn items_ahead_of_a_missing_one_are_told_and_taken_in_order() {
-    let mut receiver = Recovery::new(0, 0, WINDOW);
+    let mut receiver = Recovery::new(0);
     assert_eq!(receiver.place(2, 0), Place::Ahead);
     receiver.kept(2, 0);
     assert_eq!(receiver.place(2, 0), Place::Known);
     assert_eq!(receiver.place(65, 0), Place::Known, "too far ahead");
     assert_eq!(receiver.place(64, 0), Place::Ahead);
     receiver.kept(64, 0);
-    assert_eq!(told(&mut receiver, 0, 0, WINDOW, at(0)).beyond, 1 << 63 | 0b10);
+    assert_eq!(told(&mut receiver, 0, false, at(0)).beyond, 1 << 63 | 0b10);
     assert_eq!(receiver.place(1, 0), Place::Next);
     assert!(receiver.received_one(), "2 is next, and here");
     assert!(!receiver.received_one());
-    assert_eq!(told(&mut receiver, 2, 2, WINDOW, at(0)).beyond, 1 << 61);
+    assert_eq!(told(&mut receiver, 2, true, at(0)).beyond, 1 << 61);
     assert_eq!(receiver.place(1, 2), Place::Known);
 }
 
 #[test]
 fn what_changes_is_told_until_it_was_heard_and_the_answer_to_it_is_not_answered() {
-    let (mut a, mut b) = (Recovery::new(0, 0, WINDOW), Recovery::new(0, 0, WINDOW));
-    assert!(!a.is_state_due(0, WINDOW));
-    let wide = Window { messages: 99, bytes: 99 };
-    assert!(a.is_state_due(0, wide));
-    let lost = told(&mut a, 0, 0, wide, at(0));
-    assert!(lost.wants_reply && !a.is_state_due(0, wide));
+    let (mut a, mut b) = (Recovery::new(0), Recovery::new(0));
+    assert!(!a.is_state_due(false));
+    assert!(a.is_state_due(true));
+    let lost = told(&mut a, 0, true, at(0));
+    assert!(lost.wants_reply && !a.is_state_due(false));
     let due = a.deadline().unwrap();
     a.expire(due);
-    assert!(a.is_state_due(0, wide));
-    let again = told(&mut a, 0, 0, wide, due);
+    assert!(a.is_state_due(false));
+    let again = told(&mut a, 0, false, due);
     assert_eq!(b.hear(&again, due), Ok(true));
-    assert!(b.is_state_due(0, WINDOW));
-    let answer = told(&mut b, 0, 0, WINDOW, due);
+    assert!(b.is_state_due(false));
+    let answer = told(&mut b, 0, false, due);
     assert_eq!((answer.heard, answer.wants_reply), (again.serial, false));
     assert_eq!(a.hear(&answer, due), Ok(true));
-    assert!(!a.is_state_due(0, wide) && a.deadline().is_none() && b.deadline().is_none());
+    assert!(!a.is_state_due(false) && a.deadline().is_none() && b.deadline().is_none());
     assert_eq!(b.hear(&lost, due + Duration::from_secs(1)), Ok(false), "it was overtaken");
 }
