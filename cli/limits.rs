@@ -217,7 +217,7 @@ mod tests {
         let line = |arguments: &[&str]| {
             let matches = Limits::augment_args(Command::new("x")).get_matches_from(arguments);
             let config = Limits::from_arg_matches(&matches).expect("limits").config(0);
-            let failure = explain(Broker::new(config, 1).err().expect("no sense"));
+            let failure = explain(Broker::new(config, 1).expect_err("no sense"));
             assert_eq!(failure.code, 2);
             failure.line
         };
