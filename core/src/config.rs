@@ -178,7 +178,8 @@ impl ClientConfig {
             "attribute_bytes",
             Number(MAX_ATTRIBUTE_BYTES as u64),
         )?;
-        most(self.watches <= MAX_WATCHES, "watches", Number(u64::from(MAX_WATCHES)))?;
+        let most_watches = u64::from(MAX_WATCHES);
+        most(u64::from(self.watches) <= most_watches, "watches", Number(most_watches))?;
         small(self.watches > 0 && self.presence_items == 0, "presence_items")?;
         least(!self.reconnect_min.is_zero(), "reconnect_min", Time(Duration::from_nanos(1)))?;
         let longest = Duration::from_millis(100);
