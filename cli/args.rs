@@ -77,9 +77,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_NOTES)]
 pub(crate) struct Serve {
-    /// Where to listen: [tcp:]HOST:PORT (port 0 picks one), unix:PATH, cobs:HOST:PORT (a serial line behind a socket) or
-    /// serial:DEVICE@BAUD. May be given several times. There is no default address beside --unix or --serial
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", default_value_ifs([("unix", ArgPredicate::IsPresent, None::<&str>), ("serial", ArgPredicate::IsPresent, None)]), value_parser = Address::parse_listen)]
+    #[arg(help = "Where to listen: [tcp:]HOST:PORT (port 0 picks one), unix:PATH, cobs:HOST:PORT (a serial line behind a socket) or serial:DEVICE@BAUD. May be given several times. There is no default address beside --unix or --serial", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", default_value_ifs([("unix", ArgPredicate::IsPresent, None::<&str>), ("serial", ArgPredicate::IsPresent, None)]), value_parser = Address::parse_listen)]
     pub(crate) listen: Vec<Address>,
     /// Short for --listen unix:PATH. The broker makes the socket file, with the mode that the umask leaves, and removes it
     /// when it ends. May be given several times
