@@ -92,7 +92,7 @@ fn the_broker_with_a_policy_denies_by_attribute() {
     // The identity has to be known before the broker is.
     let give_up = ["--identity", &identity, "--to", "everyone", "--give-up-after", "10ms", "x"];
     let mut nobody = Program::send(&stage, "make-identity", &address, &give_up, Input::Nothing);
-    nobody.expect_exit(&by, 1);
+    nobody.expect_exit(&by, 3);
     let id = std::fs::read_to_string(&identity).expect("the identity");
     let id = id.split_whitespace().find(|word| word.len() == 36).expect("a UUID").to_owned();
 

@@ -150,7 +150,7 @@ fn what_is_no_line_is_told_once_and_waited_for(pairing: Pairing) {
         let address = format!("serial:{device}@9600");
         let arguments = ["--to", "everyone", "--give-up-after", "500ms", "hello"];
         let mut sender = Program::send(&stage, "send", &address, &arguments, Input::Nothing);
-        sender.expect_exit(&by, 1);
+        sender.expect_exit(&by, 3);
         let errors = sender.stderr();
         let waits =
             format!("waiting for {address}: {told}; start a broker there, or name another with --connect");
