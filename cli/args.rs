@@ -163,8 +163,8 @@ pub(crate) struct Send {
     /// When a message is done
     #[arg(long, value_name = "WHEN", default_value = "delivered")]
     pub(crate) until: Until,
-    /// How long a message may wait for its recipients
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    /// How long a message may wait for its recipients, at least 1ms
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_expiry)]
     pub(crate) expire: Duration,
     /// Do not send to this program's own session, if --to matches it
     #[arg(long)]
@@ -341,6 +341,16 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "not a duration, for example 500ms, 2s or 1h".into())
 }
 
+/// Reads a time to live, in which a message can arrive.
+fn parse_expiry(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        time if time < Duration::from_millis(1) => {
+            Err("a message with so little time never arrives, give it at least 1ms".into())
+        }
+        time => Ok(time),
+    }
+}
+
 /// Reads a number of seconds, such as `3` or `0.5`.
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -421,6 +431,7 @@ mod tests {
             &["e-pigeon", "send"][..],
             &["e-pigeon", "send", "--to", "bob", "x"],
             &["e-pigeon", "send", "--to", "everyone", "--expire", "soon", "x"],
+            &["e-pigeon", "send", "--to", "everyone", "--expire", "0s", "x"],
             &["e-pigeon", "listen", "--connect", "serial:/dev/ttyS0"],
             &["e-pigeon", "serve", "--listen", "unix:"],
             &["e-pigeon", "bench", "--payload", "1KB"],

@@ -58,6 +58,8 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
         (&["send", "--to", "bob", "hello"], "name=alice"),
         (&["send", "--to", "everyone", "--until", "maybe", "hello"], "accepted"),
         (&["send", "--to", "everyone", "--expire", "soon", "hello"], "500ms"),
+        (&["send", "--to", "everyone", "--expire", "0", "hello"], "give it at least 1ms"),
+        (&["send", "--to", "everyone", "--expire", "0s", "hello"], "give it at least 1ms"),
         (&["send", "--to", "everyone", "--give-up-after", "never", "hello"], "500ms"),
         (&["send", "--to", "everyone", "--transport", "", "hello"], "mio"),
         // The first of two is not forgotten: it might have been meant as well.
