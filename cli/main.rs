@@ -12,6 +12,7 @@ mod ledger;
 mod limits;
 mod lines;
 mod listen;
+mod lives;
 mod logging;
 mod memory;
 mod output;

@@ -6,6 +6,7 @@ use e_pigeon_core::{
 use e_pigeon_mio::BrokerLoop;
 use std::net::ToSocketAddrs;
 
+#[derive(Clone)]
 struct Admins(Vec<Uuid>);
 
 impl Policy for Admins {
@@ -25,8 +26,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let admins = arguments.map(|uuid| uuid.parse()).collect::<Result<_, _>>()?;
     // Strangers may connect, so they should not know how the hash tables are keyed.
     let config = BrokerConfig::new(getrandom::u64()?);
-    let broker = Broker::with_policy(config, getrandom::u64()?, Admins(admins))?;
+    let admins = Admins(admins);
+    let broker = Broker::with_policy(config.clone(), getrandom::u64()?, admins.clone())?;
     let mut broker = BrokerLoop::with_broker(broker)?;
+    // If the broker finds a bug in itself, another one takes its place, with the same policy and a new epoch.
+    broker
+        .driver()
+        .renew_with(move || Broker::with_policy(config.clone(), getrandom::u64().ok()?, admins.clone()).ok());
     let address = address.to_socket_addrs()?.next().ok_or("the name has no address")?;
     println!("listening on {}", broker.bind(address)?);
     Ok(broker.run()?)

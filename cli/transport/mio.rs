@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{self, Duration};
 
 use e_pigeon_core::{
     BrokerConfig, ClientConfig, Close, Event, Filter, Instant, MessageId, Outgoing, SendError, SetError,
@@ -15,6 +15,7 @@ use super::{Asked, Ending, Next, Task, Turn, Wake};
 use crate::address::Address;
 use crate::failure::{Failure, plain};
 use crate::limits;
+use crate::lives::Lives;
 
 const WAKE: mio::Token = mio::Token(0);
 /// A broker's tokens go on from here.
@@ -89,6 +90,9 @@ impl ClientLoop {
                 Next::Done(code) => return Ok(code),
             };
             driver.flush();
+            if driver.is_broken() {
+                return Err(super::broken("client"));
+            }
             let limit = wanted.map(|at| at.saturating_duration_since(driver.now()));
             let due = if takes_events { driver.poll_timeout() } else { driver.poll_timeout_without_events() };
             self.base.wait([due, limit].into_iter().flatten().min())?;
@@ -151,7 +155,10 @@ pub(crate) struct BrokerLoop {
 impl BrokerLoop {
     pub(super) fn new(config: BrokerConfig, epoch: u64) -> Result<Self, Failure> {
         let base = Base::new(1024)?;
-        let driver = BrokerDriver::new(config, epoch, base.registry()?, DRIVER).map_err(limits::explain)?;
+        let mut lives = Lives::new(config.clone());
+        let mut driver =
+            BrokerDriver::new(config, epoch, base.registry()?, DRIVER).map_err(limits::explain)?;
+        driver.renew_with(move || lives.next(time::Instant::now()));
         Ok(Self { base, driver })
     }
 
@@ -183,6 +190,9 @@ impl BrokerLoop {
             }
             driver.flush();
             driver.log_events();
+            if driver.is_broken() {
+                return Err(super::broken("broker"));
+            }
             if farewell.is_some_and(|at| driver.is_stopped() || at <= driver.now()) {
                 return Ok(());
             }

@@ -54,6 +54,11 @@ pub(crate) trait Client {
     fn unanswered(&mut self) -> Vec<MessageId>;
 }
 
+/// How a command ends whose client or broker has found a bug in itself.
+fn broken(what: &str) -> Failure {
+    Failure::failed(format_args!("the {what} has found a bug in itself; please report it"))
+}
+
 /// What a command does with its client.
 pub(crate) trait Task {
     /// Takes the events that have come, and gives commands; they go out together when this returns.

@@ -20,6 +20,7 @@ use super::{Asked, Ending, Next, Task, Turn, Wake};
 use crate::address::Address;
 use crate::failure::{Failure, plain};
 use crate::limits;
+use crate::lives::Lives;
 
 /// How long the clients may take to hear that the broker goes away.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -79,6 +80,9 @@ impl ClientLoop {
         smol::block_on(or(
             async {
                 loop {
+                    if client.is_broken() {
+                        return Err(super::broken("client"));
+                    }
                     let trouble = client.inner.last_error().map(|error| plain(&error));
                     let now = client.now();
                     let (wanted, takes_events) = match task.turn(&mut Turn { client, now, trouble })? {
@@ -127,6 +131,10 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(inner: adapter::Client) -> Self {
         Self { inner, start: time::Instant::now(), next: None, lent: None, is_over: false }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.inner.is_broken()
     }
 
     fn now(&self) -> Instant {
@@ -202,9 +210,11 @@ pub(crate) struct BrokerLoop {
 
 impl BrokerLoop {
     pub(super) fn new(config: BrokerConfig, epoch: u64) -> Result<Self, Failure> {
+        let mut lives = Lives::new(config.clone());
         let broker = Broker::new(config, epoch).map_err(limits::explain)?;
         let broker = adapter::Broker::with_broker::<Endpoint>(broker, []);
-        let broker = broker.map_err(|error| Failure::system("start the broker", &error))?;
+        let mut broker = broker.map_err(|error| Failure::system("start the broker", &error))?;
+        broker.renew_with(move || lives.next(time::Instant::now()));
         Ok(Self { broker, bell: Bell::new() })
     }
 
@@ -234,6 +244,6 @@ impl BrokerLoop {
             };
             or(sleep(Some(FAREWELL)), again).await;
         }));
-        Ok(())
+        if self.broker.is_broken() { Err(super::broken("broker")) } else { Ok(()) }
     }
 }

@@ -147,9 +147,9 @@ impl BrokerDriver {
     }
 
     /// What is to be done where the broker finds [a bug in itself](Broker::is_broken): `make` makes another one, with a new
-    /// epoch and no links, and clients come back to it as after a broker's death. Without this the driver drops all connections
-    /// then, listens nowhere, and [`is_broken`](Self::is_broken).
-    pub fn renew_with(&mut self, make: impl FnMut() -> Broker + Send + 'static) {
+    /// epoch and no links, and clients come back to it as after a broker's death. Without this, or where `make` says `None`, the
+    /// driver drops all connections, listens nowhere, and [`is_broken`](Self::is_broken).
+    pub fn renew_with(&mut self, make: impl FnMut() -> Option<Broker> + Send + 'static) {
         self.hub.renew_with(make);
     }
 

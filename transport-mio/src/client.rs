@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e_pigeon_core::{Client, ClientConfig, ConfigError, Instant, Roster};
 use e_pigeon_transport::{
-    Clock, Closing, Connection, Dial, Dialer, Endpoint, INPUT, Input, OUTPUT, Resolver, fill,
+    Clock, Closing, Connection, Dial, Dialer, Endpoint, INPUT, Input, OUTPUT, Resolver, broken, fill,
 };
 use mio::event::Event;
 use mio::{Registry, Token};
@@ -42,6 +42,7 @@ pub struct ClientDriver {
     /// Writing stopped for the sake of the others in the loop.
     more_output: bool,
     last_error: Option<io::Error>,
+    is_broken: bool,
     /// Who is here, where that is wanted.
     roster: Option<Roster>,
     roster_changed: bool,
@@ -90,6 +91,7 @@ impl ClientDriver {
             output: vec![0; OUTPUT].into_boxed_slice(),
             more_output: false,
             last_error: None,
+            is_broken: false,
             roster: None,
             roster_changed: false,
         })
@@ -135,6 +137,9 @@ impl ClientDriver {
     ///
     /// There may be events for [`Client::poll_event`] afterwards. Cheap where nothing is due.
     pub fn handle_deadline(&mut self) {
+        if self.is_broken {
+            return;
+        }
         let now = self.clock.now();
         if self.names.sleep().is_some() || self.dialer.deadline().is_some_and(|deadline| deadline <= now) {
             self.connect_on();
@@ -188,6 +193,12 @@ impl ClientDriver {
     /// To be called once after a batch of commands and of polled events, not after each: everything that is
     /// ready by then goes out in one write.
     pub fn flush(&mut self) {
+        if self.client.is_broken() {
+            self.end_life();
+        }
+        if self.is_broken {
+            return;
+        }
         self.update_roster();
         self.connect_where_wanted();
         self.write_output();
@@ -220,6 +231,9 @@ impl ClientDriver {
     /// As [`poll_timeout`](Self::poll_timeout), for a loop that leaves the client's events unread for now.
     #[must_use]
     pub fn poll_timeout_without_events(&self) -> Option<Duration> {
+        if self.is_broken {
+            return None;
+        }
         let readable = matches!(&self.transport, Transport::Open(connection, _) if connection.is_readable());
         if readable || self.has_to_connect() || self.more_output {
             return Some(Duration::ZERO);
@@ -256,6 +270,28 @@ impl ClientDriver {
     #[must_use]
     pub fn last_error(&self) -> Option<&io::Error> {
         self.last_error.as_ref()
+    }
+
+    /// Says whether the client has found [a bug in itself](Client::is_broken). The driver has dropped its connection then, and
+    /// makes no other; to be asked after each [`flush`](Self::flush), for what is to be done is to end the program, or to make
+    /// a new client with a new boot.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Ends the life of a broken client.
+    pub(crate) fn end_life(&mut self) {
+        if self.is_broken {
+            return;
+        }
+        let error = broken("client");
+        tracing::error!("{error}");
+        self.is_broken = true;
+        self.last_error = Some(error);
+        self.transport = Transport::None;
+        self.closing = None;
+        self.dialer.give_up();
     }
 
     fn has_to_connect(&self) -> bool {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use e_pigeon_core::{Broker, BrokerConfig, ClientConfig, Close, Event, Instant};
-use e_pigeon_transport::{Endpoint, FAREWELL, Resolver};
+use e_pigeon_transport::{Endpoint, FAREWELL, Resolver, broken};
 use mio::{Events, Poll, Token, Waker};
 
 use crate::broker::BrokerDriver;
@@ -129,7 +129,8 @@ impl ClientLoop {
     ///
     /// # Errors
     ///
-    /// What the system says where the loop cannot wait for events. A connection that breaks is no error.
+    /// What the system says where the loop cannot wait for events, or that the client [is broken](ClientDriver::is_broken). A
+    /// connection that breaks is no error.
     pub fn run(&mut self, goodbye: Close, application: &mut impl Application) -> io::Result<()> {
         let mut events = Events::with_capacity(16);
         let mut farewell: Option<Instant> = None;
@@ -157,6 +158,9 @@ impl ClientLoop {
                 farewell = Some(now + FAREWELL);
             }
             self.driver.flush();
+            if self.driver.is_broken() {
+                return Err(broken("client"));
+            }
             let late = farewell.is_some_and(|at| at <= self.driver.now());
             if late || (self.driver.client().is_closed() && !self.driver.client().has_event()) {
                 return Ok(());
@@ -261,7 +265,7 @@ impl BrokerLoop {
                 tracing::info!("{event}");
             }
             if self.driver.is_broken() {
-                return Err(io::Error::other("the broker has found a bug in itself"));
+                return Err(broken("broker"));
             }
             if farewell.is_some_and(|at| self.driver.is_stopped() || at <= self.driver.now()) {
                 return Ok(());

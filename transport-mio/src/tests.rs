@@ -65,6 +65,28 @@ fn a_broker_that_dies_is_found_again() {
 }
 
 #[test]
+fn a_client_that_has_found_a_bug_in_itself_drops_its_connection_and_makes_no_other() {
+    over_each(&BrokerConfig::new(0), |mut world| {
+        let (alice, bob) = (world.join(), world.join());
+        world.until_told(alice, "established");
+        world.until_told(bob, "established");
+        assert!(!world.clients[alice].is_broken());
+        world.clients[alice].end_life();
+        assert!(world.clients[alice].is_broken());
+        let links = |world: &World| world.broker.as_ref().expect("a broker").stats().links;
+        world.until("its connection is gone", |world| links(world) == 1);
+        // The turns of another client are turns of this one too.
+        world.clients[bob].reconnect();
+        world.until_told(bob, "disconnected");
+        world.until_told(bob, "established");
+        let driver = &mut world.clients[alice];
+        assert_eq!((driver.connected_to(), driver.poll_timeout_without_events()), (None, None));
+        let error = driver.last_error().expect("the bug").to_string();
+        assert!(error.contains("please report it"), "{error}");
+    });
+}
+
+#[test]
 fn a_client_that_reconnects_goes_on_where_it_was() {
     over_each(&BrokerConfig::new(0), |mut world| {
         let (alice, bob) = (world.join(), world.join());

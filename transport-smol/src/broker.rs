@@ -146,9 +146,9 @@ impl Broker {
     }
 
     /// What is to be done where the broker finds [a bug in itself](e_pigeon_core::Broker::is_broken): `make` makes another one,
-    /// with a new epoch and no links, and clients come back to it as after a broker's death. Without this [`run`](Self::run)
-    /// returns then, and [`is_broken`](Self::is_broken).
-    pub fn renew_with(&mut self, make: impl FnMut() -> e_pigeon_core::Broker + Send + 'static) {
+    /// with a new epoch and no links, and clients come back to it as after a broker's death. Without this, or where `make` says
+    /// `None`, [`run`](Self::run) returns, and [`is_broken`](Self::is_broken).
+    pub fn renew_with(&mut self, make: impl FnMut() -> Option<e_pigeon_core::Broker> + Send + 'static) {
         self.hub.renew_with(make);
     }
 

@@ -271,6 +271,13 @@ impl Client {
         self.shared.with(|state| state.is_over())
     }
 
+    /// Says whether the client has found [a bug in itself](e_pigeon_core::Client::is_broken). Its driver has ended then, and
+    /// [`last_error`](Self::last_error) says so; make a new client with a new boot, or end the program.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.shared.with(|state| state.is_broken)
+    }
+
     /// Says whom the driver is connected to. A connection alone is no session yet.
     #[must_use]
     pub fn connected_to(&self) -> Option<Endpoint> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use e_pigeon_core::{Close, Framing, Instant};
 use e_pigeon_transport::{
-    Closing, Connection, Dial, Dialer, Endpoint, FAREWELL, INPUT, Input, OUTPUT, Resolver, fill,
+    Closing, Connection, Dial, Dialer, Endpoint, FAREWELL, INPUT, Input, OUTPUT, Resolver, broken, fill,
 };
 
 use crate::alarm::Alarm;
@@ -20,7 +20,8 @@ use crate::stream::{Stream, note};
 /// All the I/O of a client: a future to be spawned, or to be awaited beside the application.
 ///
 /// It connects again by itself for as long as the client wants to be connected, and is ready when the client has ended: it was
-/// [closed](crate::Client::close), the broker refused it for good, or all its handles are gone. Where it is dropped before
+/// [closed](crate::Client::close), the broker refused it for good, all its handles are gone, or it
+/// [is broken](crate::Client::is_broken). Where it is dropped before
 /// that, the client is over at once, as if the program had been killed: the session stays at the broker for its time to live.
 /// Whoever wants to pause it awaits `&mut driver`.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ enum Transport {
 
 /// What the client wants after what was done with it.
 struct Wishes {
+    is_broken: bool,
     is_closed: bool,
     is_late: bool,
     connect: bool,
@@ -101,6 +103,10 @@ impl Driver {
             }
         }
         let wishes = self.consult(context, input, room);
+        if wishes.is_broken {
+            self.end_life();
+            return Poll::Ready(());
+        }
         let mut again = room > 0 && wishes.filled == room;
         if let Transport::Open(connection) = &mut self.transport {
             connection.write(&self.output[..wishes.filled]);
@@ -181,6 +187,7 @@ impl Driver {
             let next = [state.core.poll_timeout(), dialer.deadline(), closing, *farewell];
             let next = next.into_iter().flatten().min();
             Wishes {
+                is_broken: state.core.is_broken(),
                 is_closed: state.core.is_closed(),
                 is_late: farewell.is_some_and(|at| at <= now),
                 connect: state.core.wants_connection(),
@@ -248,6 +255,21 @@ impl Driver {
         }
     }
 
+    /// Ends the life of a broken client.
+    fn end_life(&mut self) {
+        let error = broken("client");
+        tracing::error!("{error}");
+        self.transport = Transport::None;
+        self.closing = None;
+        self.dialer.give_up();
+        self.shared.with(|state| {
+            state.is_broken = true;
+            state.connected_to = None;
+            state.last_error = Some(Arc::new(error));
+            state.end();
+        });
+    }
+
     /// Tells the client that there is no transport any more.
     fn lost(&mut self, error: Option<io::Error>) {
         self.transport = Transport::None;
@@ -273,5 +295,39 @@ impl Future for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.with(State::end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use e_pigeon_core::{ClientConfig, Secret, SendError, Uuid};
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_has_found_a_bug_in_itself_is_over_and_says_so() {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let broker = Endpoint::from(listener.local_addr().expect("its address"));
+        let config = ClientConfig::new(Uuid::from_u128(1), Secret([7; 16]), 1, 1);
+        let (client, mut driver) = crate::client(config, broker).expect("a config that works");
+        smol::block_on(futures_lite::future::or(&mut driver, async {
+            while client.connected_to().is_none() {
+                smol::Timer::after(Duration::from_millis(1)).await;
+            }
+        }));
+        assert!(matches!(driver.transport, Transport::Open(_)) && !client.is_broken());
+        driver.end_life();
+        assert!(matches!(driver.transport, Transport::None), "its connection is dropped");
+        assert!(client.is_broken() && client.is_closed());
+        assert_eq!(client.connected_to(), None);
+        let to = e_pigeon_core::Destination::from(Uuid::from_u128(2));
+        let sent = client.send(&e_pigeon_core::Outgoing::new(&to, b"")).map(|answer| answer.id());
+        assert_eq!(sent, Err(SendError::Closed));
+        // What was to be told before is told, then there is no more.
+        smol::block_on(async { while client.next_event().await.is_some() {} });
+        let error = client.last_error().expect("the bug").to_string();
+        assert!(error.contains("please report it"), "{error}");
     }
 }

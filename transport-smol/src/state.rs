@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) wanted: usize,
     /// Nobody drives the client any more.
     over: bool,
+    /// The core has found a bug in itself.
+    pub(crate) is_broken: bool,
     pub(crate) closed: Option<CloseReason>,
     /// The connection is to be given up.
     pub(crate) reconnect: bool,
@@ -95,6 +97,7 @@ impl Shared {
             clients: 1,
             wanted: 0,
             over: false,
+            is_broken: false,
             closed: None,
             reconnect: false,
             connected_to: None,

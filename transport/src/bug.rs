@@ -9,6 +9,12 @@ macro_rules! bug {
 }
 pub(crate) use bug;
 
+/// The error of a driver whose client or broker has found a bug in itself.
+#[must_use]
+pub fn broken(what: &str) -> std::io::Error {
+    std::io::Error::other(format!("the {what} has found a bug in itself; please report it"))
+}
+
 #[cold]
 #[track_caller]
 pub(crate) fn found(why: &str) {

@@ -50,7 +50,7 @@ pub struct Hub<L: Listening> {
 }
 
 /// Makes the broker of the next life.
-struct NextLife(Box<dyn FnMut() -> Broker + Send>);
+struct NextLife(Box<dyn FnMut() -> Option<Broker> + Send>);
 
 impl fmt::Debug for NextLife {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,9 +80,9 @@ impl<L: Listening> Hub<L> {
     }
 
     /// What is to be done where the broker finds [a bug in itself](Broker::is_broken): `make` makes another one, with a new
-    /// epoch and no links, and clients come back to it as after a broker's death. Without this the hub stops then, and says that
-    /// it [is broken](Self::is_broken).
-    pub fn renew_with(&mut self, make: impl FnMut() -> Broker + Send + 'static) {
+    /// epoch and no links, and clients come back to it as after a broker's death. Without this, or where `make` says `None`, the
+    /// hub stops, and says that it [is broken](Self::is_broken).
+    pub fn renew_with(&mut self, make: impl FnMut() -> Option<Broker> + Send + 'static) {
         self.next_life = Some(NextLife(Box::new(make)));
     }
 
@@ -98,12 +98,17 @@ impl<L: Listening> Hub<L> {
         self.links.drop_all();
         self.again.clear();
         self.leaving.clear();
-        if let Some(NextLife(make)) = &mut self.next_life {
-            tracing::error!("the broker has found a bug in itself; a new life of it begins");
-            self.broker = make();
+        if self.is_broken {
+            return;
+        }
+        if let Some(broker) = self.next_life.as_mut().and_then(|NextLife(make)| make()) {
+            tracing::error!(
+                "the broker has found a bug in itself, and a new life of it begins; please report it"
+            );
+            self.broker = broker;
             self.broker.handle_timeout(self.clock.now());
-        } else if !self.is_broken {
-            tracing::error!("the broker has found a bug in itself, and stops");
+        } else {
+            tracing::error!("the broker has found a bug in itself, and stops; please report it");
             self.listeners.clear();
             self.is_broken = true;
         }

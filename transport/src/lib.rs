@@ -38,6 +38,7 @@ mod tuning;
 pub mod unix;
 
 pub use buffers::{INPUT, OUTPUT, fill};
+pub use bug::broken;
 pub use clock::Clock;
 pub use closing::Closing;
 pub use connection::{Connection, Input};

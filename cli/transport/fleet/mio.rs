@@ -11,7 +11,7 @@ use super::super::mio::{Base, DRIVER};
 use super::{Load, Then};
 use crate::failure::Failure;
 use crate::limits;
-use crate::transport::Wake;
+use crate::transport::{Wake, broken};
 
 pub(crate) struct Fleet {
     base: Base,
@@ -118,6 +118,9 @@ impl Fleet {
         member.driver.handle_deadline();
         load.turn(who, &mut member.driver)?;
         member.driver.flush();
+        if member.driver.is_broken() {
+            return Err(broken("client"));
+        }
         let Some(wanted) = member.driver.poll_timeout() else { return Ok(()) };
         if wanted.is_zero() {
             self.call(who);

@@ -14,7 +14,7 @@ use super::super::smol::{Bell, Client, sleep};
 use super::{Load, Then};
 use crate::failure::Failure;
 use crate::limits;
-use crate::transport::Wake;
+use crate::transport::{Wake, broken};
 
 pub(crate) struct Fleet {
     members: Vec<(Client, adapter::Driver, Rc<Bell>)>,
@@ -62,7 +62,11 @@ impl Fleet {
                 loop {
                     let turn = {
                         let (load, outcome) = &mut *shared.borrow_mut();
-                        let turn = load.turn(who, &mut client);
+                        let turn = if client.is_broken() {
+                            Err(broken("client"))
+                        } else {
+                            load.turn(who, &mut client)
+                        };
                         let goes_on = turn.is_ok();
                         if !goes_on {
                             *outcome = turn;
