@@ -192,8 +192,7 @@ impl BrokerConfig {
         let pairs = attributes * (MAX_PAIR as u64 + PIECE + list);
         let encoded = (MAX_ATTRIBUTE_BYTES as u64).min(1 + attributes * MAX_PAIR as u64);
         let stored = encoded + PIECE + (1 + attributes) * size::<u32>() + PIECE;
-        // More of them count with all receipts, or with the messages.
-        let receipts = RECEIPTS_OF_EACH as u64 + 1;
+        let receipts = self.receipts_of_each();
         let notices = MAX_NOTICES as u64;
         let words = if self.max_watches > 0 { u64::from(MAX_UNACKNOWLEDGED) } else { 0 };
         // Between two of these there is a run of deliveries at the most, and void ones take a few more.
@@ -211,11 +210,21 @@ impl BrokerConfig {
         pairs + stored + queue + seldom + in_flight + self.watches() + entry::<Key>()
     }
 
-    /// Receipts that count with no session and no message. Besides what the backlog of a sender allows there may be as many as
-    /// came before its window was shut.
+    /// Receipts that count with their session: more of them count with all receipts, or with the messages.
+    fn receipts_of_each(&self) -> u64 {
+        self.most_receipts().min(RECEIPTS_OF_EACH as u64 + 1)
+    }
+
+    /// The most of one sender that count with no message. Besides what its backlog allows there may be as many as came before its
+    /// window was shut.
+    fn most_receipts(&self) -> u64 {
+        u64::from(self.receipt_backlog) + 2 * u64::from(self.window_messages)
+    }
+
+    /// Receipts that count with no session and no message.
     fn receipts(&self) -> u64 {
-        let of_each = u64::from(self.receipt_backlog) + 2 * u64::from(self.window_messages);
-        u64::from(self.max_receipts).min(u64::from(self.max_sessions).saturating_mul(of_each))
+        let more = self.most_receipts() - self.receipts_of_each();
+        u64::from(self.max_receipts).min(u64::from(self.max_sessions).saturating_mul(more))
     }
 
     /// What all queues have of messages: places, runs of deliveries between void ones, and what each sender has in them.
