@@ -246,7 +246,7 @@ impl Seen {
         if id > highest {
             if id - highest >= self.window() {
                 had.fill(0);
-            } else {
+            } else if id - highest > 1 {
                 // The places of the ids in between were those of ids that have left the window.
                 let (from, to) = (self.remainder(highest + 1), self.remainder(id));
                 if from <= to {
