@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::pairing::Pairing;
-use support::program::{Input, PROGRAM, Program};
+use support::program::{self, Input, PROGRAM, Program};
 use support::receipts;
 use support::stage::{Stage, free_address, text_of};
 
@@ -24,7 +24,7 @@ fn full() -> Stdio {
 
 /// The command line of a client, on the transport of the stage.
 fn client(stage: &Stage, command: &str, address: impl ToString, arguments: &[&str]) -> Command {
-    let mut line = Command::new(PROGRAM);
+    let mut line = program::command();
     let transport = stage.pairing.transport(command).unwrap_or("mio");
     line.args([command, "--transport", transport, "--connect", &address.to_string()]).args(arguments);
     line

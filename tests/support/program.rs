@@ -35,10 +35,23 @@ pub(crate) struct Program {
     stderr: PathBuf,
 }
 
+/// The program, which notices a hang-up also if these tests run where it is ignored, as under `nohup`.
+pub(crate) fn command() -> Command {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    if ignored & 1 == 0 {
+        return Command::new(PROGRAM);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", PROGRAM]);
+    command
+}
+
 impl Program {
     /// Starts `e-pigeon` with these arguments, on the transport of the stage where they name none.
     pub(crate) fn start(stage: &Stage, name: &str, arguments: &[&str], input: Input) -> Self {
-        let mut command = Command::new(PROGRAM);
+        let mut command = command();
         if let Some((first, rest)) = arguments.split_first()
             && !rest.contains(&"--transport")
             && let Some(transport) = stage.pairing.transport(first)
