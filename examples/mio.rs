@@ -56,5 +56,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         driver.flush();
+        if driver.is_broken() {
+            return Err("the client has found a bug in itself".into());
+        }
     }
 }

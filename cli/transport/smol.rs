@@ -76,13 +76,10 @@ impl ClientLoop {
 
     pub(super) fn run(&mut self, task: &mut dyn Task) -> Result<u8, Failure> {
         let Self { client, driver, bell } = self;
-        let driver = driver.take();
+        let (driver, watched) = (driver.take(), client.inner.clone());
         smol::block_on(or(
             async {
                 loop {
-                    if client.is_broken() {
-                        return Err(super::broken("client"));
-                    }
                     let trouble = client.inner.last_error().map(|error| plain(&error));
                     let now = client.now();
                     let (wanted, takes_events) = match task.turn(&mut Turn { client, now, trouble })? {
@@ -102,6 +99,10 @@ impl ClientLoop {
             async {
                 if let Some(driver) = driver {
                     driver.run().await;
+                }
+                // A task that holds its events would not see it.
+                if watched.is_broken() {
+                    return Err(super::broken("client"));
                 }
                 // The task has the last word.
                 smol::future::pending().await

@@ -33,7 +33,7 @@
 //! driver.client().send(now, &Outgoing::new(&lobby, b"hello"))?;
 //! driver.flush();
 //!
-//! while !driver.client().is_closed() {
+//! while !driver.client().is_closed() && !driver.is_broken() {
 //!     poll.poll(&mut events, driver.poll_timeout())?;
 //!     for event in &events {
 //!         if driver.owns(event.token()) {
