@@ -1,20 +1,24 @@
 //! How many instructions the dearest calls of a broker take at default limits, counted by Valgrind.
-//! `cargo bench -p e-pigeon-core --bench work` prints them; it needs valgrind, and the runner that `.ci/instructions` installs.
-//! Sessions have no memory for messages yet, so each delivery to one of 100,000 makes room first.
+//! `cargo bench -p e-pigeon-core --bench work -- --nocapture` prints them, with how many units of work they are; it needs
+//! valgrind, and the runner that `.ci/instructions` installs. None is to take more than 12 million, nor 1,000 a unit.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use core::time::Duration;
 use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::framing::write_header;
-use e_pigeon_core::wire::control::{Control, Hello, Window};
+use e_pigeon_core::wire::control::{Control, Hello, Known, Window};
 use e_pigeon_core::wire::item::{Message, UpItem};
 use e_pigeon_core::{
-    Attributes, AttributesRef, Broker, BrokerConfig, Destination, Filter, Instant, LinkId, PatchRef, Uuid,
-    Value,
+    Attributes, AttributesRef, Broker, BrokerConfig, Destination, Filter, Instant, LinkId, Past, PatchRef,
+    Taken, Uuid, Value,
 };
 use gungraun::{library_benchmark, library_benchmark_group, main};
 
 const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+const WIDE: Window = Window { messages: 1 << 20, bytes: u32::MAX };
+/// Held, because it was taken in an earlier life of the broker.
+const HELD: Past = Past::Taken(Taken { recipients: 1, epoch: 9, session: 1, answered_first: true });
 
 struct Ready {
     broker: Broker,
@@ -37,13 +41,17 @@ fn frame(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
 }
 
 fn hello(n: usize, attributes: AttributesRef<'_>) -> Vec<u8> {
+    hello_again(n, 1, None, attributes)
+}
+
+fn hello_again(n: usize, link: u64, known: Option<Known>, attributes: AttributesRef<'_>) -> Vec<u8> {
     let hello = Hello {
         uuid: *Uuid::from_u128(n as u128 + 1).as_bytes(),
         secret: [1; 16],
         boot: 5_u64.to_le_bytes(),
-        link: 1,
-        known: None,
-        window: Window { messages: 1 << 20, bytes: u32::MAX },
+        link,
+        known,
+        window: WIDE,
         max_payload: 1 << 12,
         aliases: 64,
         receives: true,
@@ -62,13 +70,17 @@ fn set(key: &str, value: i64) -> Vec<u8> {
 }
 
 fn message(to: Option<&Destination>) -> Vec<u8> {
+    message_again(to, None)
+}
+
+fn message_again(to: Option<&Destination>, retry: Option<Past>) -> Vec<u8> {
     let define = to.map(Destination::as_ref);
     let message = Message {
         slot: 0,
         define,
         id_step: 1,
         time_to_live_ms: 3_600_000,
-        retry: None,
+        retry,
         until_accepted: false,
         payload: b"",
     };
@@ -117,6 +129,30 @@ impl Ready {
         self
     }
 
+    /// Links that are up.
+    fn links(mut self, links: usize) -> Self {
+        for n in 1..=links {
+            let link = self.broker.handle_connected(self.now, 0).unwrap();
+            self.put(link, &hello(n, AttributesRef::EMPTY));
+            self.swallow(link);
+        }
+        self
+    }
+
+    /// Messages to one client, from one after the other, because each may have half of a queue.
+    fn messages(mut self, to: usize, count: usize, past: Option<Past>) -> Self {
+        let to = Destination::from(Uuid::from_u128(to as u128 + 1));
+        for n in 0..count {
+            let is_first = n % 8_000 == 0;
+            if is_first {
+                self.link = self.broker.handle_connected(self.now, 0).unwrap();
+                self.put(self.link, &hello(1 << 20 | n, AttributesRef::EMPTY));
+            }
+            self.put(self.link, &message_again(is_first.then_some(&to), past));
+        }
+        self
+    }
+
     /// Sessions that are away, each with seven of eight pairs, so that no list has all of them.
     fn away(mut self, sessions: usize) -> Self {
         for n in 1..=sessions {
@@ -142,8 +178,80 @@ fn changes_beside_watchers() -> Ready {
 }
 
 fn silence() -> Ready {
-    let mut ready = Ready::new().crowd(1_000);
+    let mut ready = Ready::new().links(16_383);
     ready.now = ready.now + Duration::from_secs(60);
+    ready
+}
+
+/// A client with a full queue.
+fn queued() -> Ready {
+    let mut ready = Ready::new();
+    let link = ready.broker.handle_connected(ready.now, 0).unwrap();
+    ready.put(link, &hello(1, AttributesRef::EMPTY));
+    ready.swallow(link);
+    let mut ready = ready.messages(1, 16_384, None);
+    ready.swallow(link);
+    ready.link = link;
+    ready
+}
+
+fn acknowledged() -> Ready {
+    let mut ready = queued();
+    ready.bytes = frame(|w| Control::Ack(16_384).write(w));
+    ready
+}
+
+/// It comes back, and has acknowledged all.
+fn resumed() -> Ready {
+    let mut ready = queued();
+    ready.broker.handle_disconnected(ready.now, ready.link);
+    ready.link = ready.broker.handle_connected(ready.now, 0).unwrap();
+    let (received, acknowledged) = (16_384, 16_384);
+    let known = Known { epoch: 1_u64.to_le_bytes(), session: 2, received, acknowledged, window: WIDE };
+    ready.bytes = hello_again(1, 2, Some(known), AttributesRef::EMPTY);
+    ready
+}
+
+/// It ends.
+fn ended() -> Ready {
+    let mut ready = queued();
+    ready.bytes = frame(|w| Control::Goodbye(true).write(w));
+    ready.broker.handle_input(ready.now, ready.link, &ready.bytes).unwrap();
+    ready
+}
+
+fn waited_for() -> Ready {
+    let mut ready = Ready::new().messages(1, 100_000, Some(HELD));
+    ready.link = ready.broker.handle_connected(ready.now, 0).unwrap();
+    ready.bytes = hello(1, AttributesRef::EMPTY);
+    ready
+}
+
+/// Many have it back at once.
+fn held() -> Ready {
+    let mut ready = Ready::new().away(65_534);
+    ready.bytes = message_again(Some(&Filter::everyone().into()), Some(HELD));
+    ready
+}
+
+/// The last free place of all queues is taken.
+fn growing() -> Ready {
+    let mut ready = everyone();
+    ready.put(ready.link, &ready.bytes.clone());
+    // The first of 64 places is taken already.
+    (2..63).for_each(|_| ready.put(ready.link, &message(None)));
+    ready.bytes = message(None);
+    ready
+}
+
+/// Messages have ended that are in many queues.
+fn swept() -> Ready {
+    let mut ready = Ready::new().away(2_000);
+    ready.put(ready.link, &message(Some(&Filter::everyone().into())));
+    (1..500).for_each(|_| ready.put(ready.link, &message(None)));
+    ready.now = ready.now + Duration::from_secs(1);
+    ready.broker.handle_timeout(ready.now);
+    ready.now = ready.now + Duration::from_secs(3_600);
     ready
 }
 
@@ -160,7 +268,7 @@ fn parked() -> Ready {
 }
 
 fn to_all(filter: &Filter) -> Ready {
-    let mut ready = Ready::new().away(99_998);
+    let mut ready = Ready::new().away(65_534);
     ready.bytes = message(Some(&filter.clone().into()));
     ready
 }
@@ -177,30 +285,49 @@ fn all_of() -> Ready {
     to_all(&Filter::all_of(&KEYS.map(|key| (key, Value::Int(1)))).unwrap())
 }
 
-#[library_benchmark]
+/// How many units of work that was.
+fn say(ready: Ready) {
+    println!("units {}", ready.broker.work_of_last_call());
+}
+
+#[library_benchmark(teardown = say)]
 #[bench::changes_beside_watchers(changes_beside_watchers())]
 #[bench::parked(parked())]
+#[bench::waited_for(waited_for())]
+#[bench::held(held())]
 #[bench::everyone(everyone())]
+#[bench::growing(growing())]
 #[bench::any_of(any_of())]
 #[bench::all_of(all_of())]
+#[bench::acknowledged(acknowledged())]
+#[bench::resumed(resumed())]
 fn input(mut ready: Ready) -> Ready {
     ready.broker.handle_input(ready.now, ready.link, &ready.bytes).unwrap();
     ready
 }
 
-#[library_benchmark]
+#[library_benchmark(teardown = say)]
 #[bench::silence(silence())]
+#[bench::swept(swept())]
 fn timeout(mut ready: Ready) -> Ready {
     ready.broker.handle_timeout(ready.now);
     ready
 }
 
-#[library_benchmark]
-#[bench::crowd(changes_beside_watchers())]
+#[library_benchmark(teardown = say)]
+#[bench::ended(ended())]
+fn transmit(mut ready: Ready) -> Ready {
+    ready.broker.poll_transmit(ready.now, ready.link, &mut [0; 4096]).unwrap();
+    ready
+}
+
+#[library_benchmark(teardown = say)]
+#[bench::watchers(changes_beside_watchers())]
+#[bench::links(Ready::new().links(16_383))]
 fn close(mut ready: Ready) -> Ready {
     ready.broker.close(ready.now);
     ready
 }
 
-library_benchmark_group!(name = dearest_calls, benchmarks = [input, timeout, close]);
+library_benchmark_group!(name = dearest_calls, benchmarks = [input, timeout, transmit, close]);
 main!(library_benchmark_groups = dearest_calls);

@@ -5,7 +5,7 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
-use e_pigeon_core::wire::control::{Control, Hello};
+use e_pigeon_core::wire::control::{Control, Hello, Known};
 use e_pigeon_core::wire::item::{DownItem, PresenceState, UpItem};
 use e_pigeon_core::{
     Attributes, AttributesRef, BrokerConfig, Destination, Filter, LinkId, Past, PatchRef, Ready, Taken, Value,
@@ -302,6 +302,63 @@ fn attack_14_messages_only_for_the_connected_pay_for_the_sessions_they_look_at()
     let bytes: Vec<u8> = (0..100).flat_map(|n| message((n == 0).then_some(&to), 1, None, b"")).collect();
     raw.broker.handle_input(raw.now, link, &bytes).unwrap();
     assert!(raw.broker.stats().taken <= 3, "{} messages in one call", raw.broker.stats().taken);
+}
+
+#[test]
+fn core_p8_a_decline_costs_the_same_however_many_receipts_and_deliveries_take_turns() {
+    const EACH: u64 = 4_000;
+    let most = 20_000;
+    let mut raw = Raw::new(BrokerConfig {
+        settle: Duration::ZERO,
+        receipt_backlog: most,
+        window_messages: most,
+        ..BrokerConfig::new(0)
+    });
+    let (link, from) = (raw.up(0, 1), raw.up(1, 1));
+    let (me, nobody) = (Destination::from(uuid(0)), Destination::from(uuid(9)).only_connected());
+    for n in 0..EACH {
+        // A delivery that may be a repetition, and a receipt.
+        raw.put(from, &message((n == 0).then_some(&me), 1, Some(Past::Sent), b""));
+        raw.swallow(link);
+        raw.put(link, &message((n == 0).then_some(&nobody), 1, None, b""));
+        raw.swallow(link);
+    }
+    for n in 0..EACH {
+        raw.put(link, &frame(|w| UpItem::Decline(2 * n + 1).write(w)));
+        assert!(raw.broker.work_of_last_call() < 100, "{} units", raw.broker.work_of_last_call());
+    }
+    assert_eq!(raw.broker.stats().declined, EACH);
+}
+
+/// What a client says in a hello that it has acknowledged is taken off its queue by and by, and what it has not is written.
+#[test]
+fn a_hello_that_acknowledges_much_does_so_over_several_calls() {
+    const MESSAGES: u64 = 1_000;
+    const KEPT: u64 = 10;
+    for budget in [88, 200, 1_000, 32_768] {
+        let mut raw = raw();
+        let (link, from) = (raw.up(1, 1), raw.up(0, 1));
+        let to = Destination::from(uuid(1));
+        for n in 0..MESSAGES {
+            raw.put(from, &message((n == 0).then_some(&to), 1, None, &n.to_le_bytes()));
+        }
+        assert_eq!(numbers(&raw.swallow(link)).len() as u64, MESSAGES);
+        raw.broker.handle_disconnected(raw.now, link);
+        raw.broker.set_budget(budget);
+        let (received, acknowledged) = (MESSAGES - KEPT, MESSAGES - 2 * KEPT);
+        let known = Known { epoch: 1_u64.to_le_bytes(), session: 1, received, acknowledged, window: WIDE };
+        let link = raw.link();
+        raw.put(link, &hello(1, 2, Some(known), AttributesRef::EMPTY));
+        assert!(raw.broker.work_of_last_call() < budget + 2_000, "{} units", raw.broker.work_of_last_call());
+        let (calls, _) = raw.settle();
+        assert!(calls > 0 || budget > 10_000, "{calls} calls");
+        assert_eq!(raw.broker.stats().delivered, acknowledged);
+        assert_eq!(
+            numbers(&raw.swallow(link)),
+            (received..MESSAGES).collect::<Vec<u64>>(),
+            "with {budget} units"
+        );
+    }
 }
 
 /// Whether a parked message wants all of some pairs, or any.

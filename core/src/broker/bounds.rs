@@ -5,12 +5,13 @@ use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
 use super::jobs::Job;
 use super::links::{Alias, Current, Link, Mark};
+use super::log::Run;
 use super::lossy::{Lossy, MAX_LEFT};
 use super::messages::{MAX_ENDED, Message, Sender};
 use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::{MIN_CLASS, class_of, max_spare};
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
-use super::queue::{MAX_NOTICES, Notice, Run, Seldom};
+use super::queue::{MAX_NOTICES, Notice, Seldom};
 use super::receipts;
 use super::receive::RECEIPTS_OF_EACH;
 use super::sessions::Session;
@@ -80,7 +81,7 @@ impl BrokerConfig {
     /// The most bytes of memory that a broker with these limits can come to need, when every table is full at once.
     ///
     /// It is an upper bound for allocators that lose little between pieces. Most brokers never come near it. With the
-    /// defaults it is more than most machines have: the largest part are receipts and presence for 100,000 sessions whose
+    /// defaults it is more than most machines have: the largest part are receipts and presence for 65,536 sessions whose
     /// clients do not read. [`for_memory`](Self::for_memory) gives limits that fit a size.
     pub fn worst_case_bytes(&self) -> u64 {
         let links = u64::from(self.max_links);
@@ -105,7 +106,7 @@ impl BrokerConfig {
     }
 
     /// The tables that there are once.
-    fn tables(&self) -> [u64; 22] {
+    fn tables(&self) -> [u64; 23] {
         let (links, sessions) = (u64::from(self.max_links), u64::from(self.max_sessions));
         // Links that have made way have a place for a moment, and nothing besides.
         let made_way = u64::from(max_made_way(self));
@@ -138,9 +139,11 @@ impl BrokerConfig {
             // Lists that are built and used up within one call: recipients, what is dropped, what waited for a session, and
             // whoever watches one that changes.
             table::<u32>(sessions),
+            // Queues that have no free place, most of them twice.
+            table::<u32>(2 * sessions),
             table::<u8>(sessions),
             // Jobs: each session may have one of each kind, and each that has ended one more.
-            table::<Job>(4 * sessions + 2),
+            table::<Job>(5 * sessions + 2),
             table::<Delivery>(self.queue_messages.into()),
             held * entry::<Key>(),
             table::<(u64, u32, u32)>(sessions * u64::from(self.max_watches) * PAIRS),

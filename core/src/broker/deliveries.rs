@@ -132,10 +132,24 @@ impl Deliveries {
         self.places.len() - places
     }
 
-    /// Moves all to new memory for so many, without a gap.
+    /// Moves all to new memory for so many, without a gap. One message can be the next for very many queues that are full, so
+    /// what this costs counts.
     fn move_to(&mut self, places: usize) {
+        if places == FIRST_PLACES && self.span == 0 {
+            (self.places, self.first) = (Box::new([Delivery::default(); FIRST_PLACES]), 0);
+            return;
+        }
         let mut new = Vec::with_capacity(places);
-        new.extend(self.iter());
+        let waits_from = self.numbered + self.gap;
+        for part in [0..self.numbered, waits_from..self.span.max(waits_from)] {
+            let (start, count) = (self.place(part.start), part.len());
+            // A part may go on at the front of the ring.
+            let behind = self.places.get(start..).unwrap_or_default();
+            let behind = behind.get(..count).unwrap_or(behind);
+            new.extend_from_slice(behind);
+            // Where nothing is left of it, this is empty.
+            new.extend_from_slice(self.places.get(..count - behind.len()).unwrap_or_default());
+        }
         new.resize(places, Delivery::default());
         (self.places, self.first, self.span, self.gap) = (new.into_boxed_slice(), 0, self.len() as u32, 0);
     }
@@ -143,7 +157,8 @@ impl Deliveries {
     /// Gives back memory that is more than what is here needs; returns how many places.
     pub(super) fn shrink(&mut self) -> usize {
         let places = self.places.len();
-        let needed = if self.span == 0 { 0 } else { self.len().next_power_of_two().max(FIRST_PLACES) };
+        // One is free.
+        let needed = (self.len() + 1).next_power_of_two().max(FIRST_PLACES);
         if needed < places {
             self.move_to(needed);
         }
@@ -242,6 +257,7 @@ impl Deliveries {
         self.numbered = 0;
     }
 
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = Delivery> {
         (0..self.len()).filter_map(|index| self.get(index))
     }

@@ -71,7 +71,9 @@ impl Broker {
         if self.settles_at.is_some_and(|at| now >= at) {
             self.settle();
         }
-        // Each of the three kinds of work has a third of the call, whatever the others want, and then what these leave.
+        // Each of the four kinds of work has a quarter of the call, whatever the others want, and then what these leave.
+        self.make_room();
+        self.sweep();
         let share = self.work.share();
         self.work.set_aside(2 * share);
         self.grow_up(now);
@@ -81,7 +83,11 @@ impl Broker {
         self.work_off();
         self.grow_up(now);
         self.timers_due(now);
-        self.sweep();
+        self.make_room();
+        if self.work.left() > self.work.share() {
+            // What has ended in this call, where there is time for it.
+            self.sweep();
+        }
         self.give_back();
     }
 

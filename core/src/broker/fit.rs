@@ -104,7 +104,7 @@ impl BrokerConfig {
         limits!(config, given, step;
             max_links: 16_384, Evenly, 4, 1 << 20;
             max_lossy_links: 256, Evenly, 1, 16_384;
-            max_sessions: 32_768, Evenly, 4, 1 << 20;
+            max_sessions: 32_768, Evenly, 4, 1 << 16;
             max_messages: 786_432, Evenly, 16, 1 << 28;
             max_message_bytes: 2 << 30, Evenly, payload.next_power_of_two().max(32), 1 << 40;
             max_held: 65_536, Evenly, 4, 1 << 24;

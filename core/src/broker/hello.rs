@@ -6,7 +6,7 @@ use super::lossy::LINE_TIME_TO_LIVE;
 use super::queue::Notice;
 use super::receive::Progress;
 use super::sessions::NewSession;
-use super::work::{HELLO, PAIR, SET};
+use super::work::{HELLO, OUTCOME, PAIR, SET};
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, expiry, presence};
 use crate::attributes::{Attributes, AttributesRef};
 use crate::bug::OrBug;
@@ -106,6 +106,7 @@ impl Broker {
         let sender = self.messages.attach_sender(Origin { uuid: hello.uuid, boot }, session);
         if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             state.sender = sender;
+            self.queue_places += state.queue.make_room();
         }
         session
     }
@@ -145,15 +146,22 @@ impl Broker {
             return Err(refuse(Code::UnexpectedFrame));
         };
         let before = state.sending.acknowledged();
-        state.sending.resume(known.received, known.acknowledged, known.window).map_err(refuse)?;
-        self.take_acknowledged(session, known.acknowledged - before);
+        state.sending.clone().resume(known.received, known.acknowledged, known.window).map_err(refuse)?;
+        // As much as this call may take off the queue, and the rest by and by.
+        let more = known.acknowledged - before;
+        let now = more.min(u64::from(self.work.left() / OUTCOME));
+        state.sending.resume(known.received, before + now, known.window).map_err(refuse)?;
+        self.take_acknowledged(session, now);
         let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else {
             return Err(refuse(Code::UnexpectedFrame));
         };
-        state.queue.rewind(known.received - known.acknowledged);
+        state.queue.rewind(known.received - before - now);
         let received = state.receiving.received();
         (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
         state.receiving.tell_in_handshake(received);
+        if more > now {
+            self.begin_job(Job::Acknowledge { session, more: more - now });
+        }
         // What is received is taken at once.
         Ok(Resumed { received, acknowledged: received })
     }

@@ -80,14 +80,11 @@ impl Holding {
     /// Notes that a held message is offered to that UUID.
     pub(super) fn offer(&mut self, order: u64, uuid: [u8; 16]) -> Offer {
         let (high, low) = halves(uuid);
-        if self.offered.contains(&(order, high, low)) {
-            Offer::Again
-        } else if self.offered.len() >= self.max_offers {
-            Offer::Full
-        } else {
-            self.offered.insert((order, high, low));
-            Offer::New
+        let offer = (order, high, low);
+        if self.offered.len() >= self.max_offers {
+            return if self.offered.contains(&offer) { Offer::Again } else { Offer::Full };
         }
+        if self.offered.insert(offer) { Offer::New } else { Offer::Again }
     }
 
     /// The terms under which messages may wait for a session that begins.

@@ -22,6 +22,8 @@ pub(super) enum Job {
     Notes(Box<Notes>),
     /// A session gets what waits for it.
     Release(Box<Release>),
+    /// A held message is offered to many.
+    Offer(Box<Offers>),
     /// So many more items of a session are acknowledged.
     Acknowledge { session: u32, more: u64 },
     /// What was in the queue of a session that has ended.
@@ -45,6 +47,18 @@ pub(super) struct Release {
     pub(super) window: Option<Window>,
 }
 
+/// A held message that is offered to the sessions that it is for, as far as that has come.
+#[derive(Debug)]
+pub(super) struct Offers {
+    /// Its sender.
+    pub(super) uuid: Uuid,
+    pub(super) message: u32,
+    /// Its place in the order in which messages were taken: its place in the table may be another one's by now.
+    pub(super) order: u64,
+    /// The next place in the table of sessions.
+    pub(super) next: u32,
+}
+
 /// All jobs, the next one first.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
@@ -59,6 +73,7 @@ impl Job {
         match self {
             Self::Notes(notes) => notes.uuid == uuid,
             Self::Release(release) => Some(release.session) == of,
+            Self::Offer(offers) => offers.uuid == uuid,
             Self::Acknowledge { session, .. } => Some(*session) == of,
             Self::Left(_) | Self::Close { .. } | Self::Settle { .. } => false,
         }
@@ -94,6 +109,7 @@ impl Broker {
         let session = match &job {
             Job::Notes(notes) => self.sessions.find(&notes.uuid),
             Job::Release(release) => Some(release.session),
+            Job::Offer(offers) => self.sessions.find(&offers.uuid),
             Job::Acknowledge { session, .. } => Some(*session),
             Job::Left(_) => {
                 self.jobs.left += 1;
@@ -148,6 +164,7 @@ impl Broker {
         let (is_done, session) = match &mut job {
             Job::Notes(notes) => (self.run_notes(notes), self.sessions.find(&notes.uuid)),
             Job::Release(release) => (self.run_release(release), Some(release.session)),
+            Job::Offer(offers) => (self.run_offers(offers), self.sessions.find(&offers.uuid)),
             Job::Acknowledge { session, more } => (self.run_acknowledge(*session, more), Some(*session)),
             Job::Left(queue) => (self.run_left(queue), None),
             Job::Close { next, end } => (self.run_close(next, *end), None),

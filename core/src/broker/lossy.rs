@@ -2,7 +2,7 @@
 //! again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::links::{Frame, Link, Phase};
-use super::work::{BYTES, FRAME, RUNS, WRITTEN};
+use super::work::{BYTES, FRAME, WRITTEN};
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
@@ -525,7 +525,6 @@ impl Broker {
     fn item_again(&mut self, index: u32, session: u32, number: u64) -> Option<Frame> {
         let epoch = self.epoch;
         let state = self.sessions.get(session).or_bug(NO_SESSION)?;
-        self.work.charge(state.queue.runs() / RUNS);
         let place = number.checked_sub(state.sending.acknowledged() + 1);
         let place = place.or_bug("an item is missing that was acknowledged")?;
         let next = state.queue.at(place, epoch).or_bug("an item is missing that has no number")?;

@@ -11,6 +11,7 @@ mod index;
 mod jobs;
 mod ledger;
 mod links;
+mod log;
 mod lookahead;
 mod lossy;
 mod messages;
@@ -103,6 +104,8 @@ pub struct Broker {
     swept: Option<usize>,
     /// Places for messages in all queues, free ones included.
     queue_places: usize,
+    /// The sessions whose queues have no free place, and get more before the next message to many is taken.
+    cramped: Vec<u32>,
     shares: Shares,
     /// When memory goes back that is not in use.
     gives_back_at: Option<Instant>,
@@ -238,6 +241,7 @@ impl Broker {
             events_dropped: 0,
             swept: None,
             queue_places: 0,
+            cramped: Vec::new(),
             shares: Shares::new(&config),
             parked: 0,
             gives_back_at: None,
@@ -326,6 +330,7 @@ impl Broker {
         let index = self.links.find(link).ok_or(UnknownLink)?;
         self.sweep();
         self.give_back();
+        self.make_room();
         if self.is_sweep_behind() {
             self.work.take_no_message();
         }
@@ -486,7 +491,7 @@ impl Broker {
         let young = self.messages.grows_up_at(self.config.accept_delay);
         let sweep = self.is_sweep_due().then_some(self.now);
         // What is left of earlier calls goes on at once.
-        let jobs = (!self.jobs.is_empty()).then_some(self.now);
+        let jobs = (!self.jobs.is_empty() || !self.cramped.is_empty()).then_some(self.now);
         [young, self.timers.first(), self.settles_at, sweep, jobs, self.gives_back_at]
             .into_iter()
             .flatten()

@@ -4,6 +4,7 @@
 //! says in which order the numbers were given: so an acknowledgement, a repetition and a decline find their items.
 
 use super::deliveries::{Deliveries, Delivery};
+use super::log::{Cursor, Kind, Run, find, join};
 use super::ordered::shrink;
 use super::presence::Word;
 use super::receipts::Receipts;
@@ -13,37 +14,6 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hint::black_box;
-
-/// What kind of item has a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Delivery,
-    /// Deliveries that have ended since they got their numbers.
-    Void,
-    Receipt,
-    Notice,
-    Presence,
-}
-
-/// Items of one kind with numbers one after the other.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    kind: Kind,
-    count: u32,
-    /// What it takes of the window in bytes, where it is void.
-    bytes: u32,
-}
-
-/// The next item to be written again on this link, as places in the queues and the log.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cursor {
-    run: usize,
-    in_run: u32,
-    deliveries: usize,
-    receipts: usize,
-    notices: usize,
-    presence: usize,
-}
 
 /// What few sessions have at a time.
 #[derive(Debug, Default)]
@@ -95,39 +65,6 @@ pub(super) struct Notice {
     pub(super) reason: Reason,
 }
 
-impl Cursor {
-    /// How many items of that kind lie before it; of void ones nothing is kept.
-    fn before(&mut self, kind: Kind) -> Option<&mut usize> {
-        match kind {
-            Kind::Delivery => Some(&mut self.deliveries),
-            Kind::Void => None,
-            Kind::Receipt => Some(&mut self.receipts),
-            Kind::Notice => Some(&mut self.notices),
-            Kind::Presence => Some(&mut self.presence),
-        }
-    }
-
-    /// The first `count` items that have numbers leave, all of one run, and that with them where they `end_run`.
-    fn pass(&mut self, kind: Kind, count: u32, end_run: bool) {
-        if let Some(place) = self.before(kind) {
-            *place = place.saturating_sub(count as usize);
-        }
-        if end_run {
-            self.run = self.run.saturating_sub(1);
-        } else if self.run == 0 {
-            self.in_run = self.in_run.saturating_sub(count);
-        }
-    }
-
-    /// So many items of a run that has `of` are behind it.
-    fn advance(&mut self, count: u32, of: u32) {
-        self.in_run += count;
-        if self.in_run >= of {
-            (self.run, self.in_run) = (self.run + 1, 0);
-        }
-    }
-}
-
 impl Notice {
     fn item(self) -> DownItem<'static> {
         DownItem::Refusal(self.refused, self.watch, self.reason)
@@ -161,12 +98,6 @@ impl Queue {
     #[inline]
     pub(super) fn span(&self) -> u32 {
         self.deliveries.span()
-    }
-
-    /// In how many runs the items with numbers lie: to find one costs by that.
-    pub(super) fn runs(&self) -> u32 {
-        // At most as many as there are items.
-        self.numbered.len() as u32
     }
 
     /// Receipts that wait or are not acknowledged, in runs.
@@ -292,29 +223,17 @@ impl Queue {
         Some(next)
     }
 
-    /// Where the item with a number stands that lies so many places behind the first that is not acknowledged: its kind, and
-    /// how many items of that kind are before it.
-    fn find(&self, place: u64) -> Option<(Kind, usize)> {
-        let mut place = usize::try_from(place).ok()?;
-        let mut before = Cursor::default();
-        for run in &self.numbered {
-            let count = run.count as usize;
-            let earlier = before.before(run.kind);
-            if place < count {
-                return Some((run.kind, earlier.map_or(0, |earlier| *earlier + place)));
-            }
-            place -= count;
-            if let Some(earlier) = earlier {
-                *earlier += count;
-            }
-        }
-        // A number that was not given.
-        None
+    /// The kind of the item with a number at that place, and how many of that kind are before it.
+    fn item_at(&self, place: u64) -> Option<(Kind, usize)> {
+        let mut cursor = find(&self.numbered, place);
+        // Behind the last is a number that was not given.
+        let kind = self.numbered.get(cursor.run)?.kind;
+        Some((kind, cursor.before(kind).map_or(0, |before| *before)))
     }
 
     /// The item with a number that lies so many places behind the first that is not acknowledged.
     pub(super) fn at(&self, place: u64, epoch: u64) -> Option<Next> {
-        let (kind, place) = self.find(place)?;
+        let (kind, place) = self.item_at(place)?;
         Some(match kind {
             Kind::Delivery => Next::Delivery(self.deliveries.get(place)?),
             Kind::Void => Next::Void(1),
@@ -360,11 +279,16 @@ impl Queue {
     fn log(&mut self, kind: Kind) {
         match self.numbered.back_mut() {
             Some(run) if run.kind == kind => run.count += 1,
-            _ => self.numbered.push_back(Run { kind, count: 1, bytes: 0 }),
+            _ => self.begin_run(kind),
         }
         if let Some(seldom) = &mut self.seldom {
             seldom.cursor = None;
         }
+    }
+
+    #[cold]
+    fn begin_run(&mut self, kind: Kind) {
+        Run::new(kind, 1).push(&mut self.numbered);
     }
 
     /// Takes off the first item that has a number, which the recipient has acknowledged, or up to `most` void ones.
@@ -406,20 +330,8 @@ impl Queue {
     }
 
     /// The session goes on, on a new link: all but the first `received` items that have a number are written again.
-    pub(super) fn rewind(&mut self, mut received: u64) {
-        let mut cursor = Cursor::default();
-        for run in &self.numbered {
-            let count = received.min(u64::from(run.count)) as u32;
-            if let Some(place) = cursor.before(run.kind) {
-                *place += count as usize;
-            }
-            received -= u64::from(count);
-            if count < run.count {
-                cursor.in_run = count;
-                break;
-            }
-            cursor.run += 1;
-        }
+    pub(super) fn rewind(&mut self, received: u64) {
+        let cursor = find(&self.numbered, received);
         if cursor.run < self.numbered.len() {
             self.seldom.get_or_insert_default().cursor = Some(cursor);
         } else if let Some(seldom) = &mut self.seldom {
@@ -456,7 +368,7 @@ impl Queue {
         place: u64,
         means: impl FnOnce(&Delivery) -> Option<Declined>,
     ) -> Option<Declined> {
-        let (kind, index) = self.find(place.checked_sub(1)?)?;
+        let (kind, index) = self.item_at(place.checked_sub(1)?)?;
         match kind {
             Kind::Void => Some(Declined::Void),
             Kind::Delivery => {
@@ -507,9 +419,8 @@ impl Queue {
                 continue;
             }
             for delivery in deliveries.by_ref().take(run.count as usize) {
-                let bytes = ended(&delivery);
-                let kind = if bytes.is_some() { Kind::Void } else { Kind::Delivery };
-                join(&mut log, Run { kind, count: 1, bytes: bytes.unwrap_or(0) }, most_bytes);
+                let run = ended(&delivery).map_or(Run::new(Kind::Delivery, 1), Run::void);
+                join(&mut log, run, most_bytes);
             }
         }
         drop(deliveries);
@@ -552,20 +463,5 @@ impl Queue {
             stays
         });
         later.into_iter().for_each(|delivery| self.deliveries.push(delivery));
-    }
-}
-
-/// Adds a run at the end of a log, as a part of the last one where that is alike. Void ones are joined as long as they take at
-/// most so many bytes of the window together, so that it opens by and by.
-fn join(log: &mut VecDeque<Run>, run: Run, most_bytes: u32) {
-    if let Some(last) = log.back_mut()
-        && last.kind == run.kind
-        && let Some(count) = last.count.checked_add(run.count)
-        && let Some(bytes) = last.bytes.checked_add(run.bytes)
-        && (bytes <= most_bytes || run.bytes == 0)
-    {
-        (last.count, last.bytes) = (count, bytes);
-    } else {
-        log.push_back(run);
     }
 }

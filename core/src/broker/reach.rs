@@ -6,12 +6,15 @@ use super::{Broker, NO_MESSAGE};
 use crate::bug::OrBug;
 use crate::destination::{DestinationRef, Target};
 use crate::pairs::Pairs;
+use crate::wire::item::Message;
 use alloc::vec::Vec;
 
 /// To count a session in a list costs so much less than to compare its attributes with all pairs.
 const COMPARED: usize = 32;
 /// So many entries of lists are counted at the price of a session that is looked at.
 const COUNTED: usize = 8;
+/// Queues of so many get more places at once, where they need them.
+const MANY: usize = 1_024;
 
 /// In how many lists each session was found, by its place. All are zero between two uses.
 #[derive(Debug, Default)]
@@ -66,10 +69,15 @@ impl Counts {
 
     /// Of the sessions that have the rarest of several pairs, keeps those that have all. Returns the same.
     fn all_of(&mut self, lists: &Index, pairs: Pairs<'_>, into: &mut Vec<u32>) -> usize {
-        let (mut counted, mut passes) = (0, 1);
+        let (mut counted, mut passes, rarest) = (0, 1, into.len());
         self.count(into, 0, |_| {});
+        let mut is_rarest_past = false;
         for pair in pairs.encoded() {
             let list = lists.with_pair(pair);
+            // Its sessions are counted.
+            if list.len() == rarest && !core::mem::replace(&mut is_rarest_past, true) {
+                continue;
+            }
             counted += list.len();
             self.count(list, passes, |_| {});
             passes += 1;
@@ -88,6 +96,22 @@ impl Counts {
 }
 
 impl Broker {
+    /// True where a message may be for so many that queues without a free place have to get some before.
+    #[cold]
+    pub(super) fn may_reach_many(&self, link: u32, message: &Message<'_>) -> bool {
+        let slot = self.links.get(link).and_then(|link| link.slots.get(usize::from(message.slot)));
+        let known = slot.map(|&slot| self.messages.destination(slot)).filter(|bytes| !bytes.is_empty());
+        let lists = self.sessions.index();
+        let count = match message.define.or(known.map(DestinationRef::trusted)).map(|to| to.target()) {
+            Some(Target::Everyone) => lists.everyone().len(),
+            Some(Target::AllOf(pairs)) => lists.rarest(pairs).len(),
+            Some(Target::AnyOf(pairs)) => pairs.encoded().map(|pair| lists.with_pair(pair).len()).sum(),
+            // One, or an alias that has no meaning.
+            Some(Target::Uuid(_)) | None => 1,
+        };
+        count > MANY
+    }
+
     /// Finds the sessions that a message is for. Returns whether it is only for those connected. What this takes besides a
     /// unit for each of them is charged: sessions that were looked at in vain are work too.
     pub(super) fn resolve(&mut self, index: u32, from: u32, into: &mut Vec<u32>) -> bool {

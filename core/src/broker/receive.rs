@@ -4,7 +4,7 @@ use super::deliveries::Delivery;
 use super::jobs::Job;
 use super::links::{Current, Phase};
 use super::queue::{Acknowledged, Declined};
-use super::work::{OUTCOME, RUNS};
+use super::work::OUTCOME;
 use super::{Broker, NO_LINK, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Reader;
@@ -52,6 +52,12 @@ impl Broker {
             let item = item.as_ref().map_err(|&error| malformed(error))?;
             // Items come after the handshake.
             let Phase::Up { session, .. } = phase else { return Err(fault(Code::UnexpectedFrame)) };
+            if !self.cramped.is_empty()
+                && let UpItem::Message(message) = item
+                && self.may_reach_many(link, message)
+            {
+                return Ok(Progress::Later);
+            }
             self.item(link, session, item).map_err(fault)?;
             // Only now: what failed must come again.
             if let Some(session) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
@@ -77,7 +83,7 @@ impl Broker {
                 self.list(link);
                 Ok(())
             }
-            (Control::Ping, Phase::Up { .. }) => Ok(()),
+            (Control::Ping, Phase::Up { .. }) => return Ok(Progress::Done),
             (Control::Abort(_), _) => {
                 self.ended_by_peer(link);
                 Ok(())
@@ -240,7 +246,6 @@ impl Broker {
     /// The client has declined the delivery with that number.
     fn declined(&mut self, session: u32, number: u64) -> Result<(), Code> {
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
-        self.work.charge(state.queue.runs() / RUNS);
         let place = number.checked_sub(state.sending.acknowledged()).filter(|&place| place > 0);
         let messages = &self.messages;
         let means = |delivery: &Delivery| {

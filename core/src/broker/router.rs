@@ -4,10 +4,11 @@
 
 use super::deliveries::Delivery;
 use super::holding::{Offer, Terms};
-use super::jobs::{Job, Release};
+use super::jobs::{Job, Offers, Release};
 use super::messages::{NewMessage, Open};
 use super::receipts::Word;
-use super::work::{ENTRY, RELEASED, WAITING, WATCH};
+use super::sessions::Session;
+use super::work::{ENTRY, LISTED, OFFERED, RELEASED, WAITING, WATCH};
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::destination::{DestinationRef, Target};
@@ -16,6 +17,9 @@ use crate::message::{Past, Reason, Taken};
 use crate::wire::item::Message;
 use alloc::boxed::Box;
 use core::time::Duration;
+
+/// A held message is offered to so many at once, however few units are left.
+const AT_ONCE: u32 = 16;
 
 impl Broker {
     /// Takes a message from a session, for a destination in the table.
@@ -152,12 +156,41 @@ impl Broker {
         let mut recipients = core::mem::take(&mut self.recipients);
         recipients.clear();
         self.resolve(index, from, &mut recipients);
-        // At most 2^30 sessions.
-        self.work.charge((recipients.len() as u32).saturating_mul(ENTRY));
-        for &recipient in &recipients {
-            self.offer(index, recipient);
+        if recipients.len() <= (self.work.left() / OFFERED).max(AT_ONCE) as usize {
+            for &recipient in &recipients {
+                self.offer(index, recipient);
+            }
+        } else if let (Some(message), Some(sender)) =
+            (self.messages.get(index).or_bug(NO_MESSAGE), self.sessions.get(from).or_bug(NO_SESSION))
+        {
+            // What its sender sends next waits until all are gone through, so that it comes after this.
+            let offers = Offers { uuid: sender.uuid, message: index, order: message.order, next: 0 };
+            self.begin_job(Job::Offer(Box::new(offers)));
         }
         self.recipients = recipients;
+    }
+
+    /// Offers a held message to the sessions that were here when it came; true when all were gone through.
+    pub(super) fn run_offers(&mut self, offers: &mut Offers) -> bool {
+        while (offers.next as usize) < self.sessions.places() {
+            if self.work.is_spent() {
+                return false;
+            }
+            let held = self.messages.get(offers.message);
+            if held.is_none_or(|message| message.order != offers.order || message.open != Open::Held) {
+                // It has ended, or enough have confirmed it.
+                return true;
+            }
+            let session = offers.next;
+            offers.next += 1;
+            self.work.charge(LISTED);
+            // Those that began later have got it with their hello.
+            let was_here = |state: &Session| state.receives && state.since <= offers.order;
+            if self.sessions.get(session).is_some_and(was_here) {
+                self.release_one(session, true, offers.message);
+            }
+        }
+        true
     }
 
     /// Puts a message into the queues of its recipients.
@@ -180,13 +213,16 @@ impl Broker {
         let delivery = Delivery { message: index, retry: false, late: false, declined: false };
         for &recipient in recipients {
             let Some(session) = self.sessions.get_mut(recipient).or_bug(NO_SESSION) else { continue };
-            if session.queue.is_full() {
-                self.queue_places += session.queue.make_room();
-            }
             session.put(delivery, length);
+            if session.queue.is_full() {
+                self.cramped.push(recipient);
+            }
             if let Some(link) = session.link {
                 self.list_link(link);
             }
+        }
+        if !self.cramped.is_empty() {
+            self.make_room();
         }
         // At most 2^30 sessions.
         self.delivered(index, recipients.len() as u32);
@@ -212,8 +248,12 @@ impl Broker {
                 self.queue_places += session.queue.make_room();
             }
             session.put(Delivery { message: index, retry: false, late, declined: false }, length);
+            let is_full = session.queue.is_full();
             if session.is_counted() {
                 self.count_in(recipient, index);
+            }
+            if is_full {
+                self.queue_filled(recipient);
             }
         }
         self.list_session(recipient);
@@ -271,6 +311,7 @@ impl Broker {
         let Some(uuid) = self.sessions.get(recipient).map(|session| session.uuid).or_bug(NO_SESSION) else {
             return;
         };
+        self.work.charge(OFFERED);
         let held = self.messages.get(index).filter(|message| message.open == Open::Held);
         // It ended at an earlier offer, or has enough.
         let Some(order) = held.map(|message| message.order) else { return };

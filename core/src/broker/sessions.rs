@@ -124,6 +124,7 @@ impl Session {
     pub(super) fn has_room(&self, length: u32, most_bytes: u64) -> bool {
         length <= self.max_payload
             && self.queue.span() < self.uncounted
+            && !self.queue.is_full()
             && self.queue_bytes + u64::from(length) <= most_bytes
     }
 

@@ -6,6 +6,8 @@
 
 use super::messages::Open;
 use super::ordered::{Ordered, last_of};
+use super::sessions::Session;
+use super::work::ENTRY;
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::config::BrokerConfig;
@@ -64,11 +66,15 @@ impl Shares {
         }
     }
 
-    fn forget(&mut self, session: u32) {
+    /// Returns how many senders are forgotten.
+    fn forget(&mut self, session: u32) -> u32 {
         let range = (name(session, 0), 0, 0)..=last_of(name(session, u32::MAX));
+        let mut forgotten = 0;
         while let Some(&count) = self.counts.range(range.clone()).next() {
             self.counts.remove(&count);
+            forgotten += 1;
         }
+        forgotten
     }
 }
 
@@ -86,6 +92,10 @@ impl Broker {
         if self.fits(recipient, sender, length) {
             return None;
         }
+        if self.work.is_spent() {
+            // A message to very many goes into no queue that it would have to look at more closely.
+            return Some(Reason::QueueFull);
+        }
         self.search_queue(recipient);
         (!self.fits(recipient, sender, length)).then_some(Reason::QueueFull)
     }
@@ -99,6 +109,10 @@ impl Broker {
         }
         if messages < self.shares.messages as usize && bytes <= self.shares.bytes {
             return true;
+        }
+        if self.work.is_spent() && !self.sessions.get(recipient).is_some_and(Session::is_counted) {
+            // As above.
+            return false;
         }
         self.count_senders(recipient);
         let (messages, bytes) = self.shares.of(recipient, sender);
@@ -120,8 +134,8 @@ impl Broker {
             let bytes = u64::from(message.length);
             self.shares.change(index, message.sender, |(count, before)| (count + 1, before + bytes));
         }
-        // At most 2^32 messages.
-        self.work.charge(length as u32);
+        // At most 2^30 messages.
+        self.work.charge(length as u32 * ENTRY);
     }
 
     /// A message came into a queue that is counted.
@@ -155,13 +169,14 @@ impl Broker {
             && session.is_counted()
         {
             session.count(false, &self.shares);
-            self.shares.forget(index);
+            self.drop_counts(index);
         }
     }
 
     /// The same for a session that has ended.
     pub(super) fn drop_counts(&mut self, index: u32) {
-        self.shares.forget(index);
+        let forgotten = self.shares.forget(index);
+        self.work.charge(forgotten * ENTRY);
     }
 
     /// True where one more message of its sender may wait in that way.

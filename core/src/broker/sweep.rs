@@ -6,14 +6,13 @@
 
 use super::deliveries::Delivery;
 use super::ordered::MIN_TABLE;
+use super::work::{DROPPED, ROOM, SWEPT};
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::config::BrokerConfig;
 use crate::time::Moment;
 use core::time::Duration;
 
-/// One call goes through so many entries and sessions; others get their turn before the next.
-const PER_CALL: usize = 32_768;
 /// Fewer ended ones are not worth going through all queues.
 const MIN_ENDED: u64 = 1_024;
 /// So many places in queues may be free however few are in use.
@@ -88,30 +87,63 @@ impl Broker {
         self.messages.ended() as u64 > 2 * max_ended(&self.config)
     }
 
-    /// Goes through queues and drops entries of ended messages, where that is due, as far as one call may.
+    /// Goes through queues and drops entries of ended messages, where that is due, for a quarter of a call and at least one queue:
+    /// others get their turn before the next.
     pub(super) fn sweep(&mut self) {
         if !self.is_sweep_due() {
             return;
         }
         let mut next = self.swept.take().unwrap_or(0);
-        let mut left = PER_CALL;
-        while left > 0 {
+        let until = self.work.left().saturating_sub(self.work.share());
+        loop {
             if next >= self.sessions.places() {
                 // All were gone through.
                 return;
             }
             // At most 2^30 sessions.
             let index = next as u32;
-            let mut entries = 0;
-            if let Some(session) = self.sessions.get(index) {
-                entries = session.queue.len();
+            self.work.charge(SWEPT);
+            if self.sessions.get(index).is_some() {
                 self.drop_ended(index);
                 self.shrink_queue(index);
             }
-            left = left.saturating_sub(1 + entries);
             next += 1;
+            if self.work.left() <= until {
+                break;
+            }
         }
         self.swept = Some(next);
+    }
+
+    /// The last place of a queue is taken. A message can take the last one of very many queues: as many get new ones as this
+    /// call may make, and the others before the next message to many is taken. So none makes memory for all in one call.
+    #[cold]
+    pub(super) fn queue_filled(&mut self, index: u32) {
+        if self.work.is_spent() {
+            self.cramped.push(index);
+            return;
+        }
+        let most = self.config.queue_messages as usize;
+        if let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION)
+            && session.queue.is_full()
+            && session.queue.capacity() < most
+        {
+            self.work.charge(ROOM);
+            self.queue_places += session.queue.make_room();
+        }
+    }
+
+    /// Makes room in queues that have none, for a quarter of a call: others get their turn before the next.
+    pub(super) fn make_room(&mut self) {
+        let until = self.work.left().saturating_sub(self.work.share());
+        while self.work.left() > until
+            && let Some(index) = self.cramped.pop()
+        {
+            // Its session may have ended.
+            if self.sessions.get(index).is_some() {
+                self.queue_filled(index);
+            }
+        }
     }
 
     /// Memory that a burst has taken and that stays unused for a while goes back.
@@ -128,6 +160,7 @@ impl Broker {
                 self.sessions.give_back();
                 self.recipients.shrink_to(MIN_TABLE);
                 self.dropped.shrink_to(MIN_TABLE);
+                self.cramped.shrink_to(MIN_TABLE);
                 self.ready.shrink_to(2 * self.ready.len());
                 // Where the end of a table is in use it stays, and to try again costs a walk through it.
                 let is_done = !self.messages.is_oversized() && !self.sessions.is_oversized();
@@ -148,6 +181,8 @@ impl Broker {
         if session.queue.len() == 0 {
             return;
         }
+        // At most 2^30 messages.
+        self.work.charge(session.queue.len() as u32 * SWEPT);
         let messages = &self.messages;
         let ended = |delivery: &Delivery| {
             let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
@@ -156,6 +191,7 @@ impl Broker {
         let mut dropped = core::mem::take(&mut self.dropped);
         let most_bytes = session.sending.window().bytes / WINDOW_PART;
         session.queue.drop_ended(most_bytes, ended, |delivery| dropped.push(delivery));
+        self.work.charge(dropped.len() as u32 * DROPPED);
         for delivery in dropped.drain(..) {
             self.leave_queue(index, delivery);
         }
@@ -173,8 +209,6 @@ impl Broker {
         if !is_due && message.is_none_or(|message| message.order < order) {
             return;
         }
-        // At most 2^30 messages.
-        self.work.charge(length as u32);
         self.drop_ended(index);
         let next = self.part_ends_at(index);
         if let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) {

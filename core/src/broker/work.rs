@@ -24,8 +24,6 @@ pub(super) const SET: u32 = 32;
 pub(super) const PAIR: u32 = 6;
 /// A decline, and a delivery that is acknowledged or goes with its session.
 pub(super) const OUTCOME: u32 = 6;
-/// So many runs of numbers are passed over in search of one at the price of a unit.
-pub(super) const RUNS: u32 = 8;
 /// A watch that begins or ends: it stands under up to eight terms.
 pub(super) const WATCH: u32 = 8 * ENTRY;
 /// A watch that is looked at because a session changes.
@@ -35,8 +33,15 @@ pub(super) const LISTED: u32 = 2;
 /// A message that waits and is looked at, and one that is released.
 pub(super) const WAITING: u32 = 6;
 pub(super) const RELEASED: u32 = 24;
+/// More places for messages in a queue.
+pub(super) const ROOM: u32 = 8;
+/// A held message that is offered to a session.
+pub(super) const OFFERED: u32 = 24;
 /// A timer that is due, and a message that grows up.
 pub(super) const EXPIRY: u32 = 12;
+/// A queue that is searched for messages that have ended, and each entry of it; one that leaves it besides.
+pub(super) const SWEPT: u32 = 1;
+pub(super) const DROPPED: u32 = 2;
 /// A link that ends, and one that is looked at.
 pub(super) const END: u32 = 20;
 pub(super) const LINK: u32 = 1;
@@ -46,7 +51,7 @@ pub(super) const LINK: u32 = 1;
 pub(super) struct Work {
     budget: u32,
     /// Units; below zero where the last piece of work was larger than what was left.
-    left: i32,
+    left: i64,
     messages: u32,
 }
 
@@ -60,7 +65,7 @@ impl Work {
     /// A call begins.
     #[inline]
     pub(super) fn begin(&mut self) {
-        (self.left, self.messages) = (self.budget as i32, MESSAGES);
+        (self.left, self.messages) = (self.budget.into(), MESSAGES);
     }
 
     /// From now on each call may do so many units.
@@ -71,13 +76,13 @@ impl Work {
 
     /// What each kind of work that time brings has of a call, before the others have had theirs.
     pub(super) fn share(&self) -> u32 {
-        self.budget / 3
+        self.budget / 4
     }
 
     /// So many units are done, or about to be.
     #[inline]
     pub(super) fn charge(&mut self, units: u32) {
-        self.left = self.left.saturating_sub_unsigned(units);
+        self.left -= i64::from(units);
     }
 
     /// A message is taken.
@@ -105,7 +110,8 @@ impl Work {
 
     /// Units that are left.
     pub(super) fn left(&self) -> u32 {
-        self.left.max(0).unsigned_abs()
+        // No more than the budget.
+        self.left.max(0) as u32
     }
 
     /// Keeps so many units of those that are left for what comes later; they are given back with [`give`](Self::give).
@@ -115,11 +121,11 @@ impl Work {
 
     /// Gives back what was set aside.
     pub(super) fn give(&mut self, units: u32) {
-        self.left = self.left.saturating_add_unsigned(units);
+        self.left += i64::from(units);
     }
 
     /// Units that this call has done.
     pub(super) fn done(&self) -> u32 {
-        (self.budget as i32).saturating_sub(self.left).max(0).unsigned_abs()
+        u32::try_from(i64::from(self.budget) - self.left).unwrap_or(u32::MAX) // Of more nobody wants to know.
     }
 }

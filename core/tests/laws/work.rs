@@ -4,13 +4,17 @@ use crate::conversation::{Limits, limits, record, steps};
 use crate::machine::{Call, Machine, Style};
 use crate::quiet;
 use crate::support::lossy_raw::{control, frame, hello_of};
-use crate::support::raw::{Raw, message};
+use crate::support::raw::{self, Raw, message};
 use crate::support::uuid;
 use core::time::Duration;
-use e_pigeon_core::wire::control::Control;
+use e_pigeon_core::codec::Reader;
+use e_pigeon_core::wire::control::{Control, Hello};
 use e_pigeon_core::wire::item::{Message, UpItem};
 use e_pigeon_core::wire::lossy::{tag, welcomed_tag};
-use e_pigeon_core::{AttributesRef, BrokerConfig, Destination, Filter, Framing, Instant, LinkId, Ready};
+use e_pigeon_core::{
+    Attributes, AttributesRef, BrokerConfig, Destination, Filter, Framing, Instant, LinkId, PatchRef, Ready,
+    Value,
+};
 use proptest::prelude::*;
 
 /// After so many units of work one call stops; it ends the message that it is at. A delivery is one.
@@ -86,7 +90,7 @@ fn one_call_makes_a_bounded_number_of_deliveries_and_loses_nothing() {
         let done = u64::from(raw.broker.work_of_last_call());
         assert!(taken > 0 && made <= done && done < BUDGET + SESSIONS, "{made} deliveries, {done} units");
         assert!(done >= BUDGET || rest.is_empty(), "{made} deliveries, and it stopped");
-        assert!(made > BUDGET * 9 / 10 || rest.is_empty(), "{made} deliveries: little else is to be done");
+        assert!(made > BUDGET / 2 || rest.is_empty(), "{made} deliveries: all else is room in their queues");
         calls += 1;
         let mut ready = core::iter::from_fn(|| raw.broker.poll_ready());
         let resumes = ready.any(|ready| ready == Ready::Resume(link));
@@ -97,19 +101,63 @@ fn one_call_makes_a_bounded_number_of_deliveries_and_loses_nothing() {
     assert_eq!((stats.taken, stats.routed), (MESSAGES, MESSAGES * SESSIONS));
 }
 
+const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+/// What a link sends that attacks: its first frames, and more like them.
+type Attack = fn(u64) -> Vec<u8>;
+
+fn to_everyone(n: u64) -> Vec<u8> {
+    message((n == 0).then_some(&Filter::everyone().into()), 1, None, b"")
+}
+
+/// All sessions have all eight, and each list is counted in vain.
+fn to_any_of_eight(n: u64) -> Vec<u8> {
+    let pairs = KEYS.map(|key| (key, Value::Int(1)));
+    let to = Destination::from(Filter::any_of(&pairs).unwrap()).only_connected();
+    message((n == 0).then_some(&to), 1, None, b"")
+}
+
+/// Watchers of everyone are to be told.
+fn change(n: u64) -> Vec<u8> {
+    let mut attributes = Attributes::new();
+    attributes.set("a", Value::Int(n as i64)).unwrap();
+    // The pair as attributes have it, with a 1 behind the key.
+    let mut patch = attributes.as_ref().as_bytes().to_vec();
+    patch.insert(3, 1);
+    let patch = PatchRef::read(&mut Reader::new(&patch)).unwrap();
+    raw::frame(|w| UpItem::Set(patch).write(w))
+}
+
 /// Beside links that attack, an honest one has its turn when each of them had one call, and time one, of one budget each.
 #[test]
 fn beside_links_that_attack_an_honest_one_gets_its_turn() {
+    let attacks: [&[Attack]; 4] =
+        [&[to_everyone], &[to_any_of_eight], &[change], &[to_everyone, change, to_any_of_eight]];
+    for attacks in attacks {
+        beside(attacks);
+    }
+}
+
+fn beside(attacks: &[Attack]) {
     const ATTACKERS: usize = 8;
     let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
-    let everyone: Destination = Filter::everyone().into();
+    let mut all = Attributes::new();
+    KEYS.iter().for_each(|key| all.set(key, Value::Int(1)).unwrap());
     for n in 100..8_100 {
-        raw.away(n, AttributesRef::EMPTY);
+        raw.away(n, all.as_ref());
+    }
+    let watches: Vec<u8> =
+        (0..8).flat_map(|n| raw::frame(|w| UpItem::Watch(n, Filter::everyone().as_ref()).write(w))).collect();
+    for n in 10..90 {
+        let link = raw.link();
+        let hello = Hello { presence: 1, ..hello_of(n, 5, 1) };
+        raw.put(link, &raw::frame(|w| Control::Hello(hello, AttributesRef::EMPTY).write(w)));
+        raw.put_all(link, &watches);
     }
     let links: Vec<LinkId> = (1..=ATTACKERS).map(|n| raw.up(n, 1)).collect();
-    let to_all = |n: u64| message((n == 0).then_some(&everyone), 1, None, b"");
-    let flood: Vec<u8> = (0..1_000).flat_map(to_all).collect();
-    let mut rest = vec![flood.as_slice(); ATTACKERS];
+    let floods: Vec<Vec<u8>> =
+        (0..ATTACKERS).map(|n| (0..4_000).flat_map(attacks[n % attacks.len()]).collect()).collect();
+    let mut rest: Vec<&[u8]> = floods.iter().map(Vec::as_slice).collect();
     let honest = raw.up(0, 1);
     let myself = Destination::from(uuid(0));
     for round in 0..20_u64 {
@@ -123,7 +171,9 @@ fn beside_links_that_attack_an_honest_one_gets_its_turn() {
         work += u64::from(raw.broker.work_of_last_call());
         raw.put(honest, &message((round == 0).then_some(&myself), 1, None, b""));
         assert!(rest.iter().all(|rest| !rest.is_empty()), "they never end");
-        assert!(work <= 2 * BUDGET * (ATTACKERS as u64 + 1), "{work} units in round {round}");
+        let calls = ATTACKERS as u64 + 1;
+        assert!(work > BUDGET * calls / 5, "{work} units in round {round}: they attack");
+        assert!(work <= 2 * BUDGET * calls, "{work} units in round {round}");
     }
 }
 
