@@ -6,7 +6,8 @@ mod support;
 use core::cell::Cell;
 use core::time::Duration;
 use e_pigeon_core::wire::control::{Abort, Control, Welcome, Window};
-use e_pigeon_core::{Client, Close, Code, Destination, Framing, Instant, Outgoing, SendError};
+use e_pigeon_core::wire::item::{DownItem, Refused};
+use e_pigeon_core::{Client, Close, Code, Destination, Framing, Instant, Outgoing, Reason, SendError};
 use std::rc::Rc;
 use support::raw::frame;
 use support::{MAX, World, client_config, make, uuid};
@@ -60,6 +61,27 @@ fn attack_r15_a_broker_that_welcomes_and_aborts_in_a_loop_is_asked_ever_more_rar
     assert!(short >= max / 2, "{short:?}");
     let lasting = visit(&mut client, &mut now, 22, Duration::from_secs(10));
     assert!(lasting <= Duration::from_millis(50), "{lasting:?}");
+}
+
+#[test]
+fn a_network_that_cuts_links_which_carry_something_is_come_back_to_at_once() {
+    let mut client = make(client_config(0));
+    let mut now = Instant::from_micros(1);
+    for session in 1..=30 {
+        client.handle_timeout(now);
+        client.handle_connected(now);
+        while client.poll_transmit(now, &mut [0; 512]) > 0 {}
+        client.handle_input(now, &welcome(session));
+        let refusal = DownItem::Refusal(Refused::Attributes, 0, Reason::NotAllowed);
+        client.handle_input(now, &frame(|w| refusal.write(w)));
+        while client.poll_event().is_some() {}
+        while client.poll_transmit(now, &mut [0; 512]) > 0 {}
+        client.handle_disconnected(now);
+        while client.poll_event().is_some() {}
+        let retry_at = client.poll_timeout().unwrap();
+        assert!(retry_at.saturating_duration_since(now) <= Duration::from_millis(50), "session {session}");
+        now = retry_at;
+    }
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub(super) struct State {
     backoff: Backoff,
     /// The last link ended before it was welcomed, and nothing was tried since.
     unwelcome: bool,
+    /// Items of the link were taken, and this was said or is about to be: it works.
+    pub(super) carried: bool,
     pub(super) lifecycle: Lifecycle,
 
     /// The frame that is being written.
@@ -192,6 +194,7 @@ impl State {
             told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
             unwelcome: false,
+            carried: false,
             lifecycle: Lifecycle::NOTHING,
             current: None,
             last_words: None,
@@ -311,7 +314,10 @@ impl State {
     fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
         debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.uuid, self.link);
         if let Phase::Up(keep_alive) = self.phase {
-            if self.up_or_lost_at.get().is_some_and(|since| keep_alive.has_lasted(since, now)) {
+            let lasted = self.up_or_lost_at.get().is_some_and(|since| keep_alive.has_lasted(since, now));
+            // The network cut it; a broker that ends links has its reasons, whatever it wrote before.
+            let worked = self.carried && reason == DisconnectReason::TransportLost;
+            if lasted || worked {
                 self.backoff.reset();
             }
             // The broker may have lost the link at any time since, and counts from then.
@@ -503,6 +509,7 @@ impl State {
         self.slots.limit(welcome.slots);
         self.phase = Phase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
         self.up_or_lost_at = Moment::at(now);
+        self.carried = false;
         self.outbox.recheck_deadlines(now);
         self.lifecycle.establish(established);
         Ok(())

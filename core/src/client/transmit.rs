@@ -137,6 +137,7 @@ impl State {
         let session = self.session.as_mut()?;
         if let Some(more) = due {
             session.receiving.tell(more);
+            self.carried = true;
             return Some(Frame::Ack(more));
         }
         if let Some(window) = window {
