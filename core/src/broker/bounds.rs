@@ -196,10 +196,14 @@ impl BrokerConfig {
         let encoded = (MAX_ATTRIBUTE_BYTES as u64).min(1 + attributes * MAX_PAIR as u64);
         let stored = encoded + PIECE + (1 + attributes) * size::<u32>() + PIECE;
         let receipts = self.receipts_of_each();
-        let notices = MAX_NOTICES as u64;
-        let words = if self.max_watches > 0 { u64::from(MAX_UNACKNOWLEDGED) } else { 0 };
-        // Between two of these there is a run of deliveries at the most, and void ones take a few more.
-        let runs = 2 * (receipts + notices + words) + VOID_RUNS;
+        // Half of them are about watches.
+        let (notices, words) = match self.max_watches {
+            0 => (MAX_NOTICES as u64 / 2, 0),
+            _ => (MAX_NOTICES as u64, u64::from(MAX_UNACKNOWLEDGED)),
+        };
+        // Between two of these there is a run of deliveries at the most, each of which has one at least.
+        let others = receipts + notices + words + VOID_RUNS;
+        let runs = others + others.min(self.queue_messages.into());
         let queue = table::<receipts::Run>(1)
             + receipts * share::<receipts::Run>()
             + table::<Notice>(notices)
@@ -207,8 +211,7 @@ impl BrokerConfig {
             + table::<Run>(runs);
         // Most of it counts with the messages.
         let messages = u64::from(self.max_messages);
-        let in_flight =
-            table::<(u64, u32)>((MIN_PLACES as u64).min((messages + MAX_ENDED as u64).max(2 * messages)));
+        let in_flight = table::<(u64, u32)>((MIN_PLACES as u64).min(most_in_flight(messages)));
         let seldom = size::<Seldom>() + PIECE;
         pairs + stored + queue + seldom + in_flight + self.watches() + entry::<Key>()
     }
@@ -237,7 +240,9 @@ impl BrokerConfig {
         let rings = sessions.saturating_mul(table::<Delivery>(each + each / 3 + 1));
         let places = rings.min(most_places(entries, sessions).saturating_mul(size::<Delivery>()));
         let counts = if self.sender_queue < self.queue_messages { entry::<Key>() } else { 0 };
-        places.saturating_add(entries.saturating_mul(2 * spare::<Run>() + counts))
+        // In small queues each delivery has been counted with its session.
+        let runs = if each <= VOID_RUNS { 0 } else { 2 * spare::<Run>() };
+        places.saturating_add(entries.saturating_mul(runs + counts))
     }
 
     /// Each watch stands under each of its pairs, and keeps the names of those who have changed.
@@ -254,7 +259,10 @@ impl BrokerConfig {
     /// What a message has besides its place and its payload: its destination, a timer, its place in the list of a sender
     /// that has no session any more and in the tree of one that sends again, and two receipts to come.
     fn message(&self) -> u64 {
-        let sender = MAX_ENDED as u64 * size::<(u64, u32)>() + 2 * spare::<(u64, u32)>() + PIECE;
+        let is_much = most_in_flight(self.max_messages.into()) > MIN_PLACES as u64;
+        // Few count with the session of their sender, or with what it leaves.
+        let in_flight = if is_much { 2 * spare::<(u64, u32)>() } else { share::<(u64, u32)>() };
+        let sender = MAX_ENDED as u64 * size::<(u64, u32)>() + in_flight + PIECE;
         let answers = 2 * receipt();
         self.destination() + entry::<Key>() + sender + node::<Key>() + answers
     }
@@ -273,6 +281,11 @@ impl BrokerConfig {
 /// What a receipt adds to the queue of a sender: itself, and its run in the log with one of deliveries behind it.
 fn receipt() -> u64 {
     share::<receipts::Run>() + 2 * share::<Run>()
+}
+
+/// The most places that so many messages of one sender take, in flight or ended behind one that is.
+fn most_in_flight(messages: u64) -> u64 {
+    (messages + MAX_ENDED as u64).max(2 * messages)
 }
 
 /// What a message needs to wait for somebody: terms under which it is found, and to whom it was offered.

@@ -14,22 +14,23 @@ use e_pigeon_core::{Broker, BrokerConfig, Instant, Ready};
 use line::Line;
 use service::Service;
 
-/// Limits for four clients and the service. All tables at these limits at once fit into the heap.
+/// Limits for three clients and the service. All tables at these limits at once fit into the heap.
 fn config(seed: u64) -> BrokerConfig {
     BrokerConfig {
         // One more than sessions: whoever is one too many is told so in the handshake.
-        max_links: 6,
+        max_links: 5,
         max_lossy_links: 0,
-        max_sessions: 5,
+        max_sessions: 4,
         max_attributes: 4,
         max_payload: 64,
         destination_bytes: 64,
         destination_slots: 1,
-        max_messages: 8,
-        max_message_bytes: 6 * 64,
-        max_held: 2,
-        queue_messages: 4,
-        queue_bytes: 4 * 64,
+        max_messages: 5,
+        max_message_bytes: 5 * 64,
+        max_held: 1,
+        max_queued: 5,
+        queue_messages: 3,
+        queue_bytes: 3 * 64,
         window_messages: 2,
         window_bytes: 2 * 64,
         receipt_backlog: 1,
