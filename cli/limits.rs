@@ -99,7 +99,7 @@ limits! {
         receipt_backlog: u32, "N", number::<u32>;
         /// Receipts that may wait for all senders together
         max_receipts: u32, "N", number::<u32>;
-        /// Changes of presence that may wait for a watcher before it is told everything again
+        /// Changes of presence that may wait for a watcher before it gets a new snapshot instead
         watch_backlog: u32, "N", number::<u32>;
         /// Items of a link that came before an earlier one that is missing, where frames may be lost
         reorder_bytes: u32, "SIZE", size::<u32>;

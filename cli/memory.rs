@@ -10,7 +10,7 @@ use crate::limits::Limits;
 
 /// What is taken for the memory of a machine that does not say how much it has.
 const UNKNOWN: u64 = 4 << 30;
-/// A broker takes this part of what there is, unless it is told how much.
+/// A broker takes this part of what there is, unless `--memory` says how much.
 const PART: u64 = 4;
 
 /// The config of a broker that may take so many bytes: limits that were given stay, and the others fit beside them.

@@ -24,7 +24,7 @@ const WRITING: Duration = Duration::from_millis(200);
 /// So many messages or bytes are handed over in a row; then they are written, and receipts are looked at.
 const BATCH_MESSAGES: usize = 2048;
 const BATCH_BYTES: usize = 256 * 1024;
-/// A message that has waited for so long gets a line that says for whom.
+/// A message that has waited for so long gets a line that names its destination.
 const QUIET: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {

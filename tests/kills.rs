@@ -246,7 +246,7 @@ fn member_away_while_the_broker_dies(pairing: Pairing, absence: Absence) {
     group.leave(absence, &by);
     group.feed_all("before", 100);
     group.wait_present(&by);
-    // The sender has the interim receipts of all that was fed: it knows for whom each message is.
+    // The sender has the interim receipts of all that was fed: it knows the recipients of each message.
     group.sender.wait_stderr(&by, &format!("message {} is accepted for 3\n", group.fed.len()));
 
     // In mid-stream: bursts well below what a recipient remembers per sender, and more of them after the broker is dead.

@@ -146,7 +146,7 @@ fn field_s9_and_attack_a5_a_broker_at_all_its_limits_refuses_and_lives() {
     std::thread::sleep(Duration::from_millis(500));
     assert!(broker.is_alive());
     drop(streams);
-    // Whoever asks is answered.
+    // A HELLO still gets its answer.
     let mut stream = broker.connect();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.write_all(&hello(1 << 90, 1)).unwrap();

@@ -193,7 +193,7 @@ impl ClientConfig {
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// The key of the hash tables: a number that clients do not know and cannot guess, so that they cannot choose keys that
-    /// collide. There is no default. The epoch of a broker does not do: its clients are told it.
+    /// collide. There is no default. The epoch of a broker does not do: its clients know it.
     pub hash_seed: u64,
     /// How many links may be open at a time. Default 16,384.
     pub max_links: u32,

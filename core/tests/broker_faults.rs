@@ -214,7 +214,7 @@ fn core_p15_links_that_are_gone_leave_the_list_of_ready_ones() {
     let lasting = raw.link();
     for _ in 0..10_000 {
         let link = raw.link();
-        // It is to be told something, and is gone.
+        // There is something to send to it, and it is gone.
         raw.broker.handle_input(raw.now, link, &[1, 0xff]).unwrap();
         raw.broker.handle_disconnected(raw.now, link);
     }

@@ -1,4 +1,4 @@
-//! Nobody locks others out: what makes way, and for whom, if the places for links run out.
+//! Nobody locks others out: which link makes way for which newcomer, if the places for links run out.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -156,7 +156,7 @@ fn attack_a11_an_adapter_that_is_slow_to_close_holds_up_no_more_than_a_quarter()
         place.connect(HOSTILE).unwrap();
     }
     place.pass(2 * SECOND);
-    // The adapter does nothing of what it is told meanwhile.
+    // The adapter ignores what the broker reports meanwhile.
     let mut given = 0;
     while place.broker.handle_connected(place.now, HONEST).is_ok() {
         given += 1;

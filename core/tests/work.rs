@@ -151,7 +151,7 @@ fn core_p2_changes_beside_watchers_stop_where_the_meter_is_spent() {
         });
         let all: BTreeSet<_> = changes.iter().map(|&(number, _)| number).collect();
         assert!(changes.iter().all(|&(_, changed)| changed == *uuid(0).as_bytes()));
-        assert_eq!(all.len(), 8, "each watch is told");
+        assert_eq!(all.len(), 8, "each watch gets it");
     }
 }
 

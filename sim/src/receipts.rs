@@ -113,7 +113,7 @@ pub struct Tally {
     pub receipts: u64,
     /// Those that say fewer than were handed the message, at any time.
     pub low: u64,
-    /// Those that said fewer than had taken it when the sender was told.
+    /// Those that said fewer than had taken it when the sender got the receipt.
     pub low_then: u64,
     /// For each recipient that is missing, why.
     pub causes: BTreeMap<Cause, u64>,

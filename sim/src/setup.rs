@@ -61,7 +61,7 @@ pub fn plain_broker() -> BrokerConfig {
         max_links: 64,
         max_sessions: 64,
         queue_messages: 100_000,
-        // Queues have no shares of senders: when they are full can be told beforehand.
+        // Queues have no shares of senders: so it is known beforehand when they are full.
         sender_queue: 100_000,
         queue_bytes: 1 << 30,
         window_messages: 64,

@@ -69,7 +69,7 @@ impl World {
             ensure!(
                 next.is_none_or(|at| at > now) || done >= BUDGET,
                 "busy",
-                "the broker is due at {next:?}, though it is {now:?}, it was told, and it did {done} units of work"
+                "the broker is due at {next:?}, though `handle_timeout` was called at {now:?} and did {done} units of work"
             );
             self.after_broker()?;
         }

@@ -23,7 +23,7 @@ use crate::stream::{Stream, note};
 /// [closed](crate::Client::close), the broker refused it for good, all its handles are gone, or it
 /// [is broken](crate::Client::is_broken). Where it is dropped before
 /// that, the client is over at once, as if the program had been killed: the session stays at the broker for its time to live.
-/// Whoever wants to pause it awaits `&mut driver`.
+/// To pause it, await `&mut driver`.
 #[derive(Debug)]
 pub struct Driver {
     shared: Arc<Shared>,
@@ -325,7 +325,7 @@ mod tests {
         let to = e_pigeon_core::Destination::from(Uuid::from_u128(2));
         let sent = client.send(&e_pigeon_core::Outgoing::new(&to, b"")).map(|answer| answer.id());
         assert_eq!(sent, Err(SendError::Closed));
-        // What was to be told before is told, then there is no more.
+        // Events from before still come, then there are no more.
         smol::block_on(async { while client.next_event().await.is_some() {} });
         let error = client.last_error().expect("the bug").to_string();
         assert!(error.contains("please report it"), "{error}");

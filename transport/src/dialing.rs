@@ -40,7 +40,7 @@ pub enum Dial<S> {
     Waiting,
     /// There is a connection.
     Connected(S, Endpoint),
-    /// No endpoint is left; this is why the last could not be had. The client is to be told with `handle_disconnected`.
+    /// No endpoint is left; this is why the last could not be had. The client has to get `handle_disconnected`.
     Failed(io::Error),
 }
 
@@ -106,7 +106,7 @@ impl<A> Dialer<A> {
         matches!(self.phase, Phase::LookingUp(_)) && self.resolver.may_wait()
     }
 
-    /// The connection is gone, and the client was told with `handle_disconnected`: it tries the next endpoint of this round at
+    /// The connection is gone, and the client has got `handle_disconnected`: it tries the next endpoint of this round at
     /// once where it got no session on this one. Otherwise the round is over, and the client's back-off begins.
     pub fn note_lost<B: AsRef<[u8]> + AsMut<[u8]>>(&mut self, client: &mut Client<B>, now: Instant) {
         if !(self.goes_on() && client.try_elsewhere(now)) {

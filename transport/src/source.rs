@@ -15,7 +15,7 @@ const LINE: u64 = 2;
 /// Where a connection comes from: one number for all connections that one party can make as many of as it likes.
 ///
 /// - an IPv4 address is a source, also where it is written as an IPv6 address;
-/// - a network of IPv6 with 64 bits is one: whoever has an address there has most often all of them;
+/// - a network of IPv6 with 64 bits is one: a peer that has an address there has most often all of them;
 /// - all Unix sockets together are one: their peers are programs of this machine;
 /// - each serial line is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! What sockets are told about their buffers.
+//! Options of sockets: their buffers, no delay.
 
 use socket2::SockRef;
 

@@ -41,8 +41,8 @@ impl Broker {
         Some(id)
     }
 
-    /// Another boot says hello for the session of a link. It may be one that has died since: so what the old link is told
-    /// waits until something more comes from the new one, or that ends. (PROTOCOL.md, "Judging a HELLO")
+    /// Another boot says hello for the session of a link. It may be one that has died since, so the ABORT
+    /// of the old link waits until something more comes from the new one, or that ends. (PROTOCOL.md, "Judging a HELLO")
     pub(super) fn displace(&mut self, old: u32, by: u32) {
         self.leave(old);
         let until = self.now + self.config.keep_alive * 3;
@@ -61,7 +61,7 @@ impl Broker {
         self.arm_link(old);
     }
 
-    /// Something came on a link, or nothing will: what the links that it displaced are told is certain now.
+    /// Something came on a link, or nothing will: the ABORT of the links that it displaced is certain now.
     pub(super) fn answer_displaced(&mut self, index: u32, code: Code) {
         let mut next = self.links.get_mut(index).and_then(|link| link.displaces.take());
         // One that is gone has answered those behind it.
@@ -73,7 +73,7 @@ impl Broker {
         }
     }
 
-    /// A displaced link is told why it ends.
+    /// Sends a displaced link the reason of its end.
     pub(super) fn answer(&mut self, index: u32, code: Code) {
         let until = self.now + self.config.handshake_timeout;
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
@@ -89,7 +89,7 @@ impl Broker {
         self.tell(BrokerEvent::LinkAborted(id, code));
     }
 
-    /// Tells links that this one has displaced that they are, where something came on it since its welcome.
+    /// Ends the links that this one has displaced, if something came on it since its welcome.
     pub(super) fn note_proof(&mut self, index: u32) {
         if let Some(link) = self.links.get(index)
             && link.displaces.is_some()

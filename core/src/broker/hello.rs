@@ -221,7 +221,7 @@ impl Broker {
             state.shut = shut;
             state.link = self.links.id(link);
             state.link_number = hello.link;
-            // What the client was told before still holds: whether it hears this welcome is not known.
+            // The earlier promise to the client still holds: whether this welcome arrives is not known.
             let promised = if resumed.is_some() { state.time_to_live } else { 0 };
             state.time_to_live = time_to_live.max(promised);
             state.max_payload = hello.max_payload;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// Work that goes on.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Watchers are to be told of a session that has changed.
+    /// Watchers have to be notified of a session that has changed.
     Notes(Box<Notes>),
     /// A session gets what waits for it.
     Release(Box<Release>),
@@ -85,7 +85,7 @@ impl Jobs {
         self.jobs.is_empty()
     }
 
-    /// What is to be told of a session already.
+    /// The notifications of a session that are pending already.
     pub(super) fn notes(&mut self, uuid: Uuid) -> Option<&mut Notes> {
         self.jobs.iter_mut().find_map(|job| match job {
             Job::Notes(notes) if notes.uuid == uuid => Some(&mut **notes),
@@ -195,7 +195,7 @@ impl Broker {
         false
     }
 
-    /// The broker shuts down: links end, and their clients are told why.
+    /// The broker shuts down: links end, each with an ABORT that says why.
     fn run_close(&mut self, next: &mut u32, end: u32) -> bool {
         while *next < end {
             if self.work.is_spent() {

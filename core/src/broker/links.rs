@@ -110,7 +110,7 @@ pub(super) struct Link {
     /// The client's items wait until the broker has settled.
     pub(super) shut: bool,
     pub(super) close_listed: bool,
-    /// The link whose session this one took over, until it is certain what that is told; and that one itself.
+    /// The link whose session this one took over, until its ABORT is certain; and that one itself.
     pub(super) displaces: Option<LinkId>,
     pub(super) displaced: bool,
     /// When the first message that waits is over, where it did not fit the window.

@@ -36,7 +36,7 @@ pub(super) struct Lossy {
     partial: Vec<u8>,
     /// From a welcome on.
     recovery: Option<Recovery>,
-    /// The window that the client was told.
+    /// The window that was last sent to the client.
     told_window: Window,
     /// The welcome, for a hello that comes again.
     welcome: Option<Welcome>,

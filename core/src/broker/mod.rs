@@ -187,7 +187,7 @@ pub enum BrokerEvent {
     LinkAborted(LinkId, Code),
     /// A connection, or the hello of a new client, was refused because that limit is reached.
     Refused {
-        /// Where it came from, as [`Broker::handle_connected`] was told.
+        /// Where it came from: the source that was given to [`Broker::handle_connected`].
         source: u64,
         /// The limit.
         limit: Limit,

@@ -1,5 +1,5 @@
-//! What is kept in order, and how much memory that keeps: timers, messages that wait, and who watches whom. All in trees of one kind, because each kind is a
-//! program of three KB, which counts on a microcontroller.
+//! What is kept in order, and how much memory that keeps: timers, messages that wait, and watches. All in trees of one kind,
+//! because each kind is a program of three KB, which counts on a microcontroller.
 
 use alloc::collections::{BTreeSet, VecDeque};
 

@@ -196,15 +196,15 @@ impl Watchers {
     }
 }
 
-/// Who is to be told that a session has changed, and how far that has come.
+/// The notifications that a change of a session makes, and how far they have come.
 ///
-/// Watches that begin meanwhile are passed or told as it happens: they begin with a snapshot, which says how it stands then.
+/// Watches that begin meanwhile are passed over or notified as it happens: they begin with a snapshot, which says how it stands then.
 #[derive(Debug)]
 pub(super) struct Notes {
     pub(super) uuid: Uuid,
-    /// Its attributes before and after: whoever watches what either matches is told.
+    /// Its attributes before and after: each watch that either matches is notified.
     states: Vec<Box<[u8]>>,
-    /// The same of what has changed since this began. It is told when this is done.
+    /// The same of what has changed since this began. Its notifications follow when this is done.
     again: Vec<Box<[u8]>>,
     /// The next watch: one of the terms of these states, and the key in the tree of watches.
     term: usize,
@@ -294,7 +294,7 @@ impl Broker {
         is_seen.then(|| state.attributes().as_bytes().into())
     }
 
-    /// A session has changed: whoever watches it by one of these attributes will be told how it stands then.
+    /// A session has changed: each watch that matches one of these attributes will get its state of then.
     pub(super) fn note_states(&mut self, session: u32, mut states: Vec<Box<[u8]>>) {
         let Some(state) = self.sessions.get(session).or_bug(NO_SESSION).filter(|_| !states.is_empty()) else {
             // Nobody sees it.

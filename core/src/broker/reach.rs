@@ -127,7 +127,7 @@ impl Broker {
             }
             Target::Everyone => into.extend_from_slice(lists.everyone()),
             Target::AllOf(pairs) => {
-                // Whoever has the rarest of several pairs may lack another.
+                // A session that has the rarest of several pairs may lack another.
                 into.extend_from_slice(lists.rarest(pairs.clone()));
                 if pairs.clone().encoded().nth(1).is_some() {
                     let others =

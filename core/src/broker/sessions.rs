@@ -66,7 +66,7 @@ pub(super) struct Session {
     pub(super) since: u64,
     attributes: Box<[u8]>,
     places: Places,
-    /// How long it stays while it is away, in microseconds, as its client was told.
+    /// How long it stays while it is away, in microseconds, as its WELCOME said.
     pub(super) time_to_live: u64,
     /// When it ends, where it is away.
     pub(super) ends_at: Moment,

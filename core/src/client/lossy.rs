@@ -355,7 +355,7 @@ impl State {
         Some(recovery.state(receiving.received(), receiving.told(), self.told_window))
     }
 
-    /// Where this end stands: what is acknowledged, the window, and whether the broker was told something else.
+    /// Where this end stands: what is acknowledged, the window, and whether the broker knows another one.
     fn standing(&self, m: &[u8]) -> Option<(u64, Window, bool)> {
         let receiving = &self.session.as_ref()?.receiving;
         let acknowledged = self.taken(m, receiving.received()).max(receiving.told());

@@ -31,7 +31,7 @@ const COMES_FOR_ONE: u8 = 4;
 const PROBES: u8 = 3;
 /// After so many timers without any answer the line counts as cut, and is tried with a small flight.
 const CUT: u8 = 3;
-/// Frames that are written while nothing comes are told apart up to so many. With the most of [`REORDERING`] twice that is
+/// Frames that are written while nothing comes can be distinguished up to so many. With the most of [`REORDERING`] twice that is
 /// half of what a byte counts, so that of two orders the later one is known.
 const ORDERS: u8 = 80;
 
@@ -87,7 +87,7 @@ pub(crate) struct Recovery {
     /// The first state that told what was news last, until the peer has heard it.
     unheard: StatesAgo,
     /// The first state since the last answer that asked for one, and when it was written. No other asks before that is answered
-    /// or its time is over: else two ends that both have news would answer each other for ever.
+    /// or its time is over: else two ends that both have news would answer each other without an end.
     asked: StatesAgo,
     asked_at: Recently,
     /// The last state that asked for one, until it is answered, and its order among the items.
@@ -394,8 +394,8 @@ impl Recovery {
         }
     }
 
-    /// True where the peer is to be told something now; `has_news` where what is acknowledged or the window is not what it was
-    /// told last.
+    /// True where a state has to be sent now; `has_news` where what is acknowledged or the window is not what was sent
+    /// last.
     pub(crate) fn is_state_due(&self, has_news: bool) -> bool {
         let is_unheard = !self.unheard.is_none() && !self.states.is_running();
         self.state_due || self.probes > 0 || is_unheard || has_news
@@ -431,7 +431,7 @@ impl Recovery {
         }
     }
 
-    /// What the peer is told last, where all items up to `received` are here, and up to `acknowledged` are taken.
+    /// The state to send, where all items up to `received` are here, and up to `acknowledged` are taken.
     pub(crate) fn state(&self, received: u64, acknowledged: u64, window: Window) -> State {
         let skipped = if canary!(TakesRangesForAll) { self.beyond.count_ones() } else { 0 };
         State {

@@ -117,7 +117,7 @@ fn to_any_of_eight(n: u64) -> Vec<u8> {
     message((n == 0).then_some(&to), 1, None, b"")
 }
 
-/// Watchers of everyone are to be told.
+/// Each watcher of everyone gets a notification.
 fn change(n: u64) -> Vec<u8> {
     let mut attributes = Attributes::new();
     attributes.set("a", Value::Int(n as i64)).unwrap();

@@ -16,7 +16,7 @@ fn written(count: u64) -> Recovery {
     recovery
 }
 
-/// What is told next: news, or what was told before.
+/// The next state that is sent: news, or what was sent before.
 fn told(link: &mut Recovery, received: u64, has_news: bool, now: Instant) -> State {
     link.tell(has_news, false, now);
     link.state(received, received, WINDOW)

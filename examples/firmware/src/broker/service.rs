@@ -13,7 +13,7 @@ use e_pigeon_core::{
 /// Who it is.
 const SERVICE: Uuid = Uuid::from_u128(0x5e45_0000_0000_4000_8000_0000_0000_00b0);
 const SECRET: Secret = Secret(*b"of the broker's!");
-/// Where its link comes from, as the broker is told; channels of the line have smaller numbers.
+/// The source of its link at the broker; channels of the line have smaller numbers.
 const HERE: u64 = u64::MAX;
 /// The block that the client lives in.
 const MEMORY: usize = 1_280;

@@ -187,7 +187,7 @@ pub(super) fn an_idle_client_does_not_work<A: ClientAdapter>(adapter: &A, place:
     limits::assert_idle("clients that wait for their application or their socket");
 }
 
-/// Whoever asks for the next event has done with the message before. As long as nobody asks, it may still be lost with its
+/// A program that asks for the next event has done with the message before. As long as it does not ask, it may still be lost with its
 /// program.
 pub(super) fn program_10_a_message_in_hand_is_not_acknowledged<A: ClientAdapter>(adapter: &A, place: &Place) {
     let host = host(place, BrokerConfig::new(0));
