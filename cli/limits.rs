@@ -75,7 +75,7 @@ limits! {
         max_payload: u32, "SIZE", size::<u32>;
         /// Messages in flight in the whole broker
         max_messages: u32, "N", number::<u32>;
-        /// Memory for the payloads of the whole broker, where each counts as the next power of two of bytes
+        /// Memory for the payloads of the whole broker; up to 64 KiB each counts as the next power of two
         max_message_bytes: u64, "SIZE", size::<u64>;
         /// Messages that wait for somebody who matches, or for recipients to come back
         max_held: u32, "N", number::<u32>;

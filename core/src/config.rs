@@ -189,6 +189,22 @@ impl ClientConfig {
     }
 }
 
+/// The smallest buffer for a payload.
+pub(crate) const MIN_BUFFER: usize = 32;
+/// How many sizes of buffers payloads share: from 32 bytes to 64 KiB, doubling. A larger one has a buffer of its length.
+pub(crate) const BUFFER_CLASSES: usize = 12;
+
+/// The class of the smallest shared buffers that would hold so many bytes.
+pub(crate) const fn buffer_class(length: usize) -> usize {
+    length.div_ceil(MIN_BUFFER).next_power_of_two().trailing_zeros() as usize
+}
+
+/// How many bytes a broker takes for a payload of so many.
+pub(crate) const fn payload_buffer(length: usize) -> usize {
+    let class = buffer_class(length);
+    if class < BUFFER_CLASSES { MIN_BUFFER << class } else { length }
+}
+
 /// Limits of a broker. Every table and queue has one; what reaches it is refused and told so.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -218,7 +234,8 @@ pub struct BrokerConfig {
     pub destination_slots: u8,
     /// How many messages may be in flight in the whole broker. Default 1,000,000. What has ended does not count.
     pub max_messages: u32,
-    /// How many bytes their payloads may take, each counted as the next power of two, 32 at the least. Default 1 GiB.
+    /// How many bytes their payloads may take, each counted as the next power of two, 32 at the
+    /// least, or as its length above 64 KiB. Default 1 GiB.
     pub max_message_bytes: u64,
     /// How many messages may wait, parked, for somebody who matches, or held, after a broker's death. Default 100,000.
     /// For held messages, eight times as many offers to recipients are remembered.
@@ -350,8 +367,7 @@ impl BrokerConfig {
         most(self.max_messages <= 1 << 30, "max_messages", Number(1 << 30))?;
         most(self.max_sessions <= 1 << 30, "max_sessions", Number(1 << 30))?;
         most(self.max_links <= 1 << 30, "max_links", Number(1 << 30))?;
-        // A payload takes the next power of two.
-        let buffer = u64::from(self.max_payload).next_power_of_two().max(32);
+        let buffer = payload_buffer(self.max_payload as usize) as u64;
         least(self.max_message_bytes >= buffer, "max_message_bytes", Because("max_payload", buffer))?;
         small(self.max_queued == 0, "max_queued")?;
         small(self.sender_queue == 0, "sender_queue")?;

@@ -9,7 +9,7 @@ use super::log::Run;
 use super::lossy::{Lossy, MAX_LEFT};
 use super::messages::{MAX_ENDED, Message, Sender};
 use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
-use super::pool::{MIN_CLASS, class_of, max_spare};
+use super::pool::max_spare;
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{MAX_NOTICES, Notice, Seldom};
 use super::receipts;
@@ -19,7 +19,7 @@ use super::sources::{MAX_REMEMBERED, Source, max_made_way};
 use super::sweep::{max_entries, max_records, most_places};
 use super::{BrokerEvent, Ready, max_events};
 use crate::attributes::MAX_ATTRIBUTE_BYTES;
-use crate::config::BrokerConfig;
+use crate::config::{BUFFER_CLASSES, BrokerConfig, MIN_BUFFER, buffer_class};
 use crate::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
 use crate::framing::MAX_HEADER;
 use crate::pairs::MAX_PAIR;
@@ -270,8 +270,8 @@ impl BrokerConfig {
     /// Payloads, the buffers that are kept for the next ones, and the lists of these.
     fn payloads(&self) -> u64 {
         let spare = max_spare(self.max_message_bytes) as u64;
-        let smallest = MIN_CLASS as u64;
-        let classes = 1 + class_of(self.max_payload as usize) as u64;
+        let smallest = MIN_BUFFER as u64;
+        let classes = BUFFER_CLASSES.min(1 + buffer_class(self.max_payload as usize)) as u64;
         let lists = classes * table::<Box<[u8]>>(1) + spare / smallest * share::<Box<[u8]>>();
         let pieces = u64::from(self.max_messages) + spare / smallest;
         self.max_message_bytes.saturating_add(spare + lists + pieces * PIECE)

@@ -1,6 +1,6 @@
 //! Limits that fit a size of memory.
 
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, payload_buffer};
 use core::fmt;
 
 /// A broker needs more memory than it may have.
@@ -101,12 +101,13 @@ impl BrokerConfig {
             max_payload: 256 << 10, Slowly, most.min(1 << 10), most;
         );
         let payload = u64::from(config.max_payload);
+        let buffer = payload_buffer(config.max_payload as usize) as u64;
         limits!(config, given, step;
             max_links: 16_384, Evenly, 4, 1 << 20;
             max_lossy_links: 256, Evenly, 1, 16_384;
             max_sessions: 32_768, Evenly, 4, 1 << 16;
             max_messages: 786_432, Evenly, 16, 1 << 28;
-            max_message_bytes: 2 << 30, Evenly, payload.next_power_of_two().max(32), 1 << 40;
+            max_message_bytes: 2 << 30, Evenly, buffer, 1 << 40;
             max_held: 65_536, Evenly, 4, 1 << 24;
             max_queued: 4 << 20, Evenly, 64, 1 << 30;
             queue_messages: 65_536, Slowly, 16, 16_384;

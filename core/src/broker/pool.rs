@@ -1,14 +1,13 @@
-//! Payloads, each kept once, in buffers that are used again: in the steady state nothing is allocated.
+//! Payloads, each kept once. Buffers of up to 64 KiB are used again, so that in the steady state nothing is allocated; a
+//! larger payload has one of its own, whose memory goes back with it.
 
+use crate::config::{BUFFER_CLASSES, buffer_class, payload_buffer};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
 /// Free buffers above this many bytes in all, or above a quarter of what may be in use, go back to the allocator.
 const MAX_SPARE: u64 = 4 << 20;
-pub(super) const MIN_CLASS: usize = 32;
-/// From 32 bytes to 16 MiB, doubling.
-const CLASSES: usize = 20;
 
 /// A payload, whose owner knows how long it is. Goes back to the [`Pool`] that it came from.
 #[derive(Debug, Default)]
@@ -28,7 +27,7 @@ impl Payload {
 /// Where payloads live.
 #[derive(Debug)]
 pub(super) struct Pool {
-    spare: [Vec<Box<[u8]>>; CLASSES],
+    spare: [Vec<Box<[u8]>>; BUFFER_CLASSES],
     spare_bytes: usize,
     max_spare: usize,
     used_bytes: u64,
@@ -63,8 +62,7 @@ impl Pool {
         if bytes.is_empty() {
             return Some(Payload::default());
         }
-        let class = class_of(bytes.len());
-        let size = MIN_CLASS << class;
+        let (class, size) = (buffer_class(bytes.len()), payload_buffer(bytes.len()));
         if self.used_bytes + size as u64 > self.max_bytes {
             return None;
         }
@@ -74,6 +72,7 @@ impl Pool {
                 self.spare_bytes -= size;
                 buffer
             }
+            None if size == bytes.len() => return Some(Payload { buffer: bytes.into() }),
             None => vec![0; size].into_boxed_slice(),
         };
         if let Some(room) = buffer.get_mut(..bytes.len()) {
@@ -92,17 +91,12 @@ impl Pool {
         }
         self.used_bytes -= size as u64;
         if self.spare_bytes + size <= self.max_spare
-            && let Some(spare) = self.spare.get_mut(class_of(size))
+            && let Some(spare) = self.spare.get_mut(buffer_class(size))
         {
             self.spare_bytes += size;
             spare.push(buffer);
         }
     }
-}
-
-/// The class of the smallest buffers that hold so many bytes.
-pub(super) fn class_of(length: usize) -> usize {
-    length.div_ceil(MIN_CLASS).next_power_of_two().trailing_zeros() as usize
 }
 
 #[cfg(test)]
@@ -128,7 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn classes_cover_the_largest_payload() {
-        assert_eq!((class_of(1), class_of(32), class_of(33), class_of(16 << 20)), (0, 0, 1, CLASSES - 1));
+    fn classes_go_to_64_kib() {
+        let classes = [1, 32, 33, 64 << 10].map(buffer_class);
+        assert_eq!(classes, [0, 0, 1, BUFFER_CLASSES - 1]);
+    }
+
+    #[test]
+    fn field_s7_a_large_payload_counts_as_its_length() {
+        let length = 12 << 20;
+        let mut pool = Pool::new(200 << 20);
+        let mut taken: Vec<_> = core::iter::from_fn(|| pool.store(&vec![1; length])).collect();
+        assert_eq!((taken.len(), pool.used_bytes()), (16, 16 * length as u64));
+        taken.iter_mut().for_each(|payload| pool.release(payload));
+        assert_eq!((pool.used_bytes(), pool.spare_bytes), (0, 0));
     }
 }
