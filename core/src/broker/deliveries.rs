@@ -8,6 +8,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// A message for this session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,14 +229,29 @@ impl Deliveries {
     }
 
     /// Keeps those for which `keep` says so; it is asked about each once, in order, with its index.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(usize, &Delivery) -> bool) {
-        let (mut kept, mut numbered) = (0, 0);
-        for index in 0..self.len() {
+    pub(super) fn retain(&mut self, keep: impl FnMut(usize, &Delivery) -> bool) {
+        self.retain_among(0..self.len(), keep);
+    }
+
+    /// The same among those with some indices; all others stay.
+    pub(super) fn retain_among(
+        &mut self,
+        among: Range<usize>,
+        mut keep: impl FnMut(usize, &Delivery) -> bool,
+    ) {
+        // There are at most 2^32 places.
+        let from = if self.gap > 0 { among.start.min(self.numbered()) } else { among.start } as u32;
+        let (mut kept, mut numbered) = (from, from.min(self.numbered));
+        for index in from as usize..self.len() {
+            if index >= among.end && self.gap == 0 && index == kept as usize {
+                // Nobody has left, and none of the others moves.
+                return;
+            }
             let Some(delivery) = self.get(index) else {
                 bug!("fewer deliveries than were counted");
                 break;
             };
-            if !keep(index, &delivery) {
+            if among.contains(&index) && !keep(index, &delivery) {
                 // It leaves.
                 continue;
             }
@@ -302,15 +318,22 @@ mod tests {
                         numbered.extend(waiting.pop_front());
                     }
                     9 => {
-                        let (mut asked, shift) = (0, index.index(3));
+                        let (start, shift) = (index.index(ours.len() + 1), index.index(3));
+                        let among = start..start + index.index(ours.len() + 1 - start);
                         let keep = |delivery: &Delivery| !(delivery.message as usize + shift).is_multiple_of(3);
-                        ours.retain(|place, delivery| {
-                            assert_eq!(place, asked);
-                            asked += 1;
+                        let mut asked = among.clone();
+                        ours.retain_among(among.clone(), |place, delivery| {
+                            assert_eq!(Some(place), asked.next());
                             keep(delivery)
                         });
-                        numbered.retain(keep);
-                        waiting.retain(keep);
+                        assert_eq!(asked.next(), None);
+                        let mut place = 0;
+                        for queue in [&mut numbered, &mut waiting] {
+                            queue.retain(|delivery| {
+                                place += 1;
+                                !among.contains(&(place - 1)) || keep(delivery)
+                            });
+                        }
                     }
                     10 if index.index(4) == 0 => {
                         ours.unnumber();

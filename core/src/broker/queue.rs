@@ -14,6 +14,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hint::black_box;
+use core::ops::Range;
 
 /// What few sessions have at a time.
 #[derive(Debug, Default)]
@@ -382,16 +383,18 @@ impl Queue {
         }
     }
 
-    /// Drops what has ended, for which `ended` gives the bytes of its payload: what waits leaves, what has a number becomes
-    /// void, and `leaves` is called for each. A run of void ones takes at most `most_bytes` of the window, or has one of them.
+    /// Drops what has ended among the messages with some places, for which `ended` gives the bytes of its payload: what waits
+    /// leaves, what has a number becomes void, and `leaves` is called for each. A run of void ones takes at most `most_bytes`
+    /// of the window, or has one of them.
     pub(super) fn drop_ended(
         &mut self,
+        among: Range<usize>,
         most_bytes: u32,
         ended: impl Fn(&Delivery) -> Option<u32>,
         mut leaves: impl FnMut(Delivery),
     ) {
-        self.void_ended(most_bytes, &ended);
-        self.deliveries.retain(|_, delivery| {
+        self.void_ended(among.clone(), most_bytes, &ended);
+        self.deliveries.retain_among(among, |_, delivery| {
             let stays = ended(delivery).is_none();
             if !stays {
                 leaves(*delivery);
@@ -400,11 +403,16 @@ impl Queue {
         });
     }
 
-    /// Notes in the log which deliveries are void.
-    fn void_ended(&mut self, most_bytes: u32, ended: &impl Fn(&Delivery) -> Option<u32>) {
-        let numbered = self.deliveries.numbered();
-        let mut deliveries = (0..numbered).filter_map(|index| self.deliveries.get(index));
-        if !deliveries.clone().any(|delivery| ended(&delivery).is_some()) {
+    /// Notes in the log which of these deliveries are void.
+    fn void_ended(
+        &mut self,
+        among: Range<usize>,
+        most_bytes: u32,
+        ended: &impl Fn(&Delivery) -> Option<u32>,
+    ) {
+        let among = among.start..among.end.min(self.deliveries.numbered());
+        let ended_at = |index: usize| self.deliveries.get(index).and_then(|delivery| ended(&delivery));
+        if !among.clone().any(|index| ended_at(index).is_some()) {
             return;
         }
         // Where something is written again, as a number of items.
@@ -412,18 +420,21 @@ impl Queue {
             let before = self.numbered.iter().take(cursor.run).map(|run| u64::from(run.count));
             before.sum::<u64>() + u64::from(cursor.in_run)
         });
-        let mut log = VecDeque::<Run>::new();
+        let (mut log, mut next) = (VecDeque::<Run>::new(), 0);
         for run in &self.numbered {
-            if run.kind != Kind::Delivery {
+            let before = next;
+            if run.kind == Kind::Delivery {
+                next += run.count as usize;
+            }
+            if before == next || next <= among.start || before >= among.end {
                 join(&mut log, *run, most_bytes);
                 continue;
             }
-            for delivery in deliveries.by_ref().take(run.count as usize) {
-                let run = ended(&delivery).map_or(Run::new(Kind::Delivery, 1), Run::void);
-                join(&mut log, run, most_bytes);
+            for index in before..next {
+                let bytes = if among.contains(&index) { ended_at(index) } else { None };
+                join(&mut log, bytes.map_or(Run::new(Kind::Delivery, 1), Run::void), most_bytes);
             }
         }
-        drop(deliveries);
         self.numbered = log;
         if let Some(again) = again {
             self.rewind(again);
@@ -433,6 +444,11 @@ impl Queue {
     /// Gives back memory that is far more than what is here needs; returns how many places of messages.
     pub(super) fn shrink(&mut self) -> usize {
         self.deliveries.shrink()
+    }
+
+    /// How many runs the items with a number are.
+    pub(super) fn runs(&self) -> usize {
+        self.numbered.len()
     }
 
     /// How many places there are for messages, free ones included.

@@ -52,6 +52,8 @@ pub(super) struct Session {
     /// The client's window is shut because too many receipts wait for it; so many messages have come since.
     pub(super) since_narrow: u32,
     pub(super) narrow: bool,
+    /// So many messages at the front of its queue were not looked at yet, where these are searched for ended ones.
+    pub(super) unsearched: u32,
     /// What it watches, and how many items of presence its client takes unacknowledged.
     pub(super) presence_items: u16,
     pub(super) watches: Vec<Watch>,
@@ -250,6 +252,7 @@ impl Sessions {
             queue: Queue::default(),
             queue_bytes: 0,
             searched: Searched::default(),
+            unsearched: 0,
             sending,
             receiving: Receiving::default(),
             watches: Vec::new(),

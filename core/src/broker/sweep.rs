@@ -23,6 +23,10 @@ const UNUSED: Duration = Duration::from_secs(2);
 const SEARCH_PART: usize = 16;
 /// Where one of so many has ended is estimated by twice as many entries.
 const SAMPLES: usize = 2 * SEARCH_PART;
+/// So many entries of a queue are looked at before it is asked whether the call may do more.
+const AT_ONCE: usize = 1_024;
+/// So many runs of the log of a queue are written again at the price of an entry.
+const RUNS: usize = 16;
 /// Void deliveries are joined to runs that take at most this part of the window in bytes, for it opens run by run.
 const WINDOW_PART: u32 = 16;
 
@@ -87,8 +91,8 @@ impl Broker {
         self.messages.ended() as u64 > 2 * max_ended(&self.config)
     }
 
-    /// Goes through queues and drops entries of ended messages, where that is due, for a quarter of a call and at least one queue:
-    /// others get their turn before the next.
+    /// Goes through queues and drops entries of ended messages, where that is due, for a quarter of a call: others get their
+    /// turn before it goes on.
     pub(super) fn sweep(&mut self) {
         if !self.is_sweep_due() {
             return;
@@ -104,7 +108,9 @@ impl Broker {
             let index = next as u32;
             self.work.charge(SWEPT);
             if self.sessions.get(index).is_some() {
-                self.drop_ended(index);
+                if !self.drop_ended(index, until) {
+                    break;
+                }
                 self.shrink_queue(index);
             }
             next += 1;
@@ -175,41 +181,56 @@ impl Broker {
         }
     }
 
-    /// Drops entries of ended messages from the queue of one session.
-    fn drop_ended(&mut self, index: u32) {
-        let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) else { return };
-        if session.queue.len() == 0 {
-            return;
-        }
-        // At most 2^30 messages.
-        self.work.charge(session.queue.len() as u32 * SWEPT);
-        let messages = &self.messages;
-        let ended = |delivery: &Delivery| {
-            let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
-            message.filter(|message| message.ended).map(|message| message.length)
-        };
+    /// Drops entries of ended messages from the queue of one session, or goes on with that, until so many units are left;
+    /// true when it is done. It begins with the newest: what the client acknowledges meanwhile was not looked at, and moves none
+    /// of those that were.
+    fn drop_ended(&mut self, index: u32, until: u32) -> bool {
         let mut dropped = core::mem::take(&mut self.dropped);
-        let most_bytes = session.sending.window().bytes / WINDOW_PART;
-        session.queue.drop_ended(most_bytes, ended, |delivery| dropped.push(delivery));
-        self.work.charge(dropped.len() as u32 * DROPPED);
-        for delivery in dropped.drain(..) {
-            self.leave_queue(index, delivery);
-        }
+        let is_done = loop {
+            let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) else { break true };
+            let length = session.queue.len();
+            let end = match session.unsearched as usize {
+                0 => length,
+                unsearched => unsearched.min(length),
+            };
+            let start = end.saturating_sub(AT_ONCE);
+            // At most 2^30 messages.
+            self.work.charge((end - start) as u32 * SWEPT + (session.queue.runs() / RUNS) as u32);
+            let messages = &self.messages;
+            let ended = |delivery: &Delivery| {
+                let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
+                message.filter(|message| message.ended).map(|message| message.length)
+            };
+            let most_bytes = session.sending.window().bytes / WINDOW_PART;
+            session.queue.drop_ended(start..end, most_bytes, ended, |delivery| dropped.push(delivery));
+            session.unsearched = start as u32;
+            self.work.charge(dropped.len() as u32 * DROPPED);
+            for delivery in dropped.drain(..) {
+                self.leave_queue(index, delivery);
+            }
+            if start == 0 || self.work.left() <= until {
+                break start == 0;
+            }
+        };
         self.dropped = dropped;
+        is_done
     }
 
-    /// The queue of a session is full: drops entries of ended messages from it, where enough can have ended.
+    /// The queue of a session is full: drops entries of ended messages from it, where enough can have ended, as far as this
+    /// call may. What is left goes on with the next message for it.
     pub(super) fn search_queue(&mut self, index: u32) {
         let Some(session) = self.sessions.get(index).or_bug(NO_SESSION) else { return };
         let Searched { order, next } = session.searched;
         let length = session.queue.len();
         let late = length.checked_sub(1 + length / SEARCH_PART).and_then(|late| session.queue.delivery(late));
         let message = late.and_then(|late| self.messages.get(late.message));
-        let is_due = next.get().is_some_and(|next| self.now >= next);
+        let is_due = session.unsearched > 0 || next.get().is_some_and(|next| self.now >= next);
         if !is_due && message.is_none_or(|message| message.order < order) {
             return;
         }
-        self.drop_ended(index);
+        if !self.drop_ended(index, 0) {
+            return;
+        }
         let next = self.part_ends_at(index);
         if let Some(session) = self.sessions.get_mut(index).or_bug(NO_SESSION) {
             session.searched = Searched { order: self.messages.next_order(), next };
