@@ -5,18 +5,19 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
-use e_pigeon_core::wire::control::{Control, Hello, Known};
+use e_pigeon_core::wire::control::{Control, Hello, Known, Window};
 use e_pigeon_core::wire::item::{DownItem, PresenceState, UpItem};
 use e_pigeon_core::{
     Attributes, AttributesRef, BrokerConfig, Destination, Filter, LinkId, Past, PatchRef, Ready, Taken, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use support::random::Random;
-use support::raw::{Raw, WIDE, frame, hello, message, message_for};
+use support::raw::{Raw, WIDE, cpu, frame, hello, message, message_for};
 use support::uuid;
 
 /// Units of a call, with what the last piece of work may take besides: the longest here is a session that ends or begins.
 const MOST: u32 = 32_768 + 1_000;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn raw() -> Raw {
     Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) })
@@ -323,10 +324,14 @@ fn core_p8_a_decline_costs_the_same_however_many_receipts_and_deliveries_take_tu
         raw.put(link, &message((n == 0).then_some(&nobody), 1, None, b""));
         raw.swallow(link);
     }
-    for n in 0..EACH {
+    let before = cpu();
+    for n in (0..EACH).rev() {
         raw.put(link, &frame(|w| UpItem::Decline(2 * n + 1).write(w)));
         assert!(raw.broker.work_of_last_call() < 100, "{} units", raw.broker.work_of_last_call());
     }
+    // To walk through all that lies before each would be 32 million steps.
+    let spent = cpu() - before;
+    assert!(spent < 30, "{spent} ms");
     assert_eq!(raw.broker.stats().declined, EACH);
 }
 
@@ -467,5 +472,318 @@ fn a_hello_waits_for_what_is_still_told_of_its_client() {
         let last: BTreeMap<_, _> = last.into_iter().collect();
         assert_eq!(last.len(), 8);
         assert!(last.values().all(|&last| last == (PresenceState::Connected, true)), "{last:?}");
+    }
+}
+
+/// Sends so many messages to a client, and lets their time pass.
+fn end_in_queue(raw: &mut Raw, from: LinkId, count: u64) {
+    let to = Destination::from(uuid(1));
+    for n in 0..count {
+        raw.put_all(from, &message_for((n == 0).then_some(&to), 1, None, 1_000, &n.to_le_bytes()));
+        if n % 1_000 == 999 {
+            raw.swallow(from);
+        }
+    }
+    raw.now = raw.now + Duration::from_secs(1);
+}
+
+#[test]
+fn one_queue_is_searched_over_several_calls_and_goes_on_where_it_stopped() {
+    const COUNT: u64 = 16_000;
+    const BUDGET: u32 = 1_000;
+    let config = BrokerConfig {
+        settle: Duration::ZERO,
+        sender_queue: u32::MAX,
+        session_ttl: HOUR,
+        ..BrokerConfig::new(0)
+    };
+    let mut raw = Raw::new(config);
+    raw.away(1, AttributesRef::EMPTY);
+    let from = raw.up(0, 1);
+    end_in_queue(&mut raw, from, COUNT);
+    raw.broker.set_budget(BUDGET);
+    let mut began = 0;
+    for calls in 0.. {
+        assert!(calls < 10_000, "it comes to an end");
+        let kept = raw.broker.stats().kept;
+        raw.broker.handle_timeout(raw.now);
+        let (work, stats) = (raw.broker.work_of_last_call(), raw.broker.stats());
+        // A part of a queue more than that: its entries are looked at, and leave.
+        assert!(work < BUDGET + 1_024 * 3 + 100, "{work} units");
+        assert!(kept - stats.kept <= 2 * 1_024, "{} at once", kept - stats.kept);
+        began += u64::from(kept > stats.kept);
+        if stats.open == 0 && raw.broker.poll_timeout().is_none_or(|at| at > raw.now) {
+            break;
+        }
+    }
+    assert!(began >= COUNT / 2_048, "{began} calls");
+    assert!(raw.broker.stats().kept <= 1_024, "{} are left", raw.broker.stats().kept);
+}
+
+/// The client acknowledges and gets more while its queue is gone through: what it reads has all numbers, and no message that has
+/// ended after it was searched for.
+#[test]
+fn a_queue_that_is_searched_over_several_calls_serves_its_client_meanwhile() {
+    let mut random = Random(11);
+    for round in 0..20 {
+        let config = BrokerConfig { settle: Duration::ZERO, sender_queue: u32::MAX, ..BrokerConfig::new(0) };
+        let mut raw = Raw::new(config);
+        let (link, from) = (raw.up(1, 1), raw.up(0, 1));
+        let to = Destination::from(uuid(1));
+        let (mut unacknowledged, mut sent, mut lives) = (0, 0, BTreeSet::new());
+        let mut is_first = true;
+        let mut put = |raw: &mut Raw, random: &mut Random, count: u64, lives: &mut BTreeSet<u64>| {
+            for _ in 0..count {
+                let ms = if random.percent(10) { 3_600_000 } else { 1_000 };
+                if ms > 1_000 {
+                    lives.insert(sent);
+                }
+                let define = core::mem::take(&mut is_first).then_some(&to);
+                raw.put_all(from, &message_for(define, 1, None, ms, &sent.to_le_bytes()));
+                sent += 1;
+            }
+            raw.swallow(from);
+        };
+        put(&mut raw, &mut random, 4_000, &mut lives);
+        // Some are written, the others wait for the window.
+        let mut got = BTreeSet::new();
+        let mut read = |raw: &mut Raw, unacknowledged: &mut u64| {
+            let bytes = raw.swallow(link);
+            got.extend(numbers(&bytes));
+            let counts = items(&bytes, |item| match item {
+                DownItem::Void(count) => Some(u64::from(*count)),
+                _ => Some(1),
+            });
+            *unacknowledged += counts.iter().sum::<u64>();
+        };
+        read(&mut raw, &mut unacknowledged);
+        raw.put(link, &frame(|w| Control::Window(Window { messages: 0, bytes: 0 }).write(w)));
+        put(&mut raw, &mut random, 4_000, &mut lives);
+        raw.now = raw.now + Duration::from_secs(1);
+        raw.broker.set_budget(random.pick(&[100, 400, 2_000]));
+        for _ in 0..10_000 {
+            raw.broker.handle_timeout(raw.now);
+            if random.percent(10) && unacknowledged > 0 {
+                let more = random.between(1, 50).min(unacknowledged);
+                raw.put_all(link, &frame(|w| Control::Ack(more).write(w)));
+                unacknowledged -= more;
+            }
+            if random.percent(2) {
+                raw.put_all(link, &frame(|w| Control::Window(WIDE).write(w)));
+                read(&mut raw, &mut unacknowledged);
+            }
+            if raw.broker.poll_timeout().is_none_or(|at| at > raw.now) {
+                break;
+            }
+        }
+        raw.put_all(link, &frame(|w| Control::Window(WIDE).write(w)));
+        raw.settle();
+        read(&mut raw, &mut unacknowledged);
+        raw.put_all(link, &frame(|w| Control::Ack(unacknowledged).write(w)));
+        raw.settle();
+        let stats = raw.broker.stats();
+        assert_eq!(
+            (stats.connected, stats.open, stats.kept),
+            (2, 0, 0),
+            "round {round}: all is acknowledged"
+        );
+        assert!(lives.is_subset(&got), "round {round}");
+        assert!(stats.is_balanced());
+    }
+}
+
+/// Sessions that are away, with seven of eight pairs each, so that no list has all.
+fn nearly_all(raw: &mut Raw, count: usize) {
+    for n in 0..count {
+        let mine: Vec<(&str, i64)> =
+            KEYS.iter().enumerate().filter(|&(place, _)| place != n % 8).map(|(_, &key)| (key, 1)).collect();
+        raw.away(100 + n, pairs(&mine).as_ref());
+    }
+}
+
+const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+#[test]
+fn core_p10_an_all_of_that_nobody_has_costs_a_count_of_its_lists_and_is_paid_for() {
+    let mut raw = raw();
+    nearly_all(&mut raw, 8_000);
+    let link = raw.up(0, 1);
+    let filter = Filter::all_of(&KEYS.map(|key| (key, Value::Int(1)))).unwrap();
+    let to = Destination::from(filter).only_connected();
+    raw.put(link, &message(Some(&to), 1, None, b""));
+    let work = raw.broker.work_of_last_call();
+    // Each of eight lists has 7,000 sessions, and to count one of these is an eighth of a unit.
+    assert!((7_000..8_000).contains(&work), "{work} units");
+    let bytes: Vec<u8> = (0..100).flat_map(|_| message(None, 1, None, b"")).collect();
+    raw.broker.handle_input(raw.now, link, &bytes).unwrap();
+    assert!(raw.broker.stats().taken <= 6, "{} messages in one call", raw.broker.stats().taken);
+}
+
+#[test]
+fn core_p10_an_all_of_finds_those_that_have_all_whichever_way_they_are_found() {
+    let mut random = Random(10);
+    for round in 0..30 {
+        let mut raw = raw();
+        // So few that they are compared, or so many that lists are counted.
+        let count = random.pick(&[20, 400]);
+        let mut all = vec![];
+        for n in 0..count {
+            let mine: Vec<(&str, i64)> =
+                KEYS.iter().filter(|_| random.percent(80)).map(|&key| (key, 1)).collect();
+            raw.away(100 + n, pairs(&mine).as_ref());
+            all.push(mine);
+        }
+        let link = raw.up(0, 1);
+        for n in 0..20 {
+            let wanted: Vec<&str> = KEYS.iter().filter(|_| random.percent(60)).copied().collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let values: Vec<(&str, Value<'_>)> = wanted.iter().map(|&key| (key, Value::Int(1))).collect();
+            let to = Destination::from(Filter::all_of(&values).unwrap());
+            let before = raw.broker.stats().routed;
+            raw.put(link, &message(Some(&to), 1, None, b""));
+            let has_all = |mine: &&Vec<(&str, i64)>| wanted.iter().all(|key| mine.contains(&(key, 1)));
+            let expected = all.iter().filter(has_all).count() as u64;
+            assert_eq!(raw.broker.stats().routed - before, expected, "round {round}, message {n}");
+        }
+    }
+}
+
+/// Sessions that are away, each with one pair that all have and one that is its own.
+fn many(raw: &mut Raw, count: usize) {
+    for n in 0..count {
+        raw.away(100 + n, pairs(&[("all", 1), ("own", n as i64)]).as_ref());
+    }
+}
+
+/// All queues that a message to many takes the last place of get new ones over several calls, and until then the next message
+/// to many waits, whatever its destination is.
+#[test]
+fn queues_that_are_full_at_once_get_room_over_several_calls() {
+    const SESSIONS: usize = 2_000;
+    const BUDGET: u32 = 400;
+    let all = Filter::all_of(&[("all", Value::Int(1))]).unwrap();
+    let any = Filter::any_of(&[("all", Value::Int(1)), ("own", Value::Int(5))]).unwrap();
+    let none = Filter::all_of(&[("all", Value::Int(1)), ("own", Value::Int(5))]).unwrap();
+    for (to, waits) in [
+        (Destination::from(Filter::everyone()), true),
+        (all.into(), true),
+        (any.into(), true),
+        // One of them has both.
+        (none.into(), false),
+        (uuid(105).into(), false),
+    ] {
+        let mut raw = raw();
+        many(&mut raw, SESSIONS);
+        let (link, other) = (raw.up(0, 1), raw.up(1, 1));
+        let everyone = Destination::from(Filter::everyone()).without_sender();
+        raw.put(link, &message(Some(&to), 1, None, &0_u64.to_le_bytes()));
+        raw.put(other, &message(Some(&everyone), 1, None, &1_u64.to_le_bytes()));
+        raw.settle();
+        raw.broker.set_budget(BUDGET);
+        // Until one has taken the last of four places of each.
+        let mut sent = 2_u64;
+        while raw.broker.poll_timeout().is_none_or(|at| at > raw.now) {
+            assert!(sent < 5, "no queue is full");
+            raw.put(other, &message(None, 1, None, &sent.to_le_bytes()));
+            sent += 1;
+        }
+        let work = raw.broker.work_of_last_call();
+        assert!(work < SESSIONS as u32 + BUDGET + 100, "{work} units");
+        // By an alias, and by its destination.
+        for define in [None, Some(&to)] {
+            let bytes = message(define, 1, None, &7_u64.to_le_bytes());
+            let taken = raw.broker.handle_input(raw.now, link, &bytes).unwrap();
+            assert_eq!(taken == 0, waits, "{to:?}");
+            let resumes =
+                core::iter::from_fn(|| raw.broker.poll_ready()).any(|ready| ready == Ready::Resume(link));
+            assert_eq!(resumes, waits, "{to:?}");
+        }
+        let (calls, most) = raw.settle();
+        assert!(calls > SESSIONS as u32 * 8 / BUDGET / 2, "{calls} calls");
+        assert!(most < BUDGET + 100, "{most} units");
+        raw.put_all(link, &message(None, 1, None, &8_u64.to_le_bytes()));
+        // All that was taken is there, in order.
+        let reader = raw.link();
+        raw.put_all(reader, &hello(105, 2, None, pairs(&[("all", 1), ("own", 5)]).as_ref()));
+        raw.settle();
+        let expected: Vec<u64> = (0..sent).chain([7, 7].into_iter().filter(|_| !waits)).chain([8]).collect();
+        assert_eq!(numbers(&raw.swallow(reader)), expected, "{to:?}");
+    }
+}
+
+/// A session changes while watchers are still told of its last change: all is told, in one job.
+#[test]
+fn what_changes_while_it_is_told_is_told_too() {
+    for budget in [88, 300, 32_768] {
+        let mut raw = raw();
+        let only = |n: u32| watch(n, &Filter::all_of(&[("a", Value::Int(n.into()))]).unwrap());
+        let watches =
+            [watch(1, &Filter::everyone()), watch(2, &Filter::everyone()), only(8), only(9)].concat();
+        let watchers: Vec<LinkId> = (1..=50)
+            .map(|n| {
+                let link = raw.link();
+                raw.put_all(link, &[watcher(n, AttributesRef::EMPTY), watches.clone()].concat());
+                link
+            })
+            .collect();
+        let link = raw.up(1_000, 1);
+        raw.settle();
+        watchers.iter().for_each(|&link| drop(raw.read(link)));
+        raw.broker.set_budget(budget);
+        // It matches one of these watches, and then the other.
+        raw.put_all(link, &[set("a", 8), set("a", 9)].concat());
+        raw.broker.handle_disconnected(raw.now, link);
+        raw.settle();
+        for link in watchers {
+            let told = items(&raw.read(link), |item| match *item {
+                DownItem::Presence(number, _, state, _) => Some((number, state)),
+                _ => None,
+            });
+            let last: BTreeMap<_, _> = told.into_iter().collect();
+            let is_gone =
+                |state: Option<&PresenceState>| state.is_none_or(|&state| state == PresenceState::Gone);
+            for n in [1, 2, 9] {
+                assert_eq!(last.get(&n), Some(&PresenceState::Away), "watch {n}, with {budget} units");
+            }
+            assert!(is_gone(last.get(&8)), "{budget} units: {last:?}");
+        }
+    }
+}
+
+/// A held message for very many is offered over several calls: once to each that was here, and before what its sender says next.
+#[test]
+fn what_was_held_for_many_comes_once_and_before_what_its_sender_says_next() {
+    const SESSIONS: usize = 3_000;
+    for budget in [400, 32_768] {
+        let mut raw = raw();
+        (0..SESSIONS).for_each(|n| raw.away(100 + n, AttributesRef::EMPTY));
+        let (from, other) = (raw.up(0, 1), raw.up(1, 1));
+        raw.broker.set_budget(budget);
+        let everyone = Destination::from(Filter::everyone()).without_sender();
+        let taken = Past::Taken(Taken { recipients: 9_000, epoch: 9, session: 1, answered_first: true });
+        let held = message(Some(&everyone), 1, Some(taken), &0_u64.to_le_bytes());
+        let next = message(None, 1, None, &1_u64.to_le_bytes());
+        assert_eq!(raw.broker.handle_input(raw.now, from, &held), Ok(held.len()));
+        assert!(raw.broker.stats().routed < SESSIONS as u64, "not to all at once");
+        assert_eq!(raw.broker.handle_input(raw.now, from, &next), Ok(0), "it has to wait");
+        // Another sender does not wait, and somebody who comes meanwhile has it too.
+        raw.put_all(other, &message(Some(&uuid(101).into()), 1, None, &2_u64.to_le_bytes()));
+        let late = raw.link();
+        raw.put_all(late, &hello(50, 1, None, AttributesRef::EMPTY));
+        let (_, most) = raw.settle();
+        assert!(most < budget + 1_000, "{most} units");
+        raw.put_all(from, &next);
+        raw.settle();
+        let offers = raw.broker.stats().offers;
+        assert_eq!(offers, SESSIONS as u64 + 2, "each once");
+        assert_eq!(numbers(&raw.swallow(late)), [0, 1]);
+        for n in [100, 1_500, 3_000] {
+            let link = raw.link();
+            raw.put_all(link, &hello(n, 2, None, AttributesRef::EMPTY));
+            raw.settle();
+            assert_eq!(numbers(&raw.swallow(link)), [0, 1], "{n}, with {budget} units");
+        }
     }
 }

@@ -63,6 +63,13 @@ pub fn message_in(slot: u8, define: Option<&Destination>, id_step: u64) -> Vec<u
     frame(|w| UpItem::Message(message).write(w))
 }
 
+/// Milliseconds of processor time of this thread.
+#[allow(dead_code)]
+pub fn cpu() -> u64 {
+    let said = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    said.split(' ').next().unwrap().parse::<u64>().unwrap() / 1_000_000
+}
+
 /// A broker and bytes.
 pub struct Raw {
     pub broker: Broker,
