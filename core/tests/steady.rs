@@ -4,8 +4,12 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::{Broker, BrokerConfig, Client, Destination, Event, Instant, LinkId, Outgoing, Value};
-use support::counting::{Counting, allocations};
+use e_pigeon_core::wire::control::Control;
+use e_pigeon_core::{
+    Attributes, Broker, BrokerConfig, Client, Destination, Event, Instant, LinkId, Outgoing, Value,
+};
+use support::counting::{Counting, allocations, live};
+use support::raw::{Raw, frame, hello};
 use support::{client_config, group, make, uuid};
 
 #[global_allocator]
@@ -101,4 +105,41 @@ fn a_message_to_one_costs_no_allocation() {
 #[test]
 fn a_message_to_a_group_costs_no_allocation() {
     nothing_is_allocated(20, &group("a"));
+}
+
+/// Sessions come and go, each with an attribute that no other has. Of their links, of the sessions and of the lists by which
+/// they are found nothing stays.
+#[test]
+fn field_s1_links_and_sessions_that_are_gone_take_no_memory() {
+    const CLIENTS: usize = 40_000;
+    let mut raw =
+        Raw::new(BrokerConfig { max_links: 65_536, settle: Duration::ZERO, ..BrokerConfig::new(0) });
+    let before = live();
+    let links: Vec<LinkId> = (0..CLIENTS)
+        .map(|n| {
+            let mut attributes = Attributes::new();
+            attributes.set("name", Value::Int(n as i64)).unwrap();
+            let link = raw.link();
+            raw.put(link, &hello(n, 1, None, attributes.as_ref()));
+            raw.swallow(link);
+            link
+        })
+        .collect();
+    let most = live() - before;
+    assert!(most > 20 << 20, "{most} bytes");
+    for link in links {
+        raw.put(link, &frame(|w| Control::Goodbye(true).write(w)));
+        raw.swallow(link);
+        raw.broker.handle_disconnected(raw.now, link);
+    }
+    for _ in 0..5 {
+        raw.now = raw.now + Duration::from_secs(1);
+        while raw.broker.poll_timeout().is_some_and(|at| at <= raw.now) {
+            raw.broker.handle_timeout(raw.now);
+        }
+    }
+    raw.drain();
+    let left = live() - before;
+    println!("{most} bytes at the most, {left} left");
+    assert!(left < 1 << 20, "{left} bytes of {most}");
 }

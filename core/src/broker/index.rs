@@ -1,5 +1,6 @@
 //! Who has which attribute: from a pair to the sessions that have it, so that routing costs by those that match.
 
+use super::ordered::{is_oversized, shrink_table};
 use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
 use crate::pairs::Pairs;
@@ -160,6 +161,23 @@ impl Index {
         match self.by_pair.find_entry(self.hash(&pair), |&found| found == index) {
             Ok(entry) => drop(entry.remove()),
             Err(_) => bug!("a list is not found by its pair"),
+        }
+    }
+
+    /// True where most of the memory of these tables is not in use.
+    pub(super) fn is_oversized(&self) -> bool {
+        is_oversized(self.lists.len(), self.lists.capacity())
+            || is_oversized(self.by_pair.len(), self.by_pair.capacity())
+    }
+
+    /// Gives back memory that is not in use. The lists do that themselves.
+    pub(super) fn give_back(&mut self) {
+        shrink_table(&mut self.lists);
+        let Self { lists, by_pair, hasher, .. } = self;
+        if is_oversized(by_pair.len(), by_pair.capacity()) {
+            by_pair.shrink_to_fit(|&found| {
+                lists.get(found as usize).map_or(0, |list| hasher.hash_one(&*list.pair))
+            });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::NO_LINK;
 use super::lossy::Lossy;
+use super::ordered::{is_oversized, shrink_table};
 use crate::bug::OrBug;
 use crate::framing::Framing;
 use crate::link::KeepAlive;
@@ -247,6 +248,21 @@ impl Links {
             link.abort = None;
         }
         link.is_lossy
+    }
+
+    /// True where most of the memory of these tables is not in use.
+    pub(super) fn is_oversized(&self) -> bool {
+        is_oversized(self.links.len(), self.links.capacity())
+            || is_oversized(self.currents.len(), self.currents.capacity())
+    }
+
+    /// Gives back memory that is not in use.
+    pub(super) fn give_back(&mut self) {
+        shrink_table(&mut self.links);
+        shrink_table(&mut self.currents);
+        // One for each place.
+        self.marks.truncate(self.links.capacity());
+        self.marks.shrink_to(2 * self.marks.len());
     }
 
     pub(super) fn insert(&mut self, framing: Framing, source: u32, until: Instant) -> LinkId {

@@ -1,6 +1,6 @@
 //! Messages in flight: taken and not yet ended, or still in some queue.
 
-use super::ordered::{MAX_SPARE, MIN_TABLE, Ordered, last_of, shrink};
+use super::ordered::{Ordered, is_oversized, last_of, shrink, shrink_table};
 use super::pool::Payload;
 use super::receipts::Word;
 use super::{NO_MESSAGE, NO_SENDER};
@@ -196,24 +196,33 @@ impl Messages {
         self.open
     }
 
-    /// True where most of the memory of these tables is not in use.
+    /// True where most of the memory of one of these tables is not in use.
     pub(super) fn is_oversized(&self) -> bool {
-        let is = |len: usize, capacity: usize| capacity > MIN_TABLE && MAX_SPARE * len < capacity;
-        is(self.messages.len(), self.messages.capacity())
-            || is(self.senders.len(), self.senders.capacity())
-            || is(self.destinations.len(), self.destinations.capacity())
-            || is(self.by_origin.len(), self.by_origin.capacity())
+        is_oversized(self.messages.len(), self.messages.capacity())
+            || is_oversized(self.senders.len(), self.senders.capacity())
+            || is_oversized(self.destinations.len(), self.destinations.capacity())
+            || is_oversized(self.by_origin.len(), self.by_origin.capacity())
     }
 
-    /// Gives back memory that is not in use, as far as the ends of the tables are free.
+    /// Gives back memory of the messages that is not in use.
     pub(super) fn give_back(&mut self) {
-        self.messages.shrink_to_fit();
-        self.senders.shrink_to_fit();
-        self.destinations.shrink_to_fit();
+        shrink_table(&mut self.messages);
+    }
+
+    /// The same of destinations.
+    pub(super) fn give_back_destinations(&mut self) {
+        shrink_table(&mut self.destinations);
+    }
+
+    /// The same of senders.
+    pub(super) fn give_back_senders(&mut self) {
+        shrink_table(&mut self.senders);
         let Self { senders, by_origin, hasher, .. } = self;
-        by_origin.shrink_to_fit(|&found| {
-            senders.get(found as usize).map_or(0, |sender| hasher.hash_one(sender.origin))
-        });
+        if is_oversized(by_origin.len(), by_origin.capacity()) {
+            by_origin.shrink_to_fit(|&found| {
+                senders.get(found as usize).map_or(0, |sender| hasher.hash_one(sender.origin))
+            });
+        }
     }
 
     /// How many have ended, and are still named or written.

@@ -107,8 +107,9 @@ pub struct Broker {
     /// The sessions whose queues have no free place, and get more before the next message to many is taken.
     cramped: Vec<u32>,
     shares: Shares,
-    /// When memory goes back that is not in use.
+    /// When memory goes back that is not in use, and how many tables have given theirs.
     gives_back_at: Option<Instant>,
+    gave_back: u8,
     /// Messages that are parked.
     parked: u32,
     /// What this call may still do, and what is left of earlier ones.
@@ -245,6 +246,7 @@ impl Broker {
             shares: Shares::new(&config),
             parked: 0,
             gives_back_at: None,
+            gave_back: 0,
             work: Work::default(),
             jobs: Jobs::default(),
             receipts: 0,

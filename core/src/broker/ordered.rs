@@ -2,6 +2,7 @@
 //! because each kind is a program of three KB, which counts on a microcontroller.
 
 use alloc::collections::{BTreeSet, VecDeque};
+use slab::Slab;
 
 /// What stands in such a tree; what each number means is said where it is used.
 pub(super) type Key = (u64, u64, u64);
@@ -25,6 +26,20 @@ pub(super) const MIN_PLACES: usize = 64;
 pub(super) const MIN_TABLE: usize = 16_384;
 /// A queue that has shrunk takes at most so many places for each that is in use.
 pub(super) const MAX_SPARE: usize = 4;
+
+/// True where most of the places of a table are not in use, and so many that they count.
+#[inline]
+pub(super) fn is_oversized(len: usize, capacity: usize) -> bool {
+    capacity > MIN_TABLE && MAX_SPARE * len < capacity
+}
+
+/// Gives back memory of a table of which most is not in use, as far as its end is free: those that are in use are named by
+/// their places, and cannot move.
+pub(super) fn shrink_table<T>(table: &mut Slab<T>) {
+    if is_oversized(table.len(), table.capacity()) {
+        table.shrink_to_fit();
+    }
+}
 
 /// Gives back memory of a queue of which most is not in use. To be called when something has left it: this costs little for
 /// each that has.

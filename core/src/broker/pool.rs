@@ -81,6 +81,12 @@ impl Pool {
         Some(Payload { buffer })
     }
 
+    /// Gives back all buffers that are free.
+    pub(super) fn give_back(&mut self) {
+        self.spare = Default::default();
+        self.spare_bytes = 0;
+    }
+
     /// Takes a payload back, and leaves an empty one.
     #[inline]
     pub(super) fn release(&mut self, payload: &mut Payload) {

@@ -4,7 +4,7 @@ use super::NO_SESSION;
 use super::deliveries::Delivery;
 use super::index::{self, Index, Places};
 use super::links::LinkId;
-use super::ordered::{MAX_SPARE, MIN_TABLE};
+use super::ordered::{is_oversized, shrink_table};
 use super::presence::Watch;
 use super::queue::Queue;
 use super::shares::Shares;
@@ -302,19 +302,27 @@ impl Sessions {
         Some(session)
     }
 
-    /// True where most of the memory of these tables is not in use.
+    /// True where most of the memory of one of these tables is not in use.
     pub(super) fn is_oversized(&self) -> bool {
-        let is = |len: usize, capacity: usize| capacity > MIN_TABLE && MAX_SPARE * len < capacity;
-        is(self.sessions.len(), self.sessions.capacity()) || is(self.by_uuid.len(), self.by_uuid.capacity())
+        is_oversized(self.sessions.len(), self.sessions.capacity())
+            || is_oversized(self.by_uuid.len(), self.by_uuid.capacity())
+            || self.index.is_oversized()
     }
 
-    /// Gives back memory that is not in use, as far as the ends of the tables are free.
+    /// Gives back memory of the sessions that is not in use.
     pub(super) fn give_back(&mut self) {
-        self.sessions.shrink_to_fit();
+        shrink_table(&mut self.sessions);
         let Self { sessions, by_uuid, hasher, .. } = self;
-        by_uuid.shrink_to_fit(|&found| {
-            sessions.get(found as usize).map_or(0, |session| hasher.hash_one(session.uuid))
-        });
+        if is_oversized(by_uuid.len(), by_uuid.capacity()) {
+            by_uuid.shrink_to_fit(|&found| {
+                sessions.get(found as usize).map_or(0, |session| hasher.hash_one(session.uuid))
+            });
+        }
+    }
+
+    /// The same of the lists by which they are found.
+    pub(super) fn give_back_lists(&mut self) {
+        self.index.give_back();
     }
 
     /// All have smaller indices.

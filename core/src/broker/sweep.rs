@@ -19,6 +19,8 @@ const MIN_ENDED: u64 = 1_024;
 const MIN_SPARE: u64 = 65_536;
 /// So long memory of tables stays unused before it is given back.
 const UNUSED: Duration = Duration::from_secs(2);
+/// Tables give their memory back one after the other, as many as that and one.
+const LAST_TABLE: u8 = 6;
 /// A full queue is searched when one entry of so many is new since it was searched last, or has ended.
 const SEARCH_PART: usize = 16;
 /// Where one of so many has ended is estimated by twice as many entries.
@@ -152,27 +154,48 @@ impl Broker {
         }
     }
 
-    /// Memory that a burst has taken and that stays unused for a while goes back.
+    fn is_oversized(&self) -> bool {
+        self.messages.is_oversized() || self.sessions.is_oversized() || self.links.is_oversized()
+    }
+
+    /// Memory that a burst has taken and that stays unused for a while goes back. Of one kind of table in each call: a walk
+    /// through a large one is enough for that.
     pub(super) fn give_back(&mut self) {
-        if !self.messages.is_oversized() && !self.sessions.is_oversized() {
+        if self.gave_back == 0 && !self.is_oversized() {
             self.gives_back_at = None;
             return;
         }
         match self.gives_back_at {
-            Some(at) if self.now < at => {}
-            None => self.gives_back_at = Some(self.now + UNUSED),
-            Some(_) => {
-                self.messages.give_back();
-                self.sessions.give_back();
+            Some(at) if self.now < at => return,
+            None => {
+                self.gives_back_at = Some(self.now + UNUSED);
+                return;
+            }
+            Some(_) => {}
+        }
+        match self.gave_back {
+            0 => {
                 self.recipients.shrink_to(MIN_TABLE);
                 self.dropped.shrink_to(MIN_TABLE);
                 self.cramped.shrink_to(MIN_TABLE);
                 self.ready.shrink_to(2 * self.ready.len());
-                // Where the end of a table is in use it stays, and to try again costs a walk through it.
-                let is_done = !self.messages.is_oversized() && !self.sessions.is_oversized();
-                self.gives_back_at = (!is_done).then_some(self.now + UNUSED * 30);
+                self.messages.give_back();
             }
+            1 => self.messages.give_back_destinations(),
+            2 => self.messages.give_back_senders(),
+            3 => self.sessions.give_back(),
+            4 => self.sessions.give_back_lists(),
+            // One buffer can keep the allocator from giving back what lies before it.
+            5 => self.pool.give_back(),
+            _ => self.links.give_back(),
         }
+        if self.gave_back < LAST_TABLE {
+            self.gave_back += 1;
+            return;
+        }
+        // Where the end of a table is in use it stays, and to try again costs a walk through it.
+        self.gave_back = 0;
+        self.gives_back_at = self.is_oversized().then_some(self.now + UNUSED * 30);
     }
 
     fn shrink_queue(&mut self, index: u32) {
