@@ -8,6 +8,7 @@ mod lines;
 mod unix;
 mod world;
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use e_pigeon_core::{
     Value,
 };
 
-use self::world::{Raw, World, any_port, over_each};
+use self::world::{Raw, World, any_port, hello, over_each};
 use crate::{BrokerDriver, BrokerLoop, ClientLoop, Endpoint, Resolver};
 
 fn everyone_else() -> Destination {
@@ -320,6 +321,41 @@ fn whoever_stops_writing_behind_nonsense_hears_the_last_words_too() {
         stream.end_writing();
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(read_to_end(&mut world, stream), [3, 3, 3, 0], "the frame is too large");
+    });
+}
+
+/// It may be that of a boot that has died, and the boot that it would displace may live.
+#[test]
+fn a_hello_whose_connection_has_ended_is_not_judged() {
+    over_each(&BrokerConfig::new(0), |mut world| {
+        let alice = world.join();
+        world.until_told(alice, "established");
+        let mut dead = world.dial();
+        dead.write_all(&hello(1, 2)).expect("written");
+        drop(dead);
+        if let Endpoint::Tcp(address) = world.endpoint {
+            let mut reset = TcpStream::connect(address).expect("accepted");
+            reset.write_all(&hello(1, 3)).expect("written");
+            socket2::SockRef::from(&reset).set_linger(Some(Duration::ZERO)).expect("an option");
+        }
+        let links = |world: &World| world.broker.as_ref().expect("a broker").stats().links;
+        for round in 0..3 {
+            let text = format!("still here {round}");
+            world.send(alice, &Uuid::from_u128(1).into(), text.as_bytes());
+            world.until_told(alice, &text);
+            world.until("those connections are gone", |world| links(world) == 1);
+        }
+        assert!(!world.told[alice].iter().any(|told| told == "disconnected"), "{:?}", world.told);
+        // One that has not ended is judged.
+        let mut living = world.dial();
+        living.write_all(&hello(1, 2)).expect("written");
+        world.until("it is there", |world| links(world) == 2);
+        let begun = Instant::now();
+        world.until_looking_each(Duration::from_millis(1), "it is judged", |_| {
+            begun.elapsed() > Duration::from_millis(50)
+        });
+        drop(living);
+        world.until_told(alice, "disconnected");
     });
 }
 

@@ -12,10 +12,10 @@ use e_pigeon_core::{
     Receipt, Roster, SendError, Value,
 };
 use e_pigeon_smol::{Broker, Event, Unanswered, client};
-use futures_lite::future::{poll_once, zip};
+use futures_lite::future::{or, poll_once, zip};
 use support::{
-    Running, any_port, config, delivered, established, everyone_else, join, join_as, message, outgoing,
-    over_each, read, soon, to, until,
+    Running, any_port, config, delivered, established, everyone_else, hello, join, join_as, message,
+    outgoing, over_each, read, soon, to, until,
 };
 
 #[test]
@@ -344,6 +344,47 @@ fn whoever_talks_nonsense_hears_the_last_words() {
     smol::block_on(async {
         until("the links are gone", || broker.stats().links == 0).await;
         broker.stop().await;
+    });
+}
+
+/// It may be that of a boot that has died, and the boot that it would displace may live.
+#[test]
+fn a_hello_whose_connection_has_ended_is_not_judged() {
+    smol::block_on(async {
+        let mut broker = Broker::bind(BrokerConfig::new(0), 1, [any_port()]).expect("bound");
+        let (endpoint, stopper) = (broker.endpoints().next().expect("the one").clone(), broker.stopper());
+        let address = endpoint.as_tcp().expect("TCP");
+        let alice = join(1, &endpoint);
+        or(broker.run(), async { _ = established(&alice).await }).await;
+        // Nobody runs the broker meanwhile.
+        let mut dead = TcpStream::connect(address).expect("accepted");
+        dead.write_all(&hello(1, 2)).expect("written");
+        drop(dead);
+        let mut reset = TcpStream::connect(address).expect("accepted");
+        reset.write_all(&hello(1, 3)).expect("written");
+        socket2::SockRef::from(&reset).set_linger(Some(Duration::ZERO)).expect("an option");
+        drop(reset);
+        or(broker.run(), async {
+            for round in 0..3 {
+                let sent = alice.send(&outgoing(&to(1), b"still here")).expect("room");
+                let event = soon("a message", alice.next_event()).await;
+                assert!(matches!(event, Some(Event::Message(_))), "{event:?} in round {round}");
+                until("those connections are gone", || stopper.stats().links == 1).await;
+                drop(sent);
+            }
+        })
+        .await;
+        // One that has not ended is judged.
+        let mut living = TcpStream::connect(address).expect("accepted");
+        living.write_all(&hello(1, 2)).expect("written");
+        or(broker.run(), async {
+            until("it is there", || stopper.stats().links == 2).await;
+            smol::Timer::after(Duration::from_millis(50)).await;
+            drop(living);
+            let event = soon("the loss of the link", alice.next_event()).await;
+            assert!(matches!(event, Some(Event::Disconnected { .. })), "{event:?}");
+        })
+        .await;
     });
 }
 

@@ -72,6 +72,8 @@ struct Peer {
     resumes: bool,
     /// The broker has output for this link.
     has_output: bool,
+    /// The broker has answered: what comes is no HELLO any more.
+    is_answered: bool,
     /// Waits for a turn of its own.
     queued: bool,
 }
@@ -157,6 +159,7 @@ impl<S: Socket> Links<S> {
             is_sated: false,
             resumes: false,
             has_output: false,
+            is_answered: false,
             queued: false,
         };
         entry.insert(Slot { connection, role: Role::Link(peer), origin });
@@ -219,7 +222,7 @@ impl<S: Socket> Links<S> {
                 }
                 let before = peer.untaken.size();
                 if peer.resumes {
-                    peer.offer(broker, now);
+                    peer.offer(connection, broker, now, &mut self.input[..UNTAKEN]);
                 } else if peer.untaken.is_empty() {
                     let is_tight = peer.is_sated || self.untaken.besides + INPUT > UNTAKEN_BESIDES;
                     let input = if is_tight { &mut self.input[..UNTAKEN] } else { &mut self.input[..] };
@@ -238,6 +241,7 @@ impl<S: Socket> Links<S> {
     pub(crate) fn transmit(&mut self, key: usize, broker: &mut Broker, now: Instant) {
         if let Some(Slot { connection, role: Role::Link(peer), .. }) = self.slots.get_mut(key) {
             peer.has_output = true;
+            peer.is_answered = true;
             peer.write(connection, broker, now, &mut self.output);
         }
     }
@@ -277,6 +281,7 @@ impl<S: Socket> Links<S> {
             tracing::trace!(link = link.index(), "the line has a new link");
             peer.link = link;
             peer.has_output = false;
+            peer.is_answered = false;
             peer.resumes = !peer.untaken.is_empty();
             self.map(link, key);
             return false;
@@ -343,6 +348,7 @@ impl Peer {
                 false
             }
             Input::Bytes(count) => {
+                let count = count + self.read_behind(connection, broker, &mut input[count..]);
                 let taken = broker.handle_input(now, self.link, &input[..count]).unwrap_or(count);
                 self.untaken.push(&input[taken.min(count)..count]);
                 // One that sends little has been taken whole all the time.
@@ -353,11 +359,45 @@ impl Peer {
     }
 
     /// Offers the broker what it has not taken before.
-    fn offer(&mut self, broker: &mut Broker, now: Instant) {
+    fn offer<S: Socket>(
+        &mut self,
+        connection: &mut Connection<S>,
+        broker: &mut Broker,
+        now: Instant,
+        input: &mut [u8],
+    ) {
         self.resumes = false;
+        let room = input.len().saturating_sub(self.untaken.size());
+        let more = self.read_behind(connection, broker, &mut input[..room]);
+        self.untaken.push(&input[..more]);
         let rest = self.untaken.bytes();
         let taken = broker.handle_input(now, self.link, rest).unwrap_or(rest.len());
         self.untaken.advance(taken);
+    }
+
+    /// Looks behind input that may be a HELLO: whether the connection has ended there, which the broker has to know first.
+    /// Returns how much more there is.
+    fn read_behind<S: Socket>(
+        &self,
+        connection: &mut Connection<S>,
+        broker: &mut Broker,
+        room: &mut [u8],
+    ) -> usize {
+        if self.is_answered || room.is_empty() {
+            return 0;
+        }
+        // The end may have come right behind the news of the input.
+        connection.note_readable();
+        match connection.read(room) {
+            Input::Nothing => 0,
+            Input::Bytes(count) => count,
+            Input::Over(error) => {
+                tracing::trace!(link = self.link.index(), ?error, "connection over before its session");
+                broker.handle_end_of_input(self.link);
+                // The next read finds it again.
+                0
+            }
+        }
     }
 
     /// Writes once, unless the socket is full of what was before.

@@ -36,6 +36,10 @@ impl Broker {
         hello: &Hello,
         attributes: AttributesRef<'_>,
     ) -> Result<Progress, Abort> {
+        // (PROTOCOL.md, "Another boot")
+        if self.links.get(link).or_bug(NO_LINK).is_some_and(|link| link.has_ended) {
+            return Ok(Progress::Done);
+        }
         let uuid = Uuid::from_bytes(hello.uuid);
         let found = self.sessions.find(&uuid);
         self.work.charge(HELLO);

@@ -121,6 +121,8 @@ pub(super) struct Link {
     /// Where its framing is lossy, until no hello may begin anew.
     pub(super) lossy: Option<Box<Lossy>>,
     is_lossy: bool,
+    /// Its connection has ended behind what was read.
+    pub(super) has_ended: bool,
     /// Another link has its place.
     made_way: bool,
 }
@@ -294,6 +296,7 @@ impl Links {
             timer: Moment::NEVER,
             lossy: Lossy::new(framing),
             is_lossy: framing.is_lossy(),
+            has_ended: false,
             made_way: false,
         };
         let place = self.links.insert(link);

@@ -413,6 +413,16 @@ impl Broker {
         Ok(bytes.len() - input.len())
     }
 
+    /// The connection of a link has ended behind what was read from it so far. A HELLO in that is not judged when
+    /// [`handle_input`](Self::handle_input) gets it: it may be that of a client that has died since, and would displace one that
+    /// lives. Everything else goes on until [`handle_disconnected`](Self::handle_disconnected). Harmless where the link is gone.
+    pub fn handle_end_of_input(&mut self, link: LinkId) {
+        // The broker may have closed it already.
+        if let Some(link) = self.links.find(link).and_then(|index| self.links.get_mut(index)) {
+            link.has_ended = true;
+        }
+    }
+
     /// A transport is gone. Harmless where the link is.
     pub fn handle_disconnected(&mut self, now: Instant, link: LinkId) {
         self.guarded(now, |broker, _| {

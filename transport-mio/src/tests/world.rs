@@ -8,7 +8,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Destination, Event, Outgoing, Receipt, Secret, Uuid};
+use e_pigeon_core::{
+    BrokerConfig, Client, ClientConfig, Destination, Event, Outgoing, Receipt, Secret, Uuid,
+};
 use mio::{Events, Poll, Token};
 
 use crate::{BrokerDriver, ClientDriver, Endpoint, Resolver};
@@ -78,6 +80,19 @@ pub(super) fn over_each(config: &BrokerConfig, test: impl Fn(World)) {
         test(World::new(config.clone(), Endpoint::Unix(folder.path().join("broker"))));
         assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0, "nothing is left behind");
     }
+}
+
+/// What the client of a boot says first; all clients here have one secret.
+pub(super) fn hello(number: u128, boot: u64) -> Vec<u8> {
+    let config = ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), boot, 1);
+    let memory = vec![0; config.memory_needed()];
+    let mut client = Client::new(config, memory).expect("a config that works");
+    let now = e_pigeon_core::Instant::from_micros(1);
+    client.handle_connected(now);
+    let mut said = vec![0; 1024];
+    let count = client.poll_transmit(now, &mut said);
+    said.truncate(count);
+    said
 }
 
 pub(super) fn any_port() -> Endpoint {

@@ -89,6 +89,19 @@ pub fn config(number: u128) -> ClientConfig {
     ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), 1, number as u64)
 }
 
+/// What the client of a boot says first.
+pub fn hello(number: u128, boot: u64) -> Vec<u8> {
+    let config = ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), boot, 1);
+    let memory = vec![0; config.memory_needed()];
+    let mut client = e_pigeon_core::Client::new(config, memory).expect("a config that works");
+    let now = e_pigeon_core::Instant::from_micros(1);
+    client.handle_connected(now);
+    let mut said = vec![0; 1024];
+    let count = client.poll_transmit(now, &mut said);
+    said.truncate(count);
+    said
+}
+
 /// A client whose driver runs by itself.
 pub fn join(number: u128, endpoint: &Endpoint) -> Client {
     join_as(config(number), endpoint)

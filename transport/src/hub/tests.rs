@@ -5,7 +5,10 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Destination, Outgoing, Secret, Uuid};
+use e_pigeon_core::{
+    BrokerConfig, BrokerEvent, Client, ClientConfig, Destination, Filter, LinkId, Outgoing, Secret, Uuid,
+    Value,
+};
 
 use super::*;
 use crate::connection::Connection;
@@ -16,6 +19,8 @@ use crate::socket::Socket;
 struct Wire {
     to_broker: VecDeque<u8>,
     from_broker: Vec<u8>,
+    /// The peer has closed its end.
+    has_ended: bool,
     /// The broker has dropped its end.
     is_dropped: bool,
 }
@@ -26,8 +31,9 @@ struct Fake(Shared);
 
 impl Read for Fake {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.0.borrow_mut().to_broker.read(buffer)? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
+        let mut wire = self.0.borrow_mut();
+        match wire.to_broker.read(buffer)? {
+            0 if !wire.has_ended => Err(io::ErrorKind::WouldBlock.into()),
             count => Ok(count),
         }
     }
@@ -51,7 +57,8 @@ impl Drop for Fake {
 
 impl Socket for Fake {
     fn is_emptied_by_short_read(&mut self) -> bool {
-        false
+        // As with epoll: what comes later is news of its own.
+        true
     }
 
     fn tune(&self) {}
@@ -249,4 +256,109 @@ fn program_21_what_is_left_in_a_socket_is_read_without_further_news() {
         assert!(turns < 10_000, "{} bytes left", left(&world));
     }
     assert_eq!((left(&world), world.hub.untaken_bytes()), (0, 0));
+}
+
+/// A client that is connected to the broker itself, beside all sockets.
+struct Member {
+    client: Client<Vec<u8>>,
+    link: LinkId,
+}
+
+/// What the client of a boot says first.
+fn hello(number: u128, boot: u64) -> (Client<Vec<u8>>, Vec<u8>) {
+    let config = ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), boot, 1);
+    let memory = vec![0; config.memory_needed()];
+    let mut client = Client::new(config, memory).expect("a config that works");
+    client.handle_connected(Instant::from_micros(1));
+    let mut said = vec![0; 1 << 10];
+    let count = client.poll_transmit(Instant::from_micros(1), &mut said);
+    said.truncate(count);
+    (client, said)
+}
+
+impl Member {
+    fn join(broker: &mut Broker, now: Instant, number: u128) -> Self {
+        let (client, said) = hello(number, 1);
+        let link = broker.handle_connected(now, 0).expect("room");
+        broker.handle_input(now, link, &said).expect("a link");
+        let mut member = Self { client, link };
+        member.read(broker, now);
+        assert!(member.client.is_established());
+        member
+    }
+
+    fn read(&mut self, broker: &mut Broker, now: Instant) {
+        let mut said = vec![0; 1 << 12];
+        while let Ok(count @ 1..) = broker.poll_transmit(now, self.link, &mut said) {
+            self.client.handle_input(now, &said[..count]);
+        }
+    }
+
+    fn write(&mut self, broker: &mut Broker, now: Instant) {
+        let mut said = vec![0; 1 << 12];
+        while let count @ 1.. = self.client.poll_transmit(now, &mut said) {
+            broker.handle_input(now, self.link, &said[..count]).expect("a link");
+        }
+    }
+}
+
+fn resumed(world: &mut World) -> bool {
+    std::iter::from_fn(|| world.hub.broker().poll_event())
+        .any(|event| matches!(event, BrokerEvent::SessionResumed(_)))
+}
+
+#[test]
+fn a_hello_whose_connection_has_ended_is_not_judged() {
+    for (ends, in_pieces) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+        let now = world.hub.now();
+        let _alive = Member::join(world.hub.broker(), now, 1);
+        // Another boot of the same client, which has died meanwhile.
+        let (_, said) = hello(1, 2);
+        let (first, second) = if in_pieces { said.split_at(9) } else { said.split_at(0) };
+        world.connect(first);
+        if in_pieces {
+            world.turn();
+        }
+        world.wires[0].borrow_mut().to_broker.extend(second);
+        world.wires[0].borrow_mut().has_ended = ends;
+        world.turn();
+        let what = format!("ended: {ends}, in pieces: {in_pieces}");
+        assert_eq!(resumed(&mut world), !ends, "{what}");
+        assert_eq!(world.wires[0].borrow().is_dropped, ends, "{what}");
+    }
+}
+
+#[test]
+fn a_hello_that_waited_until_its_connection_ended_is_not_judged() {
+    for ends in [true, false] {
+        let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+        let now = world.hub.now();
+        let mut alive = Member::join(world.hub.broker(), now, 1);
+        let lobby = Filter::all_of(&[("room", Value::Str("lobby"))]).expect("a filter");
+        let mut watchers = Vec::new();
+        for number in 2..=50 {
+            let mut watcher = Member::join(world.hub.broker(), now, number);
+            watcher.client.watch(now, &lobby).expect("room");
+            watcher.write(world.hub.broker(), now);
+            watchers.push(watcher);
+        }
+        // A hello waits until the watchers of its session have news of it. That takes a few calls from here on.
+        world.hub.broker().set_budget(0);
+        alive.client.set(now, "room", Value::Str("lobby")).expect("room");
+        alive.write(world.hub.broker(), now);
+        let (_, said) = hello(1, 2);
+        world.connect(&said);
+        world.hub.note_listener(0, |_, _| Ok(()));
+        world.hub.note(0, |connection: &mut Connection<Fake>| connection.note_readable());
+        assert_eq!(world.hub.untaken_bytes(), said.len(), "it waits");
+        world.wires[0].borrow_mut().has_ended = ends;
+        while world.hub.sleep() == Some(Duration::ZERO) {
+            world.hub.handle_deadline(|_, _| Ok(()));
+            world.hub.flush();
+        }
+        assert_eq!(resumed(&mut world), !ends);
+        assert_eq!(world.wires[0].borrow().is_dropped, ends);
+        assert_eq!(world.hub.untaken_bytes(), 0);
+    }
 }
