@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use e_pigeon_core::Framing;
@@ -116,14 +116,41 @@ impl Address {
     /// Asks the system what the name means now.
     pub(crate) fn resolve(&self) -> io::Result<Vec<Endpoint>> {
         match self {
-            Self::Tcp { host, port } => {
-                Ok((host.as_str(), *port).to_socket_addrs()?.map(Endpoint::from).collect())
-            }
-            Self::Cobs { host, port } => {
-                Ok((host.as_str(), *port).to_socket_addrs()?.map(Endpoint::Cobs).collect())
-            }
+            Self::Tcp { host, port } => Ok(look_up(host, *port)?.map(Endpoint::from).collect()),
+            Self::Cobs { host, port } => Ok(look_up(host, *port)?.map(Endpoint::Cobs).collect()),
             Self::Unix(endpoint) | Self::Serial(endpoint) => Ok(vec![endpoint.clone()]),
         }
+    }
+}
+
+#[cfg(not(test))]
+fn look_up(host: &str, port: u16) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    (host, port).to_socket_addrs()
+}
+
+/// Tests may say what a name means.
+#[cfg(test)]
+fn look_up(host: &str, port: u16) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    match names::meaning(host) {
+        Some(address) => Ok(vec![address].into_iter()),
+        None => (host, port).to_socket_addrs(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod names {
+    use std::collections::BTreeMap;
+    use std::net::SocketAddr;
+    use std::sync::{Mutex, PoisonError};
+
+    static GIVEN: Mutex<BTreeMap<String, SocketAddr>> = Mutex::new(BTreeMap::new());
+
+    pub(crate) fn give(name: &str, meaning: SocketAddr) {
+        GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), meaning);
+    }
+
+    pub(super) fn meaning(name: &str) -> Option<SocketAddr> {
+        GIVEN.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 }
 

@@ -169,3 +169,52 @@ impl BrokerLoop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::time::{self, Duration};
+
+    use e_pigeon_core::{Secret, Uuid};
+
+    use super::*;
+    use crate::address::names;
+
+    /// Gives a name another meaning once the first has failed, and waits for a connection there.
+    struct Moving<'a> {
+        name: &'a str,
+        listener: TcpListener,
+        begun: time::Instant,
+    }
+
+    impl Task for Moving<'_> {
+        fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
+            if turn.trouble.is_some() {
+                names::give(self.name, self.listener.local_addr().expect("its address"));
+            }
+            while turn.client.poll_event().is_some() {}
+            assert!(self.begun.elapsed() < Duration::from_secs(10), "nobody has come to the new address");
+            Ok(match self.listener.accept() {
+                Ok(_) => Next::Done(0),
+                Err(_) => Next::Wait(Some(turn.now + Duration::from_millis(20))),
+            })
+        }
+    }
+
+    #[test]
+    fn program_21_the_name_of_a_broker_is_looked_up_again_for_each_attempt() {
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        for (transport, name) in [(Transport::Mio, "mio.test"), (Transport::Smol, "smol.test")] {
+            // Nothing listens there once this is dropped.
+            names::give(name, bind().local_addr().expect("its address"));
+            let listener = bind();
+            listener.set_nonblocking(true).expect("non-blocking");
+            let config = ClientConfig::new(Uuid::from_u128(1), Secret([7; 16]), 1, 1);
+            let broker = Address::parse_connect(&format!("{name}:9999")).expect("an address");
+            let mut client =
+                ClientLoop::new(transport, config, broker).unwrap_or_else(|_| panic!("a client"));
+            let code = client.run(&mut Moving { name, listener, begun: time::Instant::now() });
+            assert!(matches!(code, Ok(0)), "{name}");
+        }
+    }
+}
