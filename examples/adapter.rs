@@ -114,6 +114,11 @@ struct Member {
 impl Member {
     /// One round of the run loop on the front page of the core.
     fn turn(&mut self) {
+        if self.client.is_broken() {
+            // It has found a bug in itself, and is at its end. A program would say so, and end.
+            (self.connection, self.closing) = (None, None);
+            return;
+        }
         let now = self.clock.now();
         if self.client.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.client.handle_timeout(now);

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lobby = e_pigeon_core::Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?);
     let said = client.send(now(), &Outgoing::new(&lobby.without_sender(), text.as_bytes()))?;
     let (mut stream, mut buffer) = (None, [0; 4096]);
-    loop {
+    while !client.is_broken() {
         client.handle_timeout(now());
         if client.wants_connection() {
             stream = TcpStream::connect(address).ok();
@@ -28,7 +28,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         while let Some((event, mut commands)) = client.split() {
             match event {
                 Event::Message(message) => println!("{}", String::from_utf8_lossy(message.payload)),
-                // Without a goodbye its session would stay, and others would send to it.
                 Event::Receipt(it) if it.id() == said && it.is_final() => commands.close(now(), Close::End),
                 Event::Closed(CloseReason::Requested) => return Ok(()),
                 Event::Closed(reason) => return Err(reason.to_string().into()),
@@ -56,4 +55,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             None => std::thread::sleep(wait),
         }
     }
+    Err("the client has found a bug in itself; please report it".into())
 }

@@ -8,10 +8,13 @@ use std::process::ChildStdin;
 use std::thread;
 use std::time::Duration;
 
+use e_pigeon_core::{Attributes, Value};
+use socket2::Socket;
 use support::address::Address;
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::feed;
+use support::hello::hello;
 use support::pairing::{Pairing, in_all_pairings};
 use support::program::{Input, Program};
 use support::proxy::{Plan, Proxy};
@@ -65,6 +68,66 @@ fn a_stream_to_three_listeners_survives_five_kills_of_the_broker(pairing: Pairin
     assert_eq!(code, 0, "exit code of the sender. {}", sender.describe());
     assert!(counts.cuts() >= 20, "too few cuts for this test: {counts:?}");
     broker.stop(&by);
+}
+
+/// Lets the broker find a bug in itself, which only those of tests do. The connection is to be held until it has.
+fn plant_bug(broker: Address, number: u128) -> Socket {
+    let mut attributes = Attributes::new();
+    attributes.set("planted-bug", Value::Bool(true)).expect("an attribute");
+    let mut socket = broker.connect().expect("the broker accepts");
+    socket.write_all(&hello(number, 1, attributes.as_ref())).expect("written");
+    socket
+}
+
+fn a_broker_that_finds_bugs_in_itself_lives_three_times_more_and_then_ends(pairing: Pairing) {
+    let by = Deadline::within(100);
+    let stage = Stage::of(pairing);
+    let text = Text::uneven(7, 10_000);
+    let mut broker = Broker::start(&stage, &by, &["--settle", "500ms", "--keep-alive", "500ms"]);
+    let count = text.lines().to_string();
+    let arguments = ["--set", "room=lobby", "--count", &count];
+    let mut listeners =
+        ["anna", "bert"].map(|name| Program::listen(&stage, &by, name, broker.address(), &arguments));
+    let mut sender =
+        Program::send(&stage, "send", broker.address(), &["--to", "room=lobby", "--json"], Input::Piped);
+    feed::throttled(sender.take_stdin(), text.bytes().to_vec(), 16 * 1024, Duration::from_millis(20));
+    for bug in 1..=4 {
+        for listener in &mut listeners {
+            listener.wait_stdout_len(&by, text.len_of(bug * text.lines() / 6));
+        }
+        let planted = plant_bug(broker.address(), bug as u128);
+        let program = broker.program();
+        if bug == 4 {
+            program.expect_exit(&by, 1);
+            assert!(program.stderr().ends_with("the broker has found a bug in itself; please report it\n"));
+        } else {
+            by.wait("a new life of the broker", || {
+                let lives = program.stderr().matches("a new life of it begins").count();
+                assert_eq!(program.ended(), None, "{}", program.describe());
+                if lives == bug { Ok(()) } else { Err(program.describe()) }
+            });
+        }
+        drop(planted);
+        assert_eq!(sender.ended(), None, "bug {bug} came too late. {}", sender.describe());
+    }
+    broker.restart(&by);
+    for listener in &mut listeners {
+        listener.expect_exit(&by, 0);
+        assert_same("a listener's output", &listener.stdout(), text.bytes());
+    }
+    sender.expect_exit(&by, 0);
+    receipts::assert_all_delivered(&receipts::of(&sender), text.lines(), 2);
+    broker.stop(&by);
+}
+
+#[test]
+fn a_broker_that_finds_bugs_in_itself_lives_three_times_more_and_then_ends_on_mio() {
+    a_broker_that_finds_bugs_in_itself_lives_three_times_more_and_then_ends(Pairing::MIO_MIO);
+}
+
+#[test]
+fn a_broker_that_finds_bugs_in_itself_lives_three_times_more_and_then_ends_on_smol() {
+    a_broker_that_finds_bugs_in_itself_lives_three_times_more_and_then_ends(Pairing::SMOL_SMOL);
 }
 
 fn a_member_cut_off_while_the_broker_dies_gets_what_was_meant_for_it_and_a_newcomer_does_not(

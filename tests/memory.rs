@@ -2,15 +2,16 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use e_pigeon_core::codec::Writer;
-use e_pigeon_core::wire::control::{Control, Hello, Window};
 use e_pigeon_core::wire::item::{Message, UpItem};
 use e_pigeon_core::{AttributesRef, Destination, Filter, Uuid};
+use support::hello::frame;
 
 /// What the broker may take for its state, and what the whole process may take: the program, and what its threads reserve.
 const MEMORY: &str = "64MiB";
@@ -55,32 +56,8 @@ impl Broker {
     }
 }
 
-fn frame(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut counter = Writer::counting();
-    write(&mut counter);
-    let mut out = vec![0; counter.total() + 8];
-    let mut writer = Writer::new(&mut out, 0);
-    writer.u64(counter.total() as u64);
-    write(&mut writer);
-    let length = writer.written();
-    out.truncate(length);
-    out
-}
-
 fn hello(n: u128, link: u64) -> Vec<u8> {
-    let hello = Hello {
-        uuid: *Uuid::from_u128(n).as_bytes(),
-        secret: [7; 16],
-        boot: 5_u64.to_le_bytes(),
-        link,
-        known: None,
-        window: Window { messages: 0, bytes: 0 },
-        max_payload: 0,
-        aliases: 64,
-        receives: true,
-        presence: 64,
-    };
-    frame(|w| Control::Hello(hello, AttributesRef::EMPTY).write(w))
+    support::hello::hello(n, link, AttributesRef::EMPTY)
 }
 
 fn message(to: Option<&Destination>, payload: &[u8]) -> Vec<u8> {

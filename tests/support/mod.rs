@@ -7,6 +7,7 @@ pub(crate) mod address;
 pub(crate) mod broker;
 pub(crate) mod deadline;
 pub(crate) mod feed;
+pub(crate) mod hello;
 pub(crate) mod json;
 pub(crate) mod pairing;
 pub(crate) mod program;

@@ -113,6 +113,9 @@ async fn node() -> Result<(), Failure> {
                     let halves = (FromFutures::new(&socket), FromFutures::new(&socket));
                     let error = talk(&mut client, halves, &mut application).await;
                     eprintln!("{error}");
+                    if client.is_broken() {
+                        return Err(error.into());
+                    }
                 }
                 // Refused, or too late. The client says when to try again.
                 Ok(Err(_)) | Err(_) => client.handle_disconnected(now()),

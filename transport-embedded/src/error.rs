@@ -21,6 +21,9 @@ pub enum Error<R, W = R> {
     /// The writer took nothing of what it was given, which [`embedded_io_async::Write`] forbids. The fault of its
     /// implementation.
     Stuck,
+    /// The client has found [a bug in itself](e_pigeon_core::Client::is_broken), and so will each further turn. Make no other
+    /// connection for it: end the program, or make a new client with a new boot.
+    Broken,
     /// One of the buffers is empty, so nothing can be moved through it. The caller's fault.
     NoBuffer,
 }
@@ -33,6 +36,7 @@ impl<R: Debug, W: Debug> Display for Error<R, W> {
             Self::Read(error) => write!(f, "cannot read: {error:?}"),
             Self::Write(error) => write!(f, "cannot write: {error:?}"),
             Self::Stuck => f.write_str("the writer takes nothing and reports no error"),
+            Self::Broken => f.write_str("the client has found a bug in itself; please report it"),
             Self::NoBuffer => f.write_str("a buffer is empty: hand over one with room for a byte at least"),
         }
     }

@@ -67,7 +67,7 @@
 //!     to: Destination,
 //!     readings: Readings<'_>,
 //! ) {
-//!     while !client.is_closed() {
+//!     while !client.is_closed() && !client.is_broken() {
 //!         obey(&mut client);
 //!         if !client.wants_connection() {
 //!             idle(&mut client).await;

@@ -50,10 +50,13 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, R: Read, W: Write> Line<'a, B, R, W> {
     ///
     /// # Errors
     ///
-    /// The reader or the writer failed. The client is not told, because a line that loses bytes does nothing that it has
+    /// The client [is broken](Error::Broken), or the reader or the writer failed. Then the client does not learn of it, because a line that loses bytes does nothing that it has
     /// not been made for: after an overrun or a parity error, go on with the next turn at once. Where the same error comes
     /// again and again, wait a moment in between: a turn does not.
     pub async fn turn(&mut self) -> Result<(), Error<R::Error, W::Error>> {
+        if self.carrier.client.is_broken() {
+            return Err(Error::Broken);
+        }
         // What came of that is told before anything is waited for.
         if self.carrier.pass_time() || self.turn_over() {
             return Ok(());

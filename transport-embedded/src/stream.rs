@@ -57,9 +57,10 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, R: Read, W: Write> Stream<'a, B, R, W> {
     /// # Errors
     ///
     /// The stream is over; each variant says whose fault that is. The client knows already, and will want another connection,
-    /// unless it has ended. Every further turn says [`Error::Released`].
+    /// unless it has ended or [is broken](Error::Broken). Every further turn says [`Error::Released`].
     pub async fn turn(&mut self) -> Result<(), Error<R::Error, W::Error>> {
-        let result = if self.is_over { Err(Error::Released) } else { self.advance().await };
+        let is_released = self.is_over && !self.carrier.client.is_broken();
+        let result = if is_released { Err(Error::Released) } else { self.advance().await };
         if result.is_err() {
             self.end();
         }
@@ -67,6 +68,9 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, R: Read, W: Write> Stream<'a, B, R, W> {
     }
 
     async fn advance(&mut self) -> Result<(), Error<R::Error, W::Error>> {
+        if self.carrier.client.is_broken() {
+            return Err(Error::Broken);
+        }
         // What came of that is told before anything is waited for.
         if self.carrier.pass_time() {
             return Ok(());

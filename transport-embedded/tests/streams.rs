@@ -8,7 +8,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Close, DisconnectReason, Event};
-use e_pigeon_embedded::{Error, Stream, idle, now};
+use e_pigeon_embedded::{Error, Line, Stream, idle, now};
 use embassy_futures::select::{Either, select};
 use embassy_futures::yield_now;
 use embassy_time::Timer;
@@ -315,7 +315,7 @@ fn halves_that_never_wait_leave_the_others_their_turn() {
         soon("nonsense is given up", async { while stream.turn().await.is_ok() {} }).await;
         drop(stream);
         // On a line, it goes on for ever.
-        let mut line = e_pigeon_embedded::Line::new(&mut client, Torrent, Torrent, &mut input, &mut output);
+        let mut line = Line::new(&mut client, Torrent, Torrent, &mut input, &mut output);
         let torrent = async {
             for _ in 0..10_000 {
                 line.turn().await.expect("a line");
@@ -331,5 +331,24 @@ fn halves_that_never_wait_leave_the_others_their_turn() {
             Either::First(()) => panic!("the other one gets no turn"),
             Either::Second(()) => {}
         }
+    });
+}
+
+#[test]
+fn a_client_that_has_found_a_bug_in_itself_ends_its_stream_and_its_line() {
+    block_on(async {
+        let host = Host::new(BrokerConfig::new(0));
+        let mut client = make(config(1));
+        let (mut input, mut output) = ([0; 64], [0; 64]);
+        let (down, up) = host.connect(64, 64);
+        let mut stream = Stream::new(&mut client, down.clone(), up.clone(), &mut input, &mut output);
+        stream.turn().await.expect("a hello");
+        stream.client().plant_bug();
+        for _ in 0..2 {
+            assert_eq!(soon("the stream is over", stream.turn()).await, Err(Error::Broken));
+        }
+        drop(stream);
+        let mut line = Line::new(&mut client, down, up, &mut input, &mut output);
+        assert_eq!(soon("the line is of no use", line.turn()).await, Err(Error::Broken));
     });
 }

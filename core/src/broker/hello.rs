@@ -43,6 +43,10 @@ impl Broker {
         let uuid = Uuid::from_bytes(hello.uuid);
         let found = self.sessions.find(&uuid);
         self.work.charge(HELLO);
+        #[cfg(feature = "planted-bug")]
+        {
+            self.broken |= attributes.get("planted-bug").is_some();
+        }
         if !self.jobs.is_empty() && !self.work_for(uuid, found) {
             return Ok(Progress::Later);
         }

@@ -305,10 +305,19 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     }
 
     /// True where a bug of this crate was found: an invariant of this client is broken. End the transport, and begin a new
-    /// life: a new `Client` with a new boot, which inherits the queue. (Without the feature `alloc` nobody looks.)
-    #[cfg(feature = "alloc")]
+    /// life: a new `Client` with a new boot, which inherits the queue. (Without the feature `alloc` it is always false.)
     pub fn is_broken(&self) -> bool {
-        self.state.broken
+        #[cfg(feature = "alloc")]
+        return self.state.broken;
+        #[cfg(not(feature = "alloc"))]
+        false
+    }
+
+    /// Lets this client count as broken, for tests of its embedder.
+    #[cfg(feature = "planted-bug")]
+    #[doc(hidden)]
+    pub fn plant_bug(&mut self) {
+        self.state.broken = true;
     }
 
     /// Who this client is.
