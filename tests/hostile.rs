@@ -8,6 +8,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use e_pigeon_core::{Client, ClientConfig, Destination, Outgoing, Secret, Uuid};
 use socket2::Socket;
 use support::address::Address;
 use support::broker::Broker;
@@ -406,6 +408,73 @@ fn attack_a9_sessions_of_clients_that_are_gone_make_room_soon() {
     assert!(is_full, "30 clients have come for 20 places");
     Steady::start(&stage, &by, broker.address(), "lobby").finish(&by);
     broker.stop(&by);
+}
+
+/// Two hundred programs send what their outboxes hold, are stopped, and read nothing of what comes back.
+#[cfg(target_os = "linux")]
+#[test]
+fn program_3_two_hundred_stopped_senders_cost_little_memory_and_stop_nobody() {
+    const SENDERS: u64 = 200;
+    const MESSAGES: u64 = 4096;
+    let by = Deadline::within(60);
+    let stage = Stage::of(Pairing::MIO_MIO);
+    let mut broker = Broker::start(&stage, &by, &["--settle", "1ms"]);
+    let mut pair = Steady::start(&stage, &by, broker.address(), "lobby");
+    let mut senders: Vec<_> = (1..=SENDERS)
+        .map(|number| {
+            let config = ClientConfig {
+                outbox_messages: MESSAGES as u32,
+                outbox_bytes: 1 << 20,
+                ..ClientConfig::new(Uuid::from_u128(number.into()), Secret([7; 16]), 1, 1)
+            };
+            let memory = vec![0; config.memory_needed()];
+            let mut client = Client::new(config, memory).expect("a config that works");
+            let mut socket = broker.address().connect().expect("the broker accepts");
+            socket.set_read_timeout(Some(Duration::from_secs(10))).expect("an option");
+            let (now, mut buffer) = (e_pigeon_core::Instant::from_micros(1), vec![0; 1 << 19]);
+            client.handle_connected(now);
+            let count = client.poll_transmit(now, &mut buffer);
+            socket.write_all(&buffer[..count]).expect("a hello");
+            while !client.is_established() {
+                let count = socket.read(&mut buffer).expect("a welcome");
+                client.handle_input(now, &buffer[..count]);
+            }
+            let nobody = Destination::from(Uuid::from_u128(1 << 100)).only_connected();
+            for _ in 0..MESSAGES {
+                client.send(now, &Outgoing::new(&nobody, &[7; 55])).expect("room");
+            }
+            let mut said = Vec::new();
+            while let count @ 1.. = client.poll_transmit(now, &mut buffer) {
+                said.extend_from_slice(&buffer[..count]);
+            }
+            (socket, said)
+        })
+        .collect();
+    let before = most_memory(broker.program().id());
+    // What they say is all there when the broker looks.
+    broker.program().signal("STOP");
+    for (socket, said) in &mut senders {
+        socket.write_all(said).expect("it is in the kernel");
+    }
+    broker.program().signal("CONT");
+    for _ in 0..3 {
+        pair.wait_progress(&by);
+    }
+    broker.wait_ledger(&by, "nobody", SENDERS * MESSAGES);
+    let grown = most_memory(broker.program().id()) - before;
+    println!("{grown} KiB more for {SENDERS} senders, in {:?}", by.elapsed());
+    assert!(grown < 8 * 1024, "{grown} KiB: beyond 16 KiB for each sender and what all share");
+    pair.finish(&by);
+    drop(senders);
+    broker.stop(&by);
+}
+
+/// The most memory that a process has had so far, in KiB.
+#[cfg(target_os = "linux")]
+fn most_memory(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a figure");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 /// The HELLO of a client with another UUID. It stands behind header, kind, magic and version.
