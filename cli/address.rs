@@ -86,7 +86,20 @@ impl Address {
                 "not an address, for example 127.0.0.1:9999, [::1]:9999 or unix:/run/e-pigeon.sock".to_owned()
             }
         };
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let example = if is_cobs { "cobs:127.0.0.1:9999" } else { "127.0.0.1:9999" };
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(format!(
+                "there is no scheme {scheme}, choose tcp, cobs, unix or serial, for example tcp://127.0.0.1:9999"
+            ));
+        }
+        let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']')) else {
+            let missing = !text.is_empty() && !text.contains(['/', ' ']);
+            return Err(if missing {
+                format!("the port is missing, for example {example}")
+            } else {
+                wrong()
+            });
+        };
         let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match in_brackets {
             Some(host) if host.contains(':') => host,
@@ -100,7 +113,11 @@ impl Address {
         {
             return Err(wrong());
         }
-        let (host, port) = (host.to_owned(), port.parse().map_err(|_| wrong())?);
+        if port.is_empty() {
+            return Err(format!("the port is missing, for example {example}"));
+        }
+        let above = |_| format!("port {port} is above 65535, for example {example}");
+        let (host, port) = (host.to_owned(), port.parse().map_err(above)?);
         Ok(if is_cobs { Self::Cobs { host, port } } else { Self::Tcp { host, port } })
     }
 

@@ -157,7 +157,7 @@ pub(crate) struct Listen {
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) client: Client,
-    /// For whom: a UUID, everyone, key=value,key2=value2 (all of them), any:key=value,key2=value2
+    /// Destination: a UUID, everyone, key=value,key2=value2 (all of them), any:key=value,key2=value2
     #[arg(long, value_name = "DEST", value_parser = Target::parse)]
     pub(crate) to: Target,
     /// When a message is done

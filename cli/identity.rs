@@ -62,7 +62,12 @@ impl Identity {
             ))),
             Ok(None) => Self::parse(&text).map(Some).map_err(|problem| trouble(path, problem)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(trouble(path, &plain(&error))),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(trouble(path, "it is no text")),
+            Err(error) => Err(Failure::failed(format_args!(
+                "cannot read the identity file {}: {}; name a file that you may read and write",
+                path.display(),
+                plain(&error)
+            ))),
         }
     }
 

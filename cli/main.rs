@@ -29,6 +29,7 @@ mod transport;
 mod value;
 mod waiting;
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Parser;
@@ -58,9 +59,11 @@ fn run() -> Result<u8, Failure> {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => return Err(Failure::usage(args::in_one_line(&error))),
         Err(help) => {
-            // Help that nobody reads is no error.
-            let _ = help.print();
-            return Ok(0);
+            return match help.print().and_then(|()| io::stdout().flush()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::stdout(&error)),
+                // Help that nobody reads to its end is no error.
+                _ => Ok(0),
+            };
         }
     };
     stderr::start()?;

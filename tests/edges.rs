@@ -312,6 +312,19 @@ fn field_s8_a_broker_that_cannot_say_where_it_listens_ends() {
 }
 
 #[test]
+fn help_that_cannot_be_printed_is_an_error() {
+    let by = Deadline::within(20);
+    let stage = Stage::new();
+    let mut command = Command::new(PROGRAM);
+    command.arg("--help");
+    let mut help = Program::spawn_with(&stage, "help", command, Input::Nothing, |line| {
+        line.stdout(full());
+    });
+    help.expect_exit(&by, 1);
+    assert_eq!(help.complaints(), ["error: cannot write to stdout: no space left on device"]);
+}
+
+#[test]
 fn the_second_signal_ends_a_broker_that_still_says_goodbye() {
     for pairing in [Pairing::MIO_MIO, Pairing::SMOL_SMOL] {
         let by = Deadline::within(30);
