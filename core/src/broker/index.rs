@@ -123,9 +123,20 @@ impl Index {
         list.map_or(&[], |list| list.members.as_slice())
     }
 
-    /// The pair that the fewest sessions have, and these.
-    pub(super) fn rarest(&self, pairs: Pairs<'_>) -> &[u32] {
-        pairs.encoded().map(|pair| self.with_pair(pair)).min_by_key(|list| list.len()).unwrap_or(&[])
+    /// The sessions with the pair that the fewest have, and whether there is another pair.
+    #[inline]
+    pub(super) fn rarest(&self, pairs: Pairs<'_>) -> (&[u32], bool) {
+        let mut pairs = pairs.encoded();
+        let (mut rarest, mut are_several) =
+            (pairs.next().map_or(&[][..], |pair| self.with_pair(pair)), false);
+        for pair in pairs {
+            are_several = true;
+            let list = self.with_pair(pair);
+            if list.len() < rarest.len() {
+                rarest = list;
+            }
+        }
+        (rarest, are_several)
     }
 
     /// Enters a session under everyone and all its pairs.

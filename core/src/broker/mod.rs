@@ -352,6 +352,16 @@ impl Broker {
             self.note_proof(index);
             return Ok(taken);
         }
+        let taken = self.stream_input(index, now, bytes);
+        self.list_if_acknowledgement_presses(index);
+        self.note_proof(index);
+        Ok(taken)
+    }
+
+    /// Takes frames from a stream; returns how many bytes were taken.
+    #[inline(never)] // What goes on before and after it does not take registers from the loop.
+    fn stream_input(&mut self, index: u32, now: Instant, bytes: &[u8]) -> usize {
+        let Some(state) = self.links.get_mut(index).or_bug(NO_LINK) else { return bytes.len() };
         let mut kept = core::mem::take(&mut state.partial);
         let mut input = bytes;
         // So many bytes at the end were not looked ahead at.
@@ -408,9 +418,7 @@ impl Broker {
         if let Some(state) = self.links.get_mut(index).or_bug(NO_LINK) {
             state.partial = kept;
         }
-        self.list_if_acknowledgement_presses(index);
-        self.note_proof(index);
-        Ok(bytes.len() - input.len())
+        bytes.len() - input.len()
     }
 
     /// The connection of a link has ended behind what was read from it so far. A HELLO in that is not judged when
@@ -611,6 +619,7 @@ impl Broker {
     }
 
     /// Puts a link into that list as one that goes on reading.
+    #[cold]
     fn list_resume(&mut self, index: u32) {
         if let Some(id) = self.links.id(index).or_bug(NO_LINK)
             && self.links.list_resume(index)
@@ -620,13 +629,19 @@ impl Broker {
     }
 
     /// Adds to the list, in which each link stands once for each kind. Links that are gone leave it before it grows.
+    #[inline(never)] // Most often a link stands in it already.
     fn push_ready(&mut self, ready: Ready) {
         if self.ready.len() == self.ready.capacity() {
-            let links = &self.links;
-            self.ready.retain(|&(Ready::Transmit(id) | Ready::Resume(id) | Ready::Close(id))| {
-                links.find(id).is_some()
-            });
+            return self.push_ready_in_place_of_gone(ready);
         }
+        self.ready.push_back(ready);
+    }
+
+    #[cold]
+    fn push_ready_in_place_of_gone(&mut self, ready: Ready) {
+        let links = &self.links;
+        self.ready
+            .retain(|&(Ready::Transmit(id) | Ready::Resume(id) | Ready::Close(id))| links.find(id).is_some());
         self.ready.push_back(ready);
     }
 

@@ -139,7 +139,10 @@ impl Broker {
     pub(super) fn check_message(&mut self, index: u32) {
         // It has ended at an offer for which there was no place.
         let Some(message) = self.messages.get(index) else { return };
-        if !message.ended && !message.is_kept() {
+        if !message.ended {
+            if message.is_kept() {
+                return;
+            }
             self.end_message(index);
         }
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };

@@ -104,7 +104,7 @@ impl Broker {
         let lists = self.sessions.index();
         let count = match message.define.or(known.map(DestinationRef::trusted)).map(|to| to.target()) {
             Some(Target::Everyone) => lists.everyone().len(),
-            Some(Target::AllOf(pairs)) => lists.rarest(pairs).len(),
+            Some(Target::AllOf(pairs)) => lists.rarest(pairs).0.len(),
             Some(Target::AnyOf(pairs)) => pairs.encoded().map(|pair| lists.with_pair(pair).len()).sum(),
             // One, or an alias that has no meaning.
             Some(Target::Uuid(_)) | None => 1,
@@ -128,8 +128,9 @@ impl Broker {
             Target::Everyone => into.extend_from_slice(lists.everyone()),
             Target::AllOf(pairs) => {
                 // A session that has the rarest of several pairs may lack another.
-                into.extend_from_slice(lists.rarest(pairs.clone()));
-                if pairs.clone().encoded().nth(1).is_some() {
+                let (rarest, are_several) = lists.rarest(pairs.clone());
+                into.extend_from_slice(rarest);
+                if are_several {
                     let others =
                         || pairs.clone().encoded().map(|pair| lists.with_pair(pair).len()).sum::<usize>();
                     is_compared = into.len() < COMPARED || others() > COMPARED * into.len();
@@ -159,10 +160,10 @@ impl Broker {
         if only_connected && message.open != Open::Held {
             into.retain(|&found| self.sessions.get(found).is_some_and(|session| session.link.is_some()));
         }
-        // At most 2^30 sessions, each in as many lists as a filter has pairs.
-        let price = if is_compared { 4 } else { 1 };
-        let in_vain = price * (found - into.len()) + counted / COUNTED;
-        if in_vain > 0 {
+        if into.len() < found || counted > 0 {
+            let price = if is_compared { 4 } else { 1 };
+            let in_vain = price * (found - into.len()) + counted / COUNTED;
+            // At most 2^30 sessions, each in as many lists as a filter has pairs.
             self.work.charge(u32::try_from(in_vain).unwrap_or(u32::MAX));
         }
         only_connected

@@ -163,10 +163,9 @@ impl Broker {
     }
 
     fn item(&mut self, link: u32, session: u32, item: &UpItem<'_>) -> Result<(), Code> {
-        let shut = self.links.get(link).is_some_and(|link| link.shut);
         match *item {
             UpItem::Message(ref message) => self.message(link, session, message),
-            UpItem::Set(_) if shut => Err(Code::WindowExceeded),
+            UpItem::Set(_) if self.links.get(link).is_some_and(|link| link.shut) => Err(Code::WindowExceeded),
             UpItem::Set(patch) => {
                 self.change_attributes(session, patch);
                 Ok(())

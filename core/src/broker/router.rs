@@ -53,8 +53,9 @@ impl Broker {
             Some(Past::Taken(taken)) => Some(taken),
             _ => None,
         };
-        let is_payload_too_large = message.payload.len() > self.config.max_payload as usize;
-        let too_large = is_payload_too_large || self.messages.destination(to).is_empty();
+        let destination = self.messages.destination(to);
+        let direct = matches!(DestinationRef::trusted(destination).target(), Target::Uuid(_));
+        let too_large = message.payload.len() > self.config.max_payload as usize || destination.is_empty();
         let refusal = if too_large {
             Some(Reason::TooLarge)
         } else if !self.may_send(session, to) {
@@ -72,8 +73,6 @@ impl Broker {
         };
         let time_to_live =
             Duration::from_millis(u64::from(message.time_to_live_ms)).min(self.config.max_time_to_live);
-        let destination = DestinationRef::trusted(self.messages.destination(to));
-        let direct = matches!(destination.target(), Target::Uuid(_));
         let new = NewMessage {
             sender,
             id,
