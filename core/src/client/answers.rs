@@ -235,9 +235,9 @@ mod tests {
             // A change of attributes between any two messages, with the id of the first.
             assert_eq!(outbox.push_set(&mut m, b"set", serial), Ok(()));
             let index = outbox.next_outbound(&m).unwrap().index;
-            outbox.begin(&mut m, index, 2 * serial - 1);
+            outbox.begin(&mut m, index, 2 * serial - 1).unwrap();
             let index = outbox.next_outbound(&m).unwrap().index;
-            outbox.begin(&mut m, index, 2 * serial);
+            outbox.begin(&mut m, index, 2 * serial).unwrap();
         }
         (outbox, m)
     }

@@ -113,7 +113,7 @@ impl Blocks {
         let mut ranges = Ranges { table: self.table, block: first, skip, left: length };
         core::iter::from_fn(move || {
             let range = ranges.next(m)?;
-            Some(m.get(range).or_bug(NO_BLOCK).unwrap_or_default())
+            m.get(range).or_bug(NO_BLOCK)
         })
     }
 
@@ -161,7 +161,7 @@ impl Filler<'_> {
             if self.at == self.end {
                 self.begin_block();
             }
-            let room = self.m.get_mut(self.at..self.end).or_bug(NO_BLOCK).unwrap_or_default();
+            let Some(room) = self.m.get_mut(self.at..self.end).or_bug(NO_BLOCK) else { return };
             let count = part.len().min(room.len());
             let (now, later) = part.split_at(count);
             if let Some(room) = room.get_mut(..count) {

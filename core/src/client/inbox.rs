@@ -262,9 +262,11 @@ impl Inbox {
 
     /// The next decline to be written on this link: what it declines, and its own number (0: none yet).
     pub(super) fn next_decline(&self, m: &[u8]) -> Option<(u64, u64)> {
+        if !self.has_decline() {
+            return None;
+        }
         let index = self.decline_index(self.written);
-        self.has_decline()
-            .then(|| (self.declines.get(m, index, DECLINED), self.declines.get(m, index, DECLINE)))
+        Some((self.declines.get(m, index, DECLINED), self.declines.get(m, index, DECLINE)))
     }
 
     /// The next decline begins to be written, under that number.

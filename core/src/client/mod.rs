@@ -143,12 +143,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         let mut input = bytes;
         while state.is_linked() && !input.is_empty() {
             state.heard(now);
-            let front = kept.get(..state.partial).or_bug(NO_FRAME).unwrap_or_default();
+            let Some(front) = kept.get(..state.partial).or_bug(NO_FRAME) else { break };
             match step(front, input, limit) {
                 Ok(Step::InPlace(extent)) => {
                     let (frame, rest) = input.split_at(extent.total().min(input.len()));
                     input = rest;
-                    let body = frame.get(extent.header..).or_bug(NO_FRAME).unwrap_or_default();
+                    let Some(body) = frame.get(extent.header..).or_bug(NO_FRAME) else { break };
                     state.frame(m, now, body);
                 }
                 Ok(Step::Keep(count)) => {

@@ -336,13 +336,15 @@ impl Outbox {
         })
     }
 
-    /// An entry begins to be written, under that number; what comes behind it is next.
-    pub(super) fn begin(&mut self, m: &mut [u8], index: u32, number: u64) {
-        let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
+    /// An entry begins to be written, under that number; what comes behind it is next. `None` where there is no such entry.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, m: &mut [u8], index: u32, number: u64) -> Option<()> {
+        let entry = self.entry_mut(m, index).or_bug(NO_ENTRY)?;
         let flags = FLAGS.of(entry);
         NUMBER.put(entry, number);
         FLAGS.put(entry, flags | WRITTEN);
         self.cursor = NEXT.of(entry);
+        Some(())
     }
 
     /// The session goes on, on a new link: what has a number above `received` is written again. `released` is told

@@ -167,38 +167,44 @@ impl State {
             return None;
         }
         let session = self.session.as_mut()?;
-        let decline = self.inbox.next_decline(m);
-        let (entry, number);
         if session.sending.repeats() {
-            number = session.sending.next();
-            session.sending.repeated(1);
-            if let Some((declined, _)) = decline.filter(|&(_, own)| own == number) {
-                self.inbox.advance_decline();
-                return Some(Frame::Decline(declined));
-            }
-            if let Some(wish) = self.watching.told_with(m, number) {
-                return Some(Frame::Watch(wish));
-            }
-            entry = self.outbox.next_outbound(m)?;
-        } else {
-            if let Some((declined, _)) = decline {
-                let number = session.sending.assign(None);
-                self.inbox.begin_decline(m, number);
-                self.inbox.advance_decline();
-                return Some(Frame::Decline(declined));
-            }
-            if let Some(wish) = self.watching.next_wish(m) {
-                let number = session.sending.assign(None);
-                self.watching.tell(m, wish, number);
-                return Some(Frame::Watch(wish));
-            }
-            entry = self.outbox.next_outbound(m)?;
-            if !may_write(&session.sending, &entry) {
-                return None;
-            }
-            number = session.sending.assign((!entry.is_set()).then_some(entry.payload()));
+            return self.repeat_item(m, now);
         }
-        self.outbox.begin(m, entry.index, number);
+        if let Some((declined, _)) = self.inbox.next_decline(m) {
+            let number = session.sending.assign(None);
+            self.inbox.begin_decline(m, number);
+            self.inbox.advance_decline();
+            return Some(Frame::Decline(declined));
+        }
+        if let Some(wish) = self.watching.next_wish(m) {
+            let number = session.sending.assign(None);
+            self.watching.tell(m, wish, number);
+            return Some(Frame::Watch(wish));
+        }
+        let entry = self.outbox.next_outbound(m)?;
+        if !may_write(&session.sending, &entry) {
+            return None;
+        }
+        let number = session.sending.assign((!entry.is_set()).then_some(entry.payload()));
+        self.outbox.begin(m, entry.index, number)?;
+        Some(self.describe(m, now, entry))
+    }
+
+    /// The next item that has a number already.
+    #[cold]
+    fn repeat_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+        let sending = &mut self.session.as_mut()?.sending;
+        let number = sending.next();
+        sending.repeated(1);
+        if let Some((declined, _)) = self.inbox.next_decline(m).filter(|&(_, own)| own == number) {
+            self.inbox.advance_decline();
+            return Some(Frame::Decline(declined));
+        }
+        if let Some(wish) = self.watching.told_with(m, number) {
+            return Some(Frame::Watch(wish));
+        }
+        let entry = self.outbox.next_outbound(m)?;
+        self.outbox.begin(m, entry.index, number)?;
         Some(self.describe(m, now, entry))
     }
 
@@ -334,23 +340,33 @@ impl Slots {
     }
 
     /// The alias of an entry's destination, and whether it has to be defined.
+    #[inline]
     fn choose(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
-        let known = |slots: &Self, slot: u8| {
-            let slot = u32::from(slot);
-            let front = slots.table.bytes(m, slot, 0).split_first_chunk::<2>();
-            let Some((length, mut bytes)) = front.or_bug("a slot has no length") else { return false };
-            LENGTH.of(length) == entry.destination && {
-                let is_next = |piece| bytes.strip_prefix(piece).map(|rest| bytes = rest).is_some();
-                outbox.pieces(m, entry, 0, entry.destination()).all(is_next)
+        // Most often it is that of the message before.
+        let (mut slot, mut others) = (self.last, 0..self.used);
+        while slot < self.used {
+            if self.is(m, slot, outbox, entry) {
+                self.last = slot;
+                return (slot, false);
             }
-        };
-        if self.last < self.used && known(self, self.last) {
-            return (self.last, false);
+            slot = others.next().unwrap_or(self.used);
         }
-        if let Some(slot) = (0..self.used).find(|&slot| known(self, slot)) {
-            self.last = slot;
-            return (slot, false);
+        self.define(m, outbox, entry)
+    }
+
+    /// True where an alias means an entry's destination.
+    #[inline]
+    fn is(&self, m: &[u8], slot: u8, outbox: &Outbox, entry: &Outbound) -> bool {
+        let front = self.table.bytes(m, u32::from(slot), 0).split_first_chunk::<2>();
+        let Some((length, mut bytes)) = front.or_bug("a slot has no length") else { return false };
+        LENGTH.of(length) == entry.destination && {
+            let is_next = |piece| bytes.strip_prefix(piece).map(|rest| bytes = rest).is_some();
+            outbox.pieces(m, entry, 0, entry.destination()).all(is_next)
         }
+    }
+
+    /// Gives an entry's destination an alias.
+    fn define(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
         if self.table.count() == 0 {
             // Each message says where it goes.
             return (0, true);

@@ -63,7 +63,7 @@ impl Watching {
 
     /// The next thing that it was never told.
     pub(super) fn next_wish(&self, m: &[u8]) -> Option<Wish> {
-        self.watches.next_wish(m)
+        if self.watches.are_unused() { None } else { self.watches.next_wish(m) }
     }
 
     /// What it was told with that number.

@@ -83,6 +83,11 @@ impl Watches {
         Self { table, max_filter, used: 0, last: 0 }
     }
 
+    /// True where nothing was ever watched.
+    pub(super) fn are_unused(&self) -> bool {
+        self.used == 0
+    }
+
     fn indices(&self) -> core::ops::Range<u32> {
         0..u32::from(self.used)
     }
@@ -145,6 +150,7 @@ impl Watches {
     }
 
     /// The next thing that the broker was never told.
+    #[inline(never)] // It is asked for with each item, and most clients watch nothing.
     pub(super) fn next_wish(&self, m: &[u8]) -> Option<Wish> {
         let untold = |&index: &u32| matches!(self.stage(m, index), Stage::Wanted | Stage::Unwanted);
         let index = self.indices().filter(untold).min_by_key(|&index| self.table.get(m, index, NUMBER))?;
