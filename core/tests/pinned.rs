@@ -352,16 +352,16 @@ fn core_p6_a_full_queue_has_room_when_some_of_it_has_ended() {
 
 #[test]
 fn core_p7_ended_deliveries_behind_many_numbered_ones_cost_no_more_than_others() {
-    let mut raw = Raw::new(BrokerConfig { sender_queue: u32::MAX, ..unsettled() });
+    let mut raw = Raw::new(BrokerConfig { queue_messages: 32_768, sender_queue: u32::MAX, ..unsettled() });
     let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
-    send(&mut raw, from, 8_000, 3_600_000, 0);
+    send(&mut raw, from, 16_000, 3_600_000, 0);
     raw.swallow(reader);
     let shut = Window { messages: 0, bytes: 0 };
     raw.put(reader, &frame(|w| Control::Window(shut).write(w)));
     // No more than half of all, so that queues are not gone through.
-    send(&mut raw, from, 8_000, 5, 0);
+    send(&mut raw, from, 16_000, 5, 0);
     pass(&mut raw, Duration::from_millis(50));
-    assert_eq!((raw.broker.stats().open, raw.broker.stats().kept), (8_000, 16_000));
+    assert_eq!((raw.broker.stats().open, raw.broker.stats().kept), (16_000, 32_000));
     raw.put(reader, &frame(|w| Control::Window(WIDE).write(w)));
     let before = cpu();
     assert_eq!(raw.swallow(reader), []);
