@@ -25,9 +25,14 @@ impl Broker {
             self.stats.held -= 1;
             if message.open == Open::Held && message.got >= message.wanted {
                 self.close_message(delivery.message);
+                return self.check_message(delivery.message);
             }
         }
-        self.check_message(delivery.message);
+        // A message to many is in other queues, most often.
+        let has_ended = message.ended;
+        if has_ended || !message.is_kept() {
+            self.finish_message(delivery.message, has_ended);
+        }
     }
 
     /// A recipient has declined a delivery. It is acknowledged later, but counts no more.
@@ -139,10 +144,15 @@ impl Broker {
     pub(super) fn check_message(&mut self, index: u32) {
         // It has ended at an offer for which there was no place.
         let Some(message) = self.messages.get(index) else { return };
-        if !message.ended {
-            if message.is_kept() {
-                return;
-            }
+        let has_ended = message.ended;
+        if has_ended || !message.is_kept() {
+            self.finish_message(index, has_ended);
+        }
+    }
+
+    /// The same for a message of which it is known that it is for nobody, and whether it has ended before.
+    fn finish_message(&mut self, index: u32, has_ended: bool) {
+        if !has_ended {
             self.end_message(index);
         }
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
