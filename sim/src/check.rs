@@ -25,7 +25,12 @@ impl World {
             ("waiting messages", stats.waiting, u64::from(config.max_held).min(stats.open)),
             ("offers", stats.offers, 8 * u64::from(config.max_held)),
             ("bytes of payload", stats.payload_bytes, config.max_message_bytes),
-            ("deliveries", stats.held, sessions * u64::from(config.queue_messages)),
+            // What is left of the queue of a session that has ended takes the place of one.
+            (
+                "deliveries",
+                stats.held,
+                u64::from(config.max_sessions).saturating_mul(config.queue_messages.into()),
+            ),
             ("senders", stats.senders, sessions + stats.kept),
             ("destinations", stats.destinations, stats.kept + u64::from(stats.links) * u64::from(MAX_SLOTS)),
         ];

@@ -5,8 +5,7 @@ use crate::coverage::Path;
 use crate::setup::Medium;
 use crate::step::{Direction, Disturbance};
 use crate::violation::Outcome;
-use crate::world::{World, trace};
-use e_pigeon_core::Broker;
+use crate::world::{World, new_broker, trace};
 
 impl World {
     /// A connection breaks for one end or for both; of what is on its way to the broker so many bytes still arrive.
@@ -119,7 +118,7 @@ impl World {
             }
         }
         self.drawn_epoch = self.draw();
-        self.broker = Broker::with_policy(self.setup.broker.clone(), self.drawn_epoch, self.witness.clone())?;
+        self.broker = new_broker(&self.setup, self.drawn_epoch, &self.witness)?;
         self.model.killed(self.now);
         self.strangers.killed();
         // It begins to settle when it is first told the time.

@@ -44,7 +44,7 @@ pub use generate::Generator;
 pub use network::Network;
 pub use run::{Failure, Report, Run};
 pub use scenario::Scenario;
-pub use setup::{LONG, Medium, Setup, ms, plain_broker, plain_client};
+pub use setup::{BUDGET, LEAST, LONG, Medium, Setup, ms, plain_broker, plain_client};
 pub use source::{Random, Source};
 pub use step::{Attributes, Direction, Disturbance, Payload, Pipe, ROOMS, Send, Step, To, client_of, uuid};
 pub use strangers::Flood;

@@ -64,24 +64,34 @@ pub(crate) const BROKER: &[Limit<BrokerConfig>] = limits!(
     plain_broker,
     [
         max_links,
+        max_lossy_links,
+        max_links_per_source,
+        max_failed_hellos_per_source,
         max_sessions,
         max_attributes,
         max_payload,
         max_messages,
         max_message_bytes,
         max_held,
+        max_parked,
+        sender_waiting,
+        max_queued,
+        sender_queue,
         queue_messages,
         queue_bytes,
         window_messages,
         window_bytes,
         receipt_backlog,
+        max_receipts,
         max_watches,
         watch_backlog,
         max_time_to_live,
         keep_alive,
         session_ttl,
+        session_ttl_min,
         settle,
         handshake_timeout,
+        reorder_bytes,
         accept_delay,
     ]
 );
@@ -108,6 +118,7 @@ pub(crate) const CLIENT: &[Limit<ClientConfig>] = limits!(
         reconnect_min,
         reconnect_max,
         handshake_timeout,
+        reorder_bytes,
         manual_acknowledgement,
     ]
 );
@@ -127,6 +138,9 @@ impl fmt::Display for Scenario<'_> {
         }
         if setup.piece != plain.piece {
             writeln!(f, "    setup.piece = {};", setup.piece)?;
+        }
+        if setup.budget != plain.budget {
+            writeln!(f, "    setup.budget = {};", setup.budget)?;
         }
         if setup.medium != plain.medium {
             writeln!(f, "    setup.medium = Medium::{:?};", setup.medium)?;

@@ -34,6 +34,8 @@ pub struct Setup {
     pub seed: u64,
     /// Limits of the broker, in all of its lives.
     pub broker: BrokerConfig,
+    /// How many units of work one call of the broker may do; fewer than [`LEAST`] count as that.
+    pub budget: u32,
     /// Limits of each client; UUID, secret, boot and seed are given by the world.
     pub clients: Vec<ClientConfig>,
     /// What lies between them.
@@ -41,6 +43,11 @@ pub struct Setup {
     /// In what pieces bytes arrive while everything flows, and how large buffers for output are then; 0: all at once.
     pub piece: usize,
 }
+
+/// Units of work that one call of the broker may do by default.
+pub const BUDGET: u32 = 32_768;
+/// The fewest that it takes.
+pub const LEAST: u32 = 88;
 
 /// The time to live of a message that is not meant to expire.
 pub const LONG: Duration = Duration::from_secs(900);
@@ -50,7 +57,7 @@ impl Setup {
     pub fn new(clients: usize) -> Self {
         let broker = plain_broker();
         let clients = (0..clients).map(|_| plain_client()).collect();
-        Self { seed: 0, broker, clients, medium: Medium::Stream, piece: 0 }
+        Self { seed: 0, broker, budget: BUDGET, clients, medium: Medium::Stream, piece: 0 }
     }
 }
 

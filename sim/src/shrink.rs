@@ -1,7 +1,7 @@
 //! Makes a run that breaks a promise smaller, as long as it breaks the same one.
 
 use crate::run::Run;
-use crate::setup::{plain_broker, plain_client};
+use crate::setup::{BUDGET, LEAST, plain_broker, plain_client};
 use crate::step::{Payload, Step, To};
 use crate::violation::Violation;
 use core::time::Duration;
@@ -105,6 +105,12 @@ impl Shrinker {
                 if (limit.show)(&run.setup.clients[n]) != (limit.show)(&self.best.setup.clients[n]) {
                     self.attempt(run);
                 }
+            }
+        }
+        for budget in [BUDGET, LEAST] {
+            let mut run = self.best.clone();
+            if core::mem::replace(&mut run.setup.budget, budget) != budget && self.attempt(run) {
+                break;
             }
         }
         if self.best.setup.piece != 0 {

@@ -1,7 +1,7 @@
 //! What a run is about: each kind of work and of fault is on or off for the whole of it, and each limit is tiny as
 //! often as it is large. (Swarm testing: what is always there hides what it stands in front of.)
 
-use crate::setup::{LONG, Medium, Setup, ms, plain_broker, plain_client};
+use crate::setup::{BUDGET, LEAST, LONG, Medium, Setup, ms, plain_broker, plain_client};
 use crate::source::Source;
 use e_pigeon_core::{BrokerConfig, ClientConfig};
 
@@ -126,7 +126,9 @@ impl Swarm {
         let (stream, serial, datagrams) = (Medium::Stream, Medium::Serial, Medium::Datagrams);
         let medium = source
             .pick(&[stream, stream, stream, stream, stream, stream, serial, serial, datagrams, datagrams]);
-        let setup = Setup { seed: source.below(u64::MAX), broker, clients, medium, piece };
+        // What one call leaves undone goes on in others, between which anything happens.
+        let budget = source.pick(&[BUDGET, BUDGET, BUDGET, BUDGET, LEAST, 120, 300, 2_000]);
+        let setup = Setup { seed: source.below(u64::MAX), broker, budget, clients, medium, piece };
         let mut on = |chance| source.percent(chance);
         // Where links are few, a stranger that has lost its own could not come back to end its session. Where little is kept,
         // its messages take the place of others, and the model does not know of them.

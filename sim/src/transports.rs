@@ -2,7 +2,7 @@
 
 use crate::coverage::Path;
 use crate::receipts::At;
-use crate::setup::Medium;
+use crate::setup::{LEAST, Medium};
 use crate::step::client_of;
 use crate::tap::Frame;
 use crate::violation::{Outcome, Violation, ensure};
@@ -15,8 +15,7 @@ use e_pigeon_core::{Broker, BrokerEvent, Code, Limit, Ready, Reason};
 const ENDLESS: usize = 1_000_000;
 /// So many changes of attributes, or messages that wait, are many.
 const MANY: u32 = 8;
-/// Units of work that one call may do, and so many more for what it is at then: a session that begins or ends.
-pub(crate) const BUDGET: u32 = 32_768;
+/// So many units more than its budget a call may do for what it is at then: a session that begins or ends.
 const LAST: u32 = 1_000;
 /// The largest buffer for output.
 const OUT: usize = 4_096;
@@ -242,11 +241,16 @@ impl World {
         Ok(())
     }
 
+    /// Units of work that one call of the broker may do.
+    pub(crate) fn budget(&self) -> u32 {
+        self.setup.budget.max(LEAST)
+    }
+
     /// Looks at what the broker has to say, after each call.
     pub(crate) fn after_broker(&mut self) -> Outcome {
-        let done = self.broker.work_of_last_call();
-        ensure!(done <= BUDGET + LAST, "work", "a call of the broker did {done} units of work");
-        if done >= BUDGET {
+        let (done, budget) = (self.broker.work_of_last_call(), self.budget());
+        ensure!(done <= budget + LAST, "work", "a call of the broker did {done} units of work, of {budget}");
+        if done >= budget {
             self.coverage.hit(Path::Spent);
         }
         for (client, attributes) in self.witness.take() {

@@ -90,6 +90,13 @@ macro_rules! trace {
 }
 pub(crate) use trace;
 
+/// A broker without sessions.
+pub(crate) fn new_broker(setup: &Setup, epoch: u64, witness: &Witness) -> Outcome<Broker> {
+    let mut broker = Broker::with_policy(setup.broker.clone(), epoch, witness.clone())?;
+    broker.set_budget(setup.budget);
+    Ok(broker)
+}
+
 impl From<ConfigError> for Violation {
     fn from(error: ConfigError) -> Self {
         Self { kind: "setup", text: error.to_string() }
@@ -110,7 +117,7 @@ impl World {
         let drawn_epoch = mix(setup.seed);
         let mut world = Self {
             now: Instant::from_micros(1),
-            broker: Broker::with_policy(setup.broker.clone(), drawn_epoch, witness.clone())?,
+            broker: new_broker(setup, drawn_epoch, &witness)?,
             epoch: 0,
             drawn_epoch,
             witness,

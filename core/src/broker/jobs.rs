@@ -244,11 +244,8 @@ impl Broker {
     /// Takes acknowledged items off the queue of a session.
     fn run_acknowledge(&mut self, session: u32, more: &mut u64) -> bool {
         const AT_ONCE: u64 = 256;
-        while *more > 0 {
-            if self.work.is_spent() {
-                return false;
-            }
-            let some = AT_ONCE.min(*more);
+        while *more > 0 && !self.work.is_spent() {
+            let some = AT_ONCE.min(*more).min(u64::from(self.work.left() / OUTCOME)).max(1);
             let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return true };
             if state.sending.acknowledge(some, false).is_err() {
                 bug!("what was acknowledged is not there any more");
@@ -257,6 +254,8 @@ impl Broker {
             self.take_acknowledged(session, some);
             *more -= some;
         }
-        true
+        // Its link was asked for more when the window was not open yet.
+        self.window_opened(session);
+        *more == 0
     }
 }

@@ -4,6 +4,7 @@ use super::deliveries::Delivery;
 use super::jobs::Job;
 use super::links::{Current, Phase};
 use super::queue::{Acknowledged, Declined};
+use super::sessions::Session;
 use super::work::OUTCOME;
 use super::{Broker, NO_LINK, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
@@ -115,15 +116,16 @@ impl Broker {
             state.sending.clone().acknowledge(more, half_written)?;
             self.begin_job(Job::Acknowledge { session, more });
         }
-        // The window may have opened for something that waits.
-        if self
-            .sessions
-            .get(session)
-            .is_some_and(|state| !state.queue.is_written() || !state.watches.is_empty())
-        {
-            self.list(link);
-        }
+        self.window_opened(session);
         Ok(())
+    }
+
+    /// The window may have opened for something that waits.
+    pub(super) fn window_opened(&mut self, session: u32) {
+        let waits = |state: &Session| !state.queue.is_written() || !state.watches.is_empty();
+        if self.sessions.get(session).is_some_and(waits) {
+            self.list_session(session);
+        }
     }
 
     /// Takes so many acknowledged items off the queue of a session.
