@@ -6,11 +6,14 @@ mod support;
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Control, Hello, Known, Window};
-use e_pigeon_core::wire::item::{DownItem, PresenceState, UpItem};
+use e_pigeon_core::wire::item::{DownItem, Message, PresenceState, UpItem};
+use e_pigeon_core::wire::lossy::{Prefix, tag, welcomed_tag};
 use e_pigeon_core::{
-    Attributes, AttributesRef, BrokerConfig, Destination, Filter, LinkId, Past, PatchRef, Ready, Taken, Value,
+    Attributes, AttributesRef, BrokerConfig, Destination, Filter, Framing, LinkId, Past, PatchRef, Ready,
+    Taken, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use support::lossy_raw::{control, frame as lossy_frame, hello_of};
 use support::random::Random;
 use support::raw::{Raw, WIDE, cpu, frame, hello, message, message_for};
 use support::uuid;
@@ -787,6 +790,83 @@ fn what_was_held_for_many_comes_once_and_before_what_its_sender_says_next() {
             raw.put_all(link, &hello(n, 2, None, AttributesRef::EMPTY));
             raw.settle();
             assert_eq!(numbers(&raw.swallow(link)), [0, 1], "{n}, with {budget} units");
+
+/// Frames of a link over datagrams, the first of them a hello; each is read in a call of its own, or given up.
+struct Datagrams {
+    link: LinkId,
+    tag: u32,
+}
+
+impl Datagrams {
+    fn up(raw: &mut Raw, n: usize) -> Self {
+        let framing = Framing::Datagram;
+        let link = raw.broker.handle_connected_over(raw.now, 0, framing).unwrap();
+        let hello = Hello { presence: 0, ..hello_of(n, 5, 1) };
+        raw.put(link, &control(framing, tag(5, 1), Control::Hello(hello, AttributesRef::EMPTY)));
+        let mut out = [0; 1_000];
+        let length = raw.broker.poll_transmit(raw.now, link, &mut out).unwrap();
+        let mut reader = Reader::new(&out[..length]);
+        let prefix = Prefix::read(&mut reader).unwrap();
+        let mut body = Reader::new(reader.rest());
+        let kind = body.u8().unwrap();
+        let Control::Welcome(welcome) = Control::read(kind, &mut body).unwrap() else { panic!("no welcome") };
+        let tag = welcomed_tag(prefix.tag, u64::from_le_bytes(welcome.epoch), welcome.session);
+        Self { link, tag }
+    }
+
+    fn item(&self, number: u64, item: &UpItem<'_>) -> Vec<u8> {
+        lossy_frame(Framing::Datagram, self.tag, number, |writer| item.write(writer))
+    }
+}
+
+fn numbered<'a>(to: &'a Destination, id: u64, payload: &'a [u8]) -> Message<'a> {
+    let (slot, define, time_to_live_ms) = (0, Some(to.as_ref()), 3_600_000);
+    Message { slot, define, id_step: id, time_to_live_ms, retry: None, until_accepted: false, payload }
+}
+
+/// Sixty-four items may wait for one that is missing, and each of them be for everyone.
+#[test]
+fn items_that_came_early_take_turns_when_the_missing_one_comes() {
+    for sessions in [10, 3_000] {
+        let mut raw = raw();
+        (100..100 + sessions).for_each(|n| raw.away(n, AttributesRef::EMPTY));
+        let mut got = vec![];
+        let recipient = raw.up(1, 1);
+        let sender = Datagrams::up(&mut raw, 0);
+        let to = Destination::from(Filter::everyone()).without_sender();
+        let item = |n: u64| sender.item(n, &UpItem::Message(numbered(&to, n, &n.to_le_bytes())));
+        (2..=64).for_each(|n| raw.put(sender.link, &item(n)));
+        assert_eq!(raw.broker.stats().taken, 0);
+        raw.put(sender.link, &item(1));
+        let done = raw.broker.work_of_last_call();
+        assert!(done < MOST + sessions as u32, "{done} units");
+        let (_, most) = raw.settle();
+        assert!(most < MOST + sessions as u32, "{most} units");
+        got.extend(numbers(&raw.swallow(recipient)));
+        assert_eq!(got, (1..=64).collect::<Vec<u64>>());
+    }
+}
+
+/// What a held message is offered to comes before what its sender says next, also where that has come first.
+#[test]
+fn an_item_that_came_early_waits_for_what_the_one_before_has_begun() {
+    for budget in [88, 200, 1_000] {
+        let mut raw = raw();
+        let recipients: Vec<LinkId> = (1..=40).map(|n| raw.up(n, 1)).collect();
+        let sender = Datagrams::up(&mut raw, 0);
+        raw.broker.set_budget(budget);
+        let to = Destination::from(Filter::everyone()).without_sender();
+        let taken = Past::Taken(Taken { recipients: 40, epoch: 9, session: 1, answered_first: true });
+        let first = Message { retry: Some(taken), ..numbered(&to, 1, &[0; 8]) };
+        let next: Vec<Vec<u8>> = (2..6_u64).map(|n| n.to_le_bytes().to_vec()).collect();
+        for (n, payload) in (2..).zip(&next) {
+            raw.put(sender.link, &sender.item(n, &UpItem::Message(numbered(&to, n, payload))));
+        }
+        raw.put(sender.link, &sender.item(1, &UpItem::Message(first)));
+        let (calls, _) = raw.settle();
+        assert!(calls > 0);
+        for link in recipients {
+            assert_eq!(numbers(&raw.swallow(link)), [0, 2, 3, 4, 5], "with {budget} units for each call");
         }
     }
 }

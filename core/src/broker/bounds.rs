@@ -142,8 +142,8 @@ impl BrokerConfig {
             // Queues that have no free place, most of them twice.
             table::<u32>(2 * sessions),
             table::<u8>(sessions),
-            // Jobs: each session may have one of each kind, and each that has ended one more.
-            table::<Job>(5 * sessions + 2),
+            // Jobs: each session may have one of each kind, of one kind only over a lossy link, and each that has ended one more.
+            table::<Job>(5 * sessions + u64::from(self.max_lossy_links).min(links) + 2),
             table::<Delivery>(self.queue_messages.into()),
             held * entry::<Key>(),
             table::<(u64, u32, u32)>(sessions * u64::from(self.max_watches) * PAIRS),

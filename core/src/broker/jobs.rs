@@ -26,6 +26,8 @@ pub(super) enum Job {
     Offer(Box<Offers>),
     /// So many more items of a session are acknowledged.
     Acknowledge { session: u32, more: u64 },
+    /// Items of a session that came before one that was missing are taken.
+    Early { session: u32 },
     /// What was in the queue of a session that has ended.
     Left(Box<Queue>),
     /// All links up to one end, from this one on.
@@ -74,7 +76,7 @@ impl Job {
             Self::Notes(notes) => notes.uuid == uuid,
             Self::Release(release) => Some(release.session) == of,
             Self::Offer(offers) => offers.uuid == uuid,
-            Self::Acknowledge { session, .. } => Some(*session) == of,
+            Self::Acknowledge { session, .. } | Self::Early { session } => Some(*session) == of,
             Self::Left(_) | Self::Close { .. } | Self::Settle { .. } => false,
         }
     }
@@ -97,7 +99,7 @@ impl Jobs {
     pub(super) fn forget(&mut self, session: u32) {
         self.jobs.retain(|job| match job {
             Job::Release(release) => release.session != session,
-            Job::Acknowledge { session: of, .. } => *of != session,
+            Job::Acknowledge { session: of, .. } | Job::Early { session: of } => *of != session,
             _ => true,
         });
     }
@@ -110,7 +112,7 @@ impl Broker {
             Job::Notes(notes) => self.sessions.find(&notes.uuid),
             Job::Release(release) => Some(release.session),
             Job::Offer(offers) => self.sessions.find(&offers.uuid),
-            Job::Acknowledge { session, .. } => Some(*session),
+            Job::Acknowledge { session, .. } | Job::Early { session } => Some(*session),
             Job::Left(_) => {
                 self.jobs.left += 1;
                 None
@@ -127,12 +129,17 @@ impl Broker {
 
     /// Does jobs, as many as this call may.
     pub(super) fn work_off(&mut self) {
-        while !self.work.is_spent()
+        // Early items may wait for another job of their session, or for room in queues.
+        let mut untried = self.jobs.jobs.len();
+        while untried > 0
+            && !self.work.is_spent()
             && let Some(job) = self.jobs.jobs.pop_front()
         {
-            if let Some(job) = self.run_job(job) {
+            untried -= 1;
+            match self.run_job(job) {
                 // The others have their turn.
-                self.jobs.jobs.push_back(job);
+                Some(job) => self.jobs.jobs.push_back(job),
+                None => untried = self.jobs.jobs.len(),
             }
         }
     }
@@ -159,13 +166,14 @@ impl Broker {
         true
     }
 
-    /// Does as much of a job as this call may; returns what is left of it, and then the meter is spent.
+    /// Does as much of a job as this call may; returns what is left of it, and then the meter is spent, or the job has to wait.
     fn run_job(&mut self, mut job: Job) -> Option<Job> {
         let (is_done, session) = match &mut job {
             Job::Notes(notes) => (self.run_notes(notes), self.sessions.find(&notes.uuid)),
             Job::Release(release) => (self.run_release(release), Some(release.session)),
             Job::Offer(offers) => (self.run_offers(offers), self.sessions.find(&offers.uuid)),
             Job::Acknowledge { session, more } => (self.run_acknowledge(*session, more), Some(*session)),
+            Job::Early { session } => (self.run_early(*session), Some(*session)),
             Job::Left(queue) => (self.run_left(queue), None),
             Job::Close { next, end } => (self.run_close(next, *end), None),
             Job::Settle { next, end } => (self.run_settle(next, *end), None),

@@ -1,7 +1,9 @@
 //! A link where frames may be lost, come twice, or in another order: what is taken, what is written, and what is written
 //! again. (PROTOCOL.md, "Lossy framed transports")
 
+use super::jobs::Job;
 use super::links::{Frame, Link, Phase};
+use super::receive::Progress;
 use super::work::{BYTES, FRAME, WRITTEN};
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
@@ -346,7 +348,9 @@ impl Broker {
 
     /// Takes an item where it is the next one, and those that were waiting for it.
     fn lossy_item(&mut self, index: u32, number: u64, body: &[u8]) {
-        let Some(received) = self.received(index).or_bug("a link that is up has no session") else { return };
+        let session = self.links.get(index).and_then(Link::session).or_bug("a link that is up has no session");
+        let Some(session) = session else { return };
+        let Some(received) = self.received(index).or_bug(NO_SESSION) else { return };
         let room = self.config.reorder_bytes as usize;
         let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return };
         let Some(recovery) = lossy.recovery.as_mut().or_bug("a link that is up has no recovery") else {
@@ -363,26 +367,49 @@ impl Broker {
             }
             Place::Next => _ = self.frame(index, body),
         }
-        let early = self.lossy(index).map(|lossy| core::mem::take(&mut lossy.early));
-        let mut early = early.or_bug(NOT_LOSSY).unwrap_or_default();
-        let mut next = number + 1;
-        while self.received(index) == Some(next - 1) {
-            let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { break };
-            if !lossy.recovery.as_mut().is_some_and(Recovery::received_one) {
-                break;
+        if self.received(index) == Some(number) && self.recovery(index).is_some_and(Recovery::received_one) {
+            self.begin_job(Job::Early { session });
+        }
+    }
+
+    /// Takes the items that came before the one that was missing; true when all were taken.
+    ///
+    /// Each may be as much work as a call has, and what one begins holds back those behind it, as if they came now.
+    pub(super) fn run_early(&mut self, session: u32) -> bool {
+        let link = self.sessions.get(session).or_bug(NO_SESSION).and_then(|session| session.link);
+        // It may have gone, or have begun anew, and then nothing is kept.
+        let Some(index) = link.and_then(|link| self.links.find(link)) else { return true };
+        while let Some(number) = self.received(index).map(|received| received + 1)
+            && self.recovery(index).is_some_and(|recovery| recovery.has_next())
+        {
+            // This job is one of them.
+            let is_held_back = self.sessions.get(session).is_some_and(|session| session.jobs > 1);
+            if self.work.is_spent() || is_held_back {
+                return false;
             }
-            // It has not come yet.
-            let Some(at) = lossy.reorder.find(&early, next) else { break };
-            let item = early.get(at.clone()).or_bug("an item lies outside the buffer that keeps it");
-            self.frame(index, item.unwrap_or_default());
+            let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return true };
+            let mut early = core::mem::take(&mut lossy.early);
+            let at = lossy.reorder.find(&early, number).or_bug("an item that was kept is gone");
+            let item = at.clone().and_then(|at| early.get(at));
+            self.work.charge(FRAME);
+            let progress = self.frame(index, item.unwrap_or_default());
+            let is_taken = self.received(index) == Some(number);
             if let Some(lossy) = self.lossy(index) {
-                lossy.reorder.remove(&mut early, &at);
+                if let Some(at) = at.filter(|_| progress == Progress::Done) {
+                    lossy.reorder.remove(&mut early, &at);
+                }
+                lossy.early = early;
+                if is_taken && let Some(recovery) = &mut lossy.recovery {
+                    recovery.received_one();
+                }
             }
-            next += 1;
+            if progress == Progress::Later {
+                return false;
+            }
         }
-        if let Some(lossy) = self.lossy(index) {
-            lossy.early = early;
-        }
+        // Now it can be said what has come.
+        self.list(index);
+        true
     }
 
     /// The last item that came in order on a link that is up.
@@ -504,6 +531,10 @@ impl Broker {
         let received = state.receiving.received();
         let lossy = link.lossy.as_mut().or_bug(NOT_LOSSY)?;
         let recovery = lossy.recovery.as_mut().or_bug("a link that is up has no recovery")?;
+        if recovery.has_next() {
+            // Items that are here are not taken yet, and can be told neither as received nor as beyond.
+            return None;
+        }
         // What is received is taken at once.
         let has_news = received != state.receiving.told() || window != lossy.told_window;
         if !link.ping_due && !recovery.is_state_due(has_news) {

@@ -226,6 +226,12 @@ impl Recovery {
         self.beyond & 1 != 0
     }
 
+    /// True where the next item is kept, and was not taken yet.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn has_next(&self) -> bool {
+        self.beyond & 1 != 0
+    }
+
     // What the ends tell each other.
 
     /// The peer tells where it stands. Returns up to where it acknowledges, where that is news.
