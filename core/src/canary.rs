@@ -75,6 +75,12 @@ mod faults {
         ReleasesInAnyOrder,
         /// A call does all that there is to do.
         NeverSpent,
+        /// What a call leaves of the work that it began is forgotten.
+        ForgetsRest,
+        /// One sender may have all places of messages that wait.
+        IgnoresShare,
+        /// A message that waits no more still counts in its sender's share.
+        KeepsShare,
         /// A run of void deliveries counts as one item.
         CountsVoidOnce,
         /// A declined delivery counts as a confirmed one.

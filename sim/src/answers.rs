@@ -1,6 +1,6 @@
 //! The model's judgement of a final receipt: the count is right, and its reason is a reason.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, Others};
 use crate::model::{Key, Message};
 use crate::violation::{Outcome, ensure};
 use e_pigeon_core::{Instant, Reason, Until};
@@ -10,7 +10,13 @@ pub(crate) const KILLS: u32 = 3;
 
 type Final = (u32, u32, Option<Reason>);
 
-pub(crate) fn check(now: Instant, key: Key, message: &Message, limits: &Limits, answer: Final) -> Outcome {
+pub(crate) fn check(
+    now: Instant,
+    key: Key,
+    message: &Message,
+    limits: (&Limits, Option<Others>),
+    answer: Final,
+) -> Outcome {
     let (delivered, recipients, reason) = answer;
     let complete = delivered == recipients && recipients > 0;
     ensure!(delivered <= recipients, "receipts", "{key:?}: {answer:?}");
@@ -80,7 +86,13 @@ fn check_complete(key: Key, message: &Message, answer: Final) -> Outcome {
     Ok(())
 }
 
-fn check_reason(now: Instant, key: Key, message: &Message, limits: &Limits, reason: Reason) -> Outcome {
+fn check_reason(
+    now: Instant,
+    key: Key,
+    message: &Message,
+    (limits, others): (&Limits, Option<Others>),
+    reason: Reason,
+) -> Outcome {
     // The payload has at most 16 MiB.
     let length = message.payload.0.len() as u32;
     let is_one = match reason {
@@ -89,7 +101,7 @@ fn check_reason(now: Instant, key: Key, message: &Message, limits: &Limits, reas
         // Who declines is out, or leaves the place to somebody else: no message ends by that.
         Reason::Declined => false,
         Reason::Nobody => message.sent.only_connected && !message.was_never_parked(),
-        reason => limits.may_be(reason, length, message.possible),
+        reason => limits.may_be(reason, length, message.possible, others),
     };
     ensure!(is_one, "reasons", "{key:?} ended for {reason:?}, which is none: {message:?}");
     if message.sent.until == Until::Accepted && message.accepted.is_some() {

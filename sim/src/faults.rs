@@ -97,6 +97,8 @@ impl World {
         trace!(self, "the broker dies");
         self.note_repeated();
         self.epoch += 1;
+        self.ends_links = false;
+        self.given.clear();
         for connection in self.connections.values_mut() {
             if silent && self.setup.medium == Medium::Serial && !connection.broker_gone {
                 // A line has no end: what is on it is read by the next.

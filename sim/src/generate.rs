@@ -299,8 +299,12 @@ impl<'a> Generator<'a> {
         let n = self.client();
         match self.source.below(4) {
             0 if self.swarm.floods => {
-                use Flood::{AnyOf, Decline, Hello, Parked, Set, Watch};
-                let what = self.source.pick(&[Hello, Watch, Set, Decline, AnyOf, Parked]);
+                use Flood::{AnyOf, Decline, Hello, Parked, Set, Silent, Watch};
+                let what = self.source.pick(&[Hello, Watch, Set, Decline, AnyOf, Parked, Silent]);
+                // Where links are few, a stranger that has lost its own could not come back to end its session.
+                let what = if self.swarm.few_links { Silent } else { what };
+                // Where sessions are few, so are events that one call may give.
+                let what = if self.swarm.few_sessions && what == Silent { Hello } else { what };
                 let count = self.source.pick(&[1, 20, 300, 1_000]);
                 return Some(Step::Flood { stranger: self.source.below(3) as usize, what, count });
             }
@@ -350,7 +354,7 @@ impl<'a> Generator<'a> {
             return self.attack();
         }
         let n = self.client();
-        Some(match self.source.below(32) {
+        Some(match self.source.below(33) {
             0..=8 => self.sends(),
             9 if swarm.attributes => self.attributes(),
             10 | 11 if swarm.sleeps => {
@@ -396,6 +400,7 @@ impl<'a> Generator<'a> {
             28 if swarm.closes && self.source.percent(30) => Step::Close(n, self.source.percent(40)),
             29 if self.medium != Medium::Stream => self.disturbance(),
             30 if swarm.cuts && self.source.percent(30) => self.lost_welcomes(n),
+            32 if swarm.ends_links && self.source.percent(20) => Step::EndLinks,
             31 if swarm.half_open && self.source.percent(30) => self.overtaken_hello(n),
             _ => return None,
         })

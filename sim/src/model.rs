@@ -6,11 +6,12 @@
 //! since. What really happened must lie between the two. (docs/GUARANTEES.md)
 
 use crate::coverage::{Coverage, Path};
-use crate::limits::Limits;
+use crate::limits::{Limits, Others};
 use crate::log::Logs;
 use crate::setup::{LONG, Setup};
 use crate::step::{Attributes, Send};
 use crate::violation::{Outcome, ensure};
+use core::time::Duration;
 use e_pigeon_core::{Established, Instant, Reason, Receipt, Until};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +71,9 @@ pub(crate) struct Message {
     /// The last *accepted* that was told.
     pub(crate) accepted: Option<u32>,
     pub(crate) answer: Option<Receipt>,
+    /// When it was sent, and when it was surely no longer with the broker, in the order of what applications do and are told.
+    sent_at: u64,
+    left_at: Option<u64>,
     pub(crate) handed: BTreeSet<(usize, u64)>,
     /// Whose application has confirmed it.
     pub(crate) taken: Set,
@@ -126,6 +130,8 @@ pub(crate) struct Session {
     /// How often the client may find its session gone, and how often it did.
     losses: u64,
     losses_told: u64,
+    /// How long it stays while it is away, as the welcome named it that its client has read.
+    named: Option<Duration>,
     /// This boot of the client had a session, and was told of one.
     had_session: bool,
     pub(crate) was_told: bool,
@@ -142,6 +148,8 @@ pub(crate) struct Model {
     /// Until then a new broker waits for the clients of the one before.
     settles_at: Instant,
     pub(crate) logs: Logs,
+    /// How much applications have done and were told.
+    clock: u64,
 }
 
 impl Model {
@@ -154,12 +162,14 @@ impl Model {
             sessions: vec![Session::default(); clients],
             settles_at: Instant::default(),
             logs: Logs::new(clients),
+            clock: 0,
         }
     }
 
     // What applications do.
 
     pub(crate) fn sent(&mut self, key: Key, sent: &Send, payload: Vec<u8>, deadline: Instant) -> Outcome {
+        self.clock += 1;
         let mut message = Message {
             sent: sent.clone(),
             payload: Content(payload),
@@ -169,6 +179,8 @@ impl Model {
             promised: Set::default(),
             accepted: None,
             answer: None,
+            sent_at: self.clock,
+            left_at: None,
             handed: BTreeSet::new(),
             taken: Set::default(),
             kills: 0,
@@ -188,7 +200,7 @@ impl Model {
                 }
             }
         }
-        self.limits.count(&message.payload.0, message.possible);
+        self.limits.count((key.0, key.1), &message.payload.0, message.possible);
         (0..self.sessions.len())
             .filter(|&client| message.possible.has(client))
             .for_each(|client| self.logs.may_hear(client, (key.0, key.1)));
@@ -242,7 +254,7 @@ impl Model {
                 self.logs.may_hear(client, (key.0, key.1));
                 let mut set = Set::default();
                 set.add(client);
-                self.limits.count_for(&message.payload.0, set);
+                self.limits.count_for((key.0, key.1), &message.payload.0, set);
             }
         }
     }
@@ -250,6 +262,7 @@ impl Model {
     pub(crate) fn opened(&mut self, client: usize) {
         let session = &mut self.sessions[client];
         (session.is_open, session.is_connected, session.is_welcomed) = (true, true, false);
+        session.named = None;
         session.may_end &= !core::mem::take(&mut session.is_reborn);
         if core::mem::replace(&mut session.had_session, true) {
             // What it has sent meanwhile may have been written to a link of the session before.
@@ -268,6 +281,7 @@ impl Model {
         let renewed = session.is_new;
         if renewed {
             (session.had_session, session.is_welcomed, session.knows_another) = (true, false, false);
+            session.named = None;
             session.may_end &= !core::mem::take(&mut session.is_reborn);
         }
         if renewed {
@@ -278,8 +292,9 @@ impl Model {
     }
 
     /// A client knows of the session that it has now.
-    pub(crate) fn welcomed(&mut self, client: usize) {
-        self.sessions[client].is_welcomed = true;
+    pub(crate) fn welcomed(&mut self, client: usize, named: Option<Duration>) {
+        let session = &mut self.sessions[client];
+        (session.is_welcomed, session.named) = (true, named);
     }
 
     pub(crate) fn away(&mut self, now: Instant, client: usize) {
@@ -296,8 +311,8 @@ impl Model {
     }
 
     pub(crate) fn ended(&mut self, now: Instant, client: usize) -> Outcome {
-        let time_to_live = self.limits.session_ttl;
         let session = &mut self.sessions[client];
+        let time_to_live = session.named.unwrap_or(self.limits.session_ttl_min);
         ensure!(session.is_open, "sessions", "the session of {client} ended twice");
         let is_over = session.away_since.is_some_and(|since| now >= since + time_to_live);
         let may_end = session.may_end || (!session.is_connected && is_over);
@@ -350,6 +365,15 @@ impl Model {
         now < self.settles_at && all_come_back && self.limits.session_ttl >= LONG
     }
 
+    /// Messages that may have been with the broker while this one was.
+    fn others(&self, key: Key) -> Others {
+        let sent_at = self.messages.get(&key).map_or(0, |message| message.sent_at);
+        let may_have_been = |(_, message): &(&Key, &Message)| message.left_at.is_none_or(|at| at > sent_at);
+        let all = self.messages.iter().filter(may_have_been);
+        let own = all.clone().filter(|(other, _)| (other.0, other.1) == (key.0, key.1));
+        Others { sender: (key.0, key.1), own: own.count() as u64, all: all.count() as u64 }
+    }
+
     // What applications are told.
 
     pub(crate) fn established(
@@ -384,6 +408,11 @@ impl Model {
         receipt: Receipt,
         coverage: &mut Coverage,
     ) -> Outcome {
+        self.clock += 1;
+        let is_full = |receipt| {
+            matches!(receipt, Receipt::Final { reason: Some(Reason::BrokerFull | Reason::QueueFull), .. })
+        };
+        let others = is_full(receipt).then(|| self.others(key));
         let Some(message) = self.messages.get_mut(&key) else {
             return Err(crate::Violation { kind: "receipts", text: format!("{receipt:?}, never sent") });
         };
@@ -402,12 +431,20 @@ impl Model {
                 }
             }
             Receipt::Final { delivered, recipients, reason, .. } => {
-                crate::answers::check(now, key, message, &self.limits, (delivered, recipients, reason))?;
+                let answer = (delivered, recipients, reason);
+                crate::answers::check(now, key, message, (&self.limits, others), answer)?;
             }
         }
         coverage.hit(path_of(receipt));
+        if let Some(others) = others {
+            self.limits.note_full(receipt, message.possible, others, coverage);
+        }
         if receipt.is_final() {
             message.answer = Some(receipt);
+            let is_expired = matches!(receipt, Receipt::Final { reason: Some(Reason::Expired), .. });
+            if message.sent.until == Until::Delivered && !message.disturbed && !is_expired {
+                message.left_at = Some(self.clock);
+            }
             // What was only accepted may still find its recipients. And what its sender gave up (the broker never says
             // "of none" for this reason) may still lie unread in a stream.
             let is_given_up =

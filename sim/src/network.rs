@@ -37,6 +37,9 @@ pub(crate) struct Connection {
     pub(crate) down_tap: Tap,
     /// The window for deliveries that the hello named.
     pub(crate) hello_window: Option<u32>,
+    /// When the broker got to know of it, and whether it has ended because no hello came.
+    pub(crate) accepted: Instant,
+    pub(crate) made_way: bool,
     /// Nothing moves through it.
     pub(crate) is_stalled: bool,
     /// Named by `poll_ready`.
@@ -73,6 +76,8 @@ impl Connections {
             up_tap: Tap::default(),
             down_tap: Tap::default(),
             hello_window: None,
+            accepted: Instant::default(),
+            made_way: false,
             is_stalled: false,
             listed: false,
             full: false,

@@ -378,7 +378,7 @@ fn check_disconnect(n: usize, reason: DisconnectReason, medium: Medium) -> Outco
             let is_over =
                 matches!(code, Code::UnexpectedFrame | Code::Superseded) && medium == Medium::Serial;
             // Otherwise no client is told that a newer link has taken its place: the one that it is on is its newest.
-            matches!(code, Code::Silent | Code::HandshakeTimeout | Code::Full) || is_over
+            matches!(code, Code::Silent | Code::HandshakeTimeout | Code::Full | Code::ShuttingDown) || is_over
         }
         _ => false,
     };

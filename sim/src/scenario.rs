@@ -142,6 +142,9 @@ impl fmt::Display for Scenario<'_> {
         if setup.budget != plain.budget {
             writeln!(f, "    setup.budget = {};", setup.budget)?;
         }
+        if setup.sources != plain.sources {
+            writeln!(f, "    setup.sources = {};", setup.sources)?;
+        }
         if setup.medium != plain.medium {
             writeln!(f, "    setup.medium = Medium::{:?};", setup.medium)?;
         }

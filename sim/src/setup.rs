@@ -36,6 +36,8 @@ pub struct Setup {
     pub broker: BrokerConfig,
     /// How many units of work one call of the broker may do; fewer than [`LEAST`] count as that.
     pub budget: u32,
+    /// From how many sources clients come: each from that of its number modulo this.
+    pub sources: u64,
     /// Limits of each client; UUID, secret, boot and seed are given by the world.
     pub clients: Vec<ClientConfig>,
     /// What lies between them.
@@ -57,7 +59,7 @@ impl Setup {
     pub fn new(clients: usize) -> Self {
         let broker = plain_broker();
         let clients = (0..clients).map(|_| plain_client()).collect();
-        Self { seed: 0, broker, budget: BUDGET, clients, medium: Medium::Stream, piece: 0 }
+        Self { seed: 0, broker, budget: BUDGET, sources: 64, clients, medium: Medium::Stream, piece: 0 }
     }
 }
 

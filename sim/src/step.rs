@@ -102,6 +102,8 @@ pub enum Step {
         /// Clients notice only when they read.
         silent: bool,
     },
+    /// The broker ends all links, and tells clients that it shuts down; but it stays.
+    EndLinks,
     /// Something happens to what is under way on a lossy medium.
     Disturb(Pipe, Direction, Disturbance),
 

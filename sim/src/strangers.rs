@@ -1,29 +1,39 @@
 //! Programs that attack: links whose frames no client of ours would write, and that never read.
 //!
-//! They say hello with identities of their own, receive nothing, and leave when all is well. What is promised to clients must
-//! hold beside them as without.
+//! They say hello with identities of their own, or none at all, receive no messages, and leave when all is well. One of them never
+//! reads, the others do, and one of these acknowledges what it reads, so that no window stops it. Each comes back as often as
+//! its link ends. What is promised to clients must hold beside them as without.
 
 use crate::coverage::Path;
+use crate::setup::Medium;
 use crate::step::{ROOMS, client_of};
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
-use e_pigeon_core::codec::Writer;
+use core::time::Duration;
+use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::control::{Control, Hello, Window};
 use e_pigeon_core::wire::item::{Message, UpItem};
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::{
-    Attributes, BrokerEvent, Code, Destination, Filter, Framing, LinkId, Ready, Uuid, Value,
+    Attributes, BrokerEvent, Code, Destination, Filter, Framing, Instant, LinkId, Ready, Uuid, Value,
 };
 use std::collections::BTreeSet;
 
 /// The first client that is a stranger; a world has no more than 64.
-const FIRST: usize = 1_000;
+pub(crate) const FIRST: usize = 1_000;
 /// So many there are.
 pub(crate) const STRANGERS: usize = 3;
 /// The type of a value that is text. (PROTOCOL.md, "Attributes")
 const STRING: u8 = 2;
-/// What a stranger does at the most in one step.
+/// What a stranger does at the most in one step, how many connections it makes that say nothing, and after how much of it the broker
+/// has its turn.
 const MOST: usize = 1_000;
+const SILENT: usize = 70;
+const AT_ONCE: usize = 50;
+/// A link that has not said hello for so long makes way for others.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often one that leaves offers its last words.
+const PATIENT: usize = 100_000;
 
 /// What a stranger floods the broker with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +49,10 @@ pub enum Flood {
     Decline,
     /// Messages to any of several pairs that many have had, of those connected: nobody is found.
     AnyOf,
-    /// Messages that nobody matches, and that live for a moment.
+    /// Messages that nobody matches: some live for a moment, others for a while.
     Parked,
+    /// Connections that say nothing.
+    Silent,
 }
 
 /// One of them.
@@ -55,8 +67,18 @@ pub(crate) struct Stranger {
     pending: Vec<u8>,
     /// Input waits for `Ready::Resume`.
     full: bool,
+    /// The broker wants to write to it.
+    listed: bool,
     /// How many watches it began on this link.
     watches: u32,
+    /// The id of its last message, and of the last on this link.
+    last_id: u64,
+    last_on_link: u64,
+    /// Connections without a hello, each with the time of its beginning; and those that the broker has ended.
+    silent: Vec<(LinkId, Instant)>,
+    ended: Vec<LinkId>,
+    /// What it has read of a frame.
+    kept: Vec<u8>,
 }
 
 /// All of them, and what the broker says of them.
@@ -83,7 +105,15 @@ impl Strangers {
         for stranger in &mut self.all {
             (stranger.link, stranger.left, stranger.full) = (None, None, false);
             stranger.pending.clear();
+            stranger.silent.clear();
+            stranger.ended.clear();
         }
+    }
+
+    /// The connection without a hello that has that link: whose.
+    fn silent_with(&mut self, link: LinkId) -> Option<&mut Stranger> {
+        let is_its = |s: &&mut Stranger| s.silent.iter().any(|s| s.0 == link) || s.ended.contains(&link);
+        self.all.iter_mut().find(is_its)
     }
 
     fn with_link(&mut self, link: LinkId, epoch: usize) -> Option<&mut Stranger> {
@@ -110,6 +140,16 @@ impl Strangers {
                 self.connected.remove(&n);
             }
             BrokerEvent::LinkAborted(link, code) => {
+                if let Some(stranger) = self.silent_with(*link) {
+                    stranger.silent.retain(|silent| silent.0 != *link);
+                    stranger.ended.push(*link);
+                    ensure!(
+                        matches!(code, Code::HandshakeTimeout | Code::ShuttingDown),
+                        "aborted",
+                        "the broker ended a link without a hello: {code}"
+                    );
+                    return Ok(true);
+                }
                 if self.with_link(*link, epoch).is_none() {
                     return Ok(false);
                 }
@@ -122,6 +162,7 @@ impl Strangers {
                         | Code::Silent
                         | Code::HandshakeTimeout
                         | Code::Full
+                        | Code::ShuttingDown
                 );
                 ensure!(is_earned, "aborted", "the broker ended the link of a stranger: {code}");
             }
@@ -161,12 +202,12 @@ fn hello(n: usize, link: u64) -> Vec<u8> {
     frame(|writer| Control::Hello(hello, attributes.as_ref()).write(writer))
 }
 
-fn message(to: &Destination) -> Vec<u8> {
+fn message(to: &Destination, id_step: u64, time_to_live_ms: u32) -> Vec<u8> {
     let message = Message {
         slot: 0,
         define: Some(to.as_ref()),
-        id_step: 1,
-        time_to_live_ms: 1,
+        id_step,
+        time_to_live_ms,
         retry: None,
         until_accepted: false,
         payload: &[],
@@ -179,6 +220,32 @@ fn any_of(pairs: &[(&str, Value<'_>)]) -> Destination {
     Filter::any_of(pairs).map_or_else(|_| Filter::everyone().into(), Destination::from)
 }
 
+impl Stranger {
+    /// The step from the last message on this link to the next.
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        let step = self.last_id - self.last_on_link;
+        self.last_on_link = self.last_id;
+        step
+    }
+}
+
+/// How many items end in `bytes`, behind what was kept of a frame.
+fn count_items(kept: &mut Vec<u8>, bytes: &[u8]) -> u64 {
+    kept.extend_from_slice(bytes);
+    let (mut items, mut at) = (0, 0);
+    loop {
+        let mut reader = Reader::new(&kept[at..]);
+        let Ok(length) = reader.u64() else { break };
+        let header = kept.len() - at - reader.remaining();
+        let Some(body) = kept.get(at + header..at + header + length as usize) else { break };
+        items += u64::from(body.first().is_some_and(|&kind| kind >= kind::MESSAGE));
+        at += header + length as usize;
+    }
+    kept.drain(..at);
+    items
+}
+
 impl World {
     /// A stranger does so much of something.
     pub(crate) fn flood(&mut self, n: usize, what: Flood, count: usize) -> Outcome {
@@ -189,11 +256,21 @@ impl World {
         if what == Flood::Hello {
             return (0..count).try_for_each(|_| self.stranger_connects(n).map(drop));
         }
-        if self.strangers.all[n].link.is_none() && !self.stranger_connects(n)? {
-            return Ok(());
+        if what == Flood::Silent {
+            return (0..count.min(SILENT)).try_for_each(|_| self.stranger_is_silent(n));
         }
-        let stranger = &mut self.strangers.all[n];
         for place in 0..count {
+            if place % AT_ONCE == 0 {
+                self.serve(n)?;
+            }
+            if self.strangers.all[n].link.is_none() && !self.stranger_connects(n)? {
+                return Ok(());
+            }
+            let stranger = &mut self.strangers.all[n];
+            if stranger.full {
+                // It goes on when the broker does.
+                break;
+            }
             let room = ROOMS[place % ROOMS.len()];
             let bytes = match what {
                 Flood::Hello => Vec::new(),
@@ -215,16 +292,101 @@ impl World {
                 Flood::Decline => frame(|writer| UpItem::Decline(1 + place as u64).write(writer)),
                 Flood::AnyOf => {
                     let pairs = [("room", Value::Str("nowhere")), ("level", Value::Int(99))];
-                    message(&any_of(&pairs).only_connected())
+                    message(&any_of(&pairs).only_connected(), stranger.next_id(), 1)
                 }
                 Flood::Parked => {
                     let pairs = [("room", Value::Str("nowhere")), ("level", Value::Int(99))];
-                    message(&any_of(&pairs))
+                    self.model.limits.count_stranger(n, 1);
+                    message(&any_of(&pairs), stranger.next_id(), if place % 2 == 0 { 1 } else { 20_000 })
                 }
+                Flood::Silent => Vec::new(),
             };
-            stranger.pending.extend(bytes);
+            self.strangers.all[n].pending.extend(bytes);
         }
-        self.offer(n).map(drop)
+        self.serve(n)
+    }
+
+    /// What a stranger has written is read, and what there is for it is written, where it reads.
+    fn serve(&mut self, n: usize) -> Outcome {
+        self.offer(n)?;
+        self.stranger_reads(n).map(drop)
+    }
+
+    /// A stranger connects and says nothing.
+    fn stranger_is_silent(&mut self, n: usize) -> Outcome {
+        self.coverage.hit(Path::SilentLinks);
+        if let Ok(link) = self.broker.handle_connected_over(self.now, (FIRST + n) as u64, Framing::Length) {
+            self.strangers.all[n].silent.push((link, self.now));
+        }
+        self.after_broker()
+    }
+
+    /// True where a connection may be refused: no link without a hello has waited for long that could make way.
+    pub(crate) fn nobody_makes_way(&self) -> bool {
+        let has_waited = |&(_, since): &(LinkId, Instant)| self.now >= since + PATIENCE;
+        let ended: usize = self.strangers.all.iter().map(|stranger| stranger.ended.len()).sum();
+        let most = (self.setup.broker.max_links as usize / 4).max(1);
+        let is_stream = self.setup.medium == Medium::Stream;
+        let waits = self.strangers.all.iter().any(|stranger| stranger.silent.iter().any(has_waited));
+        let others = self.connections.iter().filter(|(_, c)| c.made_way && !c.broker_gone).count();
+        !is_stream || !waits || ended + others >= most
+    }
+
+    /// A link has ended because no hello came. Before its time it makes way for another one, if it is of the source of which most
+    /// have waited for long.
+    pub(crate) fn makes_way(&mut self, link: LinkId) -> Outcome {
+        let (now, patience) = (self.now, self.setup.broker.handshake_timeout);
+        let waited = |stranger: &Stranger| {
+            stranger.silent.iter().filter(|&&(_, since)| now >= since + PATIENCE).count()
+        };
+        let most = self.strangers.all.iter().map(waited).max().unwrap_or(0);
+        let silent = self.strangers.all.iter().find_map(|stranger| {
+            let silent = stranger.silent.iter().find(|silent| silent.0 == link)?;
+            Some((silent.1, waited(stranger)))
+        });
+        let own = self.connections.with_link(link, self.epoch).map(|connection| {
+            connection.made_way = true;
+            (connection.client as u64 % self.setup.sources, connection.accepted)
+        });
+        let (since, count) = match (silent, own) {
+            (Some(silent), _) => silent,
+            (None, Some((source, since))) => (since, self.links_of(source)),
+            // It is of a stranger that has said hello.
+            (None, None) => return Ok(()),
+        };
+        if now < since + patience {
+            self.coverage.hit(Path::MadeWay);
+            let is_worst = now >= since + PATIENCE && count >= most;
+            ensure!(
+                is_worst,
+                "locked out",
+                "{count} links make way, and {most} have waited of another source"
+            );
+        }
+        Ok(())
+    }
+
+    /// A stranger that reads does; true where there was something.
+    fn stranger_reads(&mut self, n: usize) -> Outcome<bool> {
+        let Some((link, _)) = self.strangers.all[n].link.filter(|_| n > 0) else { return Ok(false) };
+        let mut any = false;
+        while core::mem::take(&mut self.strangers.all[n].listed) {
+            let mut out = [0; 1_024];
+            let written = self.broker.poll_transmit(self.now, link, &mut out).unwrap_or(0);
+            self.after_broker()?;
+            let stranger = &mut self.strangers.all[n];
+            if written == 0 || stranger.link.is_none_or(|(other, _)| other != link) {
+                break;
+            }
+            any = true;
+            stranger.listed = true;
+            let items = count_items(&mut stranger.kept, &out[..written]);
+            if n == 2 && items > 0 {
+                stranger.pending.extend(frame(|writer| Control::Ack(items).write(writer)));
+                self.offer(n)?;
+            }
+        }
+        Ok(any)
     }
 
     /// A stranger connects and says hello; false where there is no place for its link.
@@ -240,6 +402,8 @@ impl World {
         stranger.link_number += 1;
         let number = stranger.link_number;
         (stranger.link, stranger.full, stranger.watches) = (Some((link, self.epoch)), false, 0);
+        (stranger.listed, stranger.last_on_link) = (false, 0);
+        stranger.kept.clear();
         stranger.pending = hello(n, number);
         self.offer(n)?;
         if let Some(old) = self.strangers.all[n].left.take() {
@@ -270,7 +434,11 @@ impl World {
     pub(crate) fn offer_all(&mut self) -> Outcome<bool> {
         let mut moved = false;
         for n in 0..STRANGERS {
+            if self.healed && self.strangers.open.contains(&n) {
+                self.stranger_leaves(n)?;
+            }
             moved |= self.offer(n)?;
+            moved |= self.stranger_reads(n)?;
         }
         Ok(moved)
     }
@@ -278,12 +446,20 @@ impl World {
     /// What the broker wants of a link, where that is one of a stranger. Nothing is ever read from it.
     pub(crate) fn stranger_is_ready(&mut self, ready: Ready) -> bool {
         let (Ready::Transmit(link) | Ready::Resume(link) | Ready::Close(link)) = ready;
+        if let Some(stranger) = self.strangers.silent_with(link) {
+            if let Ready::Close(_) = ready {
+                stranger.silent.retain(|silent| silent.0 != link);
+                stranger.ended.retain(|ended| *ended != link);
+                self.broker.handle_disconnected(self.now, link);
+            }
+            return true;
+        }
         let Some(stranger) = self.strangers.with_link(link, self.epoch) else { return false };
         if stranger.left == Some(link) {
             return true;
         }
         match ready {
-            Ready::Transmit(_) => {}
+            Ready::Transmit(_) => stranger.listed = true,
             Ready::Resume(_) => stranger.full = false,
             Ready::Close(_) => {
                 (stranger.link, stranger.full) = (None, false);
@@ -297,17 +473,33 @@ impl World {
     /// All is well: strangers say goodbye, and their sessions end.
     pub(crate) fn strangers_leave(&mut self) -> Outcome {
         for n in 0..STRANGERS {
-            if !self.strangers.open.contains(&n) && self.strangers.all[n].link.is_none() {
-                continue;
-            }
-            if self.stranger_connects(n)? {
-                self.strangers.all[n].pending.extend(frame(|w| Control::Goodbye(true).write(w)));
-                while self.offer(n)? {}
-            }
-            if let Some((link, _)) = self.strangers.all[n].link.take() {
+            let stranger = &mut self.strangers.all[n];
+            let silent = core::mem::take(&mut stranger.silent).into_iter().map(|silent| silent.0);
+            for link in silent.chain(core::mem::take(&mut stranger.ended)) {
                 self.broker.handle_disconnected(self.now, link);
                 self.after_broker()?;
             }
+            self.stranger_leaves(n)?;
+        }
+        Ok(())
+    }
+
+    /// A stranger says goodbye, if its source may connect now.
+    fn stranger_leaves(&mut self, n: usize) -> Outcome {
+        let is_open = self.strangers.open.contains(&n);
+        if is_open && self.stranger_connects(n)? {
+            self.strangers.all[n].pending.extend(frame(|w| Control::Goodbye(true).write(w)));
+            for _ in 0..PATIENT {
+                if self.strangers.all[n].pending.is_empty() {
+                    break;
+                }
+                self.timeouts()?;
+                self.offer(n)?;
+            }
+        }
+        if let Some((link, _)) = self.strangers.all[n].link.take() {
+            self.broker.handle_disconnected(self.now, link);
+            self.after_broker()?;
         }
         Ok(())
     }

@@ -62,6 +62,14 @@ pub struct Swarm {
     pub small_senders: bool,
     /// Few links may be.
     pub few_links: bool,
+    /// What one sender may have of what belongs to all is little.
+    pub small_shares: bool,
+    /// Few sessions may be, and those that are away end sooner.
+    pub few_sessions: bool,
+    /// Few links and failed hellos of a source may be, and clients share sources.
+    pub few_sources: bool,
+    /// The broker ends all links now and then.
+    pub ends_links: bool,
     /// Some clients acknowledge by themselves.
     pub manual: bool,
     /// Strangers flood the broker.
@@ -77,7 +85,7 @@ pub struct Swarm {
 impl Swarm {
     /// Draws what a run is about, and its limits.
     pub fn draw(source: &mut Source<'_>) -> (Self, Setup) {
-        let clients = source.between(2, 6) as usize;
+        let clients = source.between(2, 6);
         let mut on = |chance| source.percent(chance);
         let swarm = Self {
             steps: 0,
@@ -107,6 +115,10 @@ impl Swarm {
             small_payloads: on(15),
             small_senders: on(15),
             few_links: on(8),
+            small_shares: on(20),
+            few_sessions: on(10),
+            few_sources: on(10),
+            ends_links: on(10),
             manual: on(20),
             floods: false,
             set_bursts: false,
@@ -120,7 +132,7 @@ impl Swarm {
             ..swarm
         };
         let max_payload = source.pick(&[16, 64, 300, 1_000]);
-        let broker = swarm.broker(source, max_payload);
+        let broker = swarm.broker(source, max_payload, clients);
         let clients = (0..clients).map(|_| swarm.client(source, max_payload)).collect();
         let piece = if swarm.pieces { source.pick(&[0, 7, 60, 500]) } else { 0 };
         let (stream, serial, datagrams) = (Medium::Stream, Medium::Serial, Medium::Datagrams);
@@ -128,12 +140,11 @@ impl Swarm {
             .pick(&[stream, stream, stream, stream, stream, stream, serial, serial, datagrams, datagrams]);
         // What one call leaves undone goes on in others, between which anything happens.
         let budget = source.pick(&[BUDGET, BUDGET, BUDGET, BUDGET, LEAST, 120, 300, 2_000]);
-        let setup = Setup { seed: source.below(u64::MAX), broker, budget, clients, medium, piece };
+        let sources = if swarm.few_sources { source.pick(&[1, 2, 64]) } else { 64 };
+        let setup = Setup { seed: source.below(u64::MAX), broker, budget, sources, clients, medium, piece };
         let mut on = |chance| source.percent(chance);
-        // Where links are few, a stranger that has lost its own could not come back to end its session. Where little is kept,
-        // its messages take the place of others, and the model does not know of them.
         let swarm = Self {
-            floods: on(10) && !swarm.few_links && !swarm.small_queues,
+            floods: on(if swarm.few_links || swarm.small_shares { 40 } else { 10 }),
             set_bursts: on(10),
             parked_pairs: on(10),
             deaf: on(8),
@@ -147,7 +158,7 @@ impl Swarm {
         self.floods || self.set_bursts || self.parked_pairs || self.deaf
     }
 
-    fn broker(&self, source: &mut Source<'_>, max_payload: u32) -> BrokerConfig {
+    fn broker(&self, source: &mut Source<'_>, max_payload: u32, clients: u64) -> BrokerConfig {
         let mut config = BrokerConfig {
             max_payload,
             window_messages: source.pick(&[1, 2, 7, 64]),
@@ -177,6 +188,21 @@ impl Swarm {
         }
         if self.few_links {
             config.max_links = source.pick(&[6, 7]);
+        }
+        if self.small_shares {
+            config.sender_waiting = source.pick(&[1, 4, 20, 25_000]);
+            config.max_parked = source.pick(&[3, 60, 200, 50_000]);
+            config.sender_queue = source.pick(&[1, 4, 30, 100_000]);
+            config.max_queued = source.pick(&[3, 30, 300, 4 << 20]);
+            config.max_receipts = source.pick(&[1, 20, 50, 1 << 20]);
+        }
+        if self.few_sessions {
+            config.max_sessions = clients as u32 + source.pick(&[0, 1, 3]);
+            config.session_ttl_min = ms(source.pick(&[1, 300, 5_000, 30_000]));
+        }
+        if self.few_sources {
+            config.max_links_per_source = source.pick(&[0, 6, 7]);
+            config.max_failed_hellos_per_source = source.pick(&[0, 3, 10]);
         }
         config
     }

@@ -3,6 +3,7 @@
 use crate::coverage::{Coverage, Path};
 use crate::setup::Medium;
 use crate::step::client_of;
+use core::time::Duration;
 use e_pigeon_core::codec::{Malformed, Reader};
 use e_pigeon_core::framing::cobs::Unstuffing;
 use e_pigeon_core::framing::{Step, step};
@@ -36,6 +37,8 @@ pub(crate) struct Tap {
     pub(crate) acknowledged: u64,
     /// Which link was welcomed last, and the epoch in the first welcome that it had: others are not for it.
     pub(crate) welcome: Option<(u32, u64)>,
+    /// How long a session stays while it is away, as that welcome says.
+    pub(crate) named: Option<Duration>,
 }
 
 /// One frame.
@@ -200,6 +203,7 @@ impl Tap {
             Frame::Control(Control::Welcome(welcome)) => {
                 if self.welcome.is_none_or(|(tag, _)| tag != self.tag) {
                     self.welcome = Some((self.tag, u64::from_le_bytes(welcome.epoch)));
+                    self.named = Some(Duration::from_millis(welcome.session_ttl_ms));
                 }
                 self.window = Some(welcome.window.messages);
                 if welcome.window.messages == 0 {

@@ -37,7 +37,7 @@ impl World {
         self.timeouts()
     }
 
-    fn timeouts(&mut self) -> Outcome {
+    pub(crate) fn timeouts(&mut self) -> Outcome {
         let now = self.now;
         for n in 0..self.peers.len() {
             let peer = &mut self.peers[n];
@@ -126,7 +126,7 @@ impl World {
         let before = waiting(self);
         let moved = self.read_up(id, most)?;
         // All the work of a call may go into what the input waits for: what a client's own hello or change has begun.
-        let is_behind = before > 0 && waiting(self) >= before && self.broker.work_of_last_call() < self.budget();
+        let is_behind = before > 0 && waiting(self) >= before && self.worked < self.budget();
         let Some(connection) = self.connections.get_mut(id) else { return Ok(moved) };
         connection.turns = if is_behind { connection.turns + 1 } else { 0 };
         let (n, turns) = (connection.client, connection.turns);

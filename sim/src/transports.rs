@@ -2,8 +2,9 @@
 
 use crate::coverage::Path;
 use crate::receipts::At;
-use crate::setup::{LEAST, Medium};
+use crate::setup::{LEAST, Medium, plain_broker};
 use crate::step::client_of;
+use crate::strangers::FIRST;
 use crate::tap::Frame;
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
@@ -56,9 +57,12 @@ impl World {
         if connection.link.is_some() || connection.broker_gone || connection.epoch != epoch {
             return Ok(());
         }
-        let source = connection.client as u64;
+        let source = connection.client as u64 % self.setup.sources;
         match self.broker.handle_connected_over(self.now, source, self.setup.medium.framing()) {
-            Ok(link) => connection.link = Some(link),
+            Ok(link) => {
+                (connection.link, connection.accepted) = (Some(link), self.now);
+                self.given.entry(source).or_default().0 += 1;
+            }
             Err(_) => {
                 if self.setup.medium == Medium::Stream {
                     connection.down.put(Broker::FULL);
@@ -218,7 +222,11 @@ impl World {
             connection.welcomed |= self.peers[n].client.is_established();
             self.overhear_down(id, &bytes);
             if self.knows_the_broker(&self.peers[n]) {
-                self.model.welcomed(n);
+                let named = self.connections.get(id).and_then(|c| c.down_tap.named);
+                if named.is_some_and(|named| named < self.setup.broker.session_ttl) {
+                    self.coverage.hit(Path::ShorterLife);
+                }
+                self.model.welcomed(n, named);
             }
         }
         let ended = self.connections.get(id).is_some_and(|c| c.broker_gone && c.ends && c.down.is_empty());
@@ -250,8 +258,11 @@ impl World {
     pub(crate) fn after_broker(&mut self) -> Outcome {
         let (done, budget) = (self.broker.work_of_last_call(), self.budget());
         ensure!(done <= budget + LAST, "work", "a call of the broker did {done} units of work, of {budget}");
+        self.worked = done;
         if done >= budget {
             self.coverage.hit(Path::Spent);
+            self.model.limits.any_spent = true;
+            self.note_unfinished();
         }
         for (client, attributes) in self.witness.take() {
             trace!(self, "broker: {client} is given {attributes:?}");
@@ -259,6 +270,9 @@ impl World {
         }
         while let Some(event) = self.broker.poll_event() {
             trace!(self, "broker: {event}");
+            if let BrokerEvent::LinkAborted(link, Code::HandshakeTimeout) = event {
+                self.makes_way(link)?;
+            }
             if !self.strangers.event(&event, self.epoch)? {
                 self.broker_says(event)?;
             }
@@ -290,11 +304,85 @@ impl World {
         Ok(())
     }
 
+    /// What a call leaves to others.
+    fn note_unfinished(&mut self) {
+        for what in self.broker.unfinished() {
+            self.coverage.hit(match what {
+                "presence" => Path::PresenceInTurns,
+                "release" => Path::ReleaseInTurns,
+                "release at a hello" => Path::HelloInTurns,
+                "offers" => Path::OffersInTurns,
+                "acknowledgements" => Path::AcknowledgedInTurns,
+                "early items" => Path::EarlyInTurns,
+                "what is left of a session" => Path::LeftInTurns,
+                "closing" => Path::ClosedInTurns,
+                "settling" => Path::SettledInTurns,
+                "sweep" => Path::SweptInTurns,
+                "accepted" => Path::AcceptedInTurns,
+                _ => Path::ExpiredInTurns,
+            });
+        }
+    }
+
+    /// The broker ends all links, and tells clients that it shuts down; but it stays.
+    pub(crate) fn end_links(&mut self) -> Outcome {
+        self.coverage.hit(Path::EndedLinks);
+        self.ends_links = true;
+        self.broker.close(self.now);
+        self.after_broker()
+    }
+
+    /// A connection or a hello was refused: then there is as much as may be.
+    fn refused(&mut self, source: u64, limit: Limit) -> Outcome {
+        let config = &self.setup.broker;
+        let is_client = source < FIRST as u64;
+        let (path, is_right) = match limit {
+            Limit::Links | Limit::LossyLinks => (Path::LinksFull, self.nobody_makes_way()),
+            Limit::LinksPerSource | Limit::FailedHellosPerSource if !is_client => (Path::SourceFull, true),
+            Limit::LinksPerSource => {
+                let links = self.links_of(source);
+                (Path::SourceFull, links >= config.max_links_per_source as usize)
+            }
+            Limit::FailedHellosPerSource => {
+                // Those that did not become sessions have failed, or are awaited.
+                let (links, ups) = self.given.get(&source).copied().unwrap_or_default();
+                let is_lossy = self.setup.medium != Medium::Stream;
+                let max = u64::from(config.max_failed_hellos_per_source);
+                (Path::SourceFailed, max > 0 && (is_lossy || links - ups >= max))
+            }
+            Limit::Sessions => (Path::SessionsFull, self.is_crowded()),
+            _ => (Path::SessionsFull, false),
+        };
+        self.coverage.hit(path);
+        ensure!(is_right, "locked out", "{source} is refused for {limit:?}: {:?}", self.broker.stats());
+        Ok(())
+    }
+
+    /// A link of that client has a session.
+    fn is_up(&mut self, n: usize) {
+        self.given.entry(n as u64 % self.setup.sources).or_default().1 += 1;
+    }
+
+    /// True where few sessions may be.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.setup.broker.max_sessions < plain_broker().max_sessions
+    }
+
+    /// How many links the broker has of a source of clients.
+    pub(crate) fn links_of(&self, source: u64) -> usize {
+        let own = self.connections.iter().filter(|(_, c)| c.client as u64 % self.setup.sources == source);
+        own.filter(|(_, c)| c.link.is_some() && !c.broker_gone && c.epoch == self.epoch).count()
+    }
+
     fn broker_says(&mut self, event: BrokerEvent) -> Outcome {
         match event {
-            BrokerEvent::SessionOpened(uuid) => self.model.opened(client_of(uuid)),
+            BrokerEvent::SessionOpened(uuid) => {
+                self.is_up(client_of(uuid));
+                self.model.opened(client_of(uuid));
+            }
             BrokerEvent::SessionResumed(uuid) => {
                 let n = client_of(uuid);
+                self.is_up(n);
                 let renewed = self.model.resumed(n)?;
                 self.coverage.hit(if renewed { Path::Renewed } else { Path::Resumed });
                 if let (Some(receipts), true) = (&mut self.receipts, renewed) {
@@ -306,9 +394,7 @@ impl World {
                 }
                 (peer.lost_up, peer.lost_down) = (false, false);
             }
-            BrokerEvent::Refused { limit: Limit::Links | Limit::LossyLinks, .. } => {
-                self.coverage.hit(Path::LinksFull);
-            }
+            BrokerEvent::Refused { source, limit } => self.refused(source, limit)?,
             BrokerEvent::SessionAway(uuid) => self.model.away(self.now, client_of(uuid)),
             BrokerEvent::SessionEnded(uuid) => {
                 self.coverage.hit(Path::SessionExpired);
@@ -328,6 +414,12 @@ impl World {
                     Code::Superseded if is_own => Path::SupersededHello,
                     Code::Superseded => Path::Takeover,
                     Code::TakenOver => Path::TakeoverByBoot,
+                    Code::ShuttingDown if self.ends_links => Path::EndedLink,
+                    // Where few receipts may wait, the link of a client ends that cannot know of it in time.
+                    Code::Full if self.setup.broker.max_receipts < plain_broker().max_receipts => {
+                        Path::ReceiptsFull
+                    }
+                    Code::Full if self.is_crowded() => Path::SessionsFull,
                     _ => {
                         return Err(Violation {
                             kind: "aborted",

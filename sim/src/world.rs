@@ -13,6 +13,7 @@ use crate::violation::{Outcome, Violation};
 use crate::witness::Witness;
 use core::fmt::Write as _;
 use e_pigeon_core::{Broker, Client, ClientConfig, ConfigError, Instant, Secret};
+use std::collections::BTreeMap;
 
 /// How much was done, for the figures of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +77,13 @@ pub struct World {
     drawn: u64,
     /// Nothing goes wrong any more.
     pub(crate) healed: bool,
+    /// How many links this life of the broker has given each source of clients, and how many sessions it has begun or resumed
+    /// on them.
+    pub(crate) given: BTreeMap<u64, (u64, u64)>,
+    /// Units of work of the last call of the broker.
+    pub(crate) worked: u32,
+    /// This life of the broker has ended all links at some time.
+    pub(crate) ends_links: bool,
     /// Through which connection the broker reads just now.
     pub(crate) reading: Option<u64>,
 }
@@ -133,6 +141,9 @@ impl World {
             buffer: Vec::new(),
             drawn: 0,
             healed: false,
+            given: BTreeMap::new(),
+            worked: 0,
+            ends_links: false,
             reading: None,
             setup: setup.clone(),
         };
@@ -255,6 +266,7 @@ impl World {
             Step::Continue(n) => self.with_peer(n, |peer| peer.stopped = false),
             Step::Restart { client, silent } => self.restart(client, silent),
             Step::Kill { silent } => self.kill(silent),
+            Step::EndLinks => self.end_links(),
             Step::Disturb(pipe, direction, what) => {
                 self.on_pipe(pipe, |world, id| world.disturb(id, direction, what))
             }

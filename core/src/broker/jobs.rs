@@ -9,6 +9,7 @@ use super::work::{END, LINK, OUTCOME};
 use super::{Broker, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
 use crate::error::Code;
+use crate::time::Instant;
 use crate::wire::control::{Abort, Window};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -122,9 +123,34 @@ impl Broker {
         if let Some(session) = session.and_then(|session| self.sessions.get_mut(session)) {
             session.jobs += 1;
         }
-        if let Some(job) = self.run_job(job) {
+        if let Some(job) = self.run_job(job)
+            && !canary!(ForgetsRest)
+        {
             self.jobs.jobs.push_back(job);
         }
+    }
+
+    /// What waits for the next call, for tests.
+    #[doc(hidden)]
+    pub fn unfinished(&self) -> impl Iterator<Item = &'static str> {
+        let jobs = self.jobs.jobs.iter().map(|job| match job {
+            Job::Notes(_) => "presence",
+            Job::Release(release) if release.at_hello => "release at a hello",
+            Job::Release(_) => "release",
+            Job::Offer(_) => "offers",
+            Job::Acknowledge { .. } => "acknowledgements",
+            Job::Early { .. } => "early items",
+            Job::Left(_) => "what is left of a session",
+            Job::Close { .. } => "closing",
+            Job::Settle { .. } => "settling",
+        });
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
+        let others = [
+            self.swept.map(|_| "sweep"),
+            is_due(self.messages.grows_up_at(self.config.accept_delay)).then_some("accepted"),
+            is_due(self.timers.first()).then_some("timers"),
+        ];
+        jobs.chain(others.into_iter().flatten())
     }
 
     /// Does jobs, as many as this call may.

@@ -348,7 +348,8 @@ impl Broker {
 
     /// Takes an item where it is the next one, and those that were waiting for it.
     fn lossy_item(&mut self, index: u32, number: u64, body: &[u8]) {
-        let session = self.links.get(index).and_then(Link::session).or_bug("a link that is up has no session");
+        let session =
+            self.links.get(index).and_then(Link::session).or_bug("a link that is up has no session");
         let Some(session) = session else { return };
         let Some(received) = self.received(index).or_bug(NO_SESSION) else { return };
         let room = self.config.reorder_bytes as usize;

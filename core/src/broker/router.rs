@@ -19,7 +19,7 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 /// A held message is offered to so many at once, however few units are left.
-const AT_ONCE: u32 = 16;
+const AT_ONCE: u32 = 4;
 
 impl Broker {
     /// Takes a message from a session, for a destination in the table.

@@ -184,7 +184,7 @@ impl Broker {
         let of_sender = self.messages.sender(sender).map_or(0, |sender| sender.waiting);
         let is_parked = open == Open::Parked;
         self.holding.len() < self.config.max_held
-            && of_sender < self.config.sender_waiting
+            && (of_sender < self.config.sender_waiting || canary!(IgnoresShare))
             && !(is_parked && self.parked >= self.config.max_parked)
     }
 
@@ -197,7 +197,7 @@ impl Broker {
         for count in counts.into_iter().flatten() {
             if begins {
                 *count += 1;
-            } else {
+            } else if !canary!(KeepsShare) {
                 *count -= 1;
             }
         }
