@@ -63,6 +63,7 @@ impl World {
         is_empty
             && stats.links == stats.connected
             && stats.connected as usize == self.peers.len()
+            && self.strangers.sessions().0 == 0
             && all_said
             && self.peers.iter().all(|peer| {
                 let client = &peer.client;

@@ -299,11 +299,13 @@ impl<'a> Generator<'a> {
         let n = self.client();
         match self.source.below(4) {
             0 if self.swarm.floods => {
-                use Flood::{AnyOf, Decline, Hello, Parked, Set, Silent, Watch};
+                use Flood::{AnyOf, Crowd, Decline, Hello, Parked, Set, Silent, Watch};
                 let what = self.source.pick(&[Hello, Watch, Set, Decline, AnyOf, Parked, Silent]);
+                let what = if self.swarm.small_shares && self.source.percent(50) { Parked } else { what };
                 // Where links are few, a stranger that has lost its own could not come back to end its session.
                 let what = if self.swarm.few_links { Silent } else { what };
                 // Where sessions are few, so are events that one call may give.
+                let what = if self.swarm.few_sessions && self.source.percent(50) { Crowd } else { what };
                 let what = if self.swarm.few_sessions && what == Silent { Hello } else { what };
                 let count = self.source.pick(&[1, 20, 300, 1_000]);
                 return Some(Step::Flood { stranger: self.source.below(3) as usize, what, count });

@@ -25,11 +25,11 @@ pub(crate) const FIRST: usize = 1_000;
 pub(crate) const STRANGERS: usize = 3;
 /// The type of a value that is text. (PROTOCOL.md, "Attributes")
 const STRING: u8 = 2;
-/// What a stranger does at the most in one step, how many connections it makes that say nothing, and after how much of it the broker
-/// has its turn.
+/// What a stranger does at the most after one step, and how much of it before others have their turn.
 const MOST: usize = 1_000;
-const SILENT: usize = 70;
-const AT_ONCE: usize = 50;
+const AT_ONCE: usize = 100;
+/// How many identities a stranger makes up.
+const IDENTITIES: usize = 20;
 /// A link that has not said hello for so long makes way for others.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often one that leaves offers its last words.
@@ -53,6 +53,8 @@ pub enum Flood {
     Parked,
     /// Connections that say nothing.
     Silent,
+    /// Hellos of one new identity after the other, whose sessions nobody comes back to.
+    Crowd,
 }
 
 /// One of them.
@@ -67,6 +69,10 @@ pub(crate) struct Stranger {
     pending: Vec<u8>,
     /// Input waits for `Ready::Resume`.
     full: bool,
+    /// What it still floods the broker with, and how much of it.
+    floods: Option<(Flood, usize)>,
+    /// The broker has ended its link.
+    aborted: bool,
     /// The broker wants to write to it.
     listed: bool,
     /// How many watches it began on this link.
@@ -77,6 +83,8 @@ pub(crate) struct Stranger {
     /// Connections without a hello, each with the time of its beginning; and those that the broker has ended.
     silent: Vec<(LinkId, Instant)>,
     ended: Vec<LinkId>,
+    /// How many identities it has made up.
+    made_up: usize,
     /// What it has read of a frame.
     kept: Vec<u8>,
 }
@@ -106,6 +114,7 @@ impl Strangers {
             (stranger.link, stranger.left, stranger.full) = (None, None, false);
             stranger.pending.clear();
             stranger.silent.clear();
+            (stranger.floods, stranger.aborted) = (None, false);
             stranger.ended.clear();
         }
     }
@@ -123,7 +132,7 @@ impl Strangers {
 
     /// An event that is about one of them; false where it is about a client.
     pub(crate) fn event(&mut self, event: &BrokerEvent, epoch: usize) -> Outcome<bool> {
-        let stranger = |uuid: &Uuid| client_of(*uuid).checked_sub(FIRST).filter(|&n| n < STRANGERS);
+        let stranger = |uuid: &Uuid| client_of(*uuid).checked_sub(FIRST);
         match event {
             BrokerEvent::SessionOpened(uuid) | BrokerEvent::SessionResumed(uuid) => {
                 let Some(n) = stranger(uuid) else { return Ok(false) };
@@ -150,9 +159,8 @@ impl Strangers {
                     );
                     return Ok(true);
                 }
-                if self.with_link(*link, epoch).is_none() {
-                    return Ok(false);
-                }
+                let Some(stranger) = self.with_link(*link, epoch) else { return Ok(false) };
+                stranger.aborted |= stranger.left != Some(*link);
                 let is_earned = matches!(
                     code,
                     Code::Superseded
@@ -221,6 +229,11 @@ fn any_of(pairs: &[(&str, Value<'_>)]) -> Destination {
 }
 
 impl Stranger {
+    /// True where the broker reads what it writes.
+    fn can_write(&self) -> bool {
+        self.link.is_some() && !self.aborted
+    }
+
     /// The step from the last message on this link to the next.
     fn next_id(&mut self) -> u64 {
         self.last_id += 1;
@@ -247,69 +260,92 @@ fn count_items(kept: &mut Vec<u8>, bytes: &[u8]) -> u64 {
 }
 
 impl World {
-    /// A stranger does so much of something.
+    /// A stranger does so much of something: a part at once, and the rest while the world flows.
     pub(crate) fn flood(&mut self, n: usize, what: Flood, count: usize) -> Outcome {
         let n = n % STRANGERS;
         self.coverage.hit(Path::Flooded);
         self.strangers.any = true;
-        let count = count.min(MOST);
-        if what == Flood::Hello {
-            return (0..count).try_for_each(|_| self.stranger_connects(n).map(drop));
-        }
-        if what == Flood::Silent {
-            return (0..count.min(SILENT)).try_for_each(|_| self.stranger_is_silent(n));
-        }
-        for place in 0..count {
-            if place % AT_ONCE == 0 {
-                self.serve(n)?;
-            }
-            if self.strangers.all[n].link.is_none() && !self.stranger_connects(n)? {
-                return Ok(());
-            }
-            let stranger = &mut self.strangers.all[n];
-            if stranger.full {
-                // It goes on when the broker does.
-                break;
-            }
-            let room = ROOMS[place % ROOMS.len()];
-            let bytes = match what {
-                Flood::Hello => Vec::new(),
-                Flood::Watch => {
-                    stranger.watches += 1;
-                    let watch = stranger.watches;
-                    let everyone = Filter::everyone();
-                    let begins = frame(|writer| UpItem::Watch(watch, everyone.as_ref()).write(writer));
-                    [begins, frame(|writer| UpItem::Unwatch(watch).write(writer))].concat()
-                }
-                Flood::Set => frame(|writer| {
-                    writer.u8(kind::SET);
-                    writer.u8(1);
-                    writer.bytes(b"room");
-                    writer.bool(true);
-                    writer.u8(STRING);
-                    writer.bytes(room.as_bytes());
-                }),
-                Flood::Decline => frame(|writer| UpItem::Decline(1 + place as u64).write(writer)),
-                Flood::AnyOf => {
-                    let pairs = [("room", Value::Str("nowhere")), ("level", Value::Int(99))];
-                    message(&any_of(&pairs).only_connected(), stranger.next_id(), 1)
-                }
-                Flood::Parked => {
-                    let pairs = [("room", Value::Str("nowhere")), ("level", Value::Int(99))];
-                    self.model.limits.count_stranger(n, 1);
-                    message(&any_of(&pairs), stranger.next_id(), if place % 2 == 0 { 1 } else { 20_000 })
-                }
-                Flood::Silent => Vec::new(),
-            };
-            self.strangers.all[n].pending.extend(bytes);
-        }
-        self.serve(n)
+        self.strangers.all[n].floods = Some((what, count.min(MOST)));
+        self.goes_on(n).map(drop)
     }
 
-    /// What a stranger has written is read, and what there is for it is written, where it reads.
-    fn serve(&mut self, n: usize) -> Outcome {
+    /// A stranger does more of what it floods the broker with, as long as that takes it; true where there was something.
+    fn goes_on(&mut self, n: usize) -> Outcome<bool> {
+        let Some((what, left)) = self.strangers.all[n].floods else { return Ok(false) };
+        let some = left.min(AT_ONCE);
+        self.strangers.all[n].floods = Some((what, left - some)).filter(|_| left > some);
+        match what {
+            Flood::Hello => (0..some).try_for_each(|_| self.stranger_connects(n).map(drop))?,
+            Flood::Crowd => (0..some).try_for_each(|_| self.stranger_makes_up(n))?,
+            Flood::Silent => (0..some).try_for_each(|_| self.stranger_is_silent(n))?,
+            // Its link ends with each.
+            Flood::Decline => {
+                for place in 0..some {
+                    if self.stranger_connects(n)? {
+                        self.write_flood(n, what, place);
+                        self.offer(n)?;
+                    }
+                }
+            }
+            _ if !self.strangers.all[n].can_write() && !self.stranger_connects(n)? => {
+                // There is no place for it now.
+                self.strangers.all[n].floods = None;
+                return Ok(false);
+            }
+            _ => (0..some).for_each(|place| self.write_flood(n, what, place)),
+        }
         self.offer(n)?;
-        self.stranger_reads(n).map(drop)
+        Ok(true)
+    }
+
+    /// Writes one of what a stranger floods the broker with.
+    fn write_flood(&mut self, n: usize, what: Flood, place: usize) {
+        let stranger = &mut self.strangers.all[n];
+        let room = ROOMS[place % ROOMS.len()];
+        let nowhere = || any_of(&[("room", Value::Str("nowhere")), ("level", Value::Int(99))]);
+        let bytes = match what {
+            Flood::Hello | Flood::Silent | Flood::Crowd => return,
+            Flood::Watch => {
+                stranger.watches += 1;
+                let watch = stranger.watches;
+                let everyone = Filter::everyone();
+                let begins = frame(|writer| UpItem::Watch(watch, everyone.as_ref()).write(writer));
+                [begins, frame(|writer| UpItem::Unwatch(watch).write(writer))].concat()
+            }
+            Flood::Set => frame(|writer| {
+                writer.u8(kind::SET);
+                writer.u8(1);
+                writer.bytes(b"room");
+                writer.bool(true);
+                writer.u8(STRING);
+                writer.bytes(room.as_bytes());
+            }),
+            Flood::Decline => frame(|writer| UpItem::Decline(1 + place as u64).write(writer)),
+            Flood::AnyOf => message(&nowhere().only_connected(), stranger.next_id(), 1),
+            Flood::Parked => {
+                self.model.limits.count_stranger(n, 1);
+                message(&nowhere(), stranger.next_id(), if place.is_multiple_of(2) { 1 } else { 20_000 })
+            }
+        };
+        stranger.pending.extend(bytes);
+    }
+
+    /// A stranger says hello as somebody new, and goes.
+    fn stranger_makes_up(&mut self, n: usize) -> Outcome {
+        let Ok(link) = self.broker.handle_connected_over(self.now, (FIRST + n) as u64, Framing::Length)
+        else {
+            return self.after_broker();
+        };
+        let stranger = &mut self.strangers.all[n];
+        (stranger.left, stranger.made_up) = (Some(link), stranger.made_up + 1);
+        let identity = STRANGERS * (1 + stranger.made_up % IDENTITIES) + n;
+        if self.broker.handle_input(self.now, link, &hello(identity, stranger.made_up as u64)).is_err() {
+            return Err(Violation { kind: "links", text: format!("the broker forgot stranger {n}") });
+        }
+        self.after_broker()?;
+        self.broker.handle_disconnected(self.now, link);
+        self.strangers.all[n].left = None;
+        self.after_broker()
     }
 
     /// A stranger connects and says nothing.
@@ -402,7 +438,7 @@ impl World {
         stranger.link_number += 1;
         let number = stranger.link_number;
         (stranger.link, stranger.full, stranger.watches) = (Some((link, self.epoch)), false, 0);
-        (stranger.listed, stranger.last_on_link) = (false, 0);
+        (stranger.listed, stranger.aborted, stranger.last_on_link) = (false, false, 0);
         stranger.kept.clear();
         stranger.pending = hello(n, number);
         self.offer(n)?;
@@ -437,8 +473,9 @@ impl World {
             if self.healed && self.strangers.open.contains(&n) {
                 self.stranger_leaves(n)?;
             }
-            moved |= self.offer(n)?;
             moved |= self.stranger_reads(n)?;
+            let is_written = self.strangers.all[n].pending.is_empty() || !self.strangers.all[n].can_write();
+            moved |= if is_written { self.goes_on(n)? } else { self.offer(n)? };
         }
         Ok(moved)
     }
@@ -474,6 +511,7 @@ impl World {
     pub(crate) fn strangers_leave(&mut self) -> Outcome {
         for n in 0..STRANGERS {
             let stranger = &mut self.strangers.all[n];
+            stranger.floods = None;
             let silent = core::mem::take(&mut stranger.silent).into_iter().map(|silent| silent.0);
             for link in silent.chain(core::mem::take(&mut stranger.ended)) {
                 self.broker.handle_disconnected(self.now, link);

@@ -132,7 +132,7 @@ impl Swarm {
             ..swarm
         };
         let max_payload = source.pick(&[16, 64, 300, 1_000]);
-        let broker = swarm.broker(source, max_payload, clients);
+        let broker = swarm.broker(source, max_payload);
         let clients = (0..clients).map(|_| swarm.client(source, max_payload)).collect();
         let piece = if swarm.pieces { source.pick(&[0, 7, 60, 500]) } else { 0 };
         let (stream, serial, datagrams) = (Medium::Stream, Medium::Serial, Medium::Datagrams);
@@ -141,15 +141,20 @@ impl Swarm {
         // What one call leaves undone goes on in others, between which anything happens.
         let budget = source.pick(&[BUDGET, BUDGET, BUDGET, BUDGET, LEAST, 120, 300, 2_000]);
         let sources = if swarm.few_sources { source.pick(&[1, 2, 64]) } else { 64 };
-        let setup = Setup { seed: source.below(u64::MAX), broker, budget, sources, clients, medium, piece };
+        let mut setup =
+            Setup { seed: source.below(u64::MAX), broker, budget, sources, clients, medium, piece };
         let mut on = |chance| source.percent(chance);
         let swarm = Self {
-            floods: on(if swarm.few_links || swarm.small_shares { 40 } else { 10 }),
+            floods: on(if swarm.few_links || swarm.small_shares || swarm.few_sessions { 40 } else { 10 }),
             set_bursts: on(10),
             parked_pairs: on(10),
             deaf: on(8),
             ..swarm
         };
+        if swarm.deaf && source.percent(50) {
+            // Few messages may be, and many that have ended lie in its queue: all queues are searched, in turns.
+            (setup.broker.max_messages, setup.budget) = (5, LEAST);
+        }
         (swarm, setup)
     }
 
@@ -158,7 +163,7 @@ impl Swarm {
         self.floods || self.set_bursts || self.parked_pairs || self.deaf
     }
 
-    fn broker(&self, source: &mut Source<'_>, max_payload: u32, clients: u64) -> BrokerConfig {
+    fn broker(&self, source: &mut Source<'_>, max_payload: u32) -> BrokerConfig {
         let mut config = BrokerConfig {
             max_payload,
             window_messages: source.pick(&[1, 2, 7, 64]),
@@ -197,7 +202,9 @@ impl Swarm {
             config.max_receipts = source.pick(&[1, 20, 50, 1 << 20]);
         }
         if self.few_sessions {
-            config.max_sessions = clients as u32 + source.pick(&[0, 1, 3]);
+            // One call may give two events for each.
+            config.max_sessions = 24;
+            config.session_ttl = config.session_ttl.min(LONG);
             config.session_ttl_min = ms(source.pick(&[1, 300, 5_000, 30_000]));
         }
         if self.few_sources {

@@ -259,6 +259,7 @@ impl World {
         let (done, budget) = (self.broker.work_of_last_call(), self.budget());
         ensure!(done <= budget + LAST, "work", "a call of the broker did {done} units of work, of {budget}");
         self.worked = done;
+        self.figures.work += u64::from(done);
         if done >= budget {
             self.coverage.hit(Path::Spent);
             self.model.limits.any_spent = true;

@@ -26,6 +26,8 @@ pub struct Figures {
     pub cuts: u64,
     /// Deaths of the broker, and of clients.
     pub crashes: u64,
+    /// Units of work of all calls of the broker.
+    pub work: u64,
 }
 
 impl Figures {
@@ -35,6 +37,7 @@ impl Figures {
         self.messages += other.messages;
         self.cuts += other.cuts;
         self.crashes += other.crashes;
+        self.work += other.work;
     }
 }
 

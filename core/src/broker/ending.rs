@@ -93,6 +93,8 @@ impl Broker {
     pub(super) fn note_proof(&mut self, index: u32) {
         if let Some(link) = self.links.get(index)
             && link.displaces.is_some()
+            // The front of a frame may be that of an ABORT, with which whoever has said this hello has given it up.
+            && link.partial.is_empty()
             && let Phase::Up { keep_alive, .. } = link.phase
             && keep_alive.is_proved()
         {

@@ -392,8 +392,9 @@ impl Broker {
             let mut early = core::mem::take(&mut lossy.early);
             let at = lossy.reorder.find(&early, number).or_bug("an item that was kept is gone");
             let item = at.clone().and_then(|at| early.get(at));
+            let item = item.or_bug("an item lies outside the buffer that keeps it").unwrap_or_default();
             self.work.charge(FRAME);
-            let progress = self.frame(index, item.unwrap_or_default());
+            let progress = self.frame(index, item);
             let is_taken = self.received(index) == Some(number);
             if let Some(lossy) = self.lossy(index) {
                 if let Some(at) = at.filter(|_| progress == Progress::Done) {
