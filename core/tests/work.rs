@@ -790,6 +790,9 @@ fn what_was_held_for_many_comes_once_and_before_what_its_sender_says_next() {
             raw.put_all(link, &hello(n, 2, None, AttributesRef::EMPTY));
             raw.settle();
             assert_eq!(numbers(&raw.swallow(link)), [0, 1], "{n}, with {budget} units");
+        }
+    }
+}
 
 /// Frames of a link over datagrams, the first of them a hello; each is read in a call of its own, or given up.
 struct Datagrams {

@@ -14,7 +14,7 @@ impl World {
         ensure!(stats.is_balanced(), "books", "the books do not balance: {stats:?}");
         let sessions = u64::from(stats.sessions);
         // A sweep is due at half of that, and one call takes no more than 256 messages before it.
-        let ended = 2 * (u64::from(config.max_messages) / 4).max(1_024) + 256;
+        let ended = 2 * (u64::from(config.max_messages) / 4).max(1_024) + 256 + u64::from(config.max_links);
         let bounds = [
             ("links", u64::from(stats.links), u64::from(config.max_links)),
             ("sessions", sessions, u64::from(config.max_sessions)),

@@ -83,9 +83,12 @@ impl Broker {
         self.work_off();
         self.grow_up(now);
         self.timers_due(now);
-        self.make_room();
-        if self.work.left() > self.work.share() {
-            // What has ended in this call, where there is time for it.
+        // What is left of the call is for what goes on and for what has ended in it: only one that was spent leaves anything.
+        while !self.work.is_spent() && !self.cramped.is_empty() {
+            self.make_room();
+        }
+        self.work_off();
+        while !self.work.is_spent() && self.is_sweep_due() {
             self.sweep();
         }
         self.give_back();

@@ -379,6 +379,11 @@ impl Links {
         Some(link)
     }
 
+    /// How many frames are out in part.
+    pub(super) fn half_written(&self) -> usize {
+        self.currents.len()
+    }
+
     /// The frame of a link that is out in part.
     #[inline]
     pub(super) fn current(&self, index: u32) -> Option<&Current> {

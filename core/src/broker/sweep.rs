@@ -62,7 +62,7 @@ pub(super) fn max_entries(config: &BrokerConfig) -> u64 {
 /// There are no more records of messages than that, ended ones included, which queues name or links write.
 pub(super) fn max_records(config: &BrokerConfig) -> u64 {
     let needed = max_entries(config) + u64::from(config.max_links);
-    let ended = 2 * max_ended(config) + u64::from(super::work::MESSAGES);
+    let ended = 2 * max_ended(config) + u64::from(super::work::MESSAGES) + u64::from(config.max_links);
     u64::from(config.max_messages) + ended.min(needed)
 }
 
@@ -85,12 +85,17 @@ impl Broker {
         self.swept.is_some()
             || ended > MIN_ENDED.max((entries + sessions) / 2)
             || self.queue_places as u64 > max_places(entries, sessions)
-            || self.messages.ended() as u64 > max_ended(&self.config)
+            || self.ended_in_queues() > max_ended(&self.config)
     }
 
     /// True where as many records of ended messages are kept as may be: no message is taken before some are gone.
     pub(super) fn is_sweep_behind(&self) -> bool {
-        self.messages.ended() as u64 > 2 * max_ended(&self.config)
+        self.ended_in_queues() > 2 * max_ended(&self.config)
+    }
+
+    /// Records of ended messages, without those that links write, as many as there may be: no search makes these fewer.
+    fn ended_in_queues(&self) -> u64 {
+        self.messages.ended().saturating_sub(self.links.half_written()) as u64
     }
 
     /// Goes through queues and drops entries of ended messages, where that is due, for a quarter of a call: others get their
