@@ -883,7 +883,7 @@ enum Attack {
     ParkedPairs,
     /// Messages that look at many sessions and find none.
     AnyOf,
-    /// Messages to a thousand.
+    /// Messages to a thousand, which expire in their queues.
     Many,
     /// Messages that wait, and expire at once.
     Expiring,
@@ -914,7 +914,7 @@ impl Attack {
         let one = |n: u64| match self {
             Self::Sets | Self::ParkedPairs => set("a", (n % 2) as i64),
             Self::AnyOf => first(&any_of, n, 1_000),
-            Self::Many => first(&many, n, 1_000),
+            Self::Many => first(&many, n, 1),
             Self::Expiring => first(&nobody, n, 1),
             Self::Watches => {
                 let number = n as u32;

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 use e_pigeon_sim::run::Run;
-use e_pigeon_sim::{Direction, Disturbance, Medium, Payload, Pipe, Send, Setup, Step, To, ms};
+use e_pigeon_sim::{Direction, Disturbance, LEAST, Medium, Payload, Pipe, Send, Setup, Step, To, ms};
 
 /// The steps break no promise, and neither does what comes when all is well again.
 fn holds(setup: Setup, steps: &[Step]) {
@@ -335,4 +335,77 @@ fn a_hello_of_a_dead_boot_that_is_read_late_ends_nobody() {
         steps.extend([Step::Pass(ms(40_000)), Step::Send(Send::new(0, To::Client(1)))]);
         holds(setup, &steps);
     }
+}
+
+/// Items that are acknowledged over several calls open the window for what waits behind them, and its link is named again then.
+#[test]
+fn what_waits_for_the_window_is_written_when_a_call_goes_on_with_what_is_acknowledged() {
+    let mut setup = Setup::new(5);
+    setup.seed = 17701461634994061316;
+    setup.budget = LEAST;
+    setup.clients[3].inbox_messages = 1;
+    holds(
+        setup,
+        &[
+            Step::Watch(4, To::Client(4)),
+            Step::Pass(ms(150)),
+            Step::Send(Send::new(4, To::Everyone)),
+            Step::WriteUp { client: 4, out: usize::MAX, most: usize::MAX },
+            Step::ReadUp(Pipe(4, 0), usize::MAX),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::WriteDown { pipe: Pipe(3, 0), out: usize::MAX, most: usize::MAX },
+            Step::ReadDown(Pipe(3, 0), usize::MAX),
+            Step::Cut { pipe: Pipe(3, 0), client: true, broker: false, kept: usize::MAX },
+            Step::Pass(ms(150)),
+            Step::WriteDown { pipe: Pipe(3, 0), out: usize::MAX, most: usize::MAX },
+        ],
+    );
+}
+
+/// A boot gives its hello up and dies. Both lie in a stream, and are read in pieces when the next boot has a session: the front of
+/// the ABORT does not prove that the dead boot lives, and the living one is not told that it has been taken over.
+#[test]
+fn a_hello_that_was_given_up_and_is_read_in_pieces_ends_nobody() {
+    let mut setup = Setup::new(5);
+    setup.seed = 13894130624314119679;
+    setup.piece = 7;
+    holds(
+        setup,
+        &[
+            Step::Pass(ms(150)),
+            Step::Kill { silent: false },
+            Step::Advance(ms(50)),
+            Step::Connect(4),
+            Step::WriteUp { client: 4, out: usize::MAX, most: usize::MAX },
+            Step::Advance(ms(5000)),
+            Step::Advance(ms(5000)),
+            Step::Restart { client: 4, silent: true },
+            Step::Pass(ms(150)),
+        ],
+    );
+}
+
+/// A search of all queues for messages that have ended takes all of a call that nothing else wants.
+#[test]
+fn a_search_of_all_queues_leaves_no_call_unspent() {
+    let mut setup = Setup::new(5);
+    setup.seed = 13705144194194948860;
+    setup.budget = LEAST;
+    setup.medium = Medium::Datagrams;
+    setup.broker.max_messages = 5;
+    holds(
+        setup,
+        &[
+            Step::Sleep(0),
+            Step::Send(Send { live: ms(1), ..Send::new(4, To::Everyone) }),
+            Step::Send(Send { live: ms(5000), ..Send::new(4, To::Client(0)) }),
+            Step::Flow,
+            Step::Send(Send { live: ms(15), ..Send::new(2, To::Everyone) }),
+            Step::Send(Send { live: ms(5000), ..Send::new(2, To::Client(0)) }),
+            Step::Send(Send { live: ms(5000), ..Send::new(2, To::Everyone) }),
+            Step::Send(Send { live: ms(1), ..Send::new(2, To::Client(0)) }),
+            Step::WriteUp { client: 2, out: usize::MAX, most: usize::MAX },
+            Step::Advance(ms(31000)),
+        ],
+    );
 }
