@@ -519,7 +519,34 @@ impl World {
             }
             self.stranger_leaves(n)?;
         }
-        Ok(())
+        // And so do those whom they have made up.
+        let made_up: Vec<usize> = self.strangers.open.iter().copied().filter(|&n| n >= STRANGERS).collect();
+        made_up.into_iter().try_for_each(|identity| self.made_up_leaves(identity))
+    }
+
+    /// An identity that was made up says goodbye, if its source may connect; otherwise its session ends by and by.
+    fn made_up_leaves(&mut self, identity: usize) -> Outcome {
+        let n = identity % STRANGERS;
+        let Ok(link) = self.broker.handle_connected_over(self.now, (FIRST + n) as u64, Framing::Length)
+        else {
+            return self.after_broker();
+        };
+        let stranger = &mut self.strangers.all[n];
+        (stranger.left, stranger.made_up) = (Some(link), stranger.made_up + 1);
+        let mut bytes = hello(identity, stranger.made_up as u64);
+        bytes.extend(frame(|writer| Control::Goodbye(true).write(writer)));
+        for _ in 0..PATIENT {
+            let Ok(taken) = self.broker.handle_input(self.now, link, &bytes) else { break };
+            bytes.drain(..taken);
+            self.after_broker()?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.timeouts()?;
+        }
+        self.broker.handle_disconnected(self.now, link);
+        self.strangers.all[n].left = None;
+        self.after_broker()
     }
 
     /// A stranger says goodbye, if its source may connect now.

@@ -90,7 +90,7 @@ fn an_application_that_never_reads_pins_nothing_of_what_has_expired() {
 fn floods_of_every_kind_keep_nobody_from_getting_on() {
     use Flood::{AnyOf, Decline, Hello, Parked, Set, Silent, Watch};
     for (what, units) in
-        [(Hello, 64), (Watch, 64), (Set, 32), (Decline, 64), (AnyOf, 2), (Parked, 30), (Silent, 0)]
+        [(Hello, 64), (Watch, 64), (Set, 32), (Decline, 64), (AnyOf, 2), (Parked, 20), (Silent, 0)]
     {
         for budget in [LEAST, 1_000, BUDGET] {
             let mut setup = Setup::new(4);
