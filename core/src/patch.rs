@@ -1,9 +1,13 @@
 //! Changes of attributes: keys that are set, and keys that are removed. (PROTOCOL.md, "Attributes")
 
 use crate::attributes::MAX_ATTRIBUTES;
+#[cfg(feature = "alloc")]
+use crate::attributes::{AttributesRef, change_in_place};
 use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::pairs::{AttributeError, MAX_PAIR, Value, check_pair, is_key, read_key, start_slice};
+#[cfg(feature = "alloc")]
+use alloc::vec::Vec;
 
 /// A change of attributes: keys that are set and keys that are removed, borrowed in its encoding.
 ///
@@ -46,6 +50,25 @@ impl<'a> PatchRef<'a> {
         let changes = self.bytes.get(1..).or_bug("a patch has no count");
         let mut reader = Reader::new(changes.unwrap_or_default());
         core::iter::from_fn(move || read_change(&mut reader).ok())
+    }
+
+    /// The encoding of what it makes of these attributes; `None` where there would be more than `max`.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn apply(&self, to: AttributesRef<'_>, max: usize) -> Option<Vec<u8>> {
+        let mut length = to.as_bytes().len();
+        // No more than the most pairs take is of use, and no more than there is.
+        let room = (1 + max * MAX_PAIR).min(length + self.bytes.len()).max(length);
+        let mut buffer = Vec::with_capacity(room);
+        buffer.extend_from_slice(to.as_bytes());
+        buffer.resize(room, 0);
+        // What is removed makes room for what is set.
+        for sets in [false, true] {
+            for (key, value) in self.changes().filter(|change| change.1.is_some() == sets) {
+                length = change_in_place(&mut buffer, length, key, value).ok()?;
+            }
+        }
+        buffer.truncate(length);
+        (AttributesRef::trusted(&buffer).len() <= max).then_some(buffer)
     }
 
     /// Encodes the change of one key.
@@ -91,7 +114,7 @@ mod tests {
             let mut reader = Reader::new(&encoded);
             let patch = PatchRef::read(&mut reader).unwrap();
             assert_eq!(reader.finish(), Ok(()));
-            assert_eq!(patch.changes().collect::<std::vec::Vec<_>>(), [("key", value)]);
+            assert!(patch.changes().eq([("key", value)]));
         }
     }
 }

@@ -8,7 +8,7 @@ use super::receive::Progress;
 use super::sessions::NewSession;
 use super::work::{HELLO, OUTCOME, PAIR, SET};
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, expiry, presence};
-use crate::attributes::{Attributes, AttributesRef};
+use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
 use crate::destination::MAX_DESTINATION_BYTES;
 use crate::error::Code;
@@ -278,36 +278,25 @@ impl Broker {
         self.list(link);
     }
 
-    /// Changes the attributes of a session, in order with its messages. Not inlined: it alone has attributes on the stack, which
-    /// are large.
-    #[inline(never)]
+    /// Changes the attributes of a session, in order with its messages.
     pub(super) fn change_attributes(&mut self, session: u32, patch: PatchRef<'_>) {
-        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
-        let mut attributes = Attributes::from(state.attributes());
-        // What is removed makes room for what is set.
-        let (set, removed) =
-            (patch.changes().filter(|c| c.1.is_some()), patch.changes().filter(|c| c.1.is_none()));
-        let fits = removed.chain(set).all(|(key, value)| attributes.change(key, value).is_ok());
-        let (uuid, receives) = (state.uuid, state.receives);
         self.work.charge(SET);
-        if fits && attributes.as_ref().as_bytes() == state.attributes().as_bytes() {
+        let Some(state) = self.sessions.get(session).or_bug(NO_SESSION) else { return };
+        let (uuid, receives) = (state.uuid, state.receives);
+        let changed = patch.apply(state.attributes(), self.config.max_attributes.into());
+        let changed = changed.as_deref().map(AttributesRef::trusted);
+        let reason = match changed {
             // Nothing changes.
-            return;
-        }
-        let terms = self.holding.new_terms(state.attributes(), attributes.as_ref());
-        let refused = if !fits || attributes.len() > usize::from(self.config.max_attributes) {
-            Some(Reason::TooLarge)
-        } else if !self.may_have(uuid, attributes.as_ref()) {
-            Some(Reason::NotAllowed)
-        } else {
-            None
+            Some(attributes) if attributes == state.attributes() => return,
+            Some(attributes) if self.may_have(uuid, attributes) => {
+                let terms = self.holding.new_terms(state.attributes(), attributes);
+                self.give_attributes(session, attributes, receives);
+                return self.release_waiting(session, false, terms);
+            }
+            Some(_) => Reason::NotAllowed,
+            None => Reason::TooLarge,
         };
-        if let Some(reason) = refused {
-            self.refuse_wish(session, Notice { refused: Refused::Attributes, watch: 0, reason });
-            return;
-        }
-        self.give_attributes(session, attributes.as_ref(), receives);
-        self.release_waiting(session, false, terms);
+        self.refuse_wish(session, Notice { refused: Refused::Attributes, watch: 0, reason });
     }
 
     /// Tells a client that it does not get what it wants.
