@@ -93,14 +93,14 @@
 //!
 //! # Features
 //!
-//! - `std` (default): implies `alloc`; nothing else changes.
+//! - `std` (default): implies `alloc`, `lossy` and `presence`; nothing else changes.
 //! - `tracing`: tells what goes on inside to the crate of that name, under the targets `e_pigeon::client` and
 //!   `e_pigeon::broker`: changes of links and sessions as `debug`, messages as `trace`. Never secrets or payloads.
 //! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Received::decode`.
-//! - `alloc`: the [`Broker`]; implies the next two, because its clients may want them. Without it the crate is the client
-//!   alone.
+//! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
 //! - `lossy`: links that lose frames, over COBS or datagrams. Without it there is no [`Framing`] but that of streams.
-//! - `presence`: who is here: `Client::watch` and what comes of it. Without it a client watches nothing.
+//! - `presence`: who is here: `Client::watch` and what comes of it. Without it a client watches nothing, and a broker refuses
+//!   each watch.
 //! - `strict`: a broken invariant of this crate panics, as with debug assertions; for simulators and fuzzers. Without it the
 //!   machine is marked as broken.
 //!
@@ -143,7 +143,7 @@ mod link;
 mod message;
 mod pairs;
 mod patch;
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", feature = "presence"))]
 mod roster;
 mod time;
 pub mod wire;
@@ -166,7 +166,7 @@ pub use framing::Framing;
 pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
 pub use pairs::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};
 pub use patch::PatchRef;
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", feature = "presence"))]
 pub use roster::{Change, Peer, Roster};
 pub use time::Instant;
 pub use uuid::Uuid;

@@ -255,6 +255,30 @@ fn core_p1_void_deliveries_keep_their_place_in_the_window() {
 }
 
 #[test]
+fn core_p1_void_deliveries_are_joined_whatever_window_their_client_gives_meanwhile() {
+    let mut raw = Raw::new(BrokerConfig { queue_messages: 64, sender_queue: 64, ..unsettled() });
+    let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
+    let window = |bytes| frame(|w| Control::Window(Window { messages: 1_000, bytes }).write(w));
+    send(&mut raw, from, 64, 50, 100);
+    raw.swallow(reader);
+    // Shut while they end and leave the queue: else each would be a run, and there could be any number of these.
+    raw.put(reader, &window(0));
+    pass(&mut raw, Duration::from_secs(1));
+    send(&mut raw, from, 1, 60_000, 100);
+    raw.put(reader, &window(6_400));
+    for _ in 0..3 {
+        raw.put(reader, &frame(|w| Control::Ack(1).write(w)));
+        assert_eq!(
+            raw.swallow(reader),
+            [],
+            "four of them are a sixteenth of the window, and leave it together"
+        );
+    }
+    raw.put(reader, &frame(|w| Control::Ack(1).write(w)));
+    assert!(!raw.swallow(reader).is_empty());
+}
+
+#[test]
 fn core_p1_a_delivery_that_is_half_written_is_finished() {
     let mut raw = Raw::new(unsettled());
     let (reader, from) = (raw.up(0, 1), raw.up(1, 1));

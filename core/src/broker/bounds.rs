@@ -3,11 +3,11 @@
 use super::deliveries::Delivery;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
-use super::jobs::Job;
+use super::jobs::{Job, Offers, Release};
 use super::links::{Alias, Current, Link, Mark};
 use super::log::Run;
 use super::lossy::{Lossy, MAX_LEFT};
-use super::messages::{MAX_ENDED, Message, Sender};
+use super::messages::{Destination, MAX_ENDED, Message, Sender};
 use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::max_spare;
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
@@ -16,9 +16,8 @@ use super::receipts;
 use super::receive::RECEIPTS_OF_EACH;
 use super::sessions::Session;
 use super::sources::{MAX_REMEMBERED, Source, max_made_way};
-use super::sweep::{max_entries, max_records, most_places};
+use super::sweep::{max_entries, max_records, max_senders, max_void_runs, most_places};
 use super::{BrokerEvent, Ready, max_events};
-use crate::attributes::MAX_ATTRIBUTE_BYTES;
 use crate::config::{BUFFER_CLASSES, BrokerConfig, MIN_BUFFER, buffer_class};
 use crate::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
 use crate::framing::MAX_HEADER;
@@ -29,12 +28,8 @@ use alloc::boxed::Box;
 
 /// A piece of memory besides its content, as common allocators keep it: a header, and what rounding takes.
 const PIECE: u64 = 2 * size::<usize>();
-/// The first node of each tree that there is once, and what else does not depend on any limit.
-const FIXED: u64 = 5 * node::<Key>();
 
 const PAIRS: u64 = MAX_FILTER_PAIRS as u64;
-/// Runs of void deliveries that are not joined, because each takes a part of the window: two make up more than a 16th of it.
-const VOID_RUNS: u64 = 34;
 
 const fn size<T>() -> u64 {
     size_of::<T>() as u64
@@ -47,6 +42,17 @@ fn table<T>(count: u64) -> u64 {
     }
     let places = count.checked_next_power_of_two().unwrap_or(u64::MAX).max(4);
     PIECE.saturating_add(places.saturating_mul(size::<T>()))
+}
+
+/// A table with free places that come to hold so many entries.
+fn slab<T>(count: u64) -> u64 {
+    table::<Option<T>>(count)
+}
+
+/// The same where it takes no more places than that, see [`reserve_one`](super::ordered::reserve_one); and half of what it would
+/// take else, which is what it takes at the most before it grows for the last time.
+fn capped_slab<T>(count: u64) -> (u64, u64) {
+    (PIECE.saturating_add(count.saturating_mul(size::<Option<T>>())), slab::<T>(count) / 2)
 }
 
 /// What one entry adds to tables of which nobody knows how many are in which; each has at least four places besides.
@@ -86,56 +92,66 @@ impl BrokerConfig {
     pub fn worst_case_bytes(&self) -> u64 {
         let links = u64::from(self.max_links);
         let lossy_links = u64::from(self.max_lossy_links).min(links);
-        let tables = self.tables();
-        // A table that grows moves: then half of it is there once more. One at a time.
-        let moving = tables.iter().max().map_or(0, |largest| largest / 2);
+        let (tables, capped) = (self.tables(), self.capped_tables());
+        // A table that grows moves: then what it was before is there once more. One at a time.
+        let before = tables.iter().map(|table| table / 2).chain(capped.map(|capped| capped.1));
+        let moving = before.max().unwrap_or(0);
         [
             links.saturating_mul(self.link()),
             lossy_links.saturating_mul(self.lossy_link()),
             u64::from(self.max_sessions).saturating_mul(self.session()),
             self.queues(),
-            self.receipts().saturating_mul(receipt()),
+            self.receipts().saturating_mul(self.receipt()),
             u64::from(self.max_messages).saturating_mul(self.message()),
             u64::from(self.max_held).saturating_mul(held()),
             self.payloads(),
+            // Attributes while they change.
+            self.attributes(),
             moving,
         ]
         .into_iter()
         .chain(tables)
-        .fold(FIXED, u64::saturating_add)
+        .chain(capped.map(|capped| capped.0))
+        .fold(self.trees(), u64::saturating_add)
+    }
+
+    /// The first node of each tree that there is once: timers, messages that wait, offers, sources, and where they are of use
+    /// what each sender has in queues, and watches.
+    fn trees(&self) -> u64 {
+        let trees = 4 + u64::from(self.counts_senders()) + u64::from(self.max_watches > 0);
+        trees * node::<Key>()
+    }
+
+    /// True where it is counted what each sender has in a queue.
+    fn counts_senders(&self) -> bool {
+        self.sender_queue < self.queue_messages
     }
 
     /// The tables that there are once.
-    fn tables(&self) -> [u64; 23] {
+    fn tables(&self) -> [u64; 19] {
         let (links, sessions) = (u64::from(self.max_links), u64::from(self.max_sessions));
-        // Links that have made way have a place for a moment, and nothing besides.
         let made_way = u64::from(max_made_way(self));
         let remembers = self.max_failed_hellos_per_source > 0;
         let remembered = if remembers { u64::from(MAX_REMEMBERED) + 1 } else { 0 };
         let sources = links + made_way + remembered;
         let (messages, held) = (u64::from(self.max_messages), u64::from(self.max_held));
         let records = max_records(self);
-        let senders = sessions + records;
         let pairs = sessions.saturating_mul(u64::from(self.max_attributes));
         let named = messages + links * u64::from(self.destination_slots);
         [
-            table::<Link>(links + made_way),
-            table::<Current>(links),
+            slab::<Current>(links),
             table::<Mark>(links + made_way),
             table::<Ready>(3 * (links + made_way)),
-            table::<Source>(sources),
+            slab::<Source>(sources),
             // Each source by its number, those that are forgotten, each link that waits, and what rank that gives its source.
             (sources + remembered + 2 * links) * entry::<Key>(),
             table::<BrokerEvent>(max_events(self) as u64),
-            table::<Session>(sessions),
             table::<u32>(sessions),
             hash_table(sessions),
-            table::<List>(pairs),
             hash_table(pairs),
-            table::<Message>(records),
-            table::<Sender>(senders),
-            hash_table(senders),
-            table::<(Box<[u8]>, u32)>(named),
+            slab::<Message>(records),
+            hash_table(sessions + records),
+            slab::<Destination>(named),
             // Lists that are built and used up within one call: recipients, what is dropped, what waited for a session, and
             // whoever watches one that changes.
             table::<u32>(sessions),
@@ -147,6 +163,19 @@ impl BrokerConfig {
             table::<Delivery>(self.queue_messages.into()),
             held * entry::<Key>(),
             table::<(u64, u32, u32)>(sessions * u64::from(self.max_watches) * PAIRS),
+        ]
+    }
+
+    /// The same for those that take no more places than they need.
+    fn capped_tables(&self) -> [(u64, u64); 4] {
+        // Links that have made way have a place for a moment, and nothing besides.
+        let links = u64::from(self.max_links) + u64::from(max_made_way(self));
+        let sessions = u64::from(self.max_sessions);
+        [
+            capped_slab::<Link>(links),
+            capped_slab::<Session>(sessions),
+            capped_slab::<List>(sessions.saturating_mul(self.max_attributes.into())),
+            capped_slab::<Sender>(max_senders(self)),
         ]
     }
 
@@ -167,7 +196,8 @@ impl BrokerConfig {
             + PIECE
             + table::<u32>(slots)
             + slots * self.destination()
-            + table::<Alias>(aliases)
+            + aliases * size::<Alias>()
+            + PIECE
             + presence
             + entry::<Key>()
     }
@@ -193,8 +223,10 @@ impl BrokerConfig {
         // It is found by each of its pairs, which may be nobody else's.
         let list = table::<u32>(sessions).min(table::<u32>(KEPT as u64) + 4 * size::<u32>());
         let pairs = attributes * (MAX_PAIR as u64 + PIECE + list);
-        let encoded = (MAX_ATTRIBUTE_BYTES as u64).min(1 + attributes * MAX_PAIR as u64);
-        let stored = encoded + PIECE + (1 + attributes) * size::<u32>() + PIECE;
+        let stored = self.attributes() + (1 + attributes) * size::<u32>() + PIECE;
+        // It has one of these jobs at the most.
+        let release = size::<Release>() + PIECE + table::<u64>(2 + attributes);
+        let job = release.max(size::<Offers>() + PIECE);
         let receipts = self.receipts_of_each();
         // Half of them are about watches.
         let (notices, words) = match self.max_watches {
@@ -202,7 +234,7 @@ impl BrokerConfig {
             _ => (MAX_NOTICES as u64, u64::from(MAX_UNACKNOWLEDGED)),
         };
         // Between two of these there is a run of deliveries at the most, each of which has one at least.
-        let others = receipts + notices + words + VOID_RUNS;
+        let others = receipts + notices + words + max_void_runs(self);
         let runs = others + others.min(self.queue_messages.into());
         let queue = table::<receipts::Run>(1)
             + receipts * share::<receipts::Run>()
@@ -213,7 +245,12 @@ impl BrokerConfig {
         let messages = u64::from(self.max_messages);
         let in_flight = table::<(u64, u32)>((MIN_PLACES as u64).min(most_in_flight(messages)));
         let seldom = size::<Seldom>() + PIECE;
-        pairs + stored + queue + seldom + in_flight + self.watches() + entry::<Key>()
+        pairs + stored + job + queue + seldom + in_flight + self.watches() + entry::<Key>()
+    }
+
+    /// The attributes of a session.
+    fn attributes(&self) -> u64 {
+        1 + u64::from(self.max_attributes) * MAX_PAIR as u64 + PIECE
     }
 
     /// Receipts that count with their session: more of them count with all receipts, or with the messages.
@@ -239,10 +276,20 @@ impl BrokerConfig {
         let entries = max_entries(self);
         let rings = sessions.saturating_mul(table::<Delivery>(each + each / 3 + 1));
         let places = rings.min(most_places(entries, sessions).saturating_mul(size::<Delivery>()));
-        let counts = if self.sender_queue < self.queue_messages { entry::<Key>() } else { 0 };
-        // In small queues each delivery has been counted with its session.
-        let runs = if each <= VOID_RUNS { 0 } else { 2 * spare::<Run>() };
+        let counts = if self.counts_senders() { entry::<Key>() } else { 0 };
+        let runs = if self.has_small_queues() { 0 } else { 2 * spare::<Run>() };
         places.saturating_add(entries.saturating_mul(runs + counts))
+    }
+
+    /// True where each delivery in a queue has been counted with its session as a run of the log.
+    fn has_small_queues(&self) -> bool {
+        u64::from(self.queue_messages) <= max_void_runs(self)
+    }
+
+    /// What a receipt adds to the queue of a sender: itself, and its run in the log with one of deliveries behind it.
+    fn receipt(&self) -> u64 {
+        let runs = if self.has_small_queues() { 1 } else { 2 };
+        share::<receipts::Run>() + runs * share::<Run>()
     }
 
     /// Each watch stands under each of its pairs, and keeps the names of those who have changed.
@@ -263,7 +310,7 @@ impl BrokerConfig {
         // Few count with the session of their sender, or with what it leaves.
         let in_flight = if is_much { 2 * spare::<(u64, u32)>() } else { share::<(u64, u32)>() };
         let sender = MAX_ENDED as u64 * size::<(u64, u32)>() + in_flight + PIECE;
-        let answers = 2 * receipt();
+        let answers = 2 * self.receipt();
         self.destination() + entry::<Key>() + sender + node::<Key>() + answers
     }
 
@@ -276,11 +323,6 @@ impl BrokerConfig {
         let pieces = u64::from(self.max_messages) + spare / smallest;
         self.max_message_bytes.saturating_add(spare + lists + pieces * PIECE)
     }
-}
-
-/// What a receipt adds to the queue of a sender: itself, and its run in the log with one of deliveries behind it.
-fn receipt() -> u64 {
-    share::<receipts::Run>() + 2 * share::<Run>()
 }
 
 /// The most places that so many messages of one sender take, in flight or ended behind one that is.

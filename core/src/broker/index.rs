@@ -1,6 +1,6 @@
 //! Who has which attribute: from a pair to the sessions that have it, so that routing costs by those that match.
 
-use super::ordered::{is_oversized, shrink_table};
+use super::ordered::{is_oversized, reserve_one, shrink_table};
 use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
 use crate::pairs::Pairs;
@@ -43,6 +43,7 @@ pub(super) struct List {
 #[derive(Debug)]
 pub(super) struct Index {
     lists: Slab<List>,
+    max_lists: usize,
     /// By the pairs that lie with the lists.
     by_pair: HashTable<u32>,
     hasher: FixedState,
@@ -74,10 +75,11 @@ impl Members {
 }
 
 impl Index {
-    /// An empty index; the seed keeps strangers from choosing pairs that fall into one bucket.
-    pub(super) fn new(seed: u64) -> Self {
+    /// An empty index for so many lists; the seed keeps strangers from choosing pairs that fall into one bucket.
+    pub(super) fn new(seed: u64, max_lists: usize) -> Self {
         Self {
             lists: Slab::new(),
+            max_lists,
             by_pair: HashTable::new(),
             hasher: FixedState::with_seed(seed),
             everyone: Vec::new(),
@@ -159,6 +161,7 @@ impl Index {
     }
 
     fn insert_list(&mut self, pair: &[u8], session: u32) {
+        reserve_one(&mut self.lists, self.max_lists);
         // There are at most as many as sessions have pairs.
         let index = self.lists.insert(List { pair: pair.into(), members: Members::One(session) }) as u32;
         let Self { lists, by_pair, hasher, .. } = self;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(super) enum Job {
     /// Watchers have to be notified of a session that has changed.
+    #[cfg_attr(not(feature = "presence"), expect(dead_code))]
     Notes(Box<Notes>),
     /// A session gets what waits for it.
     Release(Box<Release>),
@@ -28,6 +29,7 @@ pub(super) enum Job {
     /// So many more items of a session are acknowledged.
     Acknowledge { session: u32, more: u64 },
     /// Items of a session that came before one that was missing are taken.
+    #[cfg_attr(not(feature = "lossy"), expect(dead_code))]
     Early { session: u32 },
     /// What was in the queue of a session that has ended.
     Left(Box<Queue>),
@@ -74,7 +76,7 @@ impl Job {
     /// Whether it holds back the client with that UUID, whose session is that one.
     fn concerns(&self, uuid: Uuid, of: Option<u32>) -> bool {
         match self {
-            Self::Notes(notes) => notes.uuid == uuid,
+            Self::Notes(notes) => notes.uuid() == uuid,
             Self::Release(release) => Some(release.session) == of,
             Self::Offer(offers) => offers.uuid == uuid,
             Self::Acknowledge { session, .. } | Self::Early { session } => Some(*session) == of,
@@ -89,9 +91,10 @@ impl Jobs {
     }
 
     /// The notifications of a session that are pending already.
+    #[cfg(feature = "presence")]
     pub(super) fn notes(&mut self, uuid: Uuid) -> Option<&mut Notes> {
         self.jobs.iter_mut().find_map(|job| match job {
-            Job::Notes(notes) if notes.uuid == uuid => Some(&mut **notes),
+            Job::Notes(notes) if notes.uuid() == uuid => Some(&mut **notes),
             _ => None,
         })
     }
@@ -110,7 +113,7 @@ impl Broker {
     /// Does a job, or as much of it as this call may.
     pub(super) fn begin_job(&mut self, job: Job) {
         let session = match &job {
-            Job::Notes(notes) => self.sessions.find(&notes.uuid),
+            Job::Notes(notes) => self.sessions.find(&notes.uuid()),
             Job::Release(release) => Some(release.session),
             Job::Offer(offers) => self.sessions.find(&offers.uuid),
             Job::Acknowledge { session, .. } | Job::Early { session } => Some(*session),
@@ -195,7 +198,7 @@ impl Broker {
     /// Does as much of a job as this call may; returns what is left of it, and then the meter is spent, or the job has to wait.
     fn run_job(&mut self, mut job: Job) -> Option<Job> {
         let (is_done, session) = match &mut job {
-            Job::Notes(notes) => (self.run_notes(notes), self.sessions.find(&notes.uuid)),
+            Job::Notes(notes) => (self.run_notes(notes), self.sessions.find(&notes.uuid())),
             Job::Release(release) => (self.run_release(release), Some(release.session)),
             Job::Offer(offers) => (self.run_offers(offers), self.sessions.find(&offers.uuid)),
             Job::Acknowledge { session, more } => (self.run_acknowledge(*session, more), Some(*session)),

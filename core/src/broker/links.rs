@@ -2,7 +2,7 @@
 
 use super::NO_LINK;
 use super::lossy::Lossy;
-use super::ordered::{is_oversized, shrink_table};
+use super::ordered::{is_oversized, next_places, reserve_one, shrink_table};
 use crate::bug::OrBug;
 use crate::framing::Framing;
 use crate::link::KeepAlive;
@@ -142,6 +142,7 @@ pub(super) struct Mark {
 #[derive(Debug)]
 pub(super) struct Links {
     links: Slab<Link>,
+    max: usize,
     /// Close to each other and not with the links: a message to many marks many of them.
     marks: Vec<Mark>,
     /// Frames that are out in part. Few links have one, and it is large.
@@ -196,6 +197,7 @@ impl Link {
     }
 
     /// The same transport begins a new link; returns the destinations that were known by alias.
+    #[cfg(feature = "lossy")]
     pub(super) fn start_again(&mut self, until: Instant) -> Vec<u32> {
         if let Some(lossy) = &mut self.lossy {
             lossy.start_again();
@@ -209,10 +211,12 @@ impl Link {
     }
 }
 
-impl Default for Links {
-    fn default() -> Self {
+impl Links {
+    /// A table for so many.
+    pub(super) fn new(max: u32) -> Self {
         Self {
             links: Slab::new(),
+            max: max as usize,
             marks: Vec::new(),
             currents: Slab::new(),
             next_generation: NonZeroU64::MIN,
@@ -220,9 +224,7 @@ impl Default for Links {
             made_way: 0,
         }
     }
-}
 
-impl Links {
     /// How many have a place.
     pub(super) fn len(&self) -> usize {
         self.links.len() - self.made_way
@@ -299,6 +301,7 @@ impl Links {
             has_ended: false,
             made_way: false,
         };
+        reserve_one(&mut self.links, self.max);
         let place = self.links.insert(link);
         self.marks.resize(self.marks.len().max(place + 1), Mark::default());
         if let Some(mark) = self.marks.get_mut(place) {
@@ -454,6 +457,9 @@ impl Aliases {
     /// A place for a new alias: that of the one used longest ago where there are as many as there may be.
     fn make_room(&mut self, max: usize) -> usize {
         if self.known.len() < max.max(1) {
+            if self.known.len() == self.known.capacity() {
+                self.known.reserve_exact(next_places(self.known.len(), max));
+            }
             self.known.push(Alias { serial: 0, last_id: 0, used: 0 });
             return self.known.len() - 1;
         }

@@ -14,14 +14,18 @@ pub(super) enum Kind {
     Presence,
 }
 
-/// Items of one kind with numbers one after the other.
+/// Items of one kind with numbers one after the other. There are many, so what lies [`Before`] one has no gaps here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) kind: Kind,
+    notices: u8,
+    presence: u16,
     pub(super) count: u32,
     /// What it takes of the window in bytes, where it is void.
     pub(super) bytes: u32,
-    before: Before,
+    items: u32,
+    deliveries: u32,
+    receipts: u32,
 }
 
 /// How many items lie before a run, in all and of each kind: so one is found without going through all before it. They count
@@ -65,7 +69,18 @@ impl Before {
 
 impl Run {
     pub(super) fn new(kind: Kind, count: u32) -> Self {
-        Self { kind, count, bytes: 0, before: Before::default() }
+        Self { kind, count, ..Self::behind(Before::default()) }
+    }
+
+    /// Nothing, behind so many items.
+    fn behind(before: Before) -> Self {
+        let Before { items, deliveries, receipts, presence, notices } = before;
+        Self { kind: Kind::Void, notices, presence, count: 0, bytes: 0, items, deliveries, receipts }
+    }
+
+    fn before(&self) -> Before {
+        let Self { items, deliveries, receipts, presence, notices, .. } = *self;
+        Before { items, deliveries, receipts, presence, notices }
     }
 
     /// A delivery that has ended, which takes so many bytes of the window.
@@ -76,7 +91,8 @@ impl Run {
     /// Adds it at the end of a log.
     pub(super) fn push(mut self, log: &mut VecDeque<Self>) {
         if let Some(last) = log.back() {
-            self.before = last.before.with(last.kind, last.count);
+            let Self { kind, count, bytes, .. } = self;
+            self = Self { kind, count, bytes, ..Self::behind(last.before().with(last.kind, last.count)) };
         }
         log.push_back(self);
     }
@@ -119,7 +135,7 @@ impl Cursor {
 fn first_number(log: &VecDeque<Run>) -> Option<Before> {
     let first = log.front()?;
     let second = log.get(1);
-    Some(second.map_or(first.before, |second| second.before.with(first.kind, first.count.wrapping_neg())))
+    Some(second.map_or(first.before(), |second| second.before().with(first.kind, first.count.wrapping_neg())))
 }
 
 /// Where the item with a number stands that lies so many places behind the first that is not acknowledged; behind the
@@ -130,13 +146,13 @@ pub(super) fn find(log: &VecDeque<Run>, place: u64) -> Cursor {
         return Cursor::default();
     };
     // Below zero of the first run, where a part of it is acknowledged.
-    let items_before = |run: &Run| i64::from(run.before.items.wrapping_sub(first.items).cast_signed());
+    let items_before = |run: &Run| i64::from(run.items.wrapping_sub(first.items).cast_signed());
     let place = i64::try_from(place).unwrap_or(i64::MAX); // No queue is as long as that.
     let run = log.partition_point(|run| items_before(run) <= place).saturating_sub(1);
     let Some(found) = log.get(run).or_bug("a run was found that is not there") else {
         return Cursor::default();
     };
-    let before = if run == 0 { first } else { found.before };
+    let before = if run == 0 { first } else { found.before() };
     let in_run = place - i64::from(before.items.wrapping_sub(first.items));
     let in_run = u32::try_from(in_run).unwrap_or(u32::MAX).min(found.count); // All of it, where that is the last.
     let mut cursor = Cursor {
@@ -206,7 +222,7 @@ mod tests {
                 // Numbers have run over almost.
                 let near = u32::MAX - 20;
                 let before = Before { items: near, deliveries: near, receipts: near, presence: 65_530, notices: 250 };
-                log.push_back(Run { before, ..Run::new(Kind::Receipt, 1) });
+                log.push_back(Run { kind: Kind::Receipt, count: 1, ..Run::behind(before) });
             }
             for (step, count) in steps {
                 match KINDS.get(step) {

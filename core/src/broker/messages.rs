@@ -1,6 +1,6 @@
 //! Messages in flight: taken and not yet ended, or still in some queue.
 
-use super::ordered::{Ordered, is_oversized, last_of, shrink, shrink_table};
+use super::ordered::{Ordered, is_oversized, last_of, reserve_one, shrink, shrink_table};
 use super::pool::Payload;
 use super::receipts::Word;
 use super::{NO_MESSAGE, NO_SENDER};
@@ -133,16 +133,20 @@ pub(super) struct Sender {
     late: Ordered,
 }
 
+/// An encoded destination, and how many messages and links name it.
+pub(super) type Destination = (SmallVec<[u8; SHORT]>, u32);
+
 /// All messages in flight, with their senders and destinations.
 #[derive(Debug)]
 pub(super) struct Messages {
     messages: Slab<Message>,
     senders: Slab<Sender>,
+    max_senders: usize,
     /// By the origins that lie with the senders.
     by_origin: HashTable<u32>,
     hasher: FixedState,
     next_serial: u64,
-    destinations: Slab<(SmallVec<[u8; SHORT]>, u32)>,
+    destinations: Slab<Destination>,
     next_order: u64,
     open: usize,
     /// Queue entries, and those of them that name messages which have ended.
@@ -154,10 +158,11 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, max_senders: usize) -> Self {
         Self {
             messages: Slab::new(),
             senders: Slab::new(),
+            max_senders,
             by_origin: HashTable::new(),
             hasher: FixedState::with_seed(seed),
             next_serial: 0,
@@ -431,6 +436,7 @@ impl Messages {
                     late: Ordered::new(),
                 };
                 // There are at most as many as sessions and messages.
+                reserve_one(&mut self.senders, self.max_senders);
                 let index = self.senders.insert(sender) as u32;
                 let Self { senders, by_origin, hasher, .. } = self;
                 let hash_of = |&found: &u32| {
@@ -561,7 +567,7 @@ mod tests {
 
     #[test]
     fn the_young_grow_up_in_order_and_leave_from_anywhere() {
-        let mut messages = Messages::new(1);
+        let mut messages = Messages::new(1, 1_000);
         let origin = Origin { uuid: [1; 16], boot: 1 };
         let sender = messages.attach_sender(origin, 0);
         let destination = messages.insert_destination(&[3]);
@@ -591,7 +597,7 @@ mod tests {
 
     #[test]
     fn one_old_message_does_not_keep_the_places_of_all_that_came_after_it() {
-        let mut messages = Messages::new(1);
+        let mut messages = Messages::new(1, 1_000);
         let sender = messages.attach_sender(Origin { uuid: [1; 16], boot: 1 }, 0);
         let to = messages.insert_destination(&[3]);
         let old = messages.insert(Instant::default(), new(sender, 1, to));

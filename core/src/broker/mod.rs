@@ -13,12 +13,14 @@ mod ledger;
 mod links;
 mod log;
 mod lookahead;
+#[cfg_attr(not(feature = "lossy"), path = "no_lossy.rs")]
 mod lossy;
 mod messages;
 mod ordered;
 mod outcome;
 mod policy;
 mod pool;
+#[cfg_attr(not(feature = "presence"), path = "no_presence.rs")]
 mod presence;
 mod queue;
 mod reach;
@@ -55,6 +57,7 @@ use links::{Links, Phase};
 use messages::Messages;
 use policy::Guard;
 use pool::Pool;
+#[cfg(feature = "presence")]
 use presence::Watchers;
 use reach::Counts;
 use receive::Progress;
@@ -93,6 +96,7 @@ pub struct Broker {
     messages: Messages,
     pool: Pool,
     holding: Holding,
+    #[cfg(feature = "presence")]
     watchers: Watchers,
     guard: Guard,
     timers: Timers,
@@ -227,12 +231,13 @@ impl Broker {
             now: Instant::default(),
             settles_at: None,
             started: false,
-            links: Links::default(),
+            links: Links::new(config.max_links.saturating_add(sources::max_made_way(&config))),
             sources: Sources::default(),
-            sessions: Sessions::new(config.hash_seed),
-            messages: Messages::new(config.hash_seed),
+            sessions: Sessions::new(config.hash_seed, config.max_sessions, config.max_attributes),
+            messages: Messages::new(config.hash_seed, sweep::max_senders(&config) as usize),
             pool: Pool::new(config.max_message_bytes),
             holding: Holding::new(config.hash_seed, config.max_held),
+            #[cfg(feature = "presence")]
             watchers: Watchers::new(config.hash_seed),
             guard: Guard::default(),
             timers: Timers::default(),

@@ -41,6 +41,19 @@ pub(super) fn shrink_table<T>(table: &mut Slab<T>) {
     }
 }
 
+/// Makes place for one more in a table that comes to hold so many: it doubles, but takes no more places than these. On a
+/// microcontroller the last half of a table counts.
+pub(super) fn reserve_one<T>(table: &mut Slab<T>, most: usize) {
+    if table.len() == table.capacity() {
+        table.reserve_exact(next_places(table.len(), most));
+    }
+}
+
+/// So many places more get a table that has so many and comes to hold so many.
+pub(super) fn next_places(places: usize, most: usize) -> usize {
+    places.max(4).min(most.saturating_sub(places)).max(1)
+}
+
 /// Gives back memory of a queue of which most is not in use. To be called when something has left it: this costs little for
 /// each that has.
 #[inline]

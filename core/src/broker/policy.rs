@@ -98,6 +98,7 @@ impl Broker {
         self.guard.0.as_ref().is_none_or(|policy| policy.may_have(who, attributes))
     }
 
+    #[cfg(feature = "presence")]
     pub(super) fn may_watch(&self, session: u32, filter: FilterRef<'_>) -> bool {
         // Without a policy everything is allowed.
         let Some(policy) = &self.guard.0 else { return true };

@@ -201,7 +201,7 @@ impl Watchers {
 /// Watches that begin meanwhile are passed over or notified as it happens: they begin with a snapshot, which says how it stands then.
 #[derive(Debug)]
 pub(super) struct Notes {
-    pub(super) uuid: Uuid,
+    uuid: Uuid,
     /// Its attributes before and after: each watch that either matches is notified.
     states: Vec<Box<[u8]>>,
     /// The same of what has changed since this began. Its notifications follow when this is done.
@@ -217,6 +217,10 @@ const NOTED_AT_ONCE: usize = 64;
 impl Notes {
     fn of(uuid: Uuid, states: Vec<Box<[u8]>>) -> Self {
         Self { uuid, states, again: Vec::new(), term: 0, from: (0, 0) }
+    }
+
+    pub(super) fn uuid(&self) -> Uuid {
+        self.uuid
     }
 
     /// It has changed again.
@@ -308,7 +312,9 @@ impl Broker {
         }
     }
 
-    /// Notes a session that has changed with those who watch it; true when that is done.
+    /// Notes a session that has changed with those who watch it; true when that is done. Not inlined: other jobs need less of the
+    /// stack.
+    #[inline(never)]
     pub(super) fn run_notes(&mut self, notes: &mut Notes) -> bool {
         let backlog = self.config.watch_backlog as usize;
         loop {

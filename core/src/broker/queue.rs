@@ -233,6 +233,7 @@ impl Queue {
     }
 
     /// The item with a number that lies so many places behind the first that is not acknowledged.
+    #[cfg(feature = "lossy")]
     pub(super) fn at(&self, place: u64, epoch: u64) -> Option<Next> {
         let (kind, place) = self.item_at(place)?;
         Some(match kind {
@@ -271,6 +272,7 @@ impl Queue {
     }
 
     /// How many words of presence are not acknowledged.
+    #[cfg(feature = "presence")]
     pub(super) fn presence_len(&self) -> usize {
         self.seldom.as_deref().map_or(0, |seldom| seldom.presence.len())
     }

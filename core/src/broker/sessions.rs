@@ -4,7 +4,7 @@ use super::NO_SESSION;
 use super::deliveries::Delivery;
 use super::index::{self, Index, Places};
 use super::links::LinkId;
-use super::ordered::{is_oversized, shrink_table};
+use super::ordered::{is_oversized, reserve_one, shrink_table};
 use super::presence::Watch;
 use super::queue::Queue;
 use super::shares::Shares;
@@ -92,6 +92,7 @@ pub(super) struct NewSession {
 #[derive(Debug)]
 pub(super) struct Sessions {
     sessions: Slab<Session>,
+    max: usize,
     /// By the UUIDs that lie with the sessions.
     by_uuid: HashTable<u32>,
     hasher: FixedState,
@@ -164,12 +165,13 @@ impl index::Sessions for Slab<Session> {
 }
 
 impl Sessions {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, max: u32, max_attributes: u8) -> Self {
         Self {
             sessions: Slab::new(),
+            max: max as usize,
             by_uuid: HashTable::new(),
             hasher: FixedState::with_seed(seed),
-            index: Index::new(seed),
+            index: Index::new(seed, (max as usize).saturating_mul(max_attributes.into())),
             last_number: 0,
             connected: 0,
         }
@@ -261,6 +263,7 @@ impl Sessions {
             unacknowledged_bytes: 0,
         };
         // There are at most 2^30.
+        reserve_one(&mut self.sessions, self.max);
         let index = self.sessions.insert(session) as u32;
         let Self { sessions, by_uuid, hasher, .. } = self;
         let hash_of =
@@ -341,7 +344,7 @@ mod tests {
 
     #[test]
     fn the_index_finds_exactly_those_that_have_a_pair_whatever_changes() {
-        let mut sessions = Sessions::new(1);
+        let mut sessions = Sessions::new(1, 1_000, 16);
         let mut random = 7_u64;
         let mut draw = |n: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -30,7 +30,7 @@ const AT_ONCE: usize = 1_024;
 /// So many runs of the log of a queue are written again at the price of an entry.
 const RUNS: usize = 16;
 /// Void deliveries are joined to runs that take at most this part of the window in bytes, for it opens run by run.
-const WINDOW_PART: u32 = 16;
+const MAX_WINDOW_PARTS: u32 = 16;
 
 /// How a full queue was searched for entries of messages that have ended.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,16 @@ impl Default for Searched {
     }
 }
 
+/// Into so many parts void deliveries divide the window of a session: the shorter the queues, the fewer.
+fn window_parts(config: &BrokerConfig) -> u32 {
+    (config.queue_messages / 2).clamp(1, MAX_WINDOW_PARTS)
+}
+
+/// A log has no more runs of void deliveries that lie next to each other: two of these make up more than a part of the window.
+pub(super) fn max_void_runs(config: &BrokerConfig) -> u64 {
+    2 * u64::from(window_parts(config)) + 2
+}
+
 /// So many records of ended messages may be kept for the queues that name them, before these are gone through.
 pub(super) fn max_ended(config: &BrokerConfig) -> u64 {
     let messages = u64::from(config.max_messages);
@@ -59,11 +69,17 @@ pub(super) fn max_entries(config: &BrokerConfig) -> u64 {
     all.min(config.max_queued.into())
 }
 
-/// There are no more records of messages than that, ended ones included, which queues name or links write.
+/// There are no more records of messages than that, ended ones included. Each but the newest is named by a queue, waits, or is
+/// written on a link.
 pub(super) fn max_records(config: &BrokerConfig) -> u64 {
-    let needed = max_entries(config) + u64::from(config.max_links);
     let ended = 2 * max_ended(config) + u64::from(super::work::MESSAGES) + u64::from(config.max_links);
-    u64::from(config.max_messages) + ended.min(needed)
+    let needed = max_entries(config) + u64::from(config.max_held) + u64::from(config.max_links) + 1;
+    needed.min(u64::from(config.max_messages) + ended)
+}
+
+/// There are no more senders than that: each has a session, or a message.
+pub(super) fn max_senders(config: &BrokerConfig) -> u64 {
+    u64::from(config.max_sessions) + max_records(config)
 }
 
 /// So many places may queues have for so many entries, before they are gone through; then they have half of that.
@@ -229,7 +245,9 @@ impl Broker {
                 let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
                 message.filter(|message| message.ended).map(|message| message.length)
             };
-            let most_bytes = session.sending.window().bytes / WINDOW_PART;
+            // Or of what is under way, where the window was larger: else there would be a run for each of these.
+            let window = session.sending.window().bytes.max(session.sending.under_way());
+            let most_bytes = window / window_parts(&self.config);
             session.queue.drop_ended(start..end, most_bytes, ended, |delivery| dropped.push(delivery));
             session.unsearched = start as u32;
             self.work.charge(dropped.len() as u32 * DROPPED);

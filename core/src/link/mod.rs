@@ -74,6 +74,12 @@ impl Sending {
         self.window
     }
 
+    /// Bytes of messages that have a number and are not acknowledged.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn under_way(&self) -> u32 {
+        self.bytes
+    }
+
     /// True where the window allows no message at all, however long it waits.
     pub(crate) fn is_shut(&self) -> bool {
         self.window.messages == 0
@@ -128,7 +134,7 @@ impl Sending {
     }
 
     /// The last number that was acknowledged.
-    #[cfg(feature = "lossy")]
+    #[cfg(any(feature = "alloc", feature = "lossy"))]
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }

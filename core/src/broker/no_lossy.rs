@@ -1,0 +1,69 @@
+//! Stands in for links that lose frames where these are left out: there are none.
+
+use super::Broker;
+use crate::error::Code;
+use crate::framing::Framing;
+use crate::time::Instant;
+use crate::wire::lossy::State;
+use alloc::boxed::Box;
+use core::time::Duration;
+
+pub(super) const MAX_LEFT: usize = 0;
+/// Of no session.
+pub(super) const LINE_TIME_TO_LIVE: Duration = Duration::ZERO;
+
+/// No link has it.
+#[derive(Debug)]
+pub(super) enum Lossy {}
+
+impl Lossy {
+    pub(super) fn new(_: Framing) -> Option<Box<Self>> {
+        None
+    }
+
+    pub(super) fn takes_datagrams(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match *self {}
+    }
+
+    pub(super) fn timeout(&mut self, _: Instant) {
+        match *self {}
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn shut_down(&mut self) {
+        match *self {}
+    }
+
+    pub(super) fn has_staged(&self) -> bool {
+        match *self {}
+    }
+}
+
+/// None of these is called, for want of a [`Lossy`]; a frame that only such links have is refused.
+impl Broker {
+    pub(super) fn lossy_input(&self, _: u32, _: Instant, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+
+    pub(super) fn lossy_transmit(&self, _: u32, _: Instant, _: &mut [u8]) -> usize {
+        0
+    }
+
+    pub(super) fn has_left_others(&self, _: u32, _: u32) -> bool {
+        false
+    }
+
+    pub(super) fn heard_state(&self, _: u32, _: u32, _: &State) -> Result<(), Code> {
+        Err(Code::UnexpectedFrame)
+    }
+    pub(super) fn run_early(&self, _: u32) -> bool {
+        true
+    }
+}

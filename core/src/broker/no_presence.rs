@@ -1,0 +1,69 @@
+//! Stands in for presence where that is left out: each watch is refused, as with a limit of 0, and nobody is told anything.
+
+use super::queue::Notice;
+use super::{Broker, NO_SESSION};
+use crate::bug::OrBug;
+use crate::codec::Writer;
+use crate::error::Code;
+use crate::filter::FilterRef;
+use crate::message::Reason;
+use crate::wire::item::Refused;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use uuid::Uuid;
+
+pub(super) const MAX_UNACKNOWLEDGED: u16 = 256;
+
+/// Nothing is ever told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {}
+
+/// Nothing is watched.
+#[derive(Debug)]
+pub(super) enum Watch {}
+
+/// Nobody is to be told.
+#[derive(Debug)]
+pub(super) enum Notes {}
+
+impl Notes {
+    pub(super) fn uuid(&self) -> Uuid {
+        match *self {}
+    }
+}
+
+impl Broker {
+    pub(super) fn watch(&mut self, session: u32, number: u32, _: FilterRef<'_>) -> Result<(), Code> {
+        let state = self.sessions.get(session).or_bug(NO_SESSION).ok_or(Code::UnexpectedFrame)?;
+        if state.presence_items == 0 {
+            return Err(Code::UnexpectedFrame);
+        }
+        let reason = Reason::BrokerFull;
+        self.refuse_wish(session, Notice { refused: Refused::Watch, watch: number, reason });
+        Ok(())
+    }
+
+    pub(super) fn unwatch(&self, _: u32, _: u32) {}
+
+    pub(super) fn forget_watches(&self, _: u32) {}
+
+    pub(super) fn note_presence(&self, _: u32) {}
+
+    pub(super) fn seen_as(&self, _: u32) -> Option<Box<[u8]>> {
+        None
+    }
+
+    pub(super) fn note_states(&self, _: u32, _: Vec<Box<[u8]>>) {}
+
+    pub(super) fn run_notes(&self, notes: &mut Notes) -> bool {
+        match *notes {}
+    }
+
+    pub(super) fn next_presence(&self, _: u32, _: u32) -> Option<Word> {
+        None
+    }
+
+    pub(super) fn write_presence(&self, _: u32, word: Word, _: &mut Writer<'_>) {
+        match word {}
+    }
+}
