@@ -108,13 +108,14 @@ fn expect_told(by: &Deadline, listeners: [&mut Program; 2], sent: &[&str], recei
 }
 
 #[test]
-fn three_clients_reach_each_other_and_the_broker_itself() {
+fn four_clients_reach_each_other_and_the_broker_itself() {
     let device = Device::start(90);
     let mut anna = device.listener(0, "anna", "hall");
-    let mut bert = device.listener(1, "bert", "hall");
-    let uuid = bert.wait_connected(&device.by);
+    let mut bert = device.listener(0, "bert", "hall");
+    let mut carl = device.listener(1, "carl", "attic");
+    let uuid = carl.wait_connected(&device.by);
 
-    // Three clients with four attributes each, and the service.
+    // Four clients with four attributes each, and the service.
     let attributes =
         ["--set", "name=dora", "--set", "room=cellar", "--set", "kind=asker", "--set", "floor=0"];
     let status = device.status(&attributes);
@@ -126,10 +127,10 @@ fn three_clients_reach_each_other_and_the_broker_itself() {
     let numbers: Vec<String> = (0..200).map(|number| format!("message {number} to the hall")).collect();
     let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
     let receipts = device.send(1, "room=hall", &numbers);
-    assert_all_delivered(&device.send(0, "everyone", &["to all"]), 1, 3);
+    assert_all_delivered(&device.send(1, &uuid, &["to carl alone", "and again"]), 2, 1);
+    assert_all_delivered(&device.send(0, "everyone", &["to all"]), 1, 4);
     expect_told(&device.by, [&mut anna, &mut bert], &numbers, &receipts);
-    assert_all_delivered(&device.send(0, &uuid, &["to bert alone", "and again"]), 2, 1);
-    bert.wait_stdout_line(&device.by, "and again");
+    device.expect_lines(&mut carl, &["to carl alone", "and again", "to all"]);
 
     let status = device.status(&attributes);
     println!("after messages: {status:?}");
@@ -142,8 +143,9 @@ fn at_its_limits_it_refuses_and_stays_up() {
     let device = Device::start(90);
     let mut anna = device.listener(0, "anna", "hall");
     let mut bert = device.listener(1, "bert", "attic");
+    let mut carl = device.listener(0, "carl", "cellar");
 
-    // Sessions: three clients and the service. Links: one more, which somebody here keeps who never says hello.
+    // Sessions: four clients and the service. Links: one more, which somebody here keeps who never says hello.
     let mut dora = device.listener(1, "dora", "cellar");
     let mut emil = device.refused(1, "emil");
     let mut half_open = TcpStream::connect(device.lines[0].address()).unwrap();
@@ -155,23 +157,25 @@ fn at_its_limits_it_refuses_and_stays_up() {
     emil.expect_exit_on(&device.by, "TERM", 0);
     drop(half_open);
 
-    // Of what nobody is there for, one message waits. A destination that is too long is none.
-    device.fill("name=nobody", &["1", "2", "3"], "500ms", 1, "broker full");
+    // Of what nobody is there for, two messages wait. A destination that is too long is none.
+    device.fill("name=nobody", &["1", "2", "3"], "500ms", 2, "broker full");
     device.fill(&format!("name={}", "x".repeat(64)), &["1"], "1m", 0, "too large");
-    // A queue takes three, and all of them five of this size: three for anna, two for bert.
+    // A queue takes four, and all of them six of this size: four for anna, two for bert, none for carl.
     let texts: Vec<String> = (1..=5).map(|number| format!("{number:064}")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     anna.signal("STOP");
     bert.signal("STOP");
-    device.fill("name=anna", &texts, "1m", 3, "queue full");
+    device.fill("name=anna", &texts, "1m", 4, "queue full");
     device.fill("name=bert", &texts[..3], "1m", 2, "broker full");
+    device.fill("name=carl", &texts[..1], "1m", 0, "broker full");
 
     // What was taken arrives, and then there is room again.
     anna.signal("CONT");
     bert.signal("CONT");
-    device.expect_lines(&mut anna, &texts[..3]);
+    device.expect_lines(&mut anna, &texts[..4]);
     device.expect_lines(&mut bert, &texts[..2]);
-    assert_all_delivered(&device.send(1, "kind=lamp", &["to all lamps"]), 1, 2);
+    assert_all_delivered(&device.send(1, "kind=lamp", &["to all lamps"]), 1, 3);
+    device.expect_lines(&mut carl, &["to all lamps"]);
     let status = device.status(&[]);
     println!("at its limits: {status:?}");
     assert!(value(&status, "most") <= value(&status, "worst"), "{status:?}");

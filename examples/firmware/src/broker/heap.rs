@@ -7,7 +7,7 @@ use e_pigeon_core::BrokerConfig;
 use embedded_alloc::LlffHeap;
 
 /// All of it, of the 64 KiB that the chip has.
-const SIZE: usize = 50 * 1024;
+const SIZE: usize = 55 * 1024;
 
 #[global_allocator]
 static HEAP: LlffHeap = LlffHeap::empty();

@@ -14,23 +14,23 @@ use e_pigeon_core::{Broker, BrokerConfig, Instant, Ready};
 use line::Line;
 use service::Service;
 
-/// Limits for three clients and the service. All tables at these limits at once fit into the heap.
+/// Limits for four clients and the service. All tables at these limits at once fit into the heap.
 fn config(seed: u64) -> BrokerConfig {
     BrokerConfig {
         // One more than sessions: whoever is one too many is told so in the handshake.
-        max_links: 5,
+        max_links: 6,
         max_lossy_links: 0,
-        max_sessions: 4,
+        max_sessions: 5,
         max_attributes: 4,
         max_payload: 64,
         destination_bytes: 64,
         destination_slots: 1,
-        max_messages: 5,
-        max_message_bytes: 5 * 64,
-        max_held: 1,
-        max_queued: 5,
-        queue_messages: 3,
-        queue_bytes: 3 * 64,
+        max_messages: 8,
+        max_message_bytes: 6 * 64,
+        max_held: 2,
+        max_queued: 7,
+        queue_messages: 4,
+        queue_bytes: 4 * 64,
         window_messages: 2,
         window_bytes: 2 * 64,
         receipt_backlog: 1,
@@ -48,18 +48,25 @@ fn config(seed: u64) -> BrokerConfig {
 
 /// Runs for ever.
 pub fn run() -> ! {
+    if let (Some(broker), Some(service)) = (start(), Service::new(clock::now())) {
+        work(broker, service);
+    }
+    // The limits make no sense. There is nobody to tell.
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+/// Makes the broker where it stays. Not inlined, as the next: what each takes of the stack is not below the others.
+#[inline(never)]
+fn start() -> Option<&'static mut Broker> {
     let epoch = boot();
     let config = config(epoch.rotate_left(32));
     if let Err(needed) = heap::start(&config) {
         refuse(needed);
     }
-    if let (Some(broker), Some(service)) = (broker(config, epoch), Service::new(clock::now())) {
-        work(broker, service);
-    }
-    // The limits above make no sense. There is nobody to tell.
-    loop {
-        cortex_m::asm::wfi();
-    }
+    let place = singleton!(: MaybeUninit<Broker> = MaybeUninit::uninit())?;
+    Broker::new(config, epoch).ok().map(|made| place.write(made))
 }
 
 /// Says on the first line that the limits do not fit into the heap, and does not start.
@@ -71,13 +78,6 @@ fn refuse(needed: u32) -> ! {
     loop {
         cortex_m::asm::wfi();
     }
-}
-
-/// Makes the broker where it stays. Not inlined, as the next: what each takes of the stack is not below the others.
-#[inline(never)]
-fn broker(config: BrokerConfig, epoch: u64) -> Option<&'static mut Broker> {
-    let place = singleton!(: MaybeUninit<Broker> = MaybeUninit::uninit())?;
-    Broker::new(config, epoch).ok().map(|made| place.write(made))
 }
 
 #[inline(never)]

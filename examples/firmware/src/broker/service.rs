@@ -7,7 +7,8 @@ use crate::text::Line;
 use core::mem::MaybeUninit;
 use cortex_m::singleton;
 use e_pigeon_core::{
-    Broker, Client, ClientConfig, Event, Instant, LinkId, Outgoing, Secret, SendError, Uuid, Value,
+    Broker, Client, ClientConfig, DestinationRef, Event, Instant, LinkId, Outgoing, Secret, SendError, Uuid,
+    Value,
 };
 
 /// Who it is.
@@ -134,8 +135,9 @@ impl Service {
                 let mut text = Line::new();
                 text.put(b"heap ").number(heap::used()).put(b" most ").number(heap::most());
                 text.put(b" worst ").number(heap::worst()).put(b" stack ").number(stack::high_water());
-                if self.client.send(now, &Outgoing::new(&to.into(), text.as_bytes())) == Err(SendError::Full)
-                {
+                let mut room = [0; 17];
+                let to = DestinationRef::uuid_in(&mut room, to);
+                if self.client.send(now, &Outgoing::borrowed(to, text.as_bytes())) == Err(SendError::Full) {
                     return;
                 }
                 self.asked_by = None;
