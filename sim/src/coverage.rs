@@ -52,7 +52,6 @@ paths! {
     LeftInTurns "in turns: what is left of a session",
     ClosedInTurns "in turns: links ended by the broker",
     SettledInTurns "in turns: links served after settling",
-    SweptInTurns "in turns: queues searched for ended messages",
     AcceptedInTurns "in turns: messages accepted",
     ExpiredInTurns "in turns: timers",
     EndedLinks "the broker ended all links",

@@ -263,6 +263,7 @@ impl World {
         if done >= budget {
             self.coverage.hit(Path::Spent);
             self.model.limits.any_spent = true;
+            // A search of all queues that goes on is too rare for a row, and counts with timers.
             self.note_unfinished();
         }
         for (client, attributes) in self.witness.take() {
@@ -318,7 +319,6 @@ impl World {
                 "what is left of a session" => Path::LeftInTurns,
                 "closing" => Path::ClosedInTurns,
                 "settling" => Path::SettledInTurns,
-                "sweep" => Path::SweptInTurns,
                 "accepted" => Path::AcceptedInTurns,
                 _ => Path::ExpiredInTurns,
             });
