@@ -61,6 +61,11 @@ impl Setup {
         let clients = (0..clients).map(|_| plain_client()).collect();
         Self { seed: 0, broker, budget: BUDGET, sources: 64, clients, medium: Medium::Stream, piece: 0 }
     }
+
+    /// True if the broker may have so few receipts that a small world comes near to that.
+    pub(crate) fn has_few_receipts(&self) -> bool {
+        self.broker.max_receipts < plain_broker().max_receipts
+    }
 }
 
 /// Limits of a broker that nothing in a small world comes near to.

@@ -199,7 +199,7 @@ impl Swarm {
             config.max_parked = source.pick(&[3, 60, 200, 50_000]);
             config.sender_queue = source.pick(&[1, 4, 30, 100_000]);
             config.max_queued = source.pick(&[3, 30, 300, 4 << 20]);
-            config.max_receipts = source.pick(&[20, 50, 200, 1 << 20]);
+            config.max_receipts = source.pick(&[1, 20, 50, 200, 1 << 20]);
         }
         if self.few_sessions {
             // One call may give two events for each.

@@ -417,9 +417,7 @@ impl World {
                     Code::TakenOver => Path::TakeoverByBoot,
                     Code::ShuttingDown if self.ends_links => Path::EndedLink,
                     // Where few receipts may wait, the link of a client ends that cannot know of it in time.
-                    Code::Full if self.setup.broker.max_receipts < plain_broker().max_receipts => {
-                        Path::ReceiptsFull
-                    }
+                    Code::Full if self.setup.has_few_receipts() => Path::ReceiptsFull,
                     Code::Full if self.is_crowded() => Path::SessionsFull,
                     _ => {
                         return Err(Violation {

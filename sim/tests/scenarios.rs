@@ -409,3 +409,21 @@ fn a_search_of_all_queues_leaves_no_call_unspent() {
         ],
     );
 }
+
+/// Receipts behind a delivery that a leaving client will not take are all that the broker may have.
+#[test]
+fn a_client_leaves_though_the_broker_has_no_room_for_its_last_message() {
+    for medium in [Medium::Stream, Medium::Datagrams] {
+        let mut setup = Setup::new(4);
+        setup.seed = 15243980455078001656;
+        setup.medium = medium;
+        setup.broker.sender_waiting = 4;
+        setup.broker.max_receipts = 20;
+        let send = |to| Step::Send(Send::new(0, to));
+        let mut steps = vec![send(To::Client(0))];
+        // A receipt of a refused message and one of a delivered one do not make a run.
+        steps.extend((0..14).flat_map(|_| [send(To::Room(2)), send(To::Client(3))]));
+        steps.extend([Step::Close(0, true), Step::Send(Send::new(3, To::Everyone))]);
+        holds(setup, &steps);
+    }
+}
