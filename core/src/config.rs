@@ -265,7 +265,8 @@ pub struct BrokerConfig {
     /// How many receipts may wait for a sender before its window stays shut. Default 4,096 (runs, not messages).
     pub receipt_backlog: u32,
     /// How many receipts may wait for all senders together, in runs. Default 1,048,576. When half of that is reached, the
-    /// window of a sender for which more than 16 wait is shut; when all of it is reached, the link of one that sends on ends.
+    /// window of a sender for which more than 16 wait is shut; when all of it is reached, what it sent before it knew of that
+    /// is refused as *broker full*.
     pub max_receipts: u32,
     /// How many filters a session may watch. Default 8.
     pub max_watches: u8,

@@ -28,6 +28,7 @@ pub(crate) struct Limits {
     max_payload: u32,
     max_messages: u64,
     max_message_bytes: u64,
+    max_receipts: u64,
     max_held: u64,
     max_parked: u64,
     sender_waiting: u64,
@@ -88,6 +89,7 @@ impl Limits {
             max_payload: broker.max_payload,
             max_messages: broker.max_messages.into(),
             max_message_bytes: broker.max_message_bytes,
+            max_receipts: broker.max_receipts.into(),
             max_held: broker.max_held.into(),
             max_parked: broker.max_parked.into(),
             sender_waiting: broker.sender_waiting.into(),
@@ -209,6 +211,7 @@ impl Limits {
                 self.messages + strangers > self.max_messages
                     || self.bytes + 32 * strangers > self.max_message_bytes
                     || self.entries > self.max_queued
+                    || 2 * (self.messages + strangers) > self.max_receipts
                     || own > self.sender_waiting
                     || all + strangers > self.max_held.min(self.max_parked)
             }

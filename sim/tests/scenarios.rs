@@ -427,3 +427,75 @@ fn a_client_leaves_though_the_broker_has_no_room_for_its_last_message() {
         holds(setup, &steps);
     }
 }
+
+/// A client acknowledges nothing past what it declines before its DECLINE is acknowledged, which stands behind messages.
+#[test]
+fn a_decline_behind_messages_is_taken_though_the_broker_has_no_receipt_for_these() {
+    let mut setup = Setup::new(3);
+    setup.seed = 15507559077435464005;
+    setup.piece = 7;
+    setup.budget = 88;
+    setup.broker.sender_waiting = 1;
+    setup.broker.max_queued = 3;
+    setup.broker.max_receipts = 20;
+    setup.clients[1].manual_acknowledgement = true;
+    setup.clients[2].destination_slots = 1;
+    setup.clients[2].manual_acknowledgement = true;
+    holds(
+        setup,
+        &[
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send { payload: Payload::Length(28), ..Send::new(2, To::Everyone) }),
+            Step::Send(Send::new(2, To::Client(2))),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Client(1))),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Client(0))),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send { payload: Payload::Length(1000), ..Send::new(2, To::Everyone) }),
+            Step::Send(Send::new(2, To::Client(2))),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send { payload: Payload::Length(1000), ..Send::new(2, To::Everyone) }),
+            Step::Send(Send { payload: Payload::Length(1000), ..Send::new(2, To::Everyone) }),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(1, To::Everyone)),
+            Step::Send(Send::new(1, To::Client(2))),
+            Step::Send(Send::new(1, To::Everyone)),
+            Step::Send(Send::new(1, To::Everyone)),
+            Step::Send(Send::new(1, To::Everyone)),
+            Step::Send(Send::new(2, To::Everyone)),
+            Step::Send(Send::new(2, To::Client(2))),
+            Step::Connect(0),
+            Step::WriteUp { client: 0, out: 2, most: 50 },
+            Step::Send(Send { payload: Payload::Length(18), ..Send::new(0, To::Everyone) }),
+            Step::ReadUp(Pipe(0, 0), usize::MAX),
+            Step::Pass(ms(150)),
+            Step::Kill { silent: false },
+            Step::Advance(ms(4000)),
+            Step::Flow,
+            Step::Send(Send::new(2, To::Client(0))),
+        ],
+    );
+}

@@ -111,6 +111,11 @@ impl Queue {
         self.receipts.len()
     }
 
+    /// True while messages are refused with one receipt that is to come.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.receipts.is_refusing()
+    }
+
     /// Forgets all receipts, and says how many there were.
     pub(super) fn forget_receipts(&mut self) -> u64 {
         self.receipts.forget()

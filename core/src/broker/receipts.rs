@@ -31,6 +31,8 @@ pub(super) struct Receipts {
     numbered: usize,
     /// How many of the runs may be crossed.
     crossed: u32,
+    /// Messages that are refused with one receipt, when there is one: the id of the first, and how many ids to the last.
+    refused: (u64, u32),
 }
 
 impl Receipts {
@@ -55,6 +57,37 @@ impl Receipts {
         }
         self.runs.push_back(Run { first: id, count: 1, word, crossed });
         self.crossed += u32::from(crossed);
+        true
+    }
+
+    /// True while there are messages that are refused with one receipt that is to come.
+    #[inline]
+    pub(super) fn is_refusing(&self) -> bool {
+        self.refused.1 > 0
+    }
+
+    /// Refuses a message, as *broker full*, with those before it; false where one receipt does not say it for all of them. No
+    /// message in flight has an id between theirs.
+    pub(super) fn refuse(&mut self, id: u64) -> bool {
+        let (first, count) = &mut self.refused;
+        if *count == 0 {
+            *first = id;
+        }
+        let new = id.checked_sub(*first).and_then(|place| u32::try_from(place + 1).ok());
+        *count = new.unwrap_or(*count);
+        new.is_some()
+    }
+
+    /// Adds the receipt for messages that were refused, if there are any; that is a run of its own.
+    #[inline]
+    pub(super) fn end_refusals(&mut self) -> bool {
+        let (first, count) = self.refused;
+        if count == 0 {
+            return false;
+        }
+        self.refused = (0, 0);
+        let word = Word::Final { delivered: 0, recipients: 0, reason: Some(Reason::BrokerFull) };
+        self.runs.push_back(Run { first, count, word, crossed: false });
         true
     }
 
@@ -111,6 +144,8 @@ impl Receipts {
     /// Numbers start again.
     pub(super) fn renumber(&mut self) {
         self.numbered = 0;
+        // Those that were refused are sent again.
+        self.refused = (0, 0);
         self.runs.iter_mut().for_each(|run| run.crossed = true);
         // There are no more than the backlog and the window allow.
         self.crossed = self.runs.len() as u32;
@@ -140,5 +175,21 @@ mod tests {
         assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, .. }))));
         assert_eq!(receipts.forget(), 2);
         assert!(!receipts.has_unnumbered());
+    }
+
+    #[test]
+    fn messages_without_a_receipt_are_refused_with_one_when_there_is_one() {
+        let mut receipts = Receipts::default();
+        assert!(!receipts.end_refusals() && receipts.len() == 0);
+        assert!(receipts.refuse(7) && receipts.refuse(9));
+        assert!(!receipts.refuse(6), "it is not behind the first");
+        assert!(!receipts.refuse(7 + (1 << 32)), "so many fit no receipt");
+        assert!(receipts.is_refusing() && receipts.len() == 0);
+        assert!(receipts.end_refusals() && !receipts.is_refusing());
+        let item = receipts.number(0);
+        assert!(matches!(item, Some(DownItem::Final(Final { first: 7, count: 3, recipients: 0, .. }))));
+        receipts.refuse(10);
+        receipts.renumber();
+        assert!(!receipts.end_refusals(), "they are sent again");
     }
 }

@@ -195,12 +195,6 @@ impl Broker {
         if at.shut || !fits || state.since_narrow >= max_messages {
             return Err(Code::WindowExceeded);
         }
-        if self.receipts >= self.config.max_receipts.into()
-            && state.queue.receipt_backlog() > RECEIPTS_OF_EACH
-        {
-            // Its client does not read them, and was asked to send no more. It may come back and send this again.
-            return Err(Code::Full);
-        }
         // The largest number cannot be the first of a run.
         if at.lossy.is_some() {
             // Each item stands for itself.
@@ -272,9 +266,17 @@ impl Broker {
         let max = self.config.receipt_backlog as usize;
         let max = if are_many { max.min(RECEIPTS_OF_EACH) } else { max };
         let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
-        let backlog = state.queue.receipt_backlog();
+        let mut backlog = state.queue.receipt_backlog();
+        let ends_refusals = backlog <= RECEIPTS_OF_EACH && state.queue.receipts().end_refusals();
+        if ends_refusals {
+            backlog += 1;
+            self.receipts += 1;
+        }
         let narrow = if state.narrow { backlog > max / 2 } else { backlog > max };
         if narrow == state.narrow {
+            if ends_refusals {
+                self.list_session(session);
+            }
             return;
         }
         (state.narrow, state.since_narrow) = (narrow, 0);
@@ -284,8 +286,16 @@ impl Broker {
             && !link.shut
         {
             link.window = Some(window);
-            self.list_session(session);
         }
+        self.list_session(session);
+    }
+
+    /// True if the broker has all receipts that it may have, and too many of them wait for the client of a session; or had,
+    /// and too many wait still.
+    #[inline]
+    pub(super) fn lacks_receipts(&self, session: &Session) -> bool {
+        (self.receipts >= self.config.max_receipts.into() || session.queue.is_refusing())
+            && session.queue.receipt_backlog() > RECEIPTS_OF_EACH
     }
 
     /// The window that clients are given: all of it, or nothing.

@@ -24,10 +24,16 @@ const AT_ONCE: u32 = 4;
 impl Broker {
     /// Takes a message from a session, for a destination in the table.
     pub(super) fn take(&mut self, session: u32, id: u64, message: &Message<'_>, to: u32) -> Result<(), Code> {
-        let sender = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?.sender;
+        let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
+        let (sender, lacks_receipts) = (state.sender, self.lacks_receipts(state));
         let past = message.retry;
         if past.is_some() {
             if let Some(index) = self.messages.find(sender, id) {
+                if lacks_receipts {
+                    // It cannot be told again that it is accepted, nor can one between others be left out where these are
+                    // refused: its client may come back and send it again.
+                    return Err(Code::Full);
+                }
                 // It is in flight: no new routing, only the answer again.
                 self.stats.repeated += 1;
                 if let Some(message) = self.messages.get_mut(index) {
@@ -47,12 +53,15 @@ impl Broker {
         } else if self.messages.sender(sender).is_some_and(|sender| id <= sender.highest) {
             return Err(Code::BadId);
         }
-        self.stats.taken += 1;
-        self.work.take_message();
         let taken = match past {
             Some(Past::Taken(taken)) => Some(taken),
             _ => None,
         };
+        if lacks_receipts {
+            return self.refuse_without_receipt(session, id, taken);
+        }
+        self.stats.taken += 1;
+        self.work.take_message();
         let destination = self.messages.destination(to);
         let direct = matches!(DestinationRef::trusted(destination).target(), Target::Uuid(_));
         let too_large = message.payload.len() > self.config.max_payload as usize || destination.is_empty();
@@ -116,6 +125,22 @@ impl Broker {
         }
         self.list_session(session);
         self.adjust_window(session);
+    }
+
+    /// There is no receipt for a message, and its client cannot acknowledge others before this one is taken: it may have a
+    /// DECLINE behind it. All of these are refused with one receipt, when fewer wait. (PROTOCOL.md, "Windows")
+    #[cold]
+    fn refuse_without_receipt(&mut self, session: u32, id: u64, taken: Option<Taken>) -> Result<(), Code> {
+        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        // A receipt of their own says for how many others were. Their client may come back and send them again.
+        let is_for_nobody = taken.is_none_or(|taken| taken.recipients == 0);
+        if !is_for_nobody || !state.queue.receipts().refuse(id) {
+            return Err(Code::Full);
+        }
+        self.stats.taken += 1;
+        self.stats.answer(Some(Reason::BrokerFull));
+        self.work.take_message();
+        Ok(())
     }
 
     /// A message is for those who match now; where there are none, for the first who does.
