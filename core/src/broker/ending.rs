@@ -89,16 +89,17 @@ impl Broker {
         self.tell(BrokerEvent::LinkAborted(id, code));
     }
 
-    /// Ends the links that this one has displaced, if something came on it since its welcome.
-    pub(super) fn note_proof(&mut self, index: u32) {
-        if let Some(link) = self.links.get(index)
-            && link.displaces.is_some()
-            // The front of a frame may be that of an ABORT, with which whoever has said this hello has given it up.
-            && link.partial.is_empty()
-            && let Phase::Up { keep_alive, .. } = link.phase
-            && keep_alive.is_proved()
+    /// A whole frame is read on a link that is up, and it is no ABORT: there is somebody at the other end. The links that it has
+    /// displaced are ended for good.
+    #[inline]
+    pub(super) fn prove(&mut self, index: u32) {
+        if let Some(link) = self.links.get_mut(index).or_bug(NO_LINK)
+            && let Phase::Up { keep_alive, .. } = &mut link.phase
         {
-            self.answer_displaced(index, Code::TakenOver);
+            keep_alive.prove();
+            if link.displaces.is_some() {
+                self.answer_displaced(index, Code::TakenOver);
+            }
         }
     }
 

@@ -203,12 +203,15 @@ impl Broker {
         let is_again = is_hello && lossy.hello_tag == prefix.tag;
         match &mut link.phase {
             Phase::Up { keep_alive, .. } if is_again => {
-                keep_alive.hear_hello(now);
+                keep_alive.hear(now);
                 // The welcome was lost, or the hello comes twice.
                 link.welcome = lossy.welcome.map(Box::new);
             }
             Phase::Up { keep_alive, .. } if is_ours => {
                 keep_alive.hear(now);
+                if frame_kind != kind::ABORT {
+                    self.prove(index);
+                }
                 match frame_kind {
                     _ if !is_sound => self.abort(index, Abort { code: Code::Malformed, detail: 0 }),
                     kind::ACK | kind::WINDOW | kind::PING => {

@@ -354,12 +354,10 @@ impl Broker {
             let taken = self.lossy_input(index, now, bytes);
             self.arm_link(index);
             self.list(index);
-            self.note_proof(index);
             return Ok(taken);
         }
         let taken = self.stream_input(index, now, bytes);
         self.list_if_acknowledgement_presses(index);
-        self.note_proof(index);
         Ok(taken)
     }
 

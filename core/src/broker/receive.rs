@@ -42,11 +42,14 @@ impl Broker {
     fn try_frame(&mut self, link: u32, body: &[u8]) -> Result<Progress, Abort> {
         let fault = |code| Abort { code, detail: 0 };
         let malformed = |_| fault(Code::Malformed);
+        let mut reader = Reader::new(body);
+        let frame_kind = reader.u8().map_err(malformed)?;
+        if frame_kind != kind::ABORT {
+            self.prove(link);
+        }
         let Some(phase) = self.links.get(link).map(|link| link.phase).or_bug(NO_LINK) else {
             return Ok(Progress::Done);
         };
-        let mut reader = Reader::new(body);
-        let frame_kind = reader.u8().map_err(malformed)?;
         if frame_kind >= kind::MESSAGE {
             // Stays where it was read to: moved at once, it would be waited for.
             let item = UpItem::read(frame_kind, &mut reader);

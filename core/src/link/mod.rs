@@ -194,7 +194,7 @@ const MAX_PROBATION: u32 = 10_000;
 pub(crate) struct KeepAlive {
     /// In milliseconds.
     interval: u32,
-    /// Anything came in since the link was welcomed.
+    /// A whole frame came in since the link was welcomed, other than its end.
     is_proved: bool,
     heard: Instant,
     spoke: Instant,
@@ -209,16 +209,16 @@ impl KeepAlive {
     /// Something came in.
     pub(crate) fn hear(&mut self, now: Instant) {
         self.heard = now;
+    }
+
+    /// What came in shows that there is somebody at the other end: it is a whole frame, and neither the hello again, which may
+    /// be a copy, nor an ABORT, with which its sender may have given the link up before the welcome.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn prove(&mut self) {
         self.is_proved = true;
     }
 
-    /// The hello came again, which may be a copy of it.
-    #[cfg(all(feature = "lossy", feature = "alloc"))]
-    pub(crate) fn hear_hello(&mut self, now: Instant) {
-        self.heard = now;
-    }
-
-    /// True where something came in since the link was welcomed: there is somebody at its other end.
+    /// True where that came in since the link was welcomed.
     #[cfg(feature = "alloc")]
     pub(crate) fn is_proved(&self) -> bool {
         self.is_proved
