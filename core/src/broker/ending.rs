@@ -7,6 +7,7 @@ use crate::bug::OrBug;
 use crate::error::Code;
 use crate::time::Moment;
 use crate::wire::control::Abort;
+use crate::wire::kind;
 
 impl Broker {
     /// Ends a link, and tells the peer why where that is possible.
@@ -89,18 +90,21 @@ impl Broker {
         self.tell(BrokerEvent::LinkAborted(id, code));
     }
 
-    /// A whole frame is read on a link that is up, and it is no ABORT: there is somebody at the other end. The links that it has
-    /// displaced are ended for good.
+    /// A whole frame is read on a link, and the phase of that is returned. If it is up, and this is no ABORT, there is somebody
+    /// at the other end: the links that it has displaced are ended for good.
     #[inline]
-    pub(super) fn prove(&mut self, index: u32) {
-        if let Some(link) = self.links.get_mut(index).or_bug(NO_LINK)
-            && let Phase::Up { keep_alive, .. } = &mut link.phase
+    pub(super) fn read_frame(&mut self, index: u32, frame_kind: u8) -> Option<Phase> {
+        let link = self.links.get_mut(index).or_bug(NO_LINK)?;
+        if let Phase::Up { keep_alive, .. } = &mut link.phase
+            && frame_kind != kind::ABORT
         {
             keep_alive.prove();
-            if link.displaces.is_some() {
-                self.answer_displaced(index, Code::TakenOver);
-            }
         }
+        let phase = link.phase;
+        if link.displaces.is_some() && matches!(phase, Phase::Up { .. }) && frame_kind != kind::ABORT {
+            self.answer_displaced(index, Code::TakenOver);
+        }
+        Some(phase)
     }
 
     /// Parts a link from its session, which ends where the client has said so, also if nothing can be written any more.

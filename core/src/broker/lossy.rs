@@ -209,9 +209,7 @@ impl Broker {
             }
             Phase::Up { keep_alive, .. } if is_ours => {
                 keep_alive.hear(now);
-                if frame_kind != kind::ABORT {
-                    self.prove(index);
-                }
+                self.read_frame(index, frame_kind);
                 match frame_kind {
                     _ if !is_sound => self.abort(index, Abort { code: Code::Malformed, detail: 0 }),
                     kind::ACK | kind::WINDOW | kind::PING => {

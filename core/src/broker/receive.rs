@@ -44,12 +44,8 @@ impl Broker {
         let malformed = |_| fault(Code::Malformed);
         let mut reader = Reader::new(body);
         let frame_kind = reader.u8().map_err(malformed)?;
-        if frame_kind != kind::ABORT {
-            self.prove(link);
-        }
-        let Some(phase) = self.links.get(link).map(|link| link.phase).or_bug(NO_LINK) else {
-            return Ok(Progress::Done);
-        };
+        // A bug, as was said.
+        let Some(phase) = self.read_frame(link, frame_kind) else { return Ok(Progress::Done) };
         if frame_kind >= kind::MESSAGE {
             // Stays where it was read to: moved at once, it would be waited for.
             let item = UpItem::read(frame_kind, &mut reader);
