@@ -195,6 +195,7 @@ pub(crate) struct KeepAlive {
     /// In milliseconds.
     interval: u32,
     /// A whole frame came in since the link was welcomed, other than its end.
+    #[cfg(feature = "alloc")]
     is_proved: bool,
     heard: Instant,
     spoke: Instant,
@@ -203,7 +204,13 @@ pub(crate) struct KeepAlive {
 impl KeepAlive {
     /// Starts with both ends just heard; the interval is in milliseconds.
     pub(crate) fn new(now: Instant, interval: u32) -> Self {
-        Self { interval, is_proved: false, heard: now, spoke: now }
+        Self {
+            interval,
+            #[cfg(feature = "alloc")]
+            is_proved: false,
+            heard: now,
+            spoke: now,
+        }
     }
 
     /// Something came in.
