@@ -23,6 +23,11 @@ impl World {
             ("messages that have ended", stats.kept - stats.open, ended),
             ("queued messages", stats.held, config.max_queued.into()),
             ("waiting messages", stats.waiting, u64::from(config.max_held).min(stats.open)),
+            (
+                "waiting messages of all senders",
+                stats.waiting,
+                stats.senders * u64::from(config.sender_waiting),
+            ),
             ("offers", stats.offers, 8 * u64::from(config.max_held)),
             ("bytes of payload", stats.payload_bytes, config.max_message_bytes),
             // What is left of the queue of a session that has ended takes the place of one.
