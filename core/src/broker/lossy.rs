@@ -4,7 +4,7 @@
 use super::jobs::Job;
 use super::links::{Frame, Link, Phase};
 use super::receive::Progress;
-use super::work::{BYTES, FRAME, WRITTEN};
+use super::work::{BYTES, FRAME, LINK, WRITTEN};
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
@@ -381,6 +381,8 @@ impl Broker {
         let link = self.sessions.get(session).or_bug(NO_SESSION).and_then(|session| session.link);
         // It may have gone, or have begun anew, and then nothing is kept.
         let Some(index) = link.and_then(|link| self.links.find(link)) else { return true };
+        // It may have to wait, and is tried again then.
+        self.work.charge(LINK);
         while let Some(number) = self.received(index).map(|received| received + 1)
             && self.recovery(index).is_some_and(|recovery| recovery.has_next())
         {

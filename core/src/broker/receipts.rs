@@ -74,7 +74,8 @@ impl Receipts {
             *first = id;
         }
         let new = id.checked_sub(*first).and_then(|place| u32::try_from(place + 1).ok());
-        *count = new.unwrap_or(*count);
+        // Those before it stay refused, whatever its id is.
+        *count = new.map_or(*count, |new| new.max(*count));
         new.is_some()
     }
 
@@ -181,7 +182,10 @@ mod tests {
     fn messages_without_a_receipt_are_refused_with_one_when_there_is_one() {
         let mut receipts = Receipts::default();
         assert!(!receipts.end_refusals() && receipts.len() == 0);
-        assert!(receipts.refuse(7) && receipts.refuse(9));
+        assert!(
+            receipts.refuse(7) && receipts.refuse(9) && receipts.refuse(8),
+            "the last one stays among them"
+        );
         assert!(!receipts.refuse(6), "it is not behind the first");
         assert!(!receipts.refuse(7 + (1 << 32)), "so many fit no receipt");
         assert!(receipts.is_refusing() && receipts.len() == 0);
