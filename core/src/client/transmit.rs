@@ -4,7 +4,7 @@ use super::event::Close;
 use super::memory::{Cutter, Field, Table};
 use super::outbox::{Outbound, Outbox, milliseconds_left};
 use super::presence::Wish;
-use super::session::{Phase, Session, State};
+use super::session::{Phase, State};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::error::Code;
@@ -163,7 +163,7 @@ impl State {
 
     /// The next item: first what has a number already, in the order of numbers, then declines, then watches, then the outbox.
     pub(super) fn begin_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
-        if self.closing.is_some() && self.writes_no_item() {
+        if self.goodbye_written {
             return None;
         }
         let session = self.session.as_mut()?;
@@ -295,14 +295,7 @@ impl State {
     pub(super) fn has_new_item(&self, m: &[u8]) -> bool {
         let has_any =
             || self.inbox.has_decline() || self.watching.next_wish(m).is_some() || self.may_write_outbox(m);
-        (self.closing.is_none() || !self.writes_no_item()) && has_any()
-    }
-
-    /// True where a client that leaves has said so, or says so first: what it wrote on earlier links may be what the broker
-    /// ends each link for, while its window is shut.
-    fn writes_no_item(&self) -> bool {
-        let is_refused = |session: &Session| session.sending.repeats() && session.sending.is_shut();
-        self.goodbye_written || self.session.as_ref().is_some_and(is_refused)
+        !self.goodbye_written && has_any()
     }
 
     fn may_write_outbox(&self, m: &[u8]) -> bool {
