@@ -77,6 +77,8 @@ mod faults {
         NeverSpent,
         /// What a call leaves of the work that it began is forgotten.
         ForgetsRest,
+        /// A job of one session holds back the input of all.
+        HoldsAllBack,
         /// One sender may have all places of messages that wait.
         IgnoresShare,
         /// A message that waits no more still counts in its sender's share.

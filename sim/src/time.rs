@@ -127,9 +127,10 @@ impl World {
         let moved = self.read_up(id, most)?;
         // All the work of a call may go into what the input waits for: what a client's own hello or change has begun.
         let is_spent = self.worked >= self.budget();
-        // What a change of attributes releases goes on in calls of `handle_timeout`, and its client waits for all of it.
-        let is_released = self.broker.unfinished().any(|job| job == "release");
-        let is_behind = before > 0 && waiting(self) >= before && !is_spent && !is_released;
+        // What it has begun may go on in calls of `handle_timeout`, and the client waits for all of it.
+        let link = self.connections.get(id).and_then(|connection| connection.link);
+        let is_held_back = link.is_some_and(|link| self.broker.holds_back(link));
+        let is_behind = before > 0 && waiting(self) >= before && !is_spent && !is_held_back;
         let Some(connection) = self.connections.get_mut(id) else { return Ok(moved) };
         connection.turns = if is_behind { connection.turns + 1 } else { 0 };
         let (n, turns) = (connection.client, connection.turns);

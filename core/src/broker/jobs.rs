@@ -3,6 +3,7 @@
 //! A job that concerns a session holds back the input of that session, and a hello for its UUID, until it is done; so each
 //! session has at most one job of each kind, and what a job says of it stays true.
 
+use super::links::{Link, LinkId};
 use super::presence::Notes;
 use super::queue::Queue;
 use super::work::{END, LINK, OUTCOME};
@@ -154,6 +155,13 @@ impl Broker {
             is_due(self.timers.first()).then_some("timers"),
         ];
         jobs.chain(others.into_iter().flatten())
+    }
+
+    /// True while a job of its session holds back the input of a link, for tests.
+    #[doc(hidden)]
+    pub fn holds_back(&self, link: LinkId) -> bool {
+        let session = self.links.find(link).and_then(|index| self.links.get(index)).and_then(Link::session);
+        session.and_then(|session| self.sessions.get(session)).is_some_and(|session| session.jobs > 0)
     }
 
     /// Does jobs, as many as this call may.
