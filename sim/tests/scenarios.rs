@@ -428,6 +428,29 @@ fn a_client_leaves_though_the_broker_has_no_room_for_its_last_message() {
     }
 }
 
+/// Nor is it for the link of a repetition that was accepted before, or that is in flight: its client may have a DECLINE behind it.
+#[test]
+fn repetitions_are_taken_though_the_broker_has_no_receipt_for_them() {
+    let mut setup = Setup::new(2);
+    setup.seed = 18443475498869861707;
+    setup.budget = 88;
+    setup.broker.sender_waiting = 20;
+    setup.broker.max_receipts = 1;
+    setup.clients[0].seen_window = 64;
+    setup.clients[0].manual_acknowledgement = true;
+    let to = |n, count| vec![Step::Send(Send::new(0, To::Client(n))); count];
+    let all = |count| vec![Step::Send(Send::new(0, To::Everyone)); count];
+    let steps = [
+        [all(17), to(0, 1), to(3, 1), to(0, 2), all(1), to(0, 4), all(2), to(2, 1), to(0, 3), to(2, 1)]
+            .concat(),
+        [to(0, 5), all(1), to(0, 5), all(1), to(1, 1), to(0, 1), all(1), to(0, 12)].concat(),
+        [vec![Step::Send(Send::new(0, To::Room(1)))], all(1), to(1, 1), all(1), to(0, 1)].concat(),
+        vec![Step::Pass(ms(2_000)), Step::Kill { silent: false }, Step::Pass(ms(2_000))],
+        all(1),
+    ];
+    holds(setup, &steps.concat());
+}
+
 /// A client acknowledges nothing past what it declines before its DECLINE is acknowledged, which stands behind messages.
 #[test]
 fn a_decline_behind_messages_is_taken_though_the_broker_has_no_receipt_for_these() {

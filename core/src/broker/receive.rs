@@ -265,17 +265,13 @@ impl Broker {
         let max = self.config.receipt_backlog as usize;
         let max = if are_many { max.min(RECEIPTS_OF_EACH) } else { max };
         let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
-        let mut backlog = state.queue.receipt_backlog();
-        let ends_refusals = backlog <= RECEIPTS_OF_EACH && state.queue.receipts().end_refusals();
-        if ends_refusals {
-            backlog += 1;
-            self.receipts += 1;
+        if state.queue.receipt_backlog() <= RECEIPTS_OF_EACH {
+            self.end_refusals(session);
         }
+        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
+        let backlog = state.queue.receipt_backlog();
         let narrow = if state.narrow { backlog > max / 2 } else { backlog > max };
         if narrow == state.narrow {
-            if ends_refusals {
-                self.list_session(session);
-            }
             return;
         }
         (state.narrow, state.since_narrow) = (narrow, 0);
@@ -287,6 +283,16 @@ impl Broker {
             link.window = Some(window);
         }
         self.list_session(session);
+    }
+
+    /// Gives the client of a session the receipt for messages that were refused for want of one, if there are any.
+    #[inline]
+    pub(super) fn end_refusals(&mut self, session: u32) {
+        let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
+        if state.queue.receipts().end_refusals() {
+            self.receipts += 1;
+            self.list_session(session);
+        }
     }
 
     /// True if the broker has all receipts that it may have, and too many of them wait for the client of a session; or had,

@@ -29,17 +29,17 @@ impl Broker {
         let past = message.retry;
         if past.is_some() {
             if let Some(index) = self.messages.find(sender, id) {
-                if lacks_receipts {
-                    // It cannot be told again that it is accepted, nor can one between others be left out where these are
-                    // refused: its client may come back and send it again.
-                    return Err(Code::Full);
-                }
                 // It is in flight: no new routing, only the answer again.
                 self.stats.repeated += 1;
                 if let Some(message) = self.messages.get_mut(index) {
                     message.accepted_told = false;
                 }
-                self.tell_accepted(index);
+                if lacks_receipts {
+                    // It gets its final receipt, as it would anyway, and is not among those that are refused.
+                    self.end_refusals(session);
+                } else {
+                    self.tell_accepted(index);
+                }
                 return Ok(());
             }
             let until_accepted = message.until_accepted;
@@ -58,7 +58,7 @@ impl Broker {
             _ => None,
         };
         if lacks_receipts {
-            return self.refuse_without_receipt(session, id, taken);
+            return self.refuse_without_receipt(session, id);
         }
         self.stats.taken += 1;
         self.work.take_message();
@@ -128,13 +128,12 @@ impl Broker {
     }
 
     /// There is no receipt for a message, and its client cannot acknowledge others before this one is taken: it may have a
-    /// DECLINE behind it. All of these are refused with one receipt, when fewer wait. (PROTOCOL.md, "Windows")
+    /// DECLINE behind it. All of these are refused with one receipt, when fewer wait: for how many they were accepted before,
+    /// their client knows. (PROTOCOL.md, "Windows")
     #[cold]
-    fn refuse_without_receipt(&mut self, session: u32, id: u64, taken: Option<Taken>) -> Result<(), Code> {
+    fn refuse_without_receipt(&mut self, session: u32, id: u64) -> Result<(), Code> {
         let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
-        // A receipt of their own says for how many others were. Their client may come back and send them again.
-        let is_for_nobody = taken.is_none_or(|taken| taken.recipients == 0);
-        if !is_for_nobody || !state.queue.receipts().refuse(id) {
+        if !state.queue.receipts().refuse(id) {
             return Err(Code::Full);
         }
         self.stats.taken += 1;

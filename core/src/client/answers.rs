@@ -39,7 +39,12 @@ impl Outbox {
 
     /// The final receipt for a run of messages.
     pub(super) fn ended(&mut self, m: &mut [u8], run: &Final) {
-        self.for_run(m, run.first, run.count, |entry| end(entry, run.delivered, run.recipients, run.reason));
+        // For how many each of these was accepted before, the broker does not say.
+        let are_refused = run.recipients == 0 && run.reason == Some(Reason::BrokerFull);
+        self.for_run(m, run.first, run.count, |entry| {
+            let recipients = if are_refused { accepted_for(entry) } else { run.recipients };
+            end(entry, run.delivered, recipients, run.reason);
+        });
     }
 
     /// Lets each message of a run that is still unanswered take note of its answer, and tells the application.
@@ -184,7 +189,7 @@ impl Outbox {
     /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.
     pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: Reason) {
         let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
-        let recipients = if FLAGS.of(entry) & TAKEN != 0 { RECIPIENTS.of(entry) } else { 0 };
+        let recipients = accepted_for(entry);
         end(entry, 0, recipients, Some(reason));
         self.tell(m, index);
     }
@@ -204,6 +209,11 @@ impl Outbox {
             None
         })
     }
+}
+
+/// For how many recipients a message was accepted.
+fn accepted_for(entry: &Record) -> u32 {
+    if FLAGS.of(entry) & TAKEN != 0 { RECIPIENTS.of(entry) } else { 0 }
 }
 
 /// Notes a final receipt.
