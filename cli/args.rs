@@ -18,45 +18,45 @@ use crate::value::Pairs;
 
 const SERVE_NOTES: &str = "\
 Signals:
-  SIGINT, SIGTERM, SIGHUP  stop listening, say goodbye to the clients, end within 2 s; a second one ends at once
+  SIGINT, SIGTERM, SIGHUP  stop listening, close all links and exit within 2 s; a second one exits at once
   SIGUSR1                  print the counters to stderr: messages by outcome, deliveries, sessions, links
 
 Exit codes:
-  0  ended by a signal
-  1  cannot listen, cannot print the addresses, or the system refuses something
+  0  stopped by a signal
+  1  cannot listen, cannot write to stdout, or the system refuses a resource
   2  wrong usage";
 
 const LISTEN_NOTES: &str = "\
-A message is acknowledged when stdout has taken it. When nobody reads stdout any more, listen ends at once. On a
-terminal control characters of payloads are escaped.
+A message is acknowledged when it has been written to stdout. If the reader of stdout ends, listen exits at once. On a
+terminal, control characters in payloads are escaped.
 
 Exit codes:
-  0  --count messages are printed, ended by SIGINT, SIGTERM or SIGHUP, or nobody reads stdout
-  1  refused by the broker, stdout cannot be written, or --count not reached within --give-up-after
+  0  printed --count messages, stopped by SIGINT, SIGTERM or SIGHUP, or the reader of stdout has ended
+  1  refused by the broker, cannot write to stdout, or --count not reached within --give-up-after
   2  wrong usage
   3  no broker within --give-up-after";
 
 const SEND_NOTES: &str = "\
 Exit codes:
-  0    every message was delivered to all its recipients (with --until accepted: accepted), or nobody reads stdout
-  1    a message expired, was delivered to a part of its recipients, was refused, was too large, or has no receipt
+  0    every message was delivered (with --until accepted: accepted), or the reader of stdout has ended
+  1    a message expired, was delivered to some recipients only, refused, too large, or has no receipt
   2    wrong usage
   3    no broker within --give-up-after
-  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM";
+  129, 130, 143  stopped by SIGHUP, SIGINT, SIGTERM";
 
 const PEERS_NOTES: &str = "\
 Exit codes:
-  0  printed, or with --watch ended by SIGINT, SIGTERM or SIGHUP, or nobody reads stdout
-  1  refused by the broker, stdout cannot be written, or not done within --give-up-after
+  0  list printed, the reader of stdout has ended, or with --watch: stopped by SIGINT, SIGTERM or SIGHUP
+  1  refused by the broker, cannot write to stdout, or not done within --give-up-after
   2  wrong usage
   3  no broker within --give-up-after
-  129, 130, 143  without --watch: ended by SIGHUP, SIGINT, SIGTERM";
+  129, 130, 143  without --watch: stopped by SIGHUP, SIGINT, SIGTERM";
 
-/// Sends messages to whoever a session's attributes match: once, in order, answered
+/// Message broker and clients: messages go to all sessions whose attributes match, once, in order, with a receipt
 #[derive(Debug, Parser)]
 #[command(name = "e-pigeon", version, styles = Styles::plain())]
 pub(crate) struct Arguments {
-    /// Tell more on stderr; twice for all details
+    /// Log more to stderr: -v for info, -vv for debug, -vvv for trace. E_PIGEON_LOG overrides it
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
@@ -77,27 +77,27 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_NOTES)]
 pub(crate) struct Serve {
-    #[arg(help = "Where to listen: [tcp:]HOST:PORT (port 0 picks one), unix:PATH, cobs:HOST:PORT (a serial line behind a socket) or serial:DEVICE@BAUD. May be given several times. There is no default address beside --unix or --serial", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", default_value_ifs([("unix", ArgPredicate::IsPresent, None::<&str>), ("serial", ArgPredicate::IsPresent, None)]), value_parser = Address::parse_listen)]
+    #[arg(help = "Address to listen on: [tcp:]HOST:PORT (port 0 picks a free one), unix:PATH, cobs:HOST:PORT (frames of a serial line over TCP) or serial:DEVICE@BAUD. Repeatable. The default does not apply if --unix or --serial is given", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", default_value_ifs([("unix", ArgPredicate::IsPresent, None::<&str>), ("serial", ArgPredicate::IsPresent, None)]), value_parser = Address::parse_listen)]
     pub(crate) listen: Vec<Address>,
-    /// Short for --listen unix:PATH. The broker makes the socket file, with the mode that the umask leaves, and removes it
-    /// when it ends. May be given several times
+    /// Short for --listen unix:PATH. The broker creates the socket file with the mode that the umask leaves, and removes it
+    /// when it exits. Repeatable
     #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(Address::from_path))]
     pub(crate) unix: Vec<Address>,
-    /// Short for --listen serial:DEVICE@BAUD: serve the one client at the other end of a serial line. A line that is lost is
-    /// opened again. May be given several times
+    /// Short for --listen serial:DEVICE@BAUD: serve the one client at the other end of a serial line (8N1). The broker
+    /// reopens a line that is lost. Repeatable
     #[arg(long, value_name = "DEVICE@BAUD", value_parser = Address::parse_serial)]
     pub(crate) serial: Vec<Address>,
-    /// Print the addresses as JSON
+    /// Print each address that the broker listens on as a line of JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// The most memory for the state of the broker, in which limits that are not given are made to fit: 64MiB, 2GiB. Default
-    /// is a quarter of what the machine has, or its control group where that is less
+    /// Maximum memory for the state of the broker, for example 64MiB or 2GiB. Limits that are not given are chosen to fit.
+    /// Default: a quarter of the memory of the machine, or of its control group if that is less
     #[arg(long, value_name = "SIZE", value_parser = size::<u64>)]
     pub(crate) memory: Option<u64>,
-    /// Event loop to use
+    /// Event loop of the broker
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) transport: Transport,
-    /// End when stdin does: a broker that a program has started is not to outlive it
+    /// Stop when stdin ends, so that the broker does not outlive the program that started it
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,
     #[command(flatten)]
@@ -105,80 +105,81 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Everything that it is to listen on.
+    /// All addresses that the broker listens on.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.listen.iter().chain(&self.unix).chain(&self.serial)
     }
 }
 
-/// What every client can be told.
+/// The options of every client.
 #[derive(Debug, Args)]
 pub(crate) struct Client {
     /// The address of the broker.
-    #[arg(help = "The broker: [tcp:]HOST:PORT, unix:PATH, cobs:HOST:PORT (a line behind a socket) or serial:DEVICE@BAUD", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
+    #[arg(help = "Address of the broker: [tcp:]HOST:PORT, unix:PATH, cobs:HOST:PORT (frames of a serial line over TCP) or serial:DEVICE@BAUD", long, value_name = "ADDRESS", default_value = "127.0.0.1:9999", value_parser = Address::parse_connect)]
     pub(crate) connect: Address,
-    /// Be the client whose UUID and secret are in this file, which is made where it is missing. Its session stays
-    /// when the program ends
+    /// File with the UUID and secret of this client; created with mode 0600 if it is missing. The session then outlives the
+    /// program for the broker's --session-ttl. Default: a new identity, whose session ends with the program
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
-    /// Attributes of the session: room=lobby,level=3. A comma in a value belongs into quotes: note="a, b". May be given
-    /// several times
+    /// Attributes of the session, at most 16, for example room=lobby,level=3. A value with a comma needs quotes:
+    /// note="a, b". Repeatable
     #[arg(long, value_name = "KEY=VALUE,…", value_parser = Pairs::parse)]
     pub(crate) set: Vec<Pairs>,
-    /// End after this time, such as 500ms or 30s: with 3 if there was no broker, with 1 if there was one and the work is
-    /// not done. Without it the client waits without limit
+    /// Time limit, for example 500ms or 30s: exit with 3 if there was no broker, with 1 if the work is not done. It does not
+    /// end a connected `listen` without --count or `peers --watch`. Default: no limit
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) give_up_after: Option<Duration>,
-    /// Event loop to use
+    /// Event loop of the client
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) transport: Transport,
 }
 
-/// Print each message that comes
+/// Print each message that arrives
 #[derive(Debug, Args)]
 #[command(after_help = LISTEN_NOTES)]
 pub(crate) struct Listen {
     #[command(flatten)]
     pub(crate) client: Client,
-    /// End after so many messages
+    /// Exit after N messages, at least 1. Default: no limit
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) count: Option<u64>,
-    /// End each message with a NUL instead of a newline
+    /// Print a NUL instead of a newline after each message
     #[arg(short = '0')]
     pub(crate) nul: bool,
-    /// Print a JSON object for each message
+    /// Print each message as a line of JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Send messages, and wait until they have arrived
+/// Send messages and wait for their receipts
 #[derive(Debug, Args)]
 #[command(after_help = SEND_NOTES)]
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) client: Client,
-    /// Destination: a UUID, everyone, key=value,key2=value2 (all of them), any:key=value,key2=value2
+    /// Destination: a UUID; everyone; key=value,key2=value2 (sessions with all of them); any:key=value,key2=value2 (sessions
+    /// with at least one)
     #[arg(long, value_name = "DEST", value_parser = Target::parse)]
     pub(crate) to: Target,
-    /// When a message is done
+    /// The receipt that ends a message
     #[arg(long, value_name = "WHEN", default_value = "delivered")]
     pub(crate) until: Until,
-    /// How long a message may wait for its recipients, at least 1ms
+    /// Time to live of each message, at least 1ms. The broker cuts it to its --max-time-to-live
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_expiry)]
     pub(crate) expire: Duration,
-    /// Do not send to this program's own session, if --to matches it
+    /// Exclude this client's own session from the recipients
     #[arg(long)]
     pub(crate) exclude_self: bool,
-    /// Send to the sessions that are connected now, and wait for nobody
+    /// Send to the sessions that are connected now, without waiting for others
     #[arg(long)]
     pub(crate) only_connected: bool,
-    /// The lines of stdin end with a NUL instead of a newline
+    /// Messages on stdin end with a NUL instead of a newline
     #[arg(short = '0')]
     pub(crate) nul: bool,
-    /// Print a JSON object for each message when it is done
+    /// Print the outcome of each message as a line of JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// What to send; without it, each line of stdin is a message
+    /// Messages to send. Default: one from each line of stdin
     #[arg(value_name = "MESSAGE")]
     pub(crate) messages: Vec<OsString>,
 }
@@ -189,82 +190,84 @@ pub(crate) struct Send {
 pub(crate) struct Peers {
     #[command(flatten)]
     pub(crate) client: Client,
-    /// Go on with the changes
+    /// After the list, print changes until a signal
     #[arg(long)]
     pub(crate) watch: bool,
-    /// Print a JSON object for each
+    /// Print each session and each change as a line of JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Show what is promised, in five seconds: a broker that is killed, clients that are cut off, and every promise checked
+/// Cut connections, kill the broker, and check every promise, in about 5 s
 ///
-/// Broker and clients run in this process, over real sockets on free ports of 127.0.0.1. Clients in two rooms send
+/// The broker and its clients run in this process, over real sockets on free ports of 127.0.0.1. Clients in two rooms send
 /// streams to each other's room, to a UUID and to everyone, while connections are cut at arbitrary bytes, one client
-/// is away, others join, and the broker is killed and comes back empty. In the end each message is looked at: whether
-/// it came once, in order, to those it was for, and whether its receipt says so. Exits with 1 where a promise is broken.
+/// is away, others join, and the broker is killed and restarted without its state. At the end the demo checks that each
+/// message arrived once, in order, at the right recipients, and that its receipt says so. It exits with 1 if a promise is
+/// broken.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Make the choices of an earlier run again: what the messages say, and after how many bytes connections are cut
+    /// Repeat an earlier run: same payloads, same cut points. Default: a random number
     #[arg(long, value_name = "N", value_parser = number::<u64>)]
     pub(crate) seed: Option<u64>,
-    /// What carries broker and clients
+    /// Event loop of the broker and of the clients
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) transport: Transport,
 }
 
-/// Measure a broker: how much it delivers, how fast, and at what cost
+/// Measure the throughput, latency and cost of a broker
 ///
-/// Starts a broker for each workload, as a process of its own, and is all of its clients itself, on one thread. Each delivery is
-/// checked: it counts when it has come once, in order, and its sender has the final receipt. Exits with 1 where one has not.
-/// Ctrl-C ends it with what there is.
+/// Each workload starts a broker in a process; all its clients run in this process, on one thread. A delivery counts if
+/// the message arrived once, in order, and its sender has the final receipt. The program exits with 1 if one does not.
+/// Ctrl-C stops the measurement and prints the results so far.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// What to measure; everything where none is named
+    /// Workloads to run. Default: all
     #[arg(value_name = "WORKLOAD", ignore_case = true)]
     pub(crate) workloads: Vec<Workload>,
-    /// Measure this broker instead, HOST:PORT or unix:PATH; its processor time and memory stay unknown. W7 has no broker
+    /// Address of a running broker to measure instead: HOST:PORT or unix:PATH. Its CPU time and memory are not measured, and
+    /// W7 is not run
     #[arg(long, value_name = "ADDRESS", value_parser = Address::parse_connect)]
     pub(crate) connect: Option<Address>,
-    /// What carries the broker
+    /// Event loop of the broker
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) transport: Transport,
-    /// What carries the clients
+    /// Event loop of the clients
     #[arg(long, value_name = "NAME", default_value = "mio")]
     pub(crate) clients_transport: Transport,
-    /// Keep the broker on core 0 and the load on core 1
+    /// Run the broker on core 0 and the clients on core 1
     #[arg(long)]
     pub(crate) pin: bool,
-    /// Let the load look for input without ever sleeping: shows latency without the time that it takes to wake it
+    /// Let the clients poll for input without blocking, to measure latency without the wake-up of their thread
     #[arg(long)]
     pub(crate) spin: bool,
-    /// The size of payloads, 16 to 64KiB; each workload has its own
+    /// Size of payloads, 16 to 64KiB. Default: depends on the workload
     #[arg(long, value_name = "SIZE", value_parser = parse_payload)]
     payload: Option<u32>,
-    /// End a workload when each of its senders has sent so many
+    /// End a workload when each sender has sent N messages, at least 1. Default: no limit
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) messages: Option<u64>,
-    /// How long to measure each workload
+    /// Duration of each workload in seconds, above 0 and at most 3600
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = parse_seconds)]
     pub(crate) seconds: Duration,
-    /// How many messages of a sender may be without a receipt; each workload has its own
+    /// Messages of a sender that may be in flight, 1 to 1000000. Default: depends on the workload
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) window: Option<u64>,
-    /// Print JSON when all is done
+    /// Print the results as JSON when all workloads are done
     #[arg(long)]
     pub(crate) json: bool,
-    /// Measure how cost grows instead, and draw that into an SVG file
+    /// Measure how cost grows with load instead, and write the curves to this SVG file
     #[arg(long, value_name = "FILE", conflicts_with = "workloads")]
     pub(crate) plot: Option<PathBuf>,
 }
 
 impl Bench {
-    /// The workloads to run, in the order in which they were named; otherwise all that there can be.
+    /// The workloads to run, in the order of the command line; by default all that this broker allows.
     pub(crate) fn chosen(&self) -> Result<Vec<Workload>, Failure> {
         let has_broker = |workload: &Workload| *workload != Workload::W7;
         if self.connect.is_some() && !self.workloads.iter().all(has_broker) {
             return Err(Failure::usage(
-                "W7 measures the broker's state machine in this process, without a connection: leave --connect or W7 away",
+                "W7 measures the broker's state machine in this process, without a connection: leave out --connect or W7",
             ));
         }
         let mut chosen = self.workloads.clone();
@@ -275,14 +278,14 @@ impl Bench {
         Ok(chosen)
     }
 
-    /// The size of payloads, where it was given.
+    /// The size of payloads, if it was given.
     pub(crate) fn payload(&self) -> Option<usize> {
         // At most 65,536.
         self.payload.map(|bytes| bytes as usize)
     }
 }
 
-/// What can be measured.
+/// The workloads that can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 pub(crate) enum Workload {
@@ -321,9 +324,9 @@ impl Workload {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Until {
-    /// When all recipients have confirmed it
+    /// Every recipient has confirmed the message
     Delivered,
-    /// When the broker has it
+    /// The broker has accepted the message
     Accepted,
 }
 
@@ -341,11 +344,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "not a duration, for example 500ms, 2s or 1h".into())
 }
 
-/// Reads a time to live, in which a message can arrive.
+/// Reads a time to live; with less than the minimum a message would never arrive.
 fn parse_expiry(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         time if time < Duration::from_millis(1) => {
-            Err("a message with so little time never arrives, give it at least 1ms".into())
+            Err("this is too short for a message to arrive, give at least 1ms".into())
         }
         time => Ok(time),
     }
@@ -355,7 +358,7 @@ fn parse_expiry(text: &str) -> Result<Duration, String> {
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let seconds = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_secs(3600));
-    seconds.ok_or_else(|| "not a number of seconds, for example 3 or 0.5".into())
+    seconds.ok_or_else(|| "not a number of seconds above 0 and up to 3600, for example 3 or 0.5".into())
 }
 
 /// Reads the size of a payload of a measurement.
@@ -366,15 +369,15 @@ fn parse_payload(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Reads how many messages there are to be.
+/// Reads a number of messages.
 fn parse_count(text: &str) -> Result<u64, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("not a number of messages, for example 3".into()),
+        Ok(0) | Err(_) => Err("not a number of messages from 1 on, for example 3".into()),
         Ok(count) => Ok(count),
     }
 }
 
-/// What is wrong with a command line, in one line.
+/// Describes the mistake in a command line, in one line.
 pub(crate) fn in_one_line(error: &clap::Error) -> String {
     let text = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -399,7 +402,7 @@ pub(crate) fn in_one_line(error: &clap::Error) -> String {
         }
         line.push_str(part);
     }
-    line.push_str(" (--help tells more)");
+    line.push_str(" (see --help)");
     line
 }
 
@@ -442,7 +445,7 @@ mod tests {
         ] {
             let line = wrong(arguments);
             assert!(!line.contains('\n') && !line.starts_with("error"), "{line}");
-            assert!(line.ends_with("(--help tells more)"), "{line}");
+            assert!(line.ends_with("(see --help)"), "{line}");
         }
         assert!(wrong(&["e-pigeon", "send", "x"]).contains("--to"));
         assert!(wrong(&["e-pigeon", "send", "--to", "bob", "x"]).contains("name=alice"));

@@ -19,7 +19,7 @@ macro_rules! limits {
         #[derive(Debug, Args)]
         pub(crate) struct Limits {
             $($(#[$memory_about])*
-            #[arg(long, value_name = $memory_value, value_parser = $memory_parse, help_heading = "Limits that follow from --memory")]
+            #[arg(long, value_name = $memory_value, value_parser = $memory_parse, help_heading = "Limits whose defaults fit into --memory")]
             $memory: Option<$memory_type>,)*
             $($(#[$about])*
             #[arg(long, value_name = $value, value_parser = $parse, default_value = $default, help_heading = "Limits")]
@@ -27,11 +27,11 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// Those that follow from the memory, where they are not given.
+            /// The limits that follow from the memory if they are not given.
             #[cfg(test)]
             pub(crate) const BY_MEMORY: &[&str] = &[$(stringify!($memory),)*];
 
-            /// The config that these options make, with the default of the library for what was not given.
+            /// The config that these options make, with the library's default for each option that was not given.
             pub(crate) fn config(&self, hash_seed: u64) -> BrokerConfig {
                 let default = BrokerConfig::new(hash_seed);
                 BrokerConfig {
@@ -41,7 +41,7 @@ macro_rules! limits {
                 }
             }
 
-            /// Which of those that follow from the memory were given.
+            /// The limits that were given although they could follow from the memory.
             pub(crate) fn given(&self) -> Vec<&'static str> {
                 let names = [$((stringify!($memory), self.$memory.is_some()),)*];
                 names.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
@@ -65,76 +65,76 @@ macro_rules! limits {
 
 limits! {
     by memory: {
-        /// Links open at a time
+        /// Open links, at least 1
         max_links: u32, "N", number::<u32>;
-        /// Of these, links over lines that may lose frames
+        /// Of these, links that may lose frames (cobs:, serial:)
         max_lossy_links: u32, "N", number::<u32>;
-        /// Sessions, connected or away
+        /// Sessions, connected or away, at least 1
         max_sessions: u32, "N", number::<u32>;
-        /// The largest payload
+        /// Largest payload of a message, at most 16MiB
         max_payload: u32, "SIZE", size::<u32>;
-        /// Messages in flight in the whole broker
+        /// Messages in flight in the whole broker, at least 1
         max_messages: u32, "N", number::<u32>;
-        /// Memory for the payloads of the whole broker; up to 64 KiB each counts as the next power of two
+        /// Memory for all payloads together; one of up to 64KiB counts as the next power of two, at least 32
         max_message_bytes: u64, "SIZE", size::<u64>;
-        /// Messages that wait for somebody who matches, or for recipients to come back
+        /// Messages that wait for a matching session, or for the recipients that a previous broker had
         max_held: u32, "N", number::<u32>;
-        /// Of these, messages that nobody has matched yet
+        /// Of these, messages that no session has matched yet
         max_parked: u32, "N", number::<u32>;
-        /// Messages of one sender that wait so
+        /// Messages of one sender among those of --max-held
         sender_waiting: u32, "N", number::<u32>;
-        /// Messages in all queues together
+        /// Messages in all queues together, at least 1; a message in several queues counts in each
         max_queued: u32, "N", number::<u32>;
-        /// Messages of one sender in the queue of a session
+        /// Messages of one sender in the queue of a session, at least 1
         sender_queue: u32, "N", number::<u32>;
-        /// Messages in the queue of a session
+        /// Messages in the queue of a session, at least 1
         queue_messages: u32, "N", number::<u32>;
-        /// Payloads in the queue of a session
+        /// Bytes of payload in the queue of a session, at least --max-payload
         queue_bytes: u64, "SIZE", size::<u64>;
-        /// Messages that a client may send ahead of their acknowledgement
+        /// Messages that a client may send before the broker acknowledges them, at least 1
         window_messages: u32, "N", number::<u32>;
-        /// Payloads that a client may send ahead of their acknowledgement
+        /// Bytes of payload that a client may send before the broker acknowledges them, at least --max-payload
         window_bytes: u32, "SIZE", size::<u32>;
-        /// Receipts that may wait for a sender before it has to pause
+        /// Receipts queued for one sender before it has to pause, at least 1
         receipt_backlog: u32, "N", number::<u32>;
-        /// Receipts that may wait for all senders together
+        /// Receipts queued for all senders together, at least 1
         max_receipts: u32, "N", number::<u32>;
-        /// Changes of presence that may wait for a watcher before it gets a new snapshot instead
+        /// Presence changes queued for a watched filter before a new snapshot replaces them, at least 1
         watch_backlog: u32, "N", number::<u32>;
-        /// Items of a link that came before an earlier one that is missing, where frames may be lost
+        /// Reorder buffer of each link that may lose frames (cobs:, serial:)
         reorder_bytes: u32, "SIZE", size::<u32>;
     }
     others: {
-        /// Links of one address or network (IPv6: /64) at a time; 0 for any number
+        /// Open links from one IP address (IPv6: /64 network); 0 means no limit
         max_links_per_source: u32 = "0", "N", number::<u32>;
-        /// Hellos of one address or network that may fail in a minute; 0 for any number
+        /// Failed handshakes a minute from one IP address (IPv6: /64 network); 0 means no limit
         max_failed_hellos_per_source: u32 = "0", "N", number::<u32>;
-        /// Attributes of a session
+        /// Attributes of a session, at most 16
         max_attributes: u8 = "16", "N", number::<u8>;
-        /// The longest destination of a message, encoded
+        /// Longest encoded destination of a message in bytes, 17 to 794
         destination_bytes: u16 = "794", "SIZE", size::<u16>;
-        /// Destinations that a link knows by a short name
+        /// Destinations that a client may abbreviate by an alias, 1 to 16
         destination_slots: u8 = "16", "N", number::<u8>;
-        /// Filters that a session may watch
+        /// Filters that a session may watch, at most 255
         max_watches: u8 = "8", "N", number::<u8>;
-        /// The longest time that a message may wait for its recipients
+        /// Longest time to live of a message, at least 1ms; a longer one is cut to it
         max_time_to_live: Duration = "7d", "TIME", parse_duration;
-        /// How often a link gives a sign of life
+        /// Interval of keep-alives, 1ms to 1day; a link that is silent for three of them is closed
         keep_alive: Duration = "10s", "TIME", parse_duration;
-        /// How long a session stays while its client is away
+        /// Time that a session stays while its client is away, 1ms to 365days
         session_ttl: Duration = "10m", "TIME", parse_duration;
-        /// How long a session stays at least that begins while most places for sessions are taken
+        /// The same for a session that begins when 90 % of --max-sessions exist, at least 1ms
         session_ttl_min: Duration = "30s", "TIME", parse_duration;
-        /// How long a new broker waits for the clients of the one before
+        /// Time that a new broker waits for the clients of the previous one
         settle: Duration = "2s", "TIME", parse_duration;
-        /// How long a client may take to say hello
+        /// Time that a client may take for the handshake, above 0
         handshake_timeout: Duration = "5s", "TIME", parse_duration;
-        /// How long the news that a message was accepted may wait for its receipt
+        /// Delay of `accepted` acknowledgements, at most 1m, so that they can be merged with the final receipt
         accept_delay: Duration = "10ms", "TIME", parse_duration;
     }
 }
 
-/// Says which option is to blame for a config that makes no sense, and what it may be.
+/// Names the option that is out of bounds, and its bound.
 pub(crate) fn explain(error: ConfigError) -> Failure {
     match error {
         ConfigError::TooSmall(name, least) => Failure::usage(format_args!(
@@ -153,7 +153,7 @@ fn option(name: &str) -> String {
     format!("--{}", name.replace('_', "-"))
 }
 
-/// A bound of this limit as the command line would say it.
+/// A bound of this limit, in the notation of the command line.
 fn shown(name: &str, bound: Bound) -> String {
     let number = |number: u64| {
         let is_size = name.ends_with("_bytes") || name == "max_payload";
@@ -169,15 +169,22 @@ fn shown(name: &str, bound: Bound) -> String {
     }
 }
 
+/// The largest value of an unsigned type.
+fn largest<T>() -> u64 {
+    u64::MAX >> (64 - 8 * size_of::<T>())
+}
+
 /// Reads a number.
 pub(crate) fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let value: Option<u64> = text.parse().ok();
-    value.and_then(|value| value.try_into().ok()).ok_or("not a number that fits, for example 1000".into())
+    let value = value.and_then(|value| value.try_into().ok());
+    value.ok_or_else(|| format!("not a whole number from 0 to {}, for example 10", largest::<T>()))
 }
 
 /// Reads a number of bytes, such as `65536`, `64KiB`, `1MiB` or `1GiB`.
 pub(crate) fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
-    let wrong = || "not a size that fits, for example 65536, 64KiB, 1MiB or 1GiB".to_owned();
+    let wrong =
+        || format!("not a size from 0 to {} bytes, for example 512, 64KiB, 1MiB or 1GiB", largest::<T>());
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let (digits, unit) = units
         .iter()

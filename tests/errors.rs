@@ -62,8 +62,8 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
         (&["send", "--to", "bob", "hello"], "name=alice"),
         (&["send", "--to", "everyone", "--until", "maybe", "hello"], "accepted"),
         (&["send", "--to", "everyone", "--expire", "soon", "hello"], "500ms"),
-        (&["send", "--to", "everyone", "--expire", "0", "hello"], "give it at least 1ms"),
-        (&["send", "--to", "everyone", "--expire", "0s", "hello"], "give it at least 1ms"),
+        (&["send", "--to", "everyone", "--expire", "0", "hello"], "give at least 1ms"),
+        (&["send", "--to", "everyone", "--expire", "0s", "hello"], "give at least 1ms"),
         (&["send", "--to", "everyone", "--give-up-after", "never", "hello"], "500ms"),
         (&["send", "--to", "everyone", "--transport", "", "hello"], "mio"),
         // The first of two is not forgotten: it might have been meant as well.
@@ -80,7 +80,7 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
         (&["serve", "--serial", "/dev/ttyS0@123456789"], "no rate of 123456789 baud"),
         (&["peers", "--set", "=1"], "name=alice"),
         (&["peers", "everyone"], "everyone"),
-        (&["demo", "--seed", "lucky"], "1000"),
+        (&["demo", "--seed", "lucky"], "from 0 to 18446744073709551615"),
         (&["demo", "--connect", "127.0.0.1:1"], "--connect"),
         (&["demo", "quickly"], "quickly"),
     ];

@@ -21,9 +21,9 @@ use crate::failure::Failure;
 /// The adapters that can carry a client or a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
-    /// An event loop of its own
+    /// Event loop on mio
     Mio,
-    /// Futures, on async-io
+    /// Futures on async-io
     Smol,
 }
 
