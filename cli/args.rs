@@ -12,8 +12,9 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::address::Address;
 use crate::destination::Target;
 use crate::failure::Failure;
-use crate::limits::{Limits, number, size};
+use crate::limits::Limits;
 use crate::transport::Transport;
+use crate::units::{number, parse_duration, size};
 use crate::value::Pairs;
 
 const SERVE_NOTES: &str = "\
@@ -339,11 +340,6 @@ impl From<Until> for e_pigeon_core::Until {
     }
 }
 
-/// Reads a duration such as `500ms`, `2s` or `1h`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "not a duration, for example 500ms, 2s or 1h".into())
-}
-
 /// Reads a time to live; with less than the minimum a message would never arrive.
 fn parse_expiry(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
@@ -471,15 +467,6 @@ mod tests {
             let told: Vec<String> = serve.addresses().map(Address::to_string).collect();
             assert_eq!(told, listeners, "{more:?}");
         }
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("2s"), Ok(Duration::from_secs(2)));
-        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
-        assert!(parse_duration("1").is_err());
-        assert!(parse_duration("-1s").is_err());
     }
 
     #[test]

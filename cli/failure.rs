@@ -35,6 +35,11 @@ impl Failure {
     pub(crate) fn stdout(error: &io::Error) -> Self {
         Self::system("write to stdout", error)
     }
+
+    /// A client or a broker has found a bug in itself.
+    pub(crate) fn broken(what: &str) -> Self {
+        Self::failed(format_args!("the {what} has found a bug in itself; please report it"))
+    }
 }
 
 /// What an error says, without the number of the system.

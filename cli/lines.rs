@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use crate::failure::Failure;
-use crate::transport::Wake;
+use crate::wake::Wake;
 
 /// What one read takes at most, and so about the size of a batch.
 const CHUNK: usize = 64 * 1024;

@@ -26,8 +26,10 @@ mod stderr;
 mod tally;
 mod terminal;
 mod transport;
+mod units;
 mod value;
 mod waiting;
+mod wake;
 
 use std::io::{self, Write};
 use std::time::Duration;

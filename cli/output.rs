@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::failure::Failure;
-use crate::transport::Wake;
 use crate::waiting;
+use crate::wake::Wake;
 
 /// So much may wait for the reader; with more, a command takes no more events.
 const ROOM: u64 = 256 * 1024;

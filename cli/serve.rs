@@ -16,7 +16,8 @@ use crate::limits::Shown;
 use crate::memory;
 use crate::report;
 use crate::signals::Signals;
-use crate::transport::{BrokerLoop, Ending, Wake};
+use crate::transport::{BrokerLoop, Ending};
+use crate::wake::Wake;
 
 /// What a broker has open besides its links: listeners, its event loop, its output.
 const DESCRIPTORS_BESIDES: u64 = 64;

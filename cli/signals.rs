@@ -7,7 +7,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::failure::Failure;
-use crate::transport::Wake;
+use crate::wake::Wake;
 
 /// How long the program may take to end in good order. After this it ends where it is, whatever blocks.
 const LIMIT: Duration = Duration::from_millis(900);

@@ -1,9 +1,12 @@
 //! How cost grows with what is asked for: the same figure at several sizes.
 
+use super::depth;
+use super::idle;
 use super::outcome::{Outcome, whole};
 use super::plot::{Line, Panel};
+use super::selective;
+use super::setup::Setup;
 use super::streams::{self, Shape};
-use super::{Setup, depth, idle, selective};
 use crate::failure::Failure;
 
 /// One curve: what is varied, and which figures are looked at.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::failure::Failure;
 use crate::signals::{Signal, Signals};
-use crate::transport::Wake;
+use crate::wake::Wake;
 
 pub(crate) struct Halt {
     signals: Signals,

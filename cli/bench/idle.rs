@@ -6,7 +6,7 @@ use e_pigeon_core::{ClientConfig, Event, Instant, Value};
 
 use super::broker::Broker;
 use super::outcome::Outcome;
-use super::{CONNECTING, Setup};
+use super::setup::{CONNECTING, Setup, expect_no_end};
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::transport::{Client, Fleet, Load, Then};
@@ -101,7 +101,7 @@ impl Load for Idle<'_> {
         while let Some(event) = client.poll_event() {
             match event {
                 Event::Established(_) => self.ready += 1,
-                other => super::expect_no_end(&other)?,
+                other => expect_no_end(&other)?,
             }
         }
         Ok(())

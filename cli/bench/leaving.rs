@@ -2,7 +2,7 @@
 
 use e_pigeon_core::{Close, Event, Instant};
 
-use super::QUIET;
+use super::timing::QUIET;
 use crate::failure::Failure;
 use crate::transport::{Client, Load, Then};
 

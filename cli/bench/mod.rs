@@ -18,36 +18,24 @@ mod plot;
 mod process;
 mod progress;
 mod selective;
+mod setup;
 mod storm;
 mod streams;
+mod timing;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
-use e_pigeon_core::{ClientConfig, Event, Instant};
 use serde_json::{Value, json};
 
-use self::broker::Broker;
 use self::curves::CURVES;
 use self::halt::Halt;
-use self::leaving::Leaving;
 use self::outcome::Outcome;
 use self::progress::Progress;
+use self::setup::Setup;
 use self::streams::Shape;
 use crate::args::{self, Workload};
 use crate::failure::Failure;
-use crate::identity::{Identity, random};
-use crate::transport::{Fleet, Load, Then, Transport};
-
-/// Before anything is measured, a stream runs for so long.
-const WARM_UP: Duration = Duration::from_millis(300);
-/// What has not moved for so long goes on no more.
-const QUIET: Duration = Duration::from_secs(5);
-/// So many clients connect at a time, where there are many.
-const CONNECTING: usize = 64;
-/// How long connecting may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
     let chosen = arguments.chosen()?;
@@ -85,95 +73,6 @@ pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
         }
     }
     report.end(&setup)
-}
-
-/// What all workloads have.
-struct Setup<'a> {
-    arguments: &'a args::Bench,
-    halt: &'a Halt,
-    progress: Progress,
-}
-
-/// What a client is to have room for.
-#[derive(Clone, Copy)]
-struct Capacity {
-    messages: u64,
-    payload: usize,
-}
-
-impl Setup<'_> {
-    /// The broker of one measurement.
-    fn broker(&self) -> Result<Broker, Failure> {
-        match &self.arguments.connect {
-            Some(address) => Broker::elsewhere(address, self.arguments.pin),
-            None => Broker::start(self.arguments.transport, self.arguments.pin),
-        }
-    }
-
-    fn clients_transport(&self) -> Transport {
-        self.arguments.clients_transport
-    }
-
-    fn time(&self) -> Duration {
-        self.arguments.seconds
-    }
-
-    /// The size of payloads, where a workload would have it so.
-    fn payload(&self, usual: usize) -> usize {
-        self.arguments.payload().unwrap_or(usual)
-    }
-
-    /// A client that nobody else is.
-    fn identity(&self) -> Result<ClientConfig, Failure> {
-        let identity = Identity::fresh()?;
-        let (boot, seed) = (u64::from_ne_bytes(random()?), u64::from_ne_bytes(random()?));
-        Ok(ClientConfig::new(identity.uuid, identity.secret, boot, seed))
-    }
-
-    /// The same with room for so many messages under way, and the defaults at least.
-    fn client(&self, capacity: Capacity) -> Result<ClientConfig, Failure> {
-        let mut config = self.identity()?;
-        let fit = |least: u32, wanted: u64| least.max(u32::try_from(wanted).unwrap_or(u32::MAX));
-        // A destination is kept with each, and blocks are not always full.
-        let bytes = capacity.messages.saturating_mul(capacity.payload as u64 + 256);
-        config.outbox_messages = fit(config.outbox_messages, capacity.messages);
-        config.outbox_bytes = fit(config.outbox_bytes, bytes);
-        config.inbox_messages = fit(config.inbox_messages, capacity.messages.min(1 << 16));
-        config.inbox_bytes = fit(config.inbox_bytes, bytes.min(64 << 20));
-        config.watches = 0;
-        Ok(config)
-    }
-
-    /// Runs a load. Where the broker goes on, sessions are ended behind it.
-    fn drive(&self, fleet: Fleet, load: &mut dyn Load) -> Result<(), Failure> {
-        let clients = fleet.len();
-        if self.arguments.connect.is_some() {
-            return fleet.run(&mut Leaving::new(load, clients), self.arguments.spin);
-        }
-        fleet.run(load, self.arguments.spin)
-    }
-
-    /// Some clients have no session yet; they have been at it since then.
-    fn wait_for_connections(&self, now: Instant, since: Instant) -> Result<Then, Failure> {
-        if now >= since + PATIENCE {
-            let seconds = PATIENCE.as_secs();
-            let line =
-                format!("not all clients are connected after {seconds} s; is there a broker with room?");
-            return Err(Failure::failed(line));
-        }
-        Ok(Then::Until(Some(since + PATIENCE)))
-    }
-}
-
-/// No client is to end in the middle of a measurement, and no link.
-fn expect_no_end(event: &Event<'_>) -> Result<(), Failure> {
-    match event {
-        Event::Closed(reason) => Err(Failure::failed(format_args!("a client has ended: {reason}"))),
-        Event::Disconnected { reason, .. } => Err(Failure::failed(format_args!(
-            "a client has no connection: {reason}; is there a broker with room?"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 impl Workload {

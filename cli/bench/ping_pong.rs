@@ -8,7 +8,8 @@ use super::broker::Broker;
 use super::content::{Answers, Expected, Payload};
 use super::histogram::quantile;
 use super::outcome::Outcome;
-use super::{Capacity, QUIET, Setup, WARM_UP};
+use super::setup::{Capacity, Setup, expect_no_end};
+use super::timing::{QUIET, WARM_UP};
 use crate::failure::Failure;
 use crate::transport::{Client, Fleet, Load, Then};
 
@@ -141,7 +142,7 @@ impl Load for PingPong<'_> {
                 }
                 Event::Receipt(receipt) if receipt.is_final() => side.answers.receipt(&receipt, 1),
                 Event::Established(_) => side.is_ready = true,
-                other => super::expect_no_end(&other)?,
+                other => expect_no_end(&other)?,
             }
         }
         let serves = who == 0 && self.phase == Phase::Warming && side.answers.total() == 0;

@@ -6,9 +6,9 @@ use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::{Attributes, Destination, Filter, LinkId, Value};
 
-use super::Setup;
 use super::inside::{Inside, Piece};
 use super::outcome::Outcome;
+use super::setup::Setup;
 use crate::failure::Failure;
 
 /// How many match, with the attribute that such messages go by.

@@ -11,8 +11,10 @@ use e_pigeon_core::{
 use e_pigeon_mio::Resolver;
 
 use super::content::{Answers, Expected, Payload, SMALLEST};
+use super::idle;
 use super::outcome::Outcome;
-use super::{CONNECTING, Capacity, QUIET, Setup, idle};
+use super::setup::{CONNECTING, Capacity, Setup, expect_no_end};
+use super::timing::QUIET;
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::identity::random;
@@ -156,7 +158,7 @@ impl Storm<'_> {
                 Event::Message(message) => recipient.expected.see(message.payload),
                 // Kept away.
                 Event::Disconnected { retry_at: Some(_), .. } => {}
-                other => super::expect_no_end(&other)?,
+                other => expect_no_end(&other)?,
             }
         }
         if !recipient.done && recipient.expected.seen() == each {
@@ -176,7 +178,7 @@ impl Storm<'_> {
                 }
                 Event::Receipt(receipt) if receipt.is_final() => sender.answers.receipt(&receipt, everybody),
                 Event::Established(_) => sender.is_ready = true,
-                other => super::expect_no_end(&other)?,
+                other => expect_no_end(&other)?,
             }
         }
         if self.phase == Phase::Queueing {

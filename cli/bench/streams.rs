@@ -5,7 +5,8 @@ use e_pigeon_core::{Destination, Event, Filter, Instant, Outgoing, SendError, Uu
 use super::broker::Broker;
 use super::content::{Answers, Expected, Payload};
 use super::outcome::Outcome;
-use super::{Capacity, QUIET, Setup, WARM_UP};
+use super::setup::{Capacity, Setup, expect_no_end};
+use super::timing::{QUIET, WARM_UP};
 use crate::failure::Failure;
 use crate::identity::random;
 use crate::transport::{Client, Fleet, Load, Then};
@@ -212,7 +213,7 @@ impl Load for Streams<'_> {
                     match event {
                         Event::Message(message) => expected.see(message.payload),
                         Event::Established(_) => self.ready += 1,
-                        other => super::expect_no_end(&other)?,
+                        other => expect_no_end(&other)?,
                     }
                 }
             }
@@ -224,7 +225,7 @@ impl Load for Streams<'_> {
                             self.answered += 1;
                         }
                         Event::Established(_) => self.ready += 1,
-                        other => super::expect_no_end(&other)?,
+                        other => expect_no_end(&other)?,
                     }
                 }
                 if self.phase == Phase::Sending {

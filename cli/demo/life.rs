@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use e_pigeon_core::BrokerConfig;
 
 use crate::failure::{Failure, plain};
-use crate::transport::{BrokerLoop, Ending, Transport, Wake};
+use crate::transport::{BrokerLoop, Ending, Transport};
+use crate::wake::Wake;
 
 /// How long a new broker waits for the clients of the one before: short, so that the demo is, and many times as long as
 /// they take to come back.

@@ -14,7 +14,8 @@ use super::random::Random;
 use super::record::{Answer, Records, Sent, Shared};
 use crate::address::Address;
 use crate::failure::Failure;
-use crate::transport::{ClientLoop, Next, Task, Transport, Turn, Wake};
+use crate::transport::{ClientLoop, Next, Task, Transport, Turn};
+use crate::wake::Wake;
 
 /// The time between two messages of a stream.
 const PACE: Duration = Duration::from_millis(1);

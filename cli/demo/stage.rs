@@ -14,7 +14,8 @@ use super::random::Random;
 use super::record::{Records, Shared};
 use super::relay::{Network, Way};
 use crate::failure::Failure;
-use crate::transport::{Ending, Transport, Wake};
+use crate::transport::{Ending, Transport};
+use crate::wake::Wake;
 
 /// What a scene stops for: a failure, or nobody who reads any more.
 pub(crate) enum Stop {

@@ -11,18 +11,17 @@ use e_pigeon_core::{
 use e_pigeon_mio::{BrokerDriver, ClientDriver, Endpoint, Resolver};
 use mio::{Events, Poll, Waker};
 
-use super::{Asked, Ending, Next, Task, Turn, Wake};
+use super::ending::{Asked, Ending, FAREWELL};
+use super::task::{self, Next, Task, Turn};
 use crate::address::Address;
 use crate::failure::{Failure, plain};
 use crate::limits;
 use crate::lives::Lives;
+use crate::wake::Wake;
 
 const WAKE: mio::Token = mio::Token(0);
 /// A broker's tokens go on from here.
 pub(super) const DRIVER: mio::Token = mio::Token(1);
-
-/// How long the clients may take to hear that the broker goes away.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What both loops have.
 pub(super) struct Base {
@@ -91,7 +90,7 @@ impl ClientLoop {
             };
             driver.flush();
             if driver.is_broken() {
-                return Err(super::broken("client"));
+                return Err(Failure::broken("client"));
             }
             let limit = wanted.map(|at| at.saturating_duration_since(driver.now()));
             let due = if takes_events { driver.poll_timeout() } else { driver.poll_timeout_without_events() };
@@ -105,7 +104,7 @@ impl ClientLoop {
     }
 }
 
-impl super::Client for ClientDriver {
+impl task::Client for ClientDriver {
     fn set(&mut self, key: &str, value: Value<'_>) -> Result<(), SetError> {
         let now = self.now();
         self.client().set(now, key, value)
@@ -191,7 +190,7 @@ impl BrokerLoop {
             driver.flush();
             driver.log_events();
             if driver.is_broken() {
-                return Err(super::broken("broker"));
+                return Err(Failure::broken("broker"));
             }
             if farewell.is_some_and(|at| driver.is_stopped() || at <= driver.now()) {
                 return Ok(());

@@ -1,90 +1,26 @@
 //! What carries clients and brokers. The commands know only this page: what they do is the same on every transport.
 
+mod adapter;
+mod ending;
 mod fleet;
+mod load;
 mod mio;
 mod smol;
+mod task;
 
-pub(crate) use fleet::{Fleet, Load, Then};
+pub(crate) use adapter::Transport;
+pub(crate) use ending::Ending;
+pub(crate) use fleet::Fleet;
+pub(crate) use load::{Load, Then};
+pub(crate) use task::{Client, Next, Task, Turn};
 
-use std::sync::Arc;
-
-use clap::ValueEnum;
-use e_pigeon_core::{
-    BrokerConfig, ClientConfig, Close, Event, Filter, Instant, MessageId, Outgoing, SendError, SetError,
-    Stats, Token, Value, WatchError, WatchId,
-};
+use e_pigeon_core::{BrokerConfig, ClientConfig};
 use e_pigeon_mio::Endpoint;
 
+use self::ending::Asked;
 use crate::address::Address;
 use crate::failure::Failure;
-
-/// The adapters that can carry a client or a broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Transport {
-    /// Event loop on mio
-    Mio,
-    /// Futures on async-io
-    Smol,
-}
-
-impl Transport {
-    /// As the command line calls it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Mio => "mio",
-            Self::Smol => "smol",
-        }
-    }
-}
-
-/// Wakes a loop from another thread: its task has something new to look at.
-pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
-
-/// A client as the commands see it, whatever carries it. Each method is that of [`e_pigeon_core::Client`].
-pub(crate) trait Client {
-    fn set(&mut self, key: &str, value: Value<'_>) -> Result<(), SetError>;
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError>;
-    fn watch(&mut self, filter: &Filter) -> Result<WatchId, WatchError>;
-    fn acknowledge(&mut self, up_to: Token);
-    fn close(&mut self, how: Close);
-    fn poll_event(&mut self) -> Option<Event<'_>>;
-    fn is_established(&mut self) -> bool;
-    /// Gives up the connection, as if the network had broken it.
-    fn reconnect(&mut self);
-    fn unanswered(&mut self) -> Vec<MessageId>;
-}
-
-/// How a command ends whose client or broker has found a bug in itself.
-fn broken(what: &str) -> Failure {
-    Failure::failed(format_args!("the {what} has found a bug in itself; please report it"))
-}
-
-/// What a command does with its client.
-pub(crate) trait Task {
-    /// Takes the events that have come, and gives commands; they go out together when this returns.
-    ///
-    /// It is called once per turn of the loop: after events, when the time it asked for is over, and after a [`Wake`].
-    fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure>;
-}
-
-/// What a task gets to work with.
-pub(crate) struct Turn<'a> {
-    pub(crate) client: &'a mut dyn Client,
-    pub(crate) now: Instant,
-    /// What the system says about the connection that is not there.
-    pub(crate) trouble: Option<String>,
-}
-
-/// What a task wants next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Its next turn when something happens, or at this time.
-    Wait(Option<Instant>),
-    /// The same, but events stay where they are, so that the broker has to wait.
-    Hold(Option<Instant>),
-    /// No more, and this exit code.
-    Done(u8),
-}
+use crate::wake::Wake;
 
 /// A client in its loop.
 pub(crate) enum ClientLoop {
@@ -117,18 +53,6 @@ impl ClientLoop {
         }
     }
 }
-
-/// How a broker is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// It listens no longer and says goodbye.
-    Orderly,
-    /// It is gone from one moment to the next, as when it is killed.
-    Sudden,
-}
-
-/// Asked once per turn of a broker's loop whether it is to end; what the broker has done is there to be looked at.
-pub(crate) type Asked<'a> = &'a mut dyn FnMut(&dyn Fn() -> Stats) -> Option<Ending>;
 
 /// A broker in its loop.
 pub(crate) enum BrokerLoop {

@@ -16,14 +16,13 @@ use e_pigeon_smol as adapter;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::or;
 
-use super::{Asked, Ending, Next, Task, Turn, Wake};
+use super::ending::{Asked, Ending, FAREWELL};
+use super::task::{self, Next, Task, Turn};
 use crate::address::Address;
 use crate::failure::{Failure, plain};
 use crate::limits;
 use crate::lives::Lives;
-
-/// How long the clients may take to hear that the broker goes away.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::wake::Wake;
 
 /// Wakes a loop; several calls before it looks are one.
 pub(super) struct Bell {
@@ -102,7 +101,7 @@ impl ClientLoop {
                 }
                 // A task that holds its events would not see it.
                 if watched.is_broken() {
-                    return Err(super::broken("client"));
+                    return Err(Failure::broken("client"));
                 }
                 // The task has the last word.
                 smol::future::pending().await
@@ -154,7 +153,7 @@ impl Client {
     }
 }
 
-impl super::Client for Client {
+impl task::Client for Client {
     fn set(&mut self, key: &str, value: Value<'_>) -> Result<(), SetError> {
         self.inner.set(key, value)
     }
@@ -245,6 +244,6 @@ impl BrokerLoop {
             };
             or(sleep(Some(FAREWELL)), again).await;
         }));
-        if self.broker.is_broken() { Err(super::broken("broker")) } else { Ok(()) }
+        if self.broker.is_broken() { Err(Failure::broken("broker")) } else { Ok(()) }
     }
 }

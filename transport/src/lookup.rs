@@ -12,7 +12,9 @@ use std::thread;
 
 use crate::bug::bug;
 use crate::endpoint::Endpoint;
-use crate::resolver::Function;
+
+/// What looks the endpoints up.
+pub(crate) type Function = Box<dyn FnMut() -> io::Result<Vec<Endpoint>> + Send>;
 
 /// So many lookups run at once in a process.
 const THREADS: usize = 64;

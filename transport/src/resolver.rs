@@ -6,10 +6,7 @@ use std::net::SocketAddr;
 use std::task::{Poll, Waker};
 
 use crate::endpoint::Endpoint;
-use crate::lookup::Lookup;
-
-/// What looks the endpoints up.
-pub(crate) type Function = Box<dyn FnMut() -> io::Result<Vec<Endpoint>> + Send>;
+use crate::lookup::{Function, Lookup};
 
 /// Yields the endpoints of the broker, each time that the client is about to connect.
 ///

@@ -7,11 +7,11 @@ use std::time::Duration;
 use e_pigeon_core::{ClientConfig, Instant};
 use e_pigeon_mio::{ClientDriver, Clock, Resolver};
 
-use super::super::mio::{Base, DRIVER};
-use super::{Load, Then};
 use crate::failure::Failure;
 use crate::limits;
-use crate::transport::{Wake, broken};
+use crate::transport::load::{Load, Then};
+use crate::transport::mio::{Base, DRIVER};
+use crate::wake::Wake;
 
 pub(crate) struct Fleet {
     base: Base,
@@ -119,7 +119,7 @@ impl Fleet {
         load.turn(who, &mut member.driver)?;
         member.driver.flush();
         if member.driver.is_broken() {
-            return Err(broken("client"));
+            return Err(Failure::broken("client"));
         }
         let Some(wanted) = member.driver.poll_timeout() else { return Ok(()) };
         if wanted.is_zero() {

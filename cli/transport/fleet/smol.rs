@@ -10,11 +10,11 @@ use e_pigeon_smol as adapter;
 use smol::LocalExecutor;
 use smol::future::{or, yield_now};
 
-use super::super::smol::{Bell, Client, sleep};
-use super::{Load, Then};
 use crate::failure::Failure;
 use crate::limits;
-use crate::transport::{Wake, broken};
+use crate::transport::load::{Load, Then};
+use crate::transport::smol::{Bell, Client, sleep};
+use crate::wake::Wake;
 
 pub(crate) struct Fleet {
     members: Vec<(Client, adapter::Driver, Rc<Bell>)>,
@@ -63,7 +63,7 @@ impl Fleet {
                     let turn = {
                         let (load, outcome) = &mut *shared.borrow_mut();
                         let turn = if client.is_broken() {
-                            Err(broken("client"))
+                            Err(Failure::broken("client"))
                         } else {
                             load.turn(who, &mut client)
                         };
