@@ -56,6 +56,10 @@ fn each_client_is_heard_by_the_others_also_across_a_broker_s_death() {
             assert_eq!(client.stdout_text(), "heard by 1 of 1\n");
         }
     }
+    let mut client = start(&stage, "hello", &[&address]);
+    client.expect_exit(&by, 0);
+    assert_eq!(client.stdout_text(), "delivered to 1 of 1\n");
+    listener.wait_stdout_line(&by, "hello, lobby");
     listener.expect_exit_on(&by, "INT", 0);
     // Nobody is there to hear it; the broker dies; somebody comes.
     for name in ["blocking", "mio", "smol"] {

@@ -1,5 +1,5 @@
-//! What the README shows in its terminals is what happens: its commands are run as they stand there, and their output is
-//! compared, apart from UUIDs and times. (`.ci/test` runs the commands in its `sh` blocks.)
+//! The README is right: its commands are run as they stand there, and their output is compared, apart from UUIDs and times. Its
+//! code is that of an example. (`.ci/test` runs the commands in its `sh` blocks.)
 
 mod support;
 
@@ -79,6 +79,16 @@ impl Names {
             word.into()
         }
     }
+}
+
+#[test]
+fn the_code_of_the_readme_is_that_of_an_example() {
+    let (_, code) = README.split_once("```rust\n").expect("code");
+    let (code, _) = code.split_once("```").expect("its end");
+    assert!(
+        include_str!("../examples/hello.rs").contains(code),
+        "examples/hello.rs does not contain:\n{code}"
+    );
 }
 
 #[test]
