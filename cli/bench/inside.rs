@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::framing::{extent, write_header};
-use e_pigeon_core::wire::control::{Control, Hello, Known, Window};
+use e_pigeon_core::wire::control::{Control, Hello, Known};
+use e_pigeon_core::wire::frame::{extent, write_header};
 use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, Broker, BrokerConfig, Destination, Instant, LinkId, Ready};
 
 use rustix::time::{ClockId, clock_gettime};

@@ -5,9 +5,10 @@
 
 use core::time::Duration;
 use e_pigeon_core::codec::{Reader, Writer};
-use e_pigeon_core::framing::write_header;
-use e_pigeon_core::wire::control::{Control, Hello, Known, Window};
+use e_pigeon_core::wire::control::{Control, Hello, Known};
+use e_pigeon_core::wire::frame::write_header;
 use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     Attributes, AttributesRef, Broker, BrokerConfig, Destination, Filter, Instant, LinkId, Past, PatchRef,
     Taken, Uuid, Value,

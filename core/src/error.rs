@@ -197,7 +197,7 @@ impl core::error::Error for SendError {}
 #[non_exhaustive]
 pub enum SetError {
     /// The key or the value breaks a limit, or there are too many. The fault is the caller's.
-    Attribute(crate::AttributeError),
+    Attribute(crate::data::value::AttributeError),
     /// The outbox has no room for the change now: it goes in order with the messages. An event `CapacityAvailable`
     /// comes as soon as it has.
     Full,

@@ -107,7 +107,7 @@
 //! # The protocol
 //!
 //! `docs/PROTOCOL.md` of the repository is normative; the documentation of each item here names its section. The
-//! wire format itself is in [`wire`], [`codec`] and [`framing`], for those who write tools and tests.
+//! wire format itself is in the hidden modules `wire` and `codec`, for tools and tests.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -128,27 +128,22 @@ pub mod canary;
 #[macro_use]
 mod canary;
 
-mod attributes;
 #[cfg(feature = "alloc")]
 pub mod broker;
 pub mod client;
+#[doc(hidden)]
 pub mod codec;
 mod config;
-mod destination;
+mod data;
 mod error;
-mod filter;
-pub mod framing;
 mod handshake;
 mod link;
-mod message;
-mod pairs;
-mod patch;
 #[cfg(all(feature = "alloc", feature = "presence"))]
 mod roster;
 mod time;
+#[doc(hidden)]
 pub mod wire;
 
-pub use attributes::{Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 #[cfg(feature = "alloc")]
 pub use broker::{
     Broker, BrokerEvent, Full, Limit, LinkId, Policy, Ready, Stats, Subject, TooLittleMemory, UnknownLink,
@@ -158,16 +153,19 @@ pub use client::{
 };
 #[cfg(feature = "typed")]
 pub use client::{DecodeError, SendAsError};
-pub use config::{BrokerConfig, ClientConfig, Secret};
-pub use destination::{Destination, DestinationRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS, Target};
+#[cfg(feature = "alloc")]
+pub use config::broker::BrokerConfig;
+pub use config::client::{ClientConfig, Secret};
+pub use data::attributes::{Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
+pub use data::destination::{Destination, DestinationRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS, Target};
+pub use data::filter::{Filter, FilterError, FilterRef};
+pub use data::message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
+pub use data::patch::PatchRef;
+pub use data::value::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};
 pub use error::{Bound, Code, ConfigError, SendError, SetError, WatchError};
-pub use filter::{Filter, FilterError, FilterRef};
-pub use framing::Framing;
-pub use message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
-pub use pairs::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};
-pub use patch::PatchRef;
 #[cfg(all(feature = "alloc", feature = "presence"))]
 pub use roster::{Change, Peer, Roster};
 pub use time::Instant;
 pub use uuid::Uuid;
+pub use wire::frame::Framing;
 pub use wire::item::PresenceState;

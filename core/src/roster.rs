@@ -1,7 +1,7 @@
 //! The roster: what a watcher knows of who is here, made of what the client tells.
 
-use crate::attributes::AttributesRef;
 use crate::client::{Client, Event, Presence, WatchId};
+use crate::data::attributes::AttributesRef;
 use crate::wire::item::PresenceState;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

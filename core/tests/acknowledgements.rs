@@ -103,7 +103,7 @@ fn what_waits_for_the_window_goes_on_with_an_acknowledgement() {
     let mut raw = Raw::new(config());
     let (from, to) = (raw.up(0, 1), raw.up(1, 1));
     let narrow = frame(|writer| {
-        Control::Window(e_pigeon_core::wire::control::Window { messages: 1, bytes: 100 }).write(writer);
+        Control::Window(e_pigeon_core::wire::window::Window { messages: 1, bytes: 100 }).write(writer);
     });
     ready_after(&mut raw, to, &narrow);
     let mut bytes = message(Some(&uuid(1).into()), 1, None, b"one");

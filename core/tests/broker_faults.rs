@@ -4,7 +4,8 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Window};
+use e_pigeon_core::wire::control::{Abort, Control, Hello, Known};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AttributesRef, BrokerConfig, Client, Code, Destination, Framing, LinkId, Ready, Reason, Receipt,
 };

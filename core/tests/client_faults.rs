@@ -5,8 +5,9 @@ mod support;
 
 use core::cell::Cell;
 use core::time::Duration;
-use e_pigeon_core::wire::control::{Abort, Control, Welcome, Window};
+use e_pigeon_core::wire::control::{Abort, Control, Welcome};
 use e_pigeon_core::wire::item::{DownItem, Refused};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{Client, Close, Code, Destination, Framing, Instant, Outgoing, Reason, SendError};
 use std::rc::Rc;
 use support::raw::frame;

@@ -5,8 +5,9 @@ mod support;
 
 use core::fmt::Debug;
 use e_pigeon_core::codec::{Reader, Writer};
-use e_pigeon_core::wire::control::{Control, Hello, Window};
+use e_pigeon_core::wire::control::{Control, Hello};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Message, UpItem};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, BrokerConfig, Event, Outgoing, Secret};
 use support::{World, client_config, make, uuid};
 

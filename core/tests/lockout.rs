@@ -5,9 +5,10 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
-use e_pigeon_core::wire::control::{Control, Known, Welcome, Window};
+use e_pigeon_core::wire::control::{Control, Known, Welcome};
 use e_pigeon_core::wire::item::UpItem;
-use e_pigeon_core::wire::lossy::{Prefix, tag};
+use e_pigeon_core::wire::state::{Prefix, tag};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AttributesRef, Broker, BrokerConfig, BrokerEvent, Code, Framing, Full, Instant, Limit, LinkId, Past,
     Ready,

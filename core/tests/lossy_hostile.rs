@@ -12,7 +12,7 @@ mod support;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Abort, Control, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, Refused};
-use e_pigeon_core::wire::lossy::{Prefix, State, tag, welcomed_tag};
+use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
 use e_pigeon_core::{
     AttributesRef, Broker, Client, ClientConfig, Close, Code, Event, Filter, Framing, Instant, LinkId,
     Outgoing, Ready, Reason,

@@ -12,9 +12,10 @@
 mod support;
 
 use e_pigeon_core::codec::{Reader, Writer};
-use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome, Window};
+use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Message, Origin, Refused, UpItem};
-use e_pigeon_core::wire::lossy::{Prefix, State, tag, welcomed_tag};
+use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AttributesRef, Broker, BrokerConfig, Client, Code, Filter, Framing, Instant, LinkId, Outgoing, Ready,
     Reason, Value,

@@ -3,7 +3,9 @@
 mod support;
 use core::time::Duration;
 use e_pigeon_core::wire::control::*;
+use e_pigeon_core::wire::frame::extent;
 use e_pigeon_core::wire::item::*;
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::*;
 use support::random::Random;
 use support::raw::frame;
@@ -72,7 +74,7 @@ impl L {
     fn take(&mut self, bytes: &[u8]) {
         self.buf.extend_from_slice(bytes);
         loop {
-            let Ok(Some(e)) = framing::extent(&self.buf, 100_000) else { return };
+            let Ok(Some(e)) = extent(&self.buf, 100_000) else { return };
             if e.total() > self.buf.len() {
                 return;
             }

@@ -11,8 +11,8 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use e_pigeon_core::codec::{Reader, Writer};
-use e_pigeon_core::framing::extent;
 use e_pigeon_core::wire::control::{Control, Welcome};
+use e_pigeon_core::wire::frame::extent;
 use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Origin, UpItem};
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::{

@@ -4,8 +4,9 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome, Window};
+use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, UpItem};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AttributesRef, BrokerConfig, Client, Destination, Event, Filter, Instant, LinkId, Reason,
 };

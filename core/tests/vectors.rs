@@ -5,14 +5,15 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e_pigeon_core::codec::{Malformed, Reader, Writer};
-use e_pigeon_core::framing::cobs::{Unstuffing, headroom, stuff, stuffed_len};
-use e_pigeon_core::framing::{Extent, Step, extent, header_len, step};
-use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome, Window};
+use e_pigeon_core::wire::cobs::{Unstuffing, headroom, stuff, stuffed_len};
+use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
+use e_pigeon_core::wire::frame::{Extent, Step, extent, header_len, step};
 use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, Message, Origin, PresenceState, Refused, UpItem,
 };
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::wire::lossy::{Prefix, State, tag};
+use e_pigeon_core::wire::state::{Prefix, State, tag};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     Attributes, AttributesRef, Broker, BrokerConfig, Client, ClientConfig, Close, Code, Destination,
     DestinationRef, Filter, FilterRef, Instant, LinkId, Outgoing, Past, PatchRef, Reason, Secret, Taken,

@@ -5,9 +5,10 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
-use e_pigeon_core::wire::control::{Control, Hello, Known, Window};
+use e_pigeon_core::wire::control::{Control, Hello, Known};
 use e_pigeon_core::wire::item::{DownItem, Message, PresenceState, UpItem};
-use e_pigeon_core::wire::lossy::{Prefix, tag, welcomed_tag};
+use e_pigeon_core::wire::state::{Prefix, tag, welcomed_tag};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     Attributes, AttributesRef, BrokerConfig, Destination, Filter, Framing, LinkId, Past, PatchRef, Ready,
     Taken, Value,

@@ -3,7 +3,7 @@
 use crate::application::Peer;
 use crate::violation::{Outcome, ensure};
 use crate::world::World;
-use e_pigeon_core::wire::MAX_SLOTS;
+use e_pigeon_core::wire::limits::MAX_SLOTS;
 
 impl World {
     /// The books balance, and nothing is above its limit.

@@ -233,7 +233,7 @@ impl Receipts {
             Frame::Control(Control::Welcome(welcome)) => {
                 let name = (at.client, u64::from_le_bytes(welcome.epoch), welcome.session);
                 let (epoch, session) = (name.1, name.2);
-                self.tags.insert(e_pigeon_core::wire::lossy::welcomed_tag(tap.tag(), epoch, session), name);
+                self.tags.insert(e_pigeon_core::wire::state::welcomed_tag(tap.tag(), epoch, session), name);
                 self.links.entry(at.connection).or_default().session = Some(name);
                 self.sessions.entry(name).or_default();
             }

@@ -11,9 +11,10 @@ use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use core::time::Duration;
 use e_pigeon_core::codec::{Reader, Writer};
-use e_pigeon_core::wire::control::{Control, Hello, Window};
+use e_pigeon_core::wire::control::{Control, Hello};
 use e_pigeon_core::wire::item::{Message, UpItem};
 use e_pigeon_core::wire::kind;
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     Attributes, BrokerEvent, Code, Destination, Filter, Framing, Instant, LinkId, Ready, Uuid, Value,
 };

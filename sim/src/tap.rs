@@ -5,12 +5,12 @@ use crate::setup::Medium;
 use crate::step::client_of;
 use core::time::Duration;
 use e_pigeon_core::codec::{Malformed, Reader};
-use e_pigeon_core::framing::cobs::Unstuffing;
-use e_pigeon_core::framing::{Step, step};
+use e_pigeon_core::wire::cobs::Unstuffing;
 use e_pigeon_core::wire::control::Control;
+use e_pigeon_core::wire::frame::{Step, step};
 use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Message, UpItem};
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::wire::lossy::Prefix;
+use e_pigeon_core::wire::state::Prefix;
 use e_pigeon_core::{Past, Uuid};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
 //! Frames in the core's own encoding, for peers that write by hand.
 
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::wire::control::{Control, Hello, Window};
+use e_pigeon_core::wire::control::{Control, Hello};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, Uuid};
 
 /// A frame with the body that `write` writes.

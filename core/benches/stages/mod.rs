@@ -6,8 +6,8 @@
 use core::hint::black_box;
 use core::time::Duration;
 use e_pigeon_core::codec::{Reader, Writer};
-use e_pigeon_core::framing::{Step, step, write_header};
 use e_pigeon_core::wire::control::Control;
+use e_pigeon_core::wire::frame::{Step, step, write_header};
 use e_pigeon_core::wire::item::{DownItem, Final, UpItem};
 use e_pigeon_core::{
     Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, LinkId, Outgoing,

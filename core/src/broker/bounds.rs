@@ -18,12 +18,13 @@ use super::sessions::Session;
 use super::sources::{MAX_REMEMBERED, Source, max_made_way};
 use super::sweep::{max_entries, max_records, max_senders, max_void_runs, most_places};
 use super::{BrokerEvent, Ready, max_events};
-use crate::config::{BUFFER_CLASSES, BrokerConfig, MIN_BUFFER, buffer_class};
-use crate::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
-use crate::framing::MAX_HEADER;
-use crate::pairs::MAX_PAIR;
+use crate::config::broker::BrokerConfig;
+use crate::config::buffers::{BUFFER_CLASSES, MIN_BUFFER, buffer_class};
+use crate::data::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
+use crate::data::value::MAX_PAIR;
 use crate::wire::control::Welcome;
-use crate::wire::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_PRESENCE};
+use crate::wire::frame::MAX_HEADER;
+use crate::wire::limits::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_PRESENCE};
 use alloc::boxed::Box;
 
 /// A piece of memory besides its content, as common allocators keep it: a header, and what rounding takes.

@@ -1,6 +1,7 @@
 //! Limits that fit a size of memory.
 
-use crate::config::{BrokerConfig, payload_buffer};
+use crate::config::broker::BrokerConfig;
+use crate::config::buffers::payload_buffer;
 use core::fmt;
 
 /// A broker needs more memory than it may have.

@@ -4,8 +4,8 @@
 //! They are found by what a session that comes has: its UUID and its pairs. (PROTOCOL.md, "Holding")
 
 use super::ordered::{Ordered, halves, last_of};
-use crate::attributes::AttributesRef;
-use crate::destination::{DestinationRef, Target};
+use crate::data::attributes::AttributesRef;
+use crate::data::destination::{DestinationRef, Target};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use foldhash::quality::FixedState;

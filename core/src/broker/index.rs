@@ -1,9 +1,9 @@
 //! Who has which attribute: from a pair to the sessions that have it, so that routing costs by those that match.
 
 use super::ordered::{is_oversized, reserve_one, shrink_table};
-use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
-use crate::pairs::Pairs;
+use crate::data::attributes::AttributesRef;
+use crate::data::value::Pairs;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;

@@ -1,6 +1,6 @@
 //! The books: what was taken and what became of it. They balance at every step.
 
-use crate::message::Reason;
+use crate::data::message::Reason;
 
 /// What a broker has done and holds. Messages: `taken = answered + open`. Deliveries:
 /// `routed = delivered + declined + expired + refused + gone + held`.

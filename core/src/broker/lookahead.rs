@@ -5,8 +5,8 @@
 //! memory fetch them together. Nothing is kept and nothing changes: it is all looked at again when the messages are taken.
 
 use super::Broker;
-use crate::destination::{DestinationRef, Target};
-use crate::framing::{Step, step};
+use crate::data::destination::{DestinationRef, Target};
+use crate::wire::frame::{Step, step};
 use crate::wire::kind;
 use core::hint::black_box;
 

@@ -5,7 +5,7 @@ use super::pool::Payload;
 use super::receipts::Word;
 use super::{NO_MESSAGE, NO_SENDER};
 use crate::bug::OrBug;
-use crate::message::{Past, Reason};
+use crate::data::message::{Past, Reason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
 use alloc::collections::VecDeque;

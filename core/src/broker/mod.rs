@@ -41,11 +41,11 @@ pub use policy::{Policy, Subject};
 pub use sources::Limit;
 
 use crate::bug::{self, OrBug};
-use crate::config::BrokerConfig;
+use crate::config::broker::BrokerConfig;
 use crate::error::{Code, ConfigError};
-use crate::framing::{Framing, MAX_HEADER, Step, step};
 use crate::time::Instant;
 use crate::wire::control::Abort;
+use crate::wire::frame::{Framing, MAX_HEADER, Step, step};
 use crate::wire::kind;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

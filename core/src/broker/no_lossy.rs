@@ -2,9 +2,9 @@
 
 use super::Broker;
 use crate::error::Code;
-use crate::framing::Framing;
 use crate::time::Instant;
-use crate::wire::lossy::State;
+use crate::wire::frame::Framing;
+use crate::wire::state::State;
 use alloc::boxed::Box;
 use core::time::Duration;
 

@@ -8,8 +8,8 @@ use super::messages::Open;
 use super::receipts::Word;
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
-use crate::destination::DestinationRef;
-use crate::message::{Past, Reason};
+use crate::data::destination::DestinationRef;
+use crate::data::message::{Past, Reason};
 
 impl Broker {
     /// A recipient has acknowledged a delivery, and its queue no longer names the message.

@@ -1,9 +1,9 @@
 //! The policy: what sessions may do, as whoever runs the broker sees it.
 
 use super::Broker;
-use crate::attributes::AttributesRef;
-use crate::destination::DestinationRef;
-use crate::filter::FilterRef;
+use crate::data::attributes::AttributesRef;
+use crate::data::destination::DestinationRef;
+use crate::data::filter::FilterRef;
 use alloc::boxed::Box;
 use core::fmt;
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! Payloads, each kept once. Buffers of up to 64 KiB are used again, so that in the steady state nothing is allocated; a
 //! larger payload has one of its own, whose memory goes back with it.
 
-use crate::config::{BUFFER_CLASSES, buffer_class, payload_buffer};
+use crate::config::buffers::{BUFFER_CLASSES, buffer_class, payload_buffer};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;

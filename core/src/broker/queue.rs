@@ -8,7 +8,7 @@ use super::log::{Cursor, Kind, Run, find, join};
 use super::ordered::shrink;
 use super::presence::Word;
 use super::receipts::Receipts;
-use crate::message::Reason;
+use crate::data::message::Reason;
 use crate::wire::item::{DownItem, Refused};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

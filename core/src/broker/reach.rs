@@ -4,8 +4,8 @@ use super::index::Index;
 use super::messages::Open;
 use super::{Broker, NO_MESSAGE};
 use crate::bug::OrBug;
-use crate::destination::{DestinationRef, Target};
-use crate::pairs::Pairs;
+use crate::data::destination::{DestinationRef, Target};
+use crate::data::value::Pairs;
 use crate::wire::item::Message;
 use alloc::vec::Vec;
 

@@ -1,7 +1,7 @@
 //! Receipts that wait for one sender, those that are alike and follow each other as one run.
 
 use super::ordered::shrink;
-use crate::message::Reason;
+use crate::data::message::Reason;
 use crate::wire::item::{Accepted, DownItem, Final};
 use alloc::collections::VecDeque;
 

@@ -9,11 +9,13 @@ use super::work::OUTCOME;
 use super::{Broker, NO_LINK, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Reader;
-use crate::destination::DestinationRef;
+use crate::data::destination::DestinationRef;
 use crate::error::Code;
-use crate::wire::control::{Abort, Control, Window};
+use crate::wire::control::{Abort, Control};
 use crate::wire::item::{Message, UpItem};
-use crate::wire::{VERSION, kind};
+use crate::wire::kind;
+use crate::wire::limits::VERSION;
+use crate::wire::window::Window;
 
 /// Whether a frame was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use super::presence::Watch;
 use super::queue::Queue;
 use super::shares::Shares;
 use super::sweep::Searched;
-use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
+use crate::data::attributes::AttributesRef;
 use crate::handshake::{Facts, Holder};
-use crate::link::{Receiving, Sending};
+use crate::link::numbers::{Receiving, Sending};
 use crate::time::Moment;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -338,9 +338,9 @@ impl Sessions {
 mod tests {
     use super::*;
     use crate::Value;
-    use crate::attributes::Attributes;
-    use crate::pairs::encode_pair;
-    use crate::wire::control::Window;
+    use crate::data::attributes::Attributes;
+    use crate::data::value::encode_pair;
+    use crate::wire::window::Window;
 
     #[test]
     fn the_index_finds_exactly_those_that_have_a_pair_whatever_changes() {

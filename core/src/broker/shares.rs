@@ -10,8 +10,8 @@ use super::sessions::Session;
 use super::work::ENTRY;
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
-use crate::config::BrokerConfig;
-use crate::message::Reason;
+use crate::config::broker::BrokerConfig;
+use crate::data::message::Reason;
 
 /// What one sender may have in one queue, and what each has in those that are counted.
 #[derive(Debug)]

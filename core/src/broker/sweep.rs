@@ -9,7 +9,7 @@ use super::ordered::MIN_TABLE;
 use super::work::{DROPPED, ROOM, SWEPT};
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
-use crate::config::BrokerConfig;
+use crate::config::broker::BrokerConfig;
 use crate::time::Moment;
 use core::time::Duration;
 

@@ -9,12 +9,12 @@ use super::work::{BYTES, WRITTEN};
 use super::{Broker, NO_LINK, NO_MESSAGE, NO_SENDER, NO_SESSION, Ready};
 use crate::bug::OrBug;
 use crate::codec::Writer;
-use crate::framing::{MAX_HEADER, header_len, write_header};
-use crate::message::Past;
+use crate::data::message::Past;
 use crate::time::{Instant, Moment};
-use crate::wire::MAX_PRESENCE;
 use crate::wire::control::Control;
+use crate::wire::frame::{MAX_HEADER, header_len, write_header};
 use crate::wire::item::{Deliver, DeliveryPast, DownItem, MAX_DELIVER_HEAD};
+use crate::wire::limits::MAX_PRESENCE;
 
 impl Broker {
     pub(super) fn transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {

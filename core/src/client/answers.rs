@@ -8,7 +8,7 @@ use super::outbox::{
     RECIPIENTS, RETRY, Record, SESSION, TAKEN, UNTIL_ACCEPTED,
 };
 use crate::bug::OrBug;
-use crate::message::{MessageId, Reason, Receipt};
+use crate::data::message::{MessageId, Reason, Receipt};
 use crate::time::{Instant, Moment};
 use crate::wire::item::{Accepted, Final};
 

@@ -4,12 +4,12 @@ use super::Client;
 use super::blocks::Filler;
 use super::event::{Close, Event, Token};
 use super::session::State;
-use crate::attributes::change_in_place;
 use crate::codec::Bytes;
+use crate::data::attributes::change_in_place;
+use crate::data::message::{MessageId, Outgoing};
+use crate::data::patch::PatchRef;
+use crate::data::value::Value;
 use crate::error::{SendError, SetError};
-use crate::message::{MessageId, Outgoing};
-use crate::pairs::Value;
-use crate::patch::PatchRef;
 use crate::time::Instant;
 use core::fmt;
 

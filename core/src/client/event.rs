@@ -1,9 +1,9 @@
 //! What a client tells its application.
 
-use crate::attributes::AttributesRef;
 use crate::codec::Bytes;
+use crate::data::attributes::AttributesRef;
+use crate::data::message::{MessageId, Reason, Receipt};
 use crate::error::Code;
-use crate::message::{MessageId, Reason, Receipt};
 use crate::time::{Instant, Moment};
 use crate::wire::item::PresenceState;
 use core::fmt;

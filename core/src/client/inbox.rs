@@ -8,9 +8,9 @@
 use super::event::{Event, Received, Token};
 use super::memory::{Cutter, Field, Region, Table};
 use crate::bug::OrBug;
-use crate::message::MessageId;
-use crate::wire::control::Window;
+use crate::data::message::MessageId;
 use crate::wire::item::Origin;
+use crate::wire::window::Window;
 use uuid::Uuid;
 
 const NUMBER: Field<u64> = Field::at(0);

@@ -7,17 +7,18 @@ use super::session::{Phase, State};
 use super::transmit::Frame;
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
-use crate::config::ClientConfig;
+use crate::config::client::ClientConfig;
 use crate::error::Code;
-use crate::framing::Framing;
-use crate::framing::cobs::{self, Unstuffing};
 use crate::link::recovery::{Place, Recovery};
 use crate::link::reorder::Reorder;
 use crate::link::timing::{Repeat, RoundTrip};
 use crate::time::Instant;
-use crate::wire::control::{Welcome, Window};
+use crate::wire::cobs::{self, Unstuffing};
+use crate::wire::control::Welcome;
+use crate::wire::frame::Framing;
 use crate::wire::kind;
-use crate::wire::lossy::{self, MAX_PREFIX, Prefix};
+use crate::wire::state::{self, MAX_PREFIX, Prefix};
+use crate::wire::window::Window;
 
 /// Why things are there.
 const CUT: &str = "a region was cut too short";
@@ -76,7 +77,7 @@ impl Lossy {
 
     /// A new link: nothing is left of the one before.
     pub(super) fn start_link(&mut self, boot: u64, link: u64) {
-        self.tag = lossy::tag(boot, link);
+        self.tag = state::tag(boot, link);
         self.unstuffing = Unstuffing::default();
         self.recovery = None;
         self.reorder.clear();
@@ -86,7 +87,7 @@ impl Lossy {
 
     /// A welcome of a broker that has all items up to `received`.
     pub(super) fn establish(&mut self, welcome: &Welcome, received: u64) {
-        self.tag = lossy::welcomed_tag(self.tag, u64::from_le_bytes(welcome.epoch), welcome.session);
+        self.tag = state::welcomed_tag(self.tag, u64::from_le_bytes(welcome.epoch), welcome.session);
         self.word.end();
         self.recovery = Some(Recovery::new(received));
     }
@@ -228,7 +229,7 @@ impl State {
         &mut self,
         m: &mut [u8],
         now: Instant,
-        state: &lossy::State,
+        state: &state::State,
     ) -> Result<(), Code> {
         let (_, recovery) = self.recovery().ok_or(Code::UnexpectedFrame)?;
         if !recovery.hear(state, now)? {
@@ -349,7 +350,7 @@ impl State {
     }
 
     /// What the peer is told last of where this end stands.
-    pub(super) fn state(&self) -> Option<lossy::State> {
+    pub(super) fn state(&self) -> Option<state::State> {
         let receiving = &self.session.as_ref()?.receiving;
         let recovery = self.lossy.as_ref()?.recovery.as_ref()?;
         Some(recovery.state(receiving.received(), receiving.told(), self.told_window))

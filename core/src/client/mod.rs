@@ -43,15 +43,15 @@ pub use event::{
 #[cfg(feature = "typed")]
 pub use typed::{DecodeError, SendAsError};
 
-use crate::attributes::AttributesRef;
 use crate::bug::OrBug;
-use crate::config::ClientConfig;
+use crate::config::client::ClientConfig;
+use crate::data::attributes::AttributesRef;
+use crate::data::message::{MessageId, Outgoing, Receipt};
+use crate::data::value::Value;
 use crate::error::{ConfigError, SendError, SetError};
-use crate::framing::{Step, header_len, step};
-use crate::message::{MessageId, Outgoing, Receipt};
-use crate::pairs::Value;
 use crate::time::Instant;
-use crate::wire::{MAX_OVERHEAD, MAX_PRESENCE};
+use crate::wire::frame::{Step, header_len, step};
+use crate::wire::limits::{MAX_OVERHEAD, MAX_PRESENCE};
 use commands::parts;
 use core::fmt;
 use event::Lifecycle;

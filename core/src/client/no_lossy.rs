@@ -2,11 +2,11 @@
 
 use super::memory::Cutter;
 use super::session::State;
-use crate::config::ClientConfig;
+use crate::config::client::ClientConfig;
 use crate::error::Code;
 use crate::time::Instant;
 use crate::wire::control::Welcome;
-use crate::wire::lossy;
+use crate::wire::state;
 
 /// No client has it.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Lossy {
 impl State {
     pub(super) fn lossy_input(&self, _: &mut [u8], _: &mut [u8], _: Instant, _: &[u8]) {}
 
-    pub(super) fn heard_state(&self, _: &mut [u8], _: Instant, _: &lossy::State) -> Result<(), Code> {
+    pub(super) fn heard_state(&self, _: &mut [u8], _: Instant, _: &state::State) -> Result<(), Code> {
         Err(Code::UnexpectedFrame)
     }
 

@@ -3,8 +3,8 @@
 use super::event::Event;
 use super::memory::Cutter;
 use crate::codec::Writer;
-use crate::config::ClientConfig;
-use crate::message::Reason;
+use crate::config::client::ClientConfig;
+use crate::data::message::Reason;
 
 /// False where nothing of presence is read.
 pub(super) const IS_READ: bool = false;

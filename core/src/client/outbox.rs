@@ -9,8 +9,8 @@
 use super::blocks::{Blocks, Filler};
 use super::memory::{Cutter, Field, NONE, Table};
 use crate::bug::OrBug;
+use crate::data::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
 use crate::error::{SendError, SetError};
-use crate::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
 use crate::time::{Instant, Moment, millis_rounded_up};
 
 /// An index of the lists means an entry.

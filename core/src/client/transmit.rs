@@ -8,12 +8,13 @@ use super::session::{Phase, State};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::error::Code;
-use crate::framing::{header_len, write_header};
-use crate::link::Sending;
+use crate::link::numbers::Sending;
 use crate::time::Instant;
-use crate::wire::control::{Abort, Control, Window};
+use crate::wire::control::{Abort, Control};
+use crate::wire::frame::{header_len, write_header};
 use crate::wire::item::{Message, UpItem};
 use crate::wire::kind;
+use crate::wire::window::Window;
 
 /// A frame, described so that it can be written again from its beginning.
 #[derive(Clone, Copy, Debug)]

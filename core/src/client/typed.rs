@@ -4,8 +4,8 @@
 
 use super::blocks::Filler;
 use super::{Client, Commands, Received};
+use crate::data::message::{MessageId, Outgoing};
 use crate::error::SendError;
-use crate::message::{MessageId, Outgoing};
 use crate::time::Instant;
 use core::fmt;
 use postcard::ser_flavors::{Flavor, Size};

@@ -153,7 +153,8 @@ fn same_secret(a: &[u8; 16], b: &[u8; 16]) -> bool {
 #[cfg(all(test, feature = "alloc"))]
 mod tests {
     use super::*;
-    use crate::wire::control::{Known, Window};
+    use crate::wire::control::Known;
+    use crate::wire::window::Window;
 
     const WINDOW: Window = Window { messages: 1, bytes: 1 };
     const FACTS: Facts = Facts {

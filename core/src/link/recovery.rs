@@ -10,8 +10,8 @@ use super::timing::{Repeat, RoundTrip};
 use crate::bug::OrBug;
 use crate::error::Code;
 use crate::time::Instant;
-use crate::wire::control::Window;
-use crate::wire::lossy::{SPAN, State};
+use crate::wire::state::{SPAN, State};
+use crate::wire::window::Window;
 use ago::{Recently, StatesAgo};
 
 /// How many items may be under way before anything is known of the line.

@@ -2,21 +2,14 @@
 //!
 //! By hand, though they are rare: what a serialiser makes of them takes more flash than all the rest of a client.
 
-use super::lossy::State;
-use super::{MAGIC, VERSION, kind};
-use crate::attributes::AttributesRef;
+use super::kind;
+use super::limits::{MAGIC, VERSION};
+use super::state::State;
+use super::window::Window;
 use crate::codec::{Malformed, Reader, Writer};
+use crate::data::attributes::AttributesRef;
 use crate::error::Code;
 use core::fmt;
-
-/// How much may be under way unacknowledged in one direction. Counts messages only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Messages.
-    pub messages: u32,
-    /// Bytes of payload.
-    pub bytes: u32,
-}
 
 /// What a client says about the session that it wants to resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,17 +134,6 @@ pub enum Control<'a> {
     Farewell,
     /// Where this end stands; on lossy framed transports only.
     State(State),
-}
-
-impl Window {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { messages: reader.u32()?, bytes: reader.u32()? })
-    }
-
-    fn write(self, writer: &mut Writer<'_>) {
-        writer.u32(self.messages);
-        writer.u32(self.bytes);
-    }
 }
 
 impl Known {

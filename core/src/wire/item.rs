@@ -1,13 +1,14 @@
 //! Items: what a link numbers. A message is read and written here some million times a second, so it is done by
 //! hand, in the same format as everything else.
 
-use super::{MAX_ALIASES, MAX_SLOTS, kind};
-use crate::attributes::AttributesRef;
+use super::kind;
+use super::limits::{MAX_ALIASES, MAX_SLOTS};
 use crate::codec::{Bytes, Malformed, Reader, Writer, varint_len, zigzag};
-use crate::destination::DestinationRef;
-use crate::filter::FilterRef;
-use crate::message::{Past, Reason, Taken};
-use crate::patch::PatchRef;
+use crate::data::attributes::AttributesRef;
+use crate::data::destination::DestinationRef;
+use crate::data::filter::FilterRef;
+use crate::data::message::{Past, Reason, Taken};
+use crate::data::patch::PatchRef;
 use core::fmt;
 
 /// A message on its way to the broker.

@@ -5,94 +5,12 @@
 //! one encoding of each value, and everything else is [`Malformed`](crate::codec::Malformed).
 //! (PROTOCOL.md, "Frames")
 
+#[cfg(feature = "lossy")]
+pub mod cobs;
 pub mod control;
+pub mod frame;
 pub mod item;
-pub mod lossy;
-
-/// The version of the protocol that this crate speaks.
-pub const VERSION: u64 = 1;
-/// The first four bytes of a hello.
-pub const MAGIC: [u8; 4] = *b"EPGN";
-/// The largest payload that the protocol knows, in bytes.
-pub const MAX_PAYLOAD: u32 = 16 << 20;
-/// The most aliases of senders on a link.
-pub const MAX_ALIASES: u16 = 64;
-/// The most aliases of destinations on a link.
-pub const MAX_SLOTS: u8 = 16;
-
-/// Kinds of frames.
-pub mod kind {
-    /// A client introduces itself.
-    pub const HELLO: u8 = 0x01;
-    /// The broker gives it a session.
-    pub const WELCOME: u8 = 0x02;
-    /// The link ends, and why.
-    pub const ABORT: u8 = 0x03;
-    /// The broker wants a proof of identity. Reserved: carries 32 bytes.
-    pub const CHALLENGE: u8 = 0x04;
-    /// The client's answer to a challenge. Reserved: carries 32 bytes.
-    pub const PROOF: u8 = 0x05;
-    /// More items are acknowledged.
-    pub const ACK: u8 = 0x06;
-    /// The window has changed.
-    pub const WINDOW: u8 = 0x07;
-    /// I am here.
-    pub const PING: u8 = 0x08;
-    /// The client leaves.
-    pub const GOODBYE: u8 = 0x09;
-    /// The broker has noted it.
-    pub const FAREWELL: u8 = 0x0a;
-    /// Where this end stands. On lossy framed transports only, in place of acknowledgements, windows and pings.
-    pub const STATE: u8 = 0x0b;
-
-    /// A message to the broker: `0x10` with the flags below.
-    pub const MESSAGE: u8 = 0x10;
-    /// A message's destination follows, and gets the alias.
-    pub const MESSAGE_DEFINES: u8 = 0x01;
-    /// A message is sent again on another session than before.
-    pub const MESSAGE_RETRY: u8 = 0x02;
-    /// A message is kept only until it is accepted.
-    pub const MESSAGE_UNTIL_ACCEPTED: u8 = 0x04;
-    /// Attributes change.
-    pub const SET: u8 = 0x18;
-    /// A delivery is declined.
-    pub const DECLINE: u8 = 0x19;
-    /// The client wants to know who matches a filter.
-    pub const WATCH: u8 = 0x1a;
-    /// The client no longer wants to know.
-    pub const UNWATCH: u8 = 0x1b;
-
-    /// A message to a recipient: `0x20` with the flags below.
-    pub const DELIVER: u8 = 0x20;
-    /// A delivery's sender follows, and gets the alias.
-    pub const DELIVER_DEFINES: u8 = 0x01;
-    /// A delivery may be a repetition; its past follows.
-    pub const DELIVER_RETRY: u8 = 0x02;
-    /// A delivery was parked before, so it may come out of order.
-    pub const DELIVER_LATE: u8 = 0x04;
-    /// A delivery is for this UUID, not for a filter.
-    pub const DELIVER_DIRECT: u8 = 0x08;
-    /// Messages were accepted.
-    pub const ACCEPTED: u8 = 0x30;
-    /// Messages have ended.
-    pub const FINAL: u8 = 0x31;
-    /// A change of attributes or a watch was refused.
-    pub const REFUSAL: u8 = 0x32;
-    /// Deliveries that had numbers have ended: nothing comes in their places.
-    pub const VOID: u8 = 0x34;
-    /// Somebody who is watched is here, has changed or is gone.
-    pub const PRESENCE: u8 = 0x38;
-    /// What was known about who is here no longer holds; a snapshot follows.
-    pub const PRESENCE_RESET: u8 = 0x39;
-    /// The snapshot is complete.
-    pub const PRESENCE_SYNCED: u8 = 0x3a;
-}
-
-/// The most bytes that a frame around a payload has besides the payload and a destination.
-pub const MAX_OVERHEAD: usize = 80;
-/// The most bytes that the body of a frame of presence has.
-pub const MAX_PRESENCE: usize = 1 + 5 + 16 + 1 + crate::attributes::MAX_ATTRIBUTE_BYTES;
-/// The most bytes that the frame of a hello has besides its attributes, and some to spare.
-pub(crate) const MAX_HELLO_HEAD: usize = 192;
-/// The most bytes that the frame of a hello has.
-pub const MAX_HELLO: usize = MAX_HELLO_HEAD + crate::attributes::MAX_ATTRIBUTE_BYTES;
+pub mod kind;
+pub mod limits;
+pub mod state;
+pub mod window;

@@ -7,10 +7,11 @@ use crate::quiet;
 use crate::support::raw::{Raw, WIDE, frame, hello, message};
 use crate::support::uuid;
 use e_pigeon_core::codec::Reader;
-use e_pigeon_core::framing::extent;
-use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome, Window};
+use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome};
+use e_pigeon_core::wire::frame::extent;
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin};
 use e_pigeon_core::wire::kind;
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, BrokerConfig, Event, Framing, Instant};
 use proptest::prelude::*;
 

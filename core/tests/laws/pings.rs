@@ -7,7 +7,7 @@ use e_pigeon_core::{Outgoing, Value};
 /// The kinds of the frames in some bytes.
 fn kinds(mut bytes: &[u8]) -> Vec<u8> {
     let mut kinds = Vec::new();
-    while let Some(extent) = e_pigeon_core::framing::extent(bytes, 1 << 20).unwrap() {
+    while let Some(extent) = e_pigeon_core::wire::frame::extent(bytes, 1 << 20).unwrap() {
         kinds.push(bytes[extent.header]);
         bytes = &bytes[extent.total()..];
     }

@@ -2,13 +2,14 @@
 
 use crate::quiet;
 use e_pigeon_core::codec::{Malformed, Reader, Writer};
-use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome, Window};
+use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
 use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, MAX_DELIVER_HEAD, Message, Origin, PresenceState,
     Refused, UpItem,
 };
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::wire::lossy::State;
+use e_pigeon_core::wire::state::State;
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     Attributes, AttributesRef, Code, Destination, DestinationRef, Filter, FilterRef, Past, PatchRef, Reason,
     Taken, Uuid, Value,

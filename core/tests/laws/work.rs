@@ -10,7 +10,7 @@ use core::time::Duration;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Control, Hello};
 use e_pigeon_core::wire::item::{Message, UpItem};
-use e_pigeon_core::wire::lossy::{tag, welcomed_tag};
+use e_pigeon_core::wire::state::{tag, welcomed_tag};
 use e_pigeon_core::{
     Attributes, AttributesRef, BrokerConfig, Destination, Filter, Framing, Instant, LinkId, PatchRef, Ready,
     Value,

@@ -4,7 +4,7 @@ use super::{client_config, make};
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::wire::lossy::{Prefix, State};
+use e_pigeon_core::wire::state::{Prefix, State};
 use e_pigeon_core::{Broker, BrokerConfig, Client, ClientConfig, Event, Framing, Instant, LinkId, Outgoing};
 
 pub struct Datagrams {

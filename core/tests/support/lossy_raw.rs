@@ -3,9 +3,10 @@
 use super::uuid;
 use e_pigeon_core::Framing;
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::framing::cobs;
-use e_pigeon_core::wire::control::{Control, Hello, Window};
-use e_pigeon_core::wire::lossy::{Prefix, State};
+use e_pigeon_core::wire::cobs;
+use e_pigeon_core::wire::control::{Control, Hello};
+use e_pigeon_core::wire::state::{Prefix, State};
+use e_pigeon_core::wire::window::Window;
 
 /// A frame as it goes over a transport.
 pub fn frame(framing: Framing, tag: u32, number: u64, write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {

@@ -2,8 +2,9 @@
 
 use super::uuid;
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::wire::control::{Control, Hello, Known, Window};
+use e_pigeon_core::wire::control::{Control, Hello, Known};
 use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, Broker, BrokerConfig, Destination, Instant, LinkId, Past};
 
 pub fn frame(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {

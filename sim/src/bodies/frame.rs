@@ -2,8 +2,8 @@
 
 use e_pigeon_core::Code;
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::framing::cobs::{self, Damaged, Unstuffing};
-use e_pigeon_core::framing::{Step, header_len, step, write_header};
+use e_pigeon_core::wire::cobs::{self, Damaged, Unstuffing};
+use e_pigeon_core::wire::frame::{Step, header_len, step, write_header};
 
 /// The most bytes of a header: what a reader keeps besides the largest body.
 const MAX_HEADER: usize = 4;

@@ -5,8 +5,8 @@ use crate::bug::OrBug;
 use crate::client::event::{Event, Presence, WatchId};
 use crate::client::memory::{Cutter, Field, Table};
 use crate::codec::Reader;
-use crate::wire::MAX_PRESENCE;
 use crate::wire::item::DownItem;
+use crate::wire::limits::MAX_PRESENCE;
 use uuid::Uuid;
 
 /// The number of the item.

@@ -4,9 +4,9 @@
 use crate::client::event::WatchId;
 use crate::client::memory::{Cutter, Field, Table};
 use crate::codec::Reader;
+use crate::data::filter::{Filter, FilterRef};
+use crate::data::message::Reason;
 use crate::error::WatchError;
-use crate::filter::{Filter, FilterRef};
-use crate::message::Reason;
 
 const NUMBER: Field<u32> = Field::at(0);
 const STAGE: Field<u8> = Field::at(4);

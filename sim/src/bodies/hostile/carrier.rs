@@ -5,10 +5,12 @@ use super::super::frame::stuff;
 use super::Write;
 use e_pigeon_core::Framing;
 use e_pigeon_core::codec::{Reader, Writer};
-use e_pigeon_core::framing::{cobs, write_header};
-use e_pigeon_core::wire::control::{Control, Window};
+use e_pigeon_core::wire::cobs;
+use e_pigeon_core::wire::control::Control;
+use e_pigeon_core::wire::frame::write_header;
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::wire::lossy::{Prefix, State, tag, welcomed_tag};
+use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
+use e_pigeon_core::wire::window::Window;
 
 /// More than any frame here has.
 const MOST: usize = 2_000;

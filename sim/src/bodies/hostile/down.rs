@@ -3,10 +3,11 @@
 use super::{Before, Number, PAYLOAD, Pairs, Write, uuid, window};
 use arbitrary::Arbitrary;
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::wire::control::{Abort, Control, Resumed, Welcome, Window};
+use e_pigeon_core::wire::control::{Abort, Control, Resumed, Welcome};
 use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, Origin, PresenceState, Refused,
 };
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{Code, Reason};
 
 /// What goes to a client.

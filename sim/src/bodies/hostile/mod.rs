@@ -10,7 +10,7 @@ pub(super) use up::{HelloParts, UpFrame};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::wire::control::Window;
+use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{Attributes, Destination, Filter, Past, Secret, Taken, Uuid, Value};
 
 /// Clients that a hostile peer may claim to be or write to. The first is honest.

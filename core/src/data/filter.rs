@@ -3,11 +3,11 @@
 
 use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, shift};
-use crate::destination::{
+use crate::data::destination::{
     Bytes, Destination, DestinationRef, KIND_ALL_OF, KIND_ANY_OF, KIND_EVERYONE, MAX_DESTINATION_BYTES,
     MAX_FILTER_PAIRS, Target,
 };
-use crate::pairs::{AttributeError, RawPairs, Value, encode_pair};
+use crate::data::value::{AttributeError, RawPairs, Value, encode_pair};
 use core::fmt;
 
 /// Why there can be no such filter. The fault is the caller's.

@@ -5,7 +5,7 @@
 
 use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, shift};
-use crate::pairs::{
+use crate::data::value::{
     AttributeError, EncodedPair, MAX_PAIR, Pairs, RawPairs, Value, encode_pair, is_key, read_pairs,
 };
 use core::fmt;

@@ -1,8 +1,8 @@
 //! Destinations: where a message goes, in the one encoding. (PROTOCOL.md, "Filters and destinations")
 
-use crate::attributes::AttributesRef;
 use crate::codec::{Malformed, Reader};
-use crate::pairs::{MAX_PAIR, Pairs, read_pairs};
+use crate::data::attributes::AttributesRef;
+use crate::data::value::{MAX_PAIR, Pairs, read_pairs};
 use core::fmt;
 use uuid::Uuid;
 

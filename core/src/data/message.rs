@@ -2,7 +2,7 @@
 
 use crate::codec::Bytes;
 use crate::codec::{Malformed, Reader, Writer};
-use crate::destination::{Destination, DestinationRef};
+use crate::data::destination::{Destination, DestinationRef};
 use core::fmt;
 use core::time::Duration;
 

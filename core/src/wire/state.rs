@@ -2,7 +2,7 @@
 //! a prefix in front of each, and the one frame by which the ends tell each other where they stand.
 //! (PROTOCOL.md, "Lossy framed transports")
 
-use super::control::Window;
+use super::window::Window;
 use crate::codec::{Malformed, Reader, Writer};
 
 /// The most bytes that the prefix of a frame has.

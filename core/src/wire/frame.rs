@@ -1,10 +1,7 @@
 //! Bytes into frames and back: where a frame begins and ends.
 //!
 //! On streams a frame is its length, a varint, and that many bytes; that is here. On serial lines it is stuffed, see
-//! [`cobs`]. A datagram is a frame. (PROTOCOL.md, "Framing")
-
-#[cfg(feature = "lossy")]
-pub mod cobs;
+//! [`cobs`](super::cobs). A datagram is a frame. (PROTOCOL.md, "Framing")
 
 use crate::bug::OrBug;
 use crate::codec::{Writer, varint_len};

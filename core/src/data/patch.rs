@@ -1,11 +1,11 @@
 //! Changes of attributes: keys that are set, and keys that are removed. (PROTOCOL.md, "Attributes")
 
-use crate::attributes::MAX_ATTRIBUTES;
-#[cfg(feature = "alloc")]
-use crate::attributes::{AttributesRef, change_in_place};
 use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, Writer};
-use crate::pairs::{AttributeError, MAX_PAIR, Value, check_pair, is_key, read_key, start_slice};
+use crate::data::attributes::MAX_ATTRIBUTES;
+#[cfg(feature = "alloc")]
+use crate::data::attributes::{AttributesRef, change_in_place};
+use crate::data::value::{AttributeError, MAX_PAIR, Value, check_pair, is_key, read_key, start_slice};
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 
