@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use e_pigeon_core::wire::item::{Message, UpItem};
 use e_pigeon_core::{AttributesRef, Destination, Filter, Uuid};
-use support::hello::frame;
+use e_pigeon_sim::frames::frame;
 
 /// What the broker may take for its state, and what the whole process may take: the program, and what its threads reserve.
 const MEMORY: &str = "64MiB";

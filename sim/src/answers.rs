@@ -1,7 +1,7 @@
 //! The model's judgement of a final receipt: the count is right, and its reason is a reason.
 
 use crate::limits::{Limits, Others};
-use crate::model::{Key, Message};
+use crate::message::{Key, Message};
 use crate::violation::{Outcome, ensure};
 use e_pigeon_core::{Instant, Reason, Until};
 

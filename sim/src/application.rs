@@ -1,7 +1,8 @@
 //! The programs around the clients: what they were refused, what they were lent, and what a user's own program does.
 
+use crate::message::Key;
 use crate::presence::Watcher;
-use crate::step::{Attributes, Send, Step};
+use crate::step::{Attributes, Payload, Send, Step};
 use e_pigeon_core::{Client, ClientConfig, Event, Instant, Token};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -33,8 +34,8 @@ impl Refused {
         match self {
             Self::Send(send) => {
                 let payload = match &send.payload {
-                    crate::Payload::Length(length) => *length,
-                    crate::Payload::Bytes(bytes) => bytes.len(),
+                    Payload::Length(length) => *length,
+                    Payload::Bytes(bytes) => bytes.len(),
                 };
                 payload + send.to.destination().as_ref().as_bytes().len()
             }
@@ -61,7 +62,7 @@ pub(crate) struct Peer {
     /// What its application wants its attributes to be.
     pub(crate) wanted: Attributes,
     /// Lent and not taken.
-    pub(crate) lent: VecDeque<(Token, crate::model::Key)>,
+    pub(crate) lent: VecDeque<(Token, Key)>,
     /// The largest of what was refused since there was last said to be room.
     pub(crate) refused: Option<Refused>,
     pub(crate) watcher: Watcher,

@@ -1,7 +1,8 @@
 //! What the model demands once all is well: progress soon, and in the end that nothing is missing or too much.
 
 use crate::answers::KILLS;
-use crate::model::{Key, Message, Model, Set};
+use crate::message::{Key, Message, Set};
+use crate::model::Model;
 use crate::violation::{Outcome, ensure};
 use e_pigeon_core::{Instant, Receipt};
 

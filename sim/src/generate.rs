@@ -1,9 +1,9 @@
 //! Draws the steps of a run from a source of choices.
 
+use crate::flood::Flood;
 use crate::setup::{Medium, Setup, ms};
 use crate::source::Source;
 use crate::step::{Attributes, Direction, Disturbance, Payload, Pipe, ROOMS, Send, Step, To};
-use crate::strangers::Flood;
 use crate::swarm::Swarm;
 use core::time::Duration;
 use e_pigeon_core::Until;

@@ -1,9 +1,9 @@
 //! Which limits a run may reach: what is refused or forgotten must have one of them as its reason.
 
 use crate::coverage::{Coverage, Path};
-use crate::model::Set;
+use crate::flood::STRANGERS;
+use crate::message::Set;
 use crate::setup::{LONG, Setup, plain_broker};
-use crate::strangers::STRANGERS;
 use core::time::Duration;
 use e_pigeon_core::{Reason, Receipt};
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use crate::coverage::{Coverage, Path};
 use crate::limits::Limits;
-use crate::model::{Key, Message};
+use crate::message::{Key, Message};
 use crate::violation::{Outcome, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 

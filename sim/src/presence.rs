@@ -2,7 +2,7 @@
 
 use crate::coverage::{Coverage, Path};
 use crate::model::Model;
-use crate::step::{To, client_of};
+use crate::step::{Attributes, To, client_of};
 use crate::violation::{Outcome, Violation, ensure};
 use e_pigeon_core::{Event, PresenceState, Reason, Roster, WatchId};
 
@@ -31,7 +31,7 @@ enum Stage {
 }
 
 /// The attributes that presence tells of, as this world knows them.
-fn attributes_of(attributes: e_pigeon_core::AttributesRef<'_>) -> crate::Attributes {
+fn attributes_of(attributes: e_pigeon_core::AttributesRef<'_>) -> Attributes {
     crate::witness::attributes_of(attributes)
 }
 

@@ -3,10 +3,10 @@
 use crate::application::Refused;
 use crate::coverage::Path;
 use crate::log::Handed;
-use crate::model::Key;
+use crate::message::Key;
 use crate::setup::Medium;
 use crate::source::Random;
-use crate::step::{Payload, ROOMS, Send, Step, To, client_of};
+use crate::step::{Attributes, Payload, ROOMS, Send, Step, To, client_of};
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use e_pigeon_core::{
@@ -105,7 +105,7 @@ impl World {
     fn changed(
         &mut self,
         n: usize,
-        wanted: crate::Attributes,
+        wanted: Attributes,
         result: Result<(), SetError>,
         what: Refused,
     ) -> Outcome {

@@ -3,7 +3,8 @@
 //! Which acknowledgement is about which message is not in the model, which knows no protocol. It shows on the wire: items have
 //! numbers within a session, and an acknowledgement says up to which. (PROTOCOL.md, "Items")
 
-use crate::model::Key;
+use crate::message::Key;
+use crate::setup::Medium;
 use crate::tap::{Frame, Tap};
 use core::fmt;
 use core::time::Duration;
@@ -160,7 +161,7 @@ impl Receipts {
     }
 
     /// A client has written bytes.
-    pub(crate) fn wrote(&mut self, at: At, medium: crate::Medium, bytes: &[u8]) {
+    pub(crate) fn wrote(&mut self, at: At, medium: Medium, bytes: &[u8]) {
         let mut tap = core::mem::take(&mut self.links.entry(at.connection).or_default().written);
         tap.feed(medium, bytes, |tap, body| {
             if let Ok(frame) = Frame::read(body, true) {

@@ -219,7 +219,7 @@ fn send_in_rust(send: &Send) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::To;
+    use crate::step::To;
 
     #[test]
     fn a_scenario_says_only_what_is_not_plain() {

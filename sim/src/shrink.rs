@@ -2,7 +2,7 @@
 
 use crate::run::Run;
 use crate::setup::{BUDGET, LEAST, plain_broker, plain_client};
-use crate::step::{Payload, Step, To};
+use crate::step::{Payload, Send, Step, To};
 use crate::violation::Violation;
 use core::time::Duration;
 
@@ -141,7 +141,7 @@ impl Shrinker {
 fn plainer(step: &Step) -> Vec<Step> {
     match step {
         Step::Send(send) => {
-            let mut plain = crate::Send::new(send.from, send.to.clone());
+            let mut plain = Send::new(send.from, send.to.clone());
             let mut options = vec![Step::Send(plain.clone())];
             plain.payload = send.payload.clone();
             options.push(Step::Send(plain.clone()));
@@ -150,7 +150,7 @@ fn plainer(step: &Step) -> Vec<Step> {
             let mut same = send.clone();
             same.payload = Payload::Length(8);
             options.push(Step::Send(same));
-            options.extend(plainer_to(&send.to).map(|to| Step::Send(crate::Send { to, ..send.clone() })));
+            options.extend(plainer_to(&send.to).map(|to| Step::Send(Send { to, ..send.clone() })));
             options
         }
         Step::WriteUp { client, .. } => {

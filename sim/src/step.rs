@@ -1,6 +1,6 @@
 //! What can happen in a world: one value for each thing, with every choice that it needs.
 
-use crate::strangers::Flood;
+use crate::flood::Flood;
 use core::time::Duration;
 use e_pigeon_core::{Destination, Filter, Until, Uuid, Value};
 

@@ -5,25 +5,21 @@
 //! its link ends. What is promised to clients must hold beside them as without.
 
 use crate::coverage::Path;
+use crate::flood::{FIRST, Flood, STRANGERS};
+use crate::frames::frame;
 use crate::setup::Medium;
-use crate::step::{ROOMS, client_of};
+use crate::step::{ROOMS, uuid};
+use crate::stranger::Stranger;
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use core::time::Duration;
-use e_pigeon_core::codec::{Reader, Writer};
+use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Control, Hello};
 use e_pigeon_core::wire::item::{Message, UpItem};
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::window::Window;
-use e_pigeon_core::{
-    Attributes, BrokerEvent, Code, Destination, Filter, Framing, Instant, LinkId, Ready, Uuid, Value,
-};
-use std::collections::BTreeSet;
+use e_pigeon_core::{AttributesRef, Destination, Filter, Framing, Instant, LinkId, Ready, Value};
 
-/// The first client that is a stranger; a world has no more than 64.
-pub(crate) const FIRST: usize = 1_000;
-/// So many there are.
-pub(crate) const STRANGERS: usize = 3;
 /// The type of a value that is text. (PROTOCOL.md, "Attributes")
 const STRING: u8 = 2;
 /// What a stranger does at the most after one step, and how much of it before others have their turn.
@@ -36,167 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often one that leaves offers its last words.
 const PATIENT: usize = 100_000;
 
-/// What a stranger floods the broker with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Flood {
-    /// Connections, each with a hello that takes the session from the one before.
-    Hello,
-    /// Watches of everyone that begin and end.
-    Watch,
-    /// Changes of its attributes, to and fro.
-    Set,
-    /// A decline of what it was never sent.
-    Decline,
-    /// Messages to any of several pairs that many have had, of those connected: nobody is found.
-    AnyOf,
-    /// Messages that nobody matches: some live for a moment, others for a while.
-    Parked,
-    /// Connections that say nothing.
-    Silent,
-    /// Hellos of one new identity after the other, whose sessions nobody comes back to.
-    Crowd,
-}
-
-/// One of them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stranger {
-    /// Its link, and in which life of the broker.
-    link: Option<(LinkId, usize)>,
-    /// The link before, while the broker takes leave of it.
-    left: Option<LinkId>,
-    link_number: u64,
-    /// Written and not taken by the broker.
-    pending: Vec<u8>,
-    /// Input waits for `Ready::Resume`.
-    full: bool,
-    /// What it still floods the broker with, and how much of it.
-    floods: Option<(Flood, usize)>,
-    /// The broker has ended its link.
-    aborted: bool,
-    /// The broker wants to write to it.
-    listed: bool,
-    /// How many watches it began on this link.
-    watches: u32,
-    /// The id of its last message, and of the last on this link.
-    last_id: u64,
-    last_on_link: u64,
-    /// Connections without a hello, each with the time of its beginning; and those that the broker has ended.
-    silent: Vec<(LinkId, Instant)>,
-    ended: Vec<LinkId>,
-    /// How many identities it has made up.
-    made_up: usize,
-    /// What it has read of a frame.
-    kept: Vec<u8>,
-}
-
-/// All of them, and what the broker says of them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Strangers {
-    all: [Stranger; STRANGERS],
-    /// Those whose session is there, and those of them that are connected.
-    open: BTreeSet<usize>,
-    connected: BTreeSet<usize>,
-    /// There ever was one.
-    pub(crate) any: bool,
-}
-
-impl Strangers {
-    /// How many sessions they have, and how many of these are connected.
-    pub(crate) fn sessions(&self) -> (u64, u64) {
-        (self.open.len() as u64, self.connected.len() as u64)
-    }
-
-    /// The broker has died.
-    pub(crate) fn killed(&mut self) {
-        self.open.clear();
-        self.connected.clear();
-        for stranger in &mut self.all {
-            (stranger.link, stranger.left, stranger.full) = (None, None, false);
-            stranger.pending.clear();
-            stranger.silent.clear();
-            (stranger.floods, stranger.aborted) = (None, false);
-            stranger.ended.clear();
-        }
-    }
-
-    /// The connection without a hello that has that link: whose.
-    fn silent_with(&mut self, link: LinkId) -> Option<&mut Stranger> {
-        let is_its = |s: &&mut Stranger| s.silent.iter().any(|s| s.0 == link) || s.ended.contains(&link);
-        self.all.iter_mut().find(is_its)
-    }
-
-    fn with_link(&mut self, link: LinkId, epoch: usize) -> Option<&mut Stranger> {
-        let is_its = |s: &&mut Stranger| s.link == Some((link, epoch)) || s.left == Some(link);
-        self.all.iter_mut().find(is_its)
-    }
-
-    /// An event that is about one of them; false where it is about a client.
-    pub(crate) fn event(&mut self, event: &BrokerEvent, epoch: usize) -> Outcome<bool> {
-        let stranger = |uuid: &Uuid| client_of(*uuid).checked_sub(FIRST);
-        match event {
-            BrokerEvent::SessionOpened(uuid) | BrokerEvent::SessionResumed(uuid) => {
-                let Some(n) = stranger(uuid) else { return Ok(false) };
-                self.open.insert(n);
-                self.connected.insert(n);
-            }
-            BrokerEvent::SessionAway(uuid) => {
-                let Some(n) = stranger(uuid) else { return Ok(false) };
-                self.connected.remove(&n);
-            }
-            BrokerEvent::SessionEnded(uuid) => {
-                let Some(n) = stranger(uuid) else { return Ok(false) };
-                self.open.remove(&n);
-                self.connected.remove(&n);
-            }
-            BrokerEvent::LinkAborted(link, code) => {
-                if let Some(stranger) = self.silent_with(*link) {
-                    stranger.silent.retain(|silent| silent.0 != *link);
-                    stranger.ended.push(*link);
-                    ensure!(
-                        matches!(code, Code::HandshakeTimeout | Code::ShuttingDown),
-                        "aborted",
-                        "the broker ended a link without a hello: {code}"
-                    );
-                    return Ok(true);
-                }
-                let Some(stranger) = self.with_link(*link, epoch) else { return Ok(false) };
-                stranger.aborted |= stranger.left != Some(*link);
-                let is_earned = matches!(
-                    code,
-                    Code::Superseded
-                        | Code::BadId
-                        | Code::BadAcknowledgement
-                        | Code::WindowExceeded
-                        | Code::Silent
-                        | Code::HandshakeTimeout
-                        | Code::Full
-                        | Code::ShuttingDown
-                );
-                ensure!(is_earned, "aborted", "the broker ended the link of a stranger: {code}");
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-fn frame(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut counter = Writer::counting();
-    write(&mut counter);
-    let body = counter.total();
-    let mut out = vec![0; body + 8];
-    let mut writer = Writer::new(&mut out, 0);
-    writer.u64(body as u64);
-    write(&mut writer);
-    let length = writer.written();
-    out.truncate(length);
-    out
-}
-
 fn hello(n: usize, link: u64) -> Vec<u8> {
     let hello = Hello {
-        uuid: *crate::step::uuid(FIRST + n).as_bytes(),
+        uuid: *uuid(FIRST + n).as_bytes(),
         secret: [0xbb; 16],
         boot: 1_u64.to_le_bytes(),
         link,
@@ -207,8 +45,7 @@ fn hello(n: usize, link: u64) -> Vec<u8> {
         receives: false,
         presence: 1,
     };
-    let attributes = Attributes::new();
-    frame(|writer| Control::Hello(hello, attributes.as_ref()).write(writer))
+    frame(|writer| Control::Hello(hello, AttributesRef::EMPTY).write(writer))
 }
 
 fn message(to: &Destination, id_step: u64, time_to_live_ms: u32) -> Vec<u8> {
@@ -227,21 +64,6 @@ fn message(to: &Destination, id_step: u64, time_to_live_ms: u32) -> Vec<u8> {
 /// Short pairs always make a filter.
 fn any_of(pairs: &[(&str, Value<'_>)]) -> Destination {
     Filter::any_of(pairs).map_or_else(|_| Filter::everyone().into(), Destination::from)
-}
-
-impl Stranger {
-    /// True where the broker reads what it writes.
-    fn can_write(&self) -> bool {
-        self.link.is_some() && !self.aborted
-    }
-
-    /// The step from the last message on this link to the next.
-    fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        let step = self.last_id - self.last_on_link;
-        self.last_on_link = self.last_id;
-        step
-    }
 }
 
 /// How many items end in `bytes`, behind what was kept of a frame.

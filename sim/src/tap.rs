@@ -1,6 +1,7 @@
 //! Reads along what passes through a connection: for the trace and for the table of coverage, never for the model.
 
 use crate::coverage::{Coverage, Path};
+use crate::message::Key;
 use crate::setup::Medium;
 use crate::step::client_of;
 use core::time::Duration;
@@ -48,9 +49,6 @@ pub(crate) enum Frame<'a> {
     Up(UpItem<'a>),
     Down(DownItem<'a>),
 }
-
-/// A delivery that was read: sender, boot, id.
-pub(crate) type Key = (usize, u64, u64);
 
 impl<'a> Frame<'a> {
     /// Reads the body of a frame that goes up, or down.

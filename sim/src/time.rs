@@ -3,6 +3,7 @@
 use crate::network::Connection;
 use crate::receipts::Standing;
 use crate::setup::{LONG, Medium};
+use crate::step::Direction;
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use core::time::Duration;
@@ -91,13 +92,13 @@ impl World {
                 moved |= self.write_up(n, out, UNDER_WAY)?;
             }
             for id in self.connections.ids() {
-                let up = self.allowed(id, crate::Direction::Up).min(piece);
+                let up = self.allowed(id, Direction::Up).min(piece);
                 if up > 0 {
                     moved |= self.read_up_in_turn(id, up)?;
                 }
                 self.hang_up(id)?;
                 moved |= self.write_down(id, out, UNDER_WAY, true)?;
-                let down = self.allowed(id, crate::Direction::Down).min(piece);
+                let down = self.allowed(id, Direction::Down).min(piece);
                 if down > 0 {
                     moved |= self.read_down(id, down)?;
                 }
@@ -148,12 +149,12 @@ impl World {
         if self.healed && left { self.broker_loses(id) } else { Ok(()) }
     }
 
-    fn allowed(&mut self, id: u64, direction: crate::Direction) -> usize {
+    fn allowed(&mut self, id: u64, direction: Direction) -> usize {
         let Some(connection) = self.connections.get(id) else { return 0 };
         let Some(network) = &mut self.network else { return usize::MAX };
         let lane = match direction {
-            crate::Direction::Up => &connection.up,
-            crate::Direction::Down => &connection.down,
+            Direction::Up => &connection.up,
+            Direction::Down => &connection.down,
         };
         // The end of a connection is no byte, and comes through at any time.
         if lane.is_empty() {

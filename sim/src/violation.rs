@@ -26,7 +26,7 @@ pub type Outcome<T = ()> = Result<T, Violation>;
 macro_rules! ensure {
     ($condition:expr, $kind:literal, $($text:tt)+) => {
         if !$condition {
-            return Err($crate::Violation { kind: $kind, text: format!($($text)+) });
+            return Err($crate::violation::Violation { kind: $kind, text: format!($($text)+) });
         }
     };
 }

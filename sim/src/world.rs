@@ -7,8 +7,8 @@ use crate::network::{Connections, Network};
 use crate::receipts::{Receipts, Tally};
 use crate::setup::Setup;
 use crate::source::mix;
-use crate::step::{Step, uuid};
-use crate::strangers::Strangers;
+use crate::step::{Pipe, Step, uuid};
+use crate::stranger::Strangers;
 use crate::violation::{Outcome, Violation};
 use crate::witness::Witness;
 use core::fmt::Write as _;
@@ -293,7 +293,7 @@ impl World {
         Ok(())
     }
 
-    fn on_pipe(&mut self, pipe: crate::Pipe, act: impl FnOnce(&mut Self, u64) -> Outcome) -> Outcome {
+    fn on_pipe(&mut self, pipe: Pipe, act: impl FnOnce(&mut Self, u64) -> Outcome) -> Outcome {
         match self.connections.find(pipe) {
             Some(id) => act(self, id),
             None => Ok(()),

@@ -8,9 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{
-    BrokerConfig, Client, ClientConfig, Destination, Event, Outgoing, Receipt, Secret, Uuid,
-};
+use e_pigeon_core::{BrokerConfig, ClientConfig, Destination, Event, Outgoing, Receipt, Secret, Uuid};
 use mio::{Events, Poll, Token};
 
 use crate::{BrokerDriver, ClientDriver, Endpoint, Resolver};
@@ -85,14 +83,7 @@ pub(super) fn over_each(config: &BrokerConfig, test: impl Fn(World)) {
 /// What the client of a boot says first; all clients here have one secret.
 pub(super) fn hello(number: u128, boot: u64) -> Vec<u8> {
     let config = ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), boot, 1);
-    let memory = vec![0; config.memory_needed()];
-    let mut client = Client::new(config, memory).expect("a config that works");
-    let now = e_pigeon_core::Instant::from_micros(1);
-    client.handle_connected(now);
-    let mut said = vec![0; 1024];
-    let count = client.poll_transmit(now, &mut said);
-    said.truncate(count);
-    said
+    e_pigeon_sim::frames::hello(config).expect("a config that works")
 }
 
 pub(super) fn any_port() -> Endpoint {

@@ -92,14 +92,7 @@ pub fn config(number: u128) -> ClientConfig {
 /// What the client of a boot says first.
 pub fn hello(number: u128, boot: u64) -> Vec<u8> {
     let config = ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), boot, 1);
-    let memory = vec![0; config.memory_needed()];
-    let mut client = e_pigeon_core::Client::new(config, memory).expect("a config that works");
-    let now = e_pigeon_core::Instant::from_micros(1);
-    client.handle_connected(now);
-    let mut said = vec![0; 1024];
-    let count = client.poll_transmit(now, &mut said);
-    said.truncate(count);
-    said
+    e_pigeon_sim::frames::hello(config).expect("a config that works")
 }
 
 /// A client whose driver runs by itself.
