@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use e_pigeon_core::{Broker, BrokerConfig, LinkId, Ready, Stats};
 
-use super::Address;
+use super::place::Address;
 use super::socket::{Ear, Got, Socket};
+use super::waiting::until;
 
 /// How long its thread sleeps where nothing happens.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
@@ -86,13 +87,13 @@ impl Host {
     pub(super) fn behave(&self, manners: Manners) {
         *lock(&self.shared.manners) = manners;
         let now = self.shared.turns.load(Ordering::Acquire);
-        super::until("the turn is over", || self.shared.turns.load(Ordering::Acquire) > now + 1);
+        until("the turn is over", || self.shared.turns.load(Ordering::Acquire) > now + 1);
     }
 
     /// Strikes all connections, and returns when that is done.
     pub(super) fn strike(&self, blow: Blow) {
         *lock(&self.shared.blow) = Some(blow);
-        super::until("the blow is struck", || lock(&self.shared.blow).is_none());
+        until("the blow is struck", || lock(&self.shared.blow).is_none());
     }
 
     pub(super) fn stats(&self) -> Stats {

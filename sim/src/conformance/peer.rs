@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use e_pigeon_core::{Client, ClientConfig, Close, Destination, Outgoing};
 
 use super::log::{Heard, Log};
+use super::numbers::numbered;
+use super::place::Address;
 use super::socket::{Got, Socket};
-use super::{Address, numbered};
 
 /// Reads and writes happen only in [`turn`](Self::turn), in pieces of a size of the check's choice.
 pub(super) struct Peer {

@@ -6,7 +6,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-use super::{Address, LIMIT};
+use super::place::Address;
+use super::waiting::LIMIT;
 
 /// A stream of bytes.
 #[derive(Debug)]

@@ -17,8 +17,6 @@ use std::collections::BTreeSet;
 /// How many honest clients there are, and how many hostile ones may be connected.
 const HONEST: usize = 3;
 const HOSTILE: usize = 2;
-/// How many UUIDs the hostile ones may have of their own, each of which may be a recipient that confirms.
-const HOSTILE_IDENTITIES: usize = 3;
 
 /// What happens. The first field says to which client.
 #[derive(Clone, Debug, Arbitrary)]

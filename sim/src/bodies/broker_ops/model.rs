@@ -1,9 +1,11 @@
 //! The model: who was handed what, and which answers there may be. It knows no protocol.
 
-use super::HOSTILE_IDENTITIES;
 use super::honest::honest_uuid;
 use e_pigeon_core::{MessageId, Receipt, Uuid};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How many UUIDs the hostile clients may have of their own, each of which may be a recipient that confirms.
+pub(super) const HOSTILE_IDENTITIES: usize = 3;
 
 /// What the model knows of a message.
 #[derive(Debug)]

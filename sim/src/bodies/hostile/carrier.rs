@@ -1,19 +1,23 @@
 //! How the frames of a hostile peer are carried: on a stream behind their length, on a line as a peer would carry them
 //! that knows which link it is on. Otherwise no frame on a line would ever be looked into.
 
-use super::super::frame::stuff;
-use super::Write;
+use crate::bodies::frame::stuff;
+use crate::frames::{frame as framed, written};
 use e_pigeon_core::Framing;
 use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::cobs;
 use e_pigeon_core::wire::control::Control;
-use e_pigeon_core::wire::frame::write_header;
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
 use e_pigeon_core::wire::window::Window;
 
 /// More than any frame here has.
 const MOST: usize = 2_000;
+
+/// What a frame is written by.
+pub(in crate::bodies) trait Write {
+    fn write(&self, writer: &mut Writer<'_>);
+}
 
 #[derive(Debug)]
 pub(in crate::bodies) struct Carrier {
@@ -48,11 +52,10 @@ impl Carrier {
 
     /// A frame as it is carried.
     pub(in crate::bodies) fn carry(&mut self, frame: &impl Write) -> Vec<u8> {
-        let mut body = written(|writer| frame.write(writer));
         if self.framing == Framing::Length {
-            let header = written(|writer| write_header(writer, body.len()));
-            return [header, body].concat();
+            return framed(|writer| frame.write(writer));
         }
+        let mut body = written(|writer| frame.write(writer));
         if let Some(Control::Ack(more)) = control(&body) {
             // Where frames may be lost, who acknowledges says how far it has come.
             body = self.state(more);
@@ -121,12 +124,4 @@ fn control(body: &[u8]) -> Option<Control<'_>> {
     let mut reader = Reader::new(body);
     let first = reader.u8().ok()?;
     Control::read(first, &mut reader).ok()
-}
-
-fn written(write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-    let mut counter = Writer::counting();
-    write(&mut counter);
-    let mut bytes = vec![0; counter.total()];
-    write(&mut Writer::new(&mut bytes, 0));
-    bytes
 }

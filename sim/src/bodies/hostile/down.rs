@@ -1,6 +1,7 @@
 //! What a hostile broker writes.
 
-use super::{Before, Number, PAYLOAD, Pairs, Write, uuid, window};
+use super::carrier::Write;
+use super::fields::{Before, Number, PAYLOAD, Pairs, uuid, window};
 use arbitrary::Arbitrary;
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::wire::control::{Abort, Control, Resumed, Welcome};

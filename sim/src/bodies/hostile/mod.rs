@@ -2,60 +2,16 @@
 
 mod carrier;
 mod down;
+mod fields;
 mod up;
 
 pub(super) use carrier::Carrier;
 pub(super) use down::DownFrame;
+pub(super) use fields::{CLIENTS, Number, To, has_secret, secret, uuid};
 pub(super) use up::{HelloParts, UpFrame};
 
-use arbitrary::{Arbitrary, Result, Unstructured};
-use e_pigeon_core::codec::Writer;
-use e_pigeon_core::wire::window::Window;
-use e_pigeon_core::{Attributes, Destination, Filter, Past, Secret, Taken, Uuid, Value};
-
-/// Clients that a hostile peer may claim to be or write to. The first is honest.
-pub(super) const CLIENTS: u8 = 4;
-const KEYS: [&str; 3] = ["a", "b", "c"];
-
-pub(super) fn uuid(who: u8) -> Uuid {
-    Uuid::from_u128(0x1000 + u128::from(who % CLIENTS))
-}
-
-/// The secret of an honest client, no byte of which is in that of a hostile one.
-pub(super) fn secret(n: u8) -> Secret {
-    Secret([0x70 + n; 16])
-}
-
-/// True where a fuzzer has found out a secret, which it does by looking at what is compared: whoever has it may be put
-/// out by right.
-pub(super) fn has_secret(bytes: &[u8], n: u8) -> bool {
-    bytes.windows(16).any(|part| part == secret(n).0)
-}
-
-/// Mostly small, sometimes at an end of a range.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Number(pub(super) u64);
-
-impl Number {
-    pub(super) fn u32(self) -> u32 {
-        u32::try_from(self.0).unwrap_or(u32::MAX)
-    }
-}
-
-impl Arbitrary<'_> for Number {
-    fn arbitrary(u: &mut Unstructured<'_>) -> Result<Self> {
-        Ok(Self(match u.arbitrary::<u8>()? {
-            choice @ 0..=199 => u64::from(choice % 8),
-            200..=219 => u64::from(u.arbitrary::<u16>()?),
-            220..=229 => u.arbitrary()?,
-            230..=235 => u64::MAX,
-            236..=240 => u64::MAX - 1,
-            241..=245 => 1 << 63,
-            246..=250 => u64::from(u32::MAX),
-            251..=255 => 1 << 32,
-        }))
-    }
-}
+use arbitrary::Arbitrary;
+use carrier::Write;
 
 /// Bytes of a stream or a line: a frame, a frame that was damaged, or anything.
 #[derive(Clone, Debug, Arbitrary)]
@@ -65,11 +21,6 @@ pub(super) enum Chunk<F> {
     Damaged(F, u16, u8),
     Cut(F, u16),
     Raw(Vec<u8>),
-}
-
-/// What a frame is written by.
-pub(super) trait Write {
-    fn write(&self, writer: &mut Writer<'_>);
 }
 
 impl<F: Write> Chunk<F> {
@@ -91,110 +42,4 @@ impl<F: Write> Chunk<F> {
             Self::Raw(bytes) => bytes.clone(),
         }
     }
-}
-
-#[derive(Clone, Debug, Arbitrary)]
-pub(super) enum Content {
-    Bool(bool),
-    Int(Number),
-    Str(u8),
-    Bytes(Vec<u8>),
-}
-
-/// Keys with values, of which those that no session may have are left out.
-#[derive(Clone, Debug, Arbitrary)]
-pub(super) struct Pairs(Vec<(u8, Content)>);
-
-impl Pairs {
-    fn with<T>(&self, most: usize, run: impl FnOnce(&[(&str, Value<'_>)]) -> T) -> T {
-        let pairs: Vec<(&str, Value<'_>)> = self
-            .0
-            .iter()
-            .take(most)
-            .map(|(key, content)| {
-                let key = KEYS[usize::from(*key) % KEYS.len()];
-                (
-                    key,
-                    match content {
-                        Content::Bool(value) => Value::Bool(*value),
-                        Content::Int(value) => Value::Int(value.0.cast_signed()),
-                        Content::Str(choice) => Value::Str(["", "x", "lobby"][usize::from(*choice) % 3]),
-                        Content::Bytes(bytes) => Value::Bytes(&bytes[..bytes.len().min(64)]),
-                    },
-                )
-            })
-            .collect();
-        run(&pairs)
-    }
-
-    fn attributes(&self) -> Attributes {
-        let mut attributes = Attributes::new();
-        self.with(4, |pairs| {
-            for &(key, value) in pairs {
-                // What breaks a limit is left out.
-                let _ = attributes.set(key, value);
-            }
-        });
-        attributes
-    }
-}
-
-/// A filter, and what makes a destination of it.
-#[derive(Clone, Debug, Arbitrary)]
-pub(super) enum To {
-    Uuid(u8, u8),
-    AllOf(Pairs, u8),
-    AnyOf(Pairs, u8),
-    Everyone(u8),
-}
-
-impl To {
-    pub(super) fn filter(&self) -> Filter {
-        let made = match self {
-            Self::AllOf(pairs, _) => pairs.with(2, Filter::all_of),
-            Self::AnyOf(pairs, _) => pairs.with(4, Filter::any_of),
-            Self::Uuid(..) | Self::Everyone(_) => Ok(Filter::everyone()),
-        };
-        made.unwrap_or_else(|_| Filter::everyone())
-    }
-
-    pub(super) fn destination(&self) -> Destination {
-        let (to, options): (Destination, u8) = match self {
-            Self::Uuid(who, options) => (uuid(*who).into(), *options),
-            Self::AllOf(_, options) | Self::AnyOf(_, options) | Self::Everyone(options) => {
-                (self.filter().into(), *options)
-            }
-        };
-        let to = if options & 1 == 0 { to } else { to.without_sender() };
-        if options & 6 == 6 { to.only_connected() } else { to }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Arbitrary)]
-pub(super) enum Before {
-    Sent,
-    Parked,
-    Taken(Number, u8, Number, bool),
-}
-
-impl Before {
-    fn up(self) -> Past {
-        match self {
-            Self::Sent => Past::Sent,
-            Self::Parked => Past::Parked,
-            Self::Taken(recipients, epoch, session, answered_first) => Past::Taken(Taken {
-                recipients: recipients.u32().max(1),
-                epoch: u64::from(epoch % 3),
-                session: session.0,
-                answered_first,
-            }),
-        }
-    }
-}
-
-/// What payloads are the front of.
-const PAYLOAD: [u8; 256] = [7; 256];
-
-fn window(messages: Number, bytes: Number) -> Window {
-    Window { messages: messages.u32(), bytes: bytes.u32().saturating_mul(40) }
 }

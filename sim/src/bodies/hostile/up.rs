@@ -1,6 +1,7 @@
 //! What a hostile client writes.
 
-use super::{Before, CLIENTS, Content, KEYS, Number, PAYLOAD, Pairs, To, Write, uuid, window};
+use super::carrier::Write;
+use super::fields::{Before, CLIENTS, Content, KEYS, Number, PAYLOAD, Pairs, To, uuid, window};
 use arbitrary::Arbitrary;
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known};

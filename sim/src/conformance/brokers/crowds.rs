@@ -2,10 +2,13 @@
 
 use e_pigeon_core::{Broker, BrokerConfig, ClientConfig, Destination, Filter};
 
-use super::super::peer::Peer;
-use super::super::socket::Socket;
-use super::super::{BrokerAdapter, Place, RunningBroker, config, numbered, to, until};
-use super::{join, start, until_links};
+use super::setup::{join, start, until_links};
+use crate::conformance::adapter::{BrokerAdapter, RunningBroker};
+use crate::conformance::numbers::{config, numbered, to};
+use crate::conformance::peer::Peer;
+use crate::conformance::place::Place;
+use crate::conformance::socket::Socket;
+use crate::conformance::waiting::until;
 
 /// A client that takes little memory.
 fn small(number: u128) -> ClientConfig {

@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use e_pigeon_core::{BrokerConfig, ClientConfig, CloseReason, Code, DisconnectReason, Established};
 
-use super::super::peer::Peer;
-use super::super::socket::Socket;
-use super::super::{BrokerAdapter, LIMIT, Place, RunningBroker, config, soon, to, until};
-use super::{establish, join, roomy_queues, short, start, until_links};
+use super::setup::{establish, join, roomy_queues, short, start, until_links};
+use crate::conformance::adapter::{BrokerAdapter, RunningBroker};
+use crate::conformance::numbers::{config, to};
+use crate::conformance::peer::Peer;
+use crate::conformance::place::Place;
+use crate::conformance::socket::Socket;
+use crate::conformance::waiting::{LIMIT, soon, until};
 
 /// A socket that is closed with unread input resets the connection, and the peer never reads what it was told.
 pub(super) fn whoever_talks_nonsense_hears_the_last_words<A: BrokerAdapter>(adapter: &A, place: &Place) {

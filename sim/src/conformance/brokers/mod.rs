@@ -2,14 +2,11 @@
 
 mod crowds;
 mod endings;
+mod setup;
 mod streams;
 
-use std::time::Duration;
-
-use e_pigeon_core::BrokerConfig;
-
-use super::peer::Peer;
-use super::{BrokerAdapter, Check, Place, RunningBroker, checks, config, until};
+use super::adapter::BrokerAdapter;
+use super::check::{Check, checks};
 
 pub(super) fn all<A: BrokerAdapter>() -> Vec<Check<A>> {
     checks![
@@ -31,42 +28,4 @@ pub(super) fn all<A: BrokerAdapter>() -> Vec<Check<A>> {
         endings::a_stop_in_the_middle_of_everything_is_told_and_takes_no_time;
         alone: streams::an_idle_broker_does_not_work
     ]
-}
-
-/// A broker with an epoch of its own.
-/// One sender may fill a good part of one recipient's queue with what its socket does not take.
-fn roomy_queues() -> BrokerConfig {
-    BrokerConfig { queue_bytes: 64 << 20, ..BrokerConfig::new(0) }
-}
-
-fn start<A: BrokerAdapter>(adapter: &A, place: &Place, config: BrokerConfig) -> A::Broker {
-    adapter.start_broker(config, 1, &place.address()).expect("the broker listens")
-}
-
-fn dial<B: RunningBroker>(broker: &B, number: u128) -> Peer {
-    Peer::dial(config(number), &broker.address())
-}
-
-/// A peer with a session.
-fn join<B: RunningBroker>(broker: &B, number: u128) -> Peer {
-    let mut peer = dial(broker, number);
-    establish(&mut peer);
-    peer
-}
-
-fn establish(peer: &mut Peer) {
-    let before = peer.log.established.len();
-    until("a session", || {
-        peer.turns();
-        peer.log.established.len() > before
-    });
-}
-
-/// Waits until the broker has so many links.
-fn until_links<B: RunningBroker>(broker: &B, links: u32) {
-    until(&format!("{links} links"), || broker.stats().links == links);
-}
-
-fn short() -> BrokerConfig {
-    BrokerConfig { handshake_timeout: Duration::from_millis(300), ..roomy_queues() }
 }

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use e_pigeon_core::{BrokerConfig, ClientConfig, Code, Destination, DisconnectReason, Filter};
 
-use super::super::peer::Peer;
-use super::super::socket::Socket;
-use super::super::{BrokerAdapter, Place, RunningBroker, config, limits, numbered, to, until};
-use super::{dial, join, roomy_queues, short, start};
+use super::setup::{dial, establish, join, roomy_queues, short, start};
+use crate::conformance::adapter::{BrokerAdapter, RunningBroker};
+use crate::conformance::limits;
+use crate::conformance::numbers::{config, numbered, to};
+use crate::conformance::peer::Peer;
+use crate::conformance::place::Place;
+use crate::conformance::socket::Socket;
+use crate::conformance::waiting::until;
 
 pub(super) fn bytes_may_come_and_go_one_by_one<A: BrokerAdapter>(adapter: &A, place: &Place) {
     let broker = start(adapter, place, BrokerConfig::new(0));
@@ -75,7 +79,7 @@ pub(super) fn a_peer_that_does_not_read_gets_everything_later_and_stops_nobody<A
     let roomy = |number| ClientConfig { inbox_bytes: 16 << 20, outbox_bytes: 16 << 20, ..config(number) };
     let mut alice = Peer::dial(roomy(1), &broker.address());
     let mut bob = Peer::dial(roomy(2), &broker.address());
-    super::establish(&mut bob);
+    establish(&mut bob);
     bob.read_piece = 0;
     alice.send_numbered(&to(2), COUNT, 60_000);
     until("all of it is at the broker", || {
@@ -111,7 +115,7 @@ pub(super) fn what_a_peer_does_not_read_waits_in_the_core<A: BrokerAdapter>(adap
     let roomy = |number| ClientConfig { inbox_bytes: LARGE, outbox_bytes: LARGE, ..config(number) };
     let mut alice = Peer::dial(roomy(1), &broker.address());
     let mut bob = Peer::dial(roomy(2), &broker.address());
-    super::establish(&mut bob);
+    establish(&mut bob);
     bob.read_piece = 0;
     for number in 0..COUNT {
         alice.send_for(&to(2), &numbered(number, 60_000), Duration::from_millis(500));
@@ -171,7 +175,7 @@ pub(super) fn an_idle_broker_does_not_work<A: BrokerAdapter>(adapter: &A, place:
     let mut peers: Vec<Peer> = (1..20).map(|number| join(&broker, number)).collect();
     // One has a full socket, and another one has stopped writing in the middle of a frame.
     let mut stalled = Peer::dial(ClientConfig { inbox_bytes: 16 << 20, ..config(20) }, &broker.address());
-    super::establish(&mut stalled);
+    establish(&mut stalled);
     stalled.read_piece = 0;
     peers[0].send_numbered(&to(20), 60, 60_000);
     until("it is at the broker", || {

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use e_pigeon_core::{BrokerConfig, ClientConfig, Close, CloseReason, DisconnectReason, Established};
 
-use super::super::host::{Blow, Host, Manners};
-use super::super::log::Log;
-use super::super::socket::Ear;
-use super::super::{ClientAdapter, Place, RunningClient, config, soon, until};
-use super::{Told, host};
+use super::told::{Told, host};
+use crate::conformance::adapter::{ClientAdapter, RunningClient};
+use crate::conformance::host::{Blow, Host, Manners};
+use crate::conformance::log::Log;
+use crate::conformance::numbers::config;
+use crate::conformance::place::Place;
+use crate::conformance::socket::Ear;
+use crate::conformance::waiting::{soon, until};
 
 fn settled() -> BrokerConfig {
     BrokerConfig { settle: Duration::from_millis(100), ..BrokerConfig::new(0) }

@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 
 use e_pigeon_core::{Broker, BrokerConfig, Close, CloseReason};
 
-use super::super::log::Log;
-use super::super::socket::Ear;
-use super::super::{Address, ClientAdapter, Place, RunningClient, config, until};
-use super::{Told, host};
+use super::told::{Told, host};
+use crate::conformance::adapter::{ClientAdapter, RunningClient};
+use crate::conformance::host::{Blow, Host, Manners};
+use crate::conformance::log::Log;
+use crate::conformance::numbers::config;
+use crate::conformance::place::{Address, Place};
+use crate::conformance::socket::Ear;
+use crate::conformance::waiting::until;
 
 /// What an endpoint does that is no broker, or not one that has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +92,7 @@ pub(super) fn field_f3_an_endpoint_that_gives_no_session_is_passed_over<A: Clien
             alice.log.delivered_to(1) == 1
         });
         // The one that was good is the first from now on.
-        host.strike(super::super::host::Blow::Cut);
+        host.strike(Blow::Cut);
         let begun = Instant::now();
         until("the session again", || {
             alice.listen();
@@ -105,7 +109,7 @@ pub(super) fn field_f3_endpoints_that_are_all_bad_are_not_besieged<A: ClientAdap
 ) {
     let (one, other) = (host(place, BrokerConfig::new(0)), host_elsewhere(place));
     for host in [&one, &other] {
-        host.behave(super::super::host::Manners { slams: true, ..super::super::host::Manners::GOOD });
+        host.behave(Manners { slams: true, ..Manners::GOOD });
     }
     let endpoints = vec![one.address().clone(), other.address().clone()];
     let Some(mut alice) = start(adapter, 1, endpoints) else { return };
@@ -117,15 +121,15 @@ pub(super) fn field_f3_endpoints_that_are_all_bad_are_not_besieged<A: ClientAdap
     for host in [&one, &other] {
         assert!((2..=12).contains(&host.accepted()), "{} attempts within 800 ms", host.accepted());
     }
-    other.behave(super::super::host::Manners::GOOD);
+    other.behave(Manners::GOOD);
     until("a session", || {
         alice.listen();
         !alice.log.established.is_empty()
     });
 }
 
-fn host_elsewhere(place: &Place) -> super::Host {
-    super::Host::start(BrokerConfig::new(0), 2, &place.another_address())
+fn host_elsewhere(place: &Place) -> Host {
+    Host::start(BrokerConfig::new(0), 2, &place.another_address())
 }
 
 /// A name server that does not answer stops nothing but the attempt to connect.

@@ -3,14 +3,10 @@
 mod connections;
 mod endpoints;
 mod streams;
+mod told;
 
-use std::time::Duration;
-
-use e_pigeon_core::{BrokerConfig, ClientConfig, Outgoing};
-
-use super::host::Host;
-use super::log::Log;
-use super::{Check, ClientAdapter, Place, RunningClient, checks, config, numbered, until};
+use super::adapter::ClientAdapter;
+use super::check::{Check, checks};
 
 pub(super) fn all<A: ClientAdapter>() -> Vec<Check<A>> {
     checks![
@@ -36,54 +32,4 @@ pub(super) fn all<A: ClientAdapter>() -> Vec<Check<A>> {
         endpoints::program_1_names_that_come_late_are_used;
         alone: streams::an_idle_client_does_not_work
     ]
-}
-
-/// A client and what its application was told.
-struct Told<C> {
-    client: C,
-    log: Log,
-}
-
-impl<C: RunningClient> Told<C> {
-    fn start<A: ClientAdapter<Client = C>>(adapter: &A, config: ClientConfig, host: &Host) -> Self {
-        Self { client: adapter.start_client(config, host.address()), log: Log::default() }
-    }
-
-    /// One that has a session.
-    fn join<A: ClientAdapter<Client = C>>(adapter: &A, number: u128, host: &Host) -> Self {
-        Self::start(adapter, config(number), host).established()
-    }
-
-    fn established(mut self) -> Self {
-        until("a session", || {
-            self.listen();
-            !self.log.established.is_empty()
-        });
-        self
-    }
-
-    /// Takes the events that are there.
-    fn listen(&mut self) {
-        // A check looks at other things too.
-        for _ in 0..1000 {
-            let Some(heard) = self.client.next(Duration::ZERO) else { break };
-            self.log.note(heard);
-        }
-    }
-
-    fn send(&mut self, to: u128, number: u32, size: usize) {
-        let (to, payload) = (super::to(to), numbered(number, size));
-        self.client.send(&Outgoing::new(&to, &payload)).expect("room for a message");
-    }
-
-    /// Sends messages with the numbers from 0 on.
-    fn send_numbered(&mut self, to: u128, count: u32, size: usize) {
-        for number in 0..count {
-            self.send(to, number, size);
-        }
-    }
-}
-
-fn host(place: &Place, config: BrokerConfig) -> Host {
-    Host::start(config, 1, &place.address())
 }

@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use e_pigeon_core::{BrokerConfig, ClientConfig, Filter, Outgoing, SendError, Value};
 
-use super::super::host::Manners;
-use super::super::log::Heard;
-use super::super::{ClientAdapter, Place, RunningClient, config, limits, numbered, to, until};
-use super::{Told, host};
+use super::told::{Told, host};
+use crate::conformance::adapter::{ClientAdapter, RunningClient};
+use crate::conformance::host::Manners;
+use crate::conformance::limits;
+use crate::conformance::log::Heard;
+use crate::conformance::numbers::{config, numbered, to};
+use crate::conformance::place::Place;
+use crate::conformance::waiting::until;
 
 pub(super) fn bytes_may_come_and_go_one_by_one<A: ClientAdapter>(adapter: &A, place: &Place) {
     let host = host(place, BrokerConfig::new(0));
