@@ -6,6 +6,7 @@ mod counters;
 mod damage;
 mod faults;
 mod pump;
+mod shared;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -16,51 +17,16 @@ pub(crate) use counters::Counts;
 pub(crate) use damage::{Damage, Damages};
 pub(crate) use faults::Plan;
 use pump::Link;
+use shared::{CLEAN, FAULTY, MUTE, REFUSING, Shared};
 use socket2::Socket;
 
 use super::address::Address;
 use super::deadline::Deadline;
 
-const FAULTY: u8 = 0;
-const CLEAN: u8 = 1;
-const REFUSING: u8 = 2;
-const MUTE: u8 = 3;
-
 /// A running proxy. It ends with the test.
 pub(crate) struct Proxy {
     address: Address,
     shared: Arc<Shared>,
-}
-
-/// What the proxy's threads share.
-struct Shared {
-    broker: Address,
-    plan: Plan,
-    /// Whether frames are damaged instead.
-    damage: Option<Damage>,
-    mode: AtomicU8,
-    stopping: AtomicBool,
-    connections: AtomicU64,
-    counters: Counters,
-}
-
-impl Shared {
-    fn is_faulty(&self) -> bool {
-        self.damage.is_none() && self.mode.load(Ordering::SeqCst) == FAULTY
-    }
-
-    fn damage(&self) -> Option<&Damage> {
-        self.damage.as_ref().filter(|_| self.mode.load(Ordering::SeqCst) == FAULTY)
-    }
-
-    fn is_mute(&self) -> bool {
-        self.mode.load(Ordering::SeqCst) == MUTE
-    }
-
-    /// Whether connections must go: the test ends, or nothing may come through.
-    fn is_closed(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst) || self.mode.load(Ordering::SeqCst) == REFUSING
-    }
 }
 
 impl Proxy {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use super::Shared;
 use super::counters::count;
 use super::faults::{Direction, Fault, Faults};
+use super::shared::Shared;
 
 /// After this time without bytes a thread looks whether the connection still stands.
 const TICK: Duration = Duration::from_millis(20);
