@@ -54,18 +54,13 @@ const STILL_LONG: &[&str] = &[
     "core/src/client/session.rs",
     "core/src/link/recovery.rs",
     "core/src/wire/item.rs",
-    "core/tests/broker_limits.rs",
-    "core/tests/lossy_nonsense.rs",
     "core/tests/nonsense.rs: run",
     "core/tests/nonsense.rs: run_client",
     "core/tests/nonsense.rs",
     "core/tests/presence.rs: run",
-    "core/tests/regressions.rs",
     "core/tests/vectors.rs: control_values",
     "core/tests/vectors.rs: up_values",
     "core/tests/vectors.rs",
-    "core/tests/work.rs",
-    "tests/hostile.rs",
 ];
 
 /// All Rust files below the root of the workspace.
