@@ -331,7 +331,7 @@ pub(crate) enum Until {
     Accepted,
 }
 
-impl From<Until> for e_pigeon_core::Until {
+impl From<Until> for e_pigeon_core::Retain {
     fn from(until: Until) -> Self {
         match until {
             Until::Delivered => Self::Delivered,

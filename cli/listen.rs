@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use e_pigeon_core::{CloseReason, Event, Instant, MessageId, Received, Token, Uuid};
+use e_pigeon_core::{AckToken, CloseReason, Delivery, Event, Instant, MessageId, Uuid};
 
 use crate::args;
 use crate::failure::Failure;
@@ -151,7 +151,7 @@ struct Printer {
     /// How many messages are still to be printed, where there is a limit.
     left: Option<u64>,
     /// The messages that stdout has not taken yet, each with the position of its end.
-    unwritten: VecDeque<(u64, Token)>,
+    unwritten: VecDeque<(u64, AckToken)>,
 }
 
 impl Printer {
@@ -160,7 +160,7 @@ impl Printer {
     }
 
     /// The last message that stdout has taken since the last time, and why it takes no more.
-    fn written(&mut self) -> (Option<Token>, io::Result<()>) {
+    fn written(&mut self) -> (Option<AckToken>, io::Result<()>) {
         let (position, outcome) = self.out.written();
         let mut last = None;
         while self.unwritten.front().is_some_and(|(end, _)| *end <= position) {
@@ -169,7 +169,7 @@ impl Printer {
         (last, outcome)
     }
 
-    fn print(&mut self, message: &Received<'_>) {
+    fn print(&mut self, message: &Delivery<'_>) {
         // An output only collects, so it takes everything.
         let _ = self.write(message).and_then(|()| self.out.write_all(&[self.delimiter]));
         self.unwritten.push_back((self.out.position(), message.token));
@@ -178,7 +178,7 @@ impl Printer {
         }
     }
 
-    fn write(&mut self, message: &Received<'_>) -> io::Result<()> {
+    fn write(&mut self, message: &Delivery<'_>) -> io::Result<()> {
         if self.json {
             let repeated = message.maybe_repeated;
             let shown = self.is_terminal;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use e_pigeon_core::{
-    AttributesRef, Change, CloseReason, Event, Filter, Instant, Peer, Reason, Roster, Uuid, Value,
+    AttributesRef, CloseReason, Event, Filter, Instant, Peer, RefusalReason, Roster, RosterChange, Uuid,
+    Value,
 };
 
 use crate::args;
@@ -130,9 +131,9 @@ impl Watcher {
 }
 
 /// The broker does not list its sessions.
-fn unwatched(reason: Reason) -> Failure {
+fn unwatched(reason: RefusalReason) -> Failure {
     let advice = match reason {
-        Reason::NotAllowed => {
+        RefusalReason::NotAllowed => {
             "its policy forbids it for this session: connect with another --identity or --set"
         }
         _ => "start it with a larger --max-watches",
@@ -150,7 +151,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn change(&mut self, change: Change<'_>) {
+    fn change(&mut self, change: RosterChange<'_>) {
         // Without --watch one snapshot is all that was asked for.
         if self.watch || !self.is_complete {
             // An output only collects, so it takes everything.
@@ -166,11 +167,11 @@ impl Printer {
     }
 }
 
-fn write_change(out: &mut impl Write, change: Change<'_>, json: bool) -> io::Result<()> {
+fn write_change(out: &mut impl Write, change: RosterChange<'_>, json: bool) -> io::Result<()> {
     let (event, id, peer) = match change {
-        Change::Here(_, id, peer) => ("here", id, Some(peer)),
-        Change::Changed(_, id, peer) => ("changed", id, Some(peer)),
-        Change::Gone(_, id) => ("gone", id, None),
+        RosterChange::Here(_, id, peer) => ("here", id, Some(peer)),
+        RosterChange::Changed(_, id, peer) => ("changed", id, Some(peer)),
+        RosterChange::Gone(_, id) => ("gone", id, None),
     };
     let state = match peer {
         Some(peer) if peer.is_connected() => "connected",
@@ -218,8 +219,8 @@ mod tests {
 
     #[test]
     fn newcomer_11_the_advice_fits_the_reason() {
-        assert!(unwatched(Reason::BrokerFull).line.ends_with("start it with a larger --max-watches"));
-        let line = unwatched(Reason::NotAllowed).line;
+        assert!(unwatched(RefusalReason::BrokerFull).line.ends_with("start it with a larger --max-watches"));
+        let line = unwatched(RefusalReason::NotAllowed).line;
         assert!(line.contains("not allowed") && !line.contains("--max-watches"), "{line}");
     }
 

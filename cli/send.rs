@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use e_pigeon_core::{
-    CloseReason, Destination, Event, Instant, MessageId, Outgoing, Receipt, SendError, Until,
+    CloseReason, Destination, Event, Instant, Message, MessageId, Receipt, Retain, SendError,
 };
 
 use crate::args;
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
     }
     let mut to = arguments.to.destination;
     if arguments.exclude_self {
-        to = to.without_sender();
+        to = to.exclude_self();
     }
     if arguments.only_connected {
         to = to.only_connected();
@@ -126,7 +126,7 @@ struct Sender {
     session: Session,
     source: Source,
     to: Destination,
-    until: Until,
+    until: Retain,
     time_to_live: Duration,
     /// The most bytes that a message may have here.
     largest: u32,
@@ -281,7 +281,7 @@ impl Sender {
                     continue;
                 }
             };
-            let mut message = Outgoing::new(&self.to, line);
+            let mut message = Message::new(&self.to, line);
             message.until = self.until;
             message.time_to_live = self.time_to_live;
             match turn.client.send(&message) {

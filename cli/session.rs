@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use e_pigeon_core::{ClientConfig, Close, Code, DisconnectReason, Event, Framing, Instant, Reason, SetError};
+use e_pigeon_core::{
+    AbortCode, ClientConfig, Close, DisconnectReason, Event, Framing, Instant, RefusalReason, SetError,
+};
 
 use crate::args;
 use crate::failure::Failure;
@@ -42,9 +44,9 @@ impl Session {
         adapt: impl FnOnce(&mut ClientConfig),
     ) -> Result<(ClientLoop, Self), Failure> {
         let (identity, goodbye) = match &arguments.identity {
-            Some(path) => (Identity::load_or_create(path)?, Close::Leave),
+            Some(path) => (Identity::load_or_create(path)?, Close::KeepSession),
             // Nobody can come back to it, so it should not stay.
-            None => (Identity::fresh()?, Close::End),
+            None => (Identity::fresh()?, Close::EndSession),
         };
         let boot = u64::from_ne_bytes(random()?);
         let seed = u64::from_ne_bytes(random()?);
@@ -109,7 +111,7 @@ impl Session {
                 // A peer that speaks, but not in these frames, is not the broker that was meant.
                 let is_garbled = matches!(
                     reason,
-                    DisconnectReason::Protocol(_) | DisconnectReason::Aborted(Code::Malformed, _)
+                    DisconnectReason::Protocol(_) | DisconnectReason::Aborted(AbortCode::Malformed, _)
                 );
                 let hint = match self.framing {
                     _ if self.met || !is_garbled => None,
@@ -176,7 +178,7 @@ impl<T: Task> Task for Polite<T> {
 }
 
 /// The broker does not give the session the attributes that the command line names.
-pub(crate) fn refused(reason: Reason) -> Failure {
+pub(crate) fn refused(reason: RefusalReason) -> Failure {
     Failure::failed(format_args!("the broker refuses the attributes: {reason}; change --set"))
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{MessageId, Reason, Receipt};
+use e_pigeon_core::{MessageId, Receipt, RefusalReason};
 
 use crate::output::Output;
 
@@ -27,7 +27,7 @@ impl Status {
         match *receipt {
             Receipt::Accepted { last, .. } => last.then_some(Self::Accepted),
             Receipt::Final { delivered, recipients, reason, .. } => Some(match delivered {
-                0 if reason == Some(Reason::Expired) => Self::Expired,
+                0 if reason == Some(RefusalReason::Expired) => Self::Expired,
                 0 => Self::Refused,
                 _ if delivered == recipients => Self::Delivered,
                 _ => Self::Partly,
@@ -178,7 +178,7 @@ fn write_receipt(
 mod tests {
     use super::*;
 
-    fn ended(delivered: u32, recipients: u32, reason: Option<Reason>) -> Receipt {
+    fn ended(delivered: u32, recipients: u32, reason: Option<RefusalReason>) -> Receipt {
         Receipt::Final { id: MessageId(7), delivered, recipients, reason }
     }
 
@@ -199,15 +199,15 @@ mod tests {
         for (receipt, expected) in [
             (ended(3, 3, None), r#"{"id":7,"status":"delivered","delivered":3,"recipients":3}"#),
             (
-                ended(1, 3, Some(Reason::Gone)),
+                ended(1, 3, Some(RefusalReason::Gone)),
                 r#"{"id":7,"status":"partly","delivered":1,"recipients":3,"reason":"recipient gone"}"#,
             ),
             (
-                ended(0, 0, Some(Reason::Expired)),
+                ended(0, 0, Some(RefusalReason::Expired)),
                 r#"{"id":7,"status":"expired","delivered":0,"recipients":0,"reason":"expired"}"#,
             ),
             (
-                ended(0, 1, Some(Reason::QueueFull)),
+                ended(0, 1, Some(RefusalReason::QueueFull)),
                 r#"{"id":7,"status":"refused","delivered":0,"recipients":1,"reason":"queue full"}"#,
             ),
             (accepted, r#"{"id":7,"status":"accepted","recipients":2}"#),
@@ -228,8 +228,8 @@ mod tests {
         tally.receipt(&ended(2, 2, None));
         assert_eq!(tally.summary(), "1 message: 1 delivered");
         assert!(tally.is_good());
-        tally.receipt(&ended(0, 0, Some(Reason::Expired)));
-        tally.receipt(&ended(0, 1, Some(Reason::Gone)));
+        tally.receipt(&ended(0, 0, Some(RefusalReason::Expired)));
+        tally.receipt(&ended(0, 1, Some(RefusalReason::Gone)));
         tally.unanswered(MessageId(9));
         assert_eq!(
             tally.summary(),

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Close, MessageId, Outgoing, SendError, SetError, Stats,
-    Token, Value,
+    AckToken, Broker, BrokerConfig, Client, ClientConfig, Close, Message, MessageId, SendError, SetError,
+    Stats, Value,
 };
 use e_pigeon_sim::conformance::{
     Address, BrokerAdapter, ClientAdapter, Heard, RunningBroker, RunningClient, Transport, check_broker,
@@ -215,7 +215,7 @@ impl ClientAdapter for Plain {
 }
 
 impl RunningClient for Held<Member> {
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError> {
         let member = &mut *self.lock();
         member.client.send(member.clock.now(), message)
     }
@@ -236,7 +236,7 @@ impl RunningClient for Held<Member> {
         }
     }
 
-    fn acknowledge(&mut self, up_to: Token) {
+    fn acknowledge(&mut self, up_to: AckToken) {
         self.lock().client.acknowledge(up_to);
     }
 

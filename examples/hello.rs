@@ -1,6 +1,6 @@
 //! The code of the README: says hello to the sessions with `room = "lobby"`, and prints the receipt:
 //! `cargo run --example hello -- 127.0.0.1:9999`
-use e_pigeon_core::{ClientConfig, Close, Filter, Outgoing, Receipt, Secret, Uuid};
+use e_pigeon_core::{ClientConfig, Close, Filter, Message, Receipt, Secret, Uuid};
 use std::error::Error;
 use std::net::SocketAddr;
 
@@ -8,9 +8,9 @@ async fn hello(config: ClientConfig, broker: SocketAddr) -> Result<Receipt, Box<
     let (client, driver) = e_pigeon_smol::client(config, broker)?;
     let driver = smol::spawn(driver.run());
     let lobby = Filter::all_of(&[("room", "lobby".into())])?;
-    let message = client.send(&Outgoing::new(&lobby.into(), b"hello, lobby"))?;
+    let message = client.send(&Message::new(&lobby.into(), b"hello, lobby"))?;
     let receipt = message.await?;
-    client.close(Close::End).await;
+    client.close(Close::EndSession).await;
     driver.await;
     Ok(receipt)
 }

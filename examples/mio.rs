@@ -2,9 +2,7 @@
 //! arguments to all others: `cargo run --example mio -- 127.0.0.1:9999 'hello' 'is anybody here?'`
 //!
 //! It ends when all others have heard all of it.
-use e_pigeon_core::{
-    ClientConfig, Close, Destination, Event, Filter, Outgoing, Receipt, Secret, Uuid, Value,
-};
+use e_pigeon_core::{ClientConfig, Close, Destination, Event, Filter, Message, Receipt, Secret, Uuid, Value};
 use e_pigeon_mio::{ClientDriver, Endpoint, Resolver};
 use mio::{Events, Poll, Token};
 use std::net::ToSocketAddrs;
@@ -25,10 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = driver.now();
     driver.client().set(now, "room", Value::Str("lobby"))?;
     let lobby: Destination = Filter::all_of(&[("room", Value::Str("lobby"))])?.into();
-    let lobby = lobby.without_sender();
+    let lobby = lobby.exclude_self();
     let mut open = 0;
     for text in arguments {
-        driver.client().send(now, &Outgoing::new(&lobby, text.as_bytes()))?;
+        driver.client().send(now, &Message::new(&lobby, text.as_bytes()))?;
         open += 1;
     }
     driver.flush();
@@ -41,14 +39,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         driver.handle_deadline();
         let now = driver.now();
-        while let Some((event, mut commands)) = driver.client().split() {
+        while let Some((event, mut commands)) = driver.client().next_event_with_commands() {
             match event {
                 Event::Message(message) => println!("{}", String::from_utf8_lossy(message.payload)),
                 Event::Receipt(Receipt::Final { delivered, recipients, .. }) => {
                     println!("heard by {delivered} of {recipients}");
                     open -= 1;
                     if open == 0 {
-                        commands.close(now, Close::End);
+                        commands.close(now, Close::EndSession);
                     }
                 }
                 Event::Closed(_) => return Ok(()),

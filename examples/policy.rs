@@ -1,7 +1,7 @@
 //! A broker that denies by attribute: only whoever has `role = "admin"` may speak to everyone, and only the UUIDs that are
 //! named here may have that role: `cargo run --example policy -- 127.0.0.1:9999 UUID...`
 use e_pigeon_core::{
-    AttributesRef, Broker, BrokerConfig, DestinationRef, Policy, Subject, Target, Uuid, Value,
+    AttributesRef, Broker, BrokerConfig, DestinationRef, Policy, Requester, Target, Uuid, Value,
 };
 use e_pigeon_mio::BrokerLoop;
 use std::net::ToSocketAddrs;
@@ -10,7 +10,7 @@ use std::net::ToSocketAddrs;
 struct Admins(Vec<Uuid>);
 
 impl Policy for Admins {
-    fn may_send(&self, from: Subject<'_>, to: DestinationRef<'_>) -> bool {
+    fn may_send(&self, from: Requester<'_>, to: DestinationRef<'_>) -> bool {
         let is_admin = from.attributes.get("role") == Some(Value::Str("admin"));
         is_admin || !matches!(to.target(), Target::Everyone)
     }

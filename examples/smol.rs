@@ -2,7 +2,7 @@
 //! `cargo run --example smol -- 127.0.0.1:9999 'hello' 'is anybody here?'`
 //!
 //! It ends when all others have heard all of it. Any executor will do; this one is `smol`.
-use e_pigeon_core::{ClientConfig, Close, Destination, Filter, Outgoing, Receipt, Secret, Uuid, Value};
+use e_pigeon_core::{ClientConfig, Close, Destination, Filter, Message, Receipt, Secret, Uuid, Value};
 use e_pigeon_smol::{Endpoint, Event, Resolver, client};
 use std::net::ToSocketAddrs;
 
@@ -27,14 +27,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         });
         client.set("room", Value::Str("lobby"))?;
-        let lobby = Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?).without_sender();
+        let lobby = Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?).exclude_self();
         for text in arguments {
-            let answer = client.send_wait(&Outgoing::new(&lobby, text.as_bytes())).await?;
+            let answer = client.send_wait(&Message::new(&lobby, text.as_bytes())).await?;
             if let Receipt::Final { delivered, recipients, .. } = answer.await? {
                 println!("heard by {delivered} of {recipients}");
             }
         }
-        client.close(Close::End).await;
+        client.close(Close::EndSession).await;
         printer.await;
         driver.await;
         Ok(())

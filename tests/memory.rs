@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::item::{MessageItem, UpItem};
 use e_pigeon_core::{AttributesRef, Destination, Filter, Uuid};
 use e_pigeon_sim::frames::frame;
 
@@ -61,7 +61,7 @@ fn hello(n: u128, link: u64) -> Vec<u8> {
 }
 
 fn message(to: Option<&Destination>, payload: &[u8]) -> Vec<u8> {
-    let message = Message {
+    let message = MessageItem {
         slot: 0,
         define: to.map(Destination::as_ref),
         id_step: 1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::wire::control::{Control, Hello, Known};
 use e_pigeon_core::wire::frame::{extent, write_header};
-use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::item::{MessageItem, UpItem};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, Broker, BrokerConfig, Destination, Instant, LinkId, Ready};
 
@@ -114,7 +114,7 @@ impl Inside {
 
     /// Puts a message frame behind `into`; each defines its destination anew.
     pub(crate) fn message(&mut self, into: &mut Vec<u8>, to: &Destination, payload: &[u8]) {
-        let message = Message {
+        let message = MessageItem {
             slot: 0,
             define: Some(to.as_ref()),
             id_step: 1,

@@ -29,7 +29,7 @@ impl Load for Leaving<'_> {
             return self.load.turn(who, client);
         }
         if !std::mem::replace(&mut self.gone[who], true) {
-            client.close(Close::End);
+            client.close(Close::EndSession);
         }
         while let Some(event) = client.poll_event() {
             if matches!(event, Event::Closed(_)) {

@@ -2,7 +2,7 @@
 
 use std::time;
 
-use e_pigeon_core::{Destination, Event, Instant, Outgoing};
+use e_pigeon_core::{Destination, Event, Instant, Message};
 
 use super::broker::Broker;
 use super::content::{Answers, Expected, Payload};
@@ -124,7 +124,7 @@ impl PingPong<'_> {
 impl Side {
     fn strike(&mut self, client: &mut dyn Client) -> Result<(), Failure> {
         let payload = self.payload.number(self.answers.total());
-        let id = client.send(&Outgoing::new(&self.to, payload));
+        let id = client.send(&Message::new(&self.to, payload));
         self.answers.sent(id.map_err(|error| Failure::failed(format_args!("cannot send: {error}")))?);
         Ok(())
     }

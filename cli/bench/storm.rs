@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use e_pigeon_core::{
-    ClientConfig, Destination, Established, Event, Filter, Instant, Outgoing, Receipt, SendError, Value,
+    ClientConfig, Destination, Established, Event, Filter, Instant, Message, Receipt, SendError, Value,
 };
 use e_pigeon_mio::Resolver;
 
@@ -211,7 +211,7 @@ impl Sender {
     fn fill(&mut self, client: &mut dyn Client, each: u64) -> Result<(), Failure> {
         while self.answers.total() < each {
             let payload = self.payload.number(self.answers.total());
-            match client.send(&Outgoing::new(&self.to, payload)) {
+            match client.send(&Message::new(&self.to, payload)) {
                 Ok(id) => self.answers.sent(id),
                 Err(SendError::Full) => break,
                 Err(error) => return Err(Failure::failed(format_args!("cannot send: {error}"))),

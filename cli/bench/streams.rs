@@ -1,6 +1,6 @@
 //! Streams: each sender keeps its window of messages under way, and waits for their final receipts.
 
-use e_pigeon_core::{Destination, Event, Filter, Instant, Outgoing, SendError, Uuid, Value};
+use e_pigeon_core::{Destination, Event, Filter, Instant, Message, SendError, Uuid, Value};
 
 use super::broker::Broker;
 use super::content::{Answers, Expected, Payload};
@@ -283,7 +283,7 @@ impl Stream {
     fn fill(&mut self, client: &mut dyn Client, window: u64, most: u64) -> Result<(), Failure> {
         while self.answers.open() < window && self.answers.total() < most {
             let payload = self.payload.number(self.answers.total());
-            let message = Outgoing::new(&self.to, payload);
+            let message = Message::new(&self.to, payload);
             match client.send(&message) {
                 Ok(id) => self.answers.sent(id),
                 Err(SendError::Full) => break,

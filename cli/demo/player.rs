@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use e_pigeon_core::{
-    ClientConfig, Close, CloseReason, Destination, Event, Instant, Outgoing, Receipt, Secret, SendError,
-    Uuid, Value,
+    ClientConfig, Close, CloseReason, Destination, Event, Instant, Message, Receipt, Secret, SendError, Uuid,
+    Value,
 };
 
 use super::content::{self, Label};
@@ -105,7 +105,7 @@ impl Task for Player {
             Some(reason) => return Err(Failure::failed(reason)),
         }
         if records.over {
-            turn.client.close(Close::End);
+            turn.client.close(Close::EndSession);
             return Ok(Next::Wait(None));
         }
         if records.flowing {
@@ -153,7 +153,7 @@ impl Player {
             }
             let number = records.sent[*stream].len();
             let payload = content::payload(self.seed, Label { stream: *stream, number });
-            match turn.client.send(&Outgoing::new(to, &payload)) {
+            match turn.client.send(&Message::new(to, &payload)) {
                 Ok(_) => records.sent[*stream].push(Sent::default()),
                 // Those that are unanswered fill the outbox; the message is sent when it has room.
                 Err(SendError::Full) => break,

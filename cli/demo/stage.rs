@@ -72,7 +72,7 @@ fn destination(stream: usize, seed: u64) -> Result<Destination, Failure> {
         0 => room("lobby")?.into(),
         1 => room("attic")?.into(),
         2 => player::uuid(seed, BERT).into(),
-        _ => Destination::from(Filter::everyone()).without_sender(),
+        _ => Destination::from(Filter::everyone()).exclude_self(),
     })
 }
 

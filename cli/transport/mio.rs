@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{self, Duration};
 
 use e_pigeon_core::{
-    BrokerConfig, ClientConfig, Close, Event, Filter, Instant, MessageId, Outgoing, SendError, SetError,
+    BrokerConfig, ClientConfig, Close, Event, Filter, Instant, Message, MessageId, SendError, SetError,
     Value, WatchError, WatchId,
 };
 use e_pigeon_mio::{BrokerDriver, ClientDriver, Endpoint, Resolver};
@@ -110,7 +110,7 @@ impl task::Client for ClientDriver {
         self.client().set(now, key, value)
     }
 
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError> {
         let now = self.now();
         self.client().send(now, message)
     }
@@ -120,7 +120,7 @@ impl task::Client for ClientDriver {
         self.client().watch(now, filter)
     }
 
-    fn acknowledge(&mut self, up_to: e_pigeon_core::Token) {
+    fn acknowledge(&mut self, up_to: e_pigeon_core::AckToken) {
         self.client().acknowledge(up_to);
     }
 

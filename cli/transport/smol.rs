@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{self, Duration};
 
 use e_pigeon_core::{
-    Broker, BrokerConfig, ClientConfig, Close, Event, Filter, Instant, MessageId, Outgoing, SendError,
+    Broker, BrokerConfig, ClientConfig, Close, Event, Filter, Instant, Message, MessageId, SendError,
     SetError, Value, WatchError, WatchId,
 };
 use e_pigeon_mio::{Endpoint, Resolver};
@@ -158,7 +158,7 @@ impl task::Client for Client {
         self.inner.set(key, value)
     }
 
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError> {
         let answer = self.inner.send(message)?;
         let id = answer.id();
         answer.into_event();
@@ -169,7 +169,7 @@ impl task::Client for Client {
         self.inner.watch(filter)
     }
 
-    fn acknowledge(&mut self, up_to: e_pigeon_core::Token) {
+    fn acknowledge(&mut self, up_to: e_pigeon_core::AckToken) {
         self.inner.acknowledge(up_to);
     }
 

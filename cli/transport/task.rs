@@ -1,7 +1,7 @@
 //! What a command does with its client, whatever carries it.
 
 use e_pigeon_core::{
-    Close, Event, Filter, Instant, MessageId, Outgoing, SendError, SetError, Token, Value, WatchError,
+    AckToken, Close, Event, Filter, Instant, Message, MessageId, SendError, SetError, Value, WatchError,
     WatchId,
 };
 
@@ -10,9 +10,9 @@ use crate::failure::Failure;
 /// A client as the commands see it, whatever carries it. Each method is that of [`e_pigeon_core::Client`].
 pub(crate) trait Client {
     fn set(&mut self, key: &str, value: Value<'_>) -> Result<(), SetError>;
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError>;
+    fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError>;
     fn watch(&mut self, filter: &Filter) -> Result<WatchId, WatchError>;
-    fn acknowledge(&mut self, up_to: Token);
+    fn acknowledge(&mut self, up_to: AckToken);
     fn close(&mut self, how: Close);
     fn poll_event(&mut self) -> Option<Event<'_>>;
     fn is_established(&mut self) -> bool;

@@ -7,7 +7,7 @@ use core::time::Duration;
 use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::control::{Control, Hello, Known};
 use e_pigeon_core::wire::frame::write_header;
-use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::item::{MessageItem, UpItem};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     Attributes, AttributesRef, Broker, BrokerConfig, Destination, Filter, Instant, LinkId, Past, PatchRef,
@@ -76,7 +76,7 @@ fn message(to: Option<&Destination>) -> Vec<u8> {
 
 fn message_again(to: Option<&Destination>, retry: Option<Past>) -> Vec<u8> {
     let define = to.map(Destination::as_ref);
-    let message = Message {
+    let message = MessageItem {
         slot: 0,
         define,
         id_step: 1,
@@ -289,7 +289,7 @@ fn parked() -> Ready {
     let mut ready = Ready::new();
     KEYS.iter().for_each(|key| ready.put(ready.link, &set(key, 1)));
     let pairs = KEYS.map(|key| (key, Value::Int(1)));
-    let to = Destination::from(Filter::any_of(&pairs).unwrap()).without_sender();
+    let to = Destination::from(Filter::any_of(&pairs).unwrap()).exclude_self();
     for n in 0..20_000 {
         ready.put(ready.link, &message((n == 0).then_some(&to)));
     }

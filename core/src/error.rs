@@ -7,7 +7,7 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
-pub enum Code {
+pub enum AbortCode {
     /// The peer sent bytes that are no canonical frame.
     Malformed = 1,
     /// The peer sent a frame that is not allowed at this point.
@@ -44,7 +44,7 @@ pub enum Code {
     NotAllowed = 17,
 }
 
-impl Code {
+impl AbortCode {
     const ALL: [Self; 17] = [
         Self::Malformed,
         Self::UnexpectedFrame,
@@ -78,7 +78,7 @@ impl Code {
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for AbortCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "malformed frame",

@@ -38,7 +38,7 @@
 //! ```
 //! # #[cfg(feature = "alloc")] {
 //! use e_pigeon_core::{
-//!     Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, Outgoing, Ready, Receipt,
+//!     Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, Message, Ready, Receipt,
 //!     Secret, Uuid, Value,
 //! };
 //!
@@ -51,7 +51,7 @@
 //! let mut now = Instant::from_micros(0);
 //! client.set(now, "room", Value::Str("lobby"))?;
 //! let lobby: Destination = Filter::all_of(&[("room", Value::Str("lobby"))])?.into();
-//! let id = client.send(now, &Outgoing::new(&lobby, b"hello"))?;
+//! let id = client.send(now, &Message::new(&lobby, b"hello"))?;
 //!
 //! let (mut link, mut heard, mut answered) = (None, false, false);
 //! while !(heard && answered) {
@@ -96,7 +96,7 @@
 //! - `std` (default): implies `alloc`, `lossy` and `presence`; nothing else changes.
 //! - `tracing`: tells what goes on inside to the crate of that name, under the targets `e_pigeon::client` and
 //!   `e_pigeon::broker`: changes of links and sessions as `debug`, messages as `trace`. Never secrets or payloads.
-//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Received::decode`.
+//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Delivery::decode`.
 //! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
 //! - `lossy`: links that lose frames, over COBS or datagrams. Without it there is no [`Framing`] but that of streams.
 //! - `presence`: who is here: `Client::watch` and what comes of it. Without it a client watches nothing, and a broker refuses
@@ -146,10 +146,11 @@ pub mod wire;
 
 #[cfg(feature = "alloc")]
 pub use broker::{
-    Broker, BrokerEvent, Full, Limit, LinkId, Policy, Ready, Stats, Subject, TooLittleMemory, UnknownLink,
+    Broker, BrokerEvent, Limit, LinkId, Policy, Ready, Requester, Stats, TooLittleMemory, TooManyLinks,
+    UnknownLink,
 };
 pub use client::{
-    Client, Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token, WatchId,
+    AckToken, Client, Close, CloseReason, Delivery, DisconnectReason, Established, Event, Presence, WatchId,
 };
 #[cfg(feature = "typed")]
 pub use client::{DecodeError, SendAsError};
@@ -159,12 +160,12 @@ pub use config::client::{ClientConfig, Secret};
 pub use data::attributes::{Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 pub use data::destination::{Destination, DestinationRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS, Target};
 pub use data::filter::{Filter, FilterError, FilterRef};
-pub use data::message::{MessageId, Outgoing, Past, Reason, Receipt, Taken, Until};
+pub use data::message::{Message, MessageId, Past, Receipt, RefusalReason, Retain, Taken};
 pub use data::patch::PatchRef;
 pub use data::value::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};
-pub use error::{Bound, Code, ConfigError, SendError, SetError, WatchError};
+pub use error::{AbortCode, Bound, ConfigError, SendError, SetError, WatchError};
 #[cfg(all(feature = "alloc", feature = "presence"))]
-pub use roster::{Change, Peer, Roster};
+pub use roster::{Peer, Roster, RosterChange};
 pub use time::Instant;
 pub use uuid::Uuid;
 pub use wire::frame::Framing;

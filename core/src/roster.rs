@@ -42,7 +42,7 @@ pub struct Peer {
 
 /// What an event has changed in a [`Roster`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change<'a> {
+pub enum RosterChange<'a> {
     /// Somebody is here who was not.
     Here(WatchId, Uuid, &'a Peer),
     /// Somebody has other attributes, has gone away, or is back.
@@ -71,7 +71,7 @@ impl Roster {
     }
 
     /// Takes in an event of the client, and calls `on_change` for each change that it makes.
-    pub fn apply(&mut self, event: &Event<'_>, on_change: impl FnMut(Change<'_>)) {
+    pub fn apply(&mut self, event: &Event<'_>, on_change: impl FnMut(RosterChange<'_>)) {
         match *event {
             Event::Presence(presence) => self.told(&presence, on_change),
             Event::PresenceReset(watch) => {
@@ -93,7 +93,7 @@ impl Roster {
     pub fn update<B: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
         client: &mut Client<B>,
-        mut on_change: impl FnMut(Change<'_>),
+        mut on_change: impl FnMut(RosterChange<'_>),
     ) -> bool {
         let mut last = None;
         while let Some(watch) = self.next_watch(last) {
@@ -116,11 +116,11 @@ impl Roster {
         self.peers.range((from, Unbounded)).next().map(|(key, _)| key.0)
     }
 
-    fn told(&mut self, presence: &Presence<'_>, mut on_change: impl FnMut(Change<'_>)) {
+    fn told(&mut self, presence: &Presence<'_>, mut on_change: impl FnMut(RosterChange<'_>)) {
         let key = (presence.watch, presence.uuid);
         if presence.state == PresenceState::Gone {
             if self.peers.remove(&key).is_some() {
-                on_change(Change::Gone(presence.watch, presence.uuid));
+                on_change(RosterChange::Gone(presence.watch, presence.uuid));
             }
             return;
         }
@@ -134,12 +134,12 @@ impl Roster {
                 if peer.is_connected != is_connected || *peer.attributes != *attributes {
                     peer.is_connected = is_connected;
                     peer.attributes = attributes.into();
-                    on_change(Change::Changed(presence.watch, presence.uuid, peer));
+                    on_change(RosterChange::Changed(presence.watch, presence.uuid, peer));
                 }
             }
             Entry::Vacant(entry) if has_room => {
                 let peer = Peer { is_connected, attributes: attributes.into(), confirmed: true };
-                on_change(Change::Here(presence.watch, presence.uuid, entry.insert(peer)));
+                on_change(RosterChange::Here(presence.watch, presence.uuid, entry.insert(peer)));
             }
             Entry::Vacant(_) => self.left_out = true,
         }
@@ -154,12 +154,12 @@ impl Roster {
         &mut self,
         watch: WatchId,
         goes: impl Fn(&Peer) -> bool,
-        mut on_change: impl FnMut(Change<'_>),
+        mut on_change: impl FnMut(RosterChange<'_>),
     ) {
         let going = self.peers.range(all_of(watch)).filter(|(_, peer)| goes(peer)).map(|(&key, _)| key);
         for key in going.collect::<Vec<_>>() {
             self.peers.remove(&key);
-            on_change(Change::Gone(key.0, key.1));
+            on_change(RosterChange::Gone(key.0, key.1));
         }
     }
 

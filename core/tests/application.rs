@@ -4,7 +4,7 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::{Event, Filter, MessageId, Outgoing, Receipt, Roster, SendError, Token, Value};
+use e_pigeon_core::{AckToken, Event, Filter, Message, MessageId, Receipt, Roster, SendError, Value};
 use std::collections::VecDeque;
 use support::{MAX, World, client_config, make, uuid};
 
@@ -24,7 +24,7 @@ fn an_old_message_to_somebody_who_is_away_stops_nobody_else_s() {
     while sent < 100_000 {
         let (now, payload) = (world.now, sent.to_le_bytes().map(|byte| b'a' + byte % 16));
         let client = &mut world.peers[sender].client;
-        if client.send(now, &Outgoing::new(&to, &payload)).is_ok() {
+        if client.send(now, &Message::new(&to, &payload)).is_ok() {
             sent += 1;
         } else {
             // Room comes by itself, without any time that has to pass.
@@ -53,9 +53,9 @@ fn what_is_asked_for_before_the_first_connection_is_done_in_that_order() {
     client.set(now, "early", Value::Bool(true)).unwrap();
     let watch = client.watch(now, &Filter::everyone()).unwrap();
     for text in [b"1", b"2", b"3"] {
-        client.send(now, &Outgoing::new(&to, text)).unwrap();
+        client.send(now, &Message::new(&to, text)).unwrap();
     }
-    assert_eq!(client.send(now, &Outgoing::new(&to, b"4")), Err(SendError::Full));
+    assert_eq!(client.send(now, &Message::new(&to, b"4")), Err(SendError::Full));
     assert!(client.poll_event().is_none() && !client.poll_capacity(), "nothing has happened yet");
     world.peers[early].client = client;
     world.settle();
@@ -102,14 +102,14 @@ fn a_relay_that_acknowledges_only_what_was_passed_on_never_stands_still() {
         world.peers[relay].sleeps = true;
         world.settle();
         let (to_relay, to_end) = (uuid(relay).into(), uuid(1).into());
-        let mut passed: VecDeque<(MessageId, Token, bool)> = VecDeque::new();
-        let mut waiting: Option<(Vec<u8>, Token)> = None;
+        let mut passed: VecDeque<(MessageId, AckToken, bool)> = VecDeque::new();
+        let mut waiting: Option<(Vec<u8>, AckToken)> = None;
         let mut sent = 0;
         for round in 0..20_000 {
             let now = world.now;
             while sent < 2_000 {
                 let text = sent.to_string();
-                if world.peers[0].client.send(now, &Outgoing::new(&to_relay, text.as_bytes())).is_err() {
+                if world.peers[0].client.send(now, &Message::new(&to_relay, text.as_bytes())).is_err() {
                     break;
                 }
                 sent += 1;
@@ -122,7 +122,7 @@ fn a_relay_that_acknowledges_only_what_was_passed_on_never_stands_still() {
             let client = &mut world.peers[relay].client;
             loop {
                 if let Some((payload, token)) = waiting.take() {
-                    match client.send(now, &Outgoing::new(&to_end, &payload)) {
+                    match client.send(now, &Message::new(&to_end, &payload)) {
                         Ok(id) => passed.push_back((id, token, false)),
                         Err(error) => {
                             assert_eq!(error, SendError::Full);

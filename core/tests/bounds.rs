@@ -4,7 +4,7 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::{BrokerConfig, Destination, Filter, Outgoing, Value};
+use e_pigeon_core::{BrokerConfig, Destination, Filter, Message, Value};
 use support::counting::{Counting, live};
 use support::{World, client_config, group, uuid};
 
@@ -99,7 +99,7 @@ fn fill(config: BrokerConfig, waiting: u64, useful: u64) {
         };
         for n in 0..8 {
             let now = world.now;
-            let _ = world.peers[n].client.send(now, &Outgoing::new(&to, &[n as u8; 200][..round % 200]));
+            let _ = world.peers[n].client.send(now, &Message::new(&to, &[n as u8; 200][..round % 200]));
         }
         world.flow();
         most = most.max(live() - base);

@@ -7,7 +7,8 @@ use core::time::Duration;
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
-    AttributesRef, BrokerConfig, Client, Code, Destination, Framing, LinkId, Ready, Reason, Receipt,
+    AbortCode, AttributesRef, BrokerConfig, Client, Destination, Framing, LinkId, Ready, Receipt,
+    RefusalReason,
 };
 use support::raw::{Raw, WIDE, frame, hello, message, message_for};
 use support::{World, client_config, make, uuid};
@@ -172,9 +173,10 @@ fn newcomer_17_a_message_that_nobody_ever_matched_was_for_nobody() {
     let mut world = World::new(2);
     let nobody = world.send_for(0, &support::group("z"), "x", Duration::from_millis(50));
     let unknown = world.send_for(0, &uuid(77).into(), "x", Duration::from_millis(50));
-    let full = world.send_for(0, &support::group("a").without_sender(), "x", Duration::from_millis(50));
+    let full = world.send_for(0, &support::group("a").exclude_self(), "x", Duration::from_millis(50));
     world.pass(Duration::from_secs(1));
-    let expired = |id| Receipt::Final { id, delivered: 0, recipients: 0, reason: Some(Reason::Expired) };
+    let expired =
+        |id| Receipt::Final { id, delivered: 0, recipients: 0, reason: Some(RefusalReason::Expired) };
     assert_eq!(world.peers[0].log.finals[&nobody.0], expired(nobody));
     assert_eq!(world.peers[0].log.finals[&unknown.0], expired(unknown));
     assert_eq!(world.outcome(0, full), Some((1, 1)));
@@ -275,14 +277,14 @@ fn core_p14_a_client_that_takes_less_than_before_gets_nothing_larger() {
     // FINAL, id 1, one message, 0 of 1, too large.
     let receipts = raw.swallow(from);
     assert!(
-        receipts.windows(6).any(|part| part == [0x31, 1, 1, 0, 1, Reason::TooLarge as u8]),
+        receipts.windows(6).any(|part| part == [0x31, 1, 1, 0, 1, RefusalReason::TooLarge as u8]),
         "{receipts:?}"
     );
 }
 
 #[test]
 fn core_p17_an_abort_is_never_answered() {
-    let abort = frame(|w| Control::Abort(Abort { code: Code::HandshakeTimeout, detail: 0 }).write(w));
+    let abort = frame(|w| Control::Abort(Abort { code: AbortCode::HandshakeTimeout, detail: 0 }).write(w));
     let mut raw = Raw::new(BrokerConfig::new(0));
     // In place of a hello, and behind one.
     for front in [Vec::new(), hello(1, 1, None, AttributesRef::EMPTY)] {

@@ -8,7 +8,9 @@ use core::time::Duration;
 use e_pigeon_core::wire::control::{Abort, Control, Welcome};
 use e_pigeon_core::wire::item::{DownItem, Refused};
 use e_pigeon_core::wire::window::Window;
-use e_pigeon_core::{Client, Close, Code, Destination, Framing, Instant, Outgoing, Reason, SendError};
+use e_pigeon_core::{
+    AbortCode, Client, Close, Destination, Framing, Instant, Message, RefusalReason, SendError,
+};
 use std::rc::Rc;
 use support::raw::frame;
 use support::{MAX, World, client_config, make, uuid};
@@ -27,7 +29,7 @@ fn welcome(session: u64) -> Vec<u8> {
     frame(|w| Control::Welcome(welcome).write(w))
 }
 
-fn abort(code: Code) -> Vec<u8> {
+fn abort(code: AbortCode) -> Vec<u8> {
     frame(|w| Control::Abort(Abort { code, detail: 0 }).write(w))
 }
 
@@ -40,7 +42,7 @@ fn visit(client: &mut Client<Vec<u8>>, now: &mut Instant, session: u64, lasts: D
     client.handle_input(*now, &welcome(session));
     assert!(client.is_established());
     *now = *now + lasts;
-    client.handle_input(*now, &abort(Code::ShuttingDown));
+    client.handle_input(*now, &abort(AbortCode::ShuttingDown));
     client.handle_disconnected(*now);
     while client.poll_event().is_some() {}
     let retry_at = client.poll_timeout().unwrap();
@@ -73,7 +75,7 @@ fn a_network_that_cuts_links_which_carry_something_is_come_back_to_at_once() {
         client.handle_connected(now);
         while client.poll_transmit(now, &mut [0; 512]) > 0 {}
         client.handle_input(now, &welcome(session));
-        let refusal = DownItem::Refusal(Refused::Attributes, 0, Reason::NotAllowed);
+        let refusal = DownItem::Refusal(Refused::Attributes, 0, RefusalReason::NotAllowed);
         client.handle_input(now, &frame(|w| refusal.write(w)));
         while client.poll_event().is_some() {}
         while client.poll_transmit(now, &mut [0; 512]) > 0 {}
@@ -108,7 +110,7 @@ fn specification_f3_a_time_to_live_of_zero_is_refused_and_says_so() {
     let mut client = make(client_config(0));
     let to = uuid(1).into();
     let send = |client: &mut Client<Vec<u8>>, time_to_live| {
-        client.send(Instant::default(), &Outgoing { time_to_live, ..Outgoing::new(&to, b"x") })
+        client.send(Instant::default(), &Message { time_to_live, ..Message::new(&to, b"x") })
     };
     let refused = send(&mut client, Duration::ZERO).unwrap_err();
     assert_eq!(refused, SendError::NoTime);
@@ -123,13 +125,13 @@ fn specification_f3_a_time_to_live_of_zero_is_refused_and_says_so() {
 #[test]
 fn specification_f2_who_leaves_twice_takes_no_parked_message_along() {
     let mut world = World::new(2);
-    world.close(1, Close::End);
+    world.close(1, Close::EndSession);
     world.up(1, MAX);
     world.broker.handle_timeout(world.now);
     // The farewell is lost.
     world.cut(1);
     world.peers[1].reachable = false;
-    let to_group = world.send(0, &support::group("a").without_sender(), "group");
+    let to_group = world.send(0, &support::group("a").exclude_self(), "group");
     let to_uuid = world.send_for(0, &uuid(1).into(), "direct", Duration::from_secs(30));
     world.settle();
     assert_eq!(world.broker.stats().waiting, 2, "both are parked");
@@ -151,7 +153,7 @@ fn who_leaves_with_something_to_say_has_its_attributes() {
     world.cut(0);
     let to: Destination = uuid(1).into();
     world.send(0, &to, "last");
-    world.close(0, Close::End);
+    world.close(0, Close::EndSession);
     world.settle();
     assert!(world.peers[0].client.is_closed());
     assert_eq!(world.messages(1), ["last"]);

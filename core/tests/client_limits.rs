@@ -7,8 +7,8 @@ mod support;
 use core::time::Duration;
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::{
-    AttributeError, BrokerConfig, ClientConfig, Destination, Event, Filter, Instant, MessageId, Outgoing,
-    Reason, Receipt, Secret, SendError, SetError, Uuid, Value, WatchError,
+    AttributeError, BrokerConfig, ClientConfig, Destination, Event, Filter, Instant, Message, MessageId,
+    Receipt, RefusalReason, Secret, SendError, SetError, Uuid, Value, WatchError,
 };
 use support::datagrams::{Datagrams, beyond};
 use support::{MAX, World, client_config, group, make, uuid};
@@ -37,7 +37,7 @@ fn try_send(
     to: &Destination,
     payload: &[u8],
 ) -> Result<MessageId, SendError> {
-    world.peers[from].client.send(world.now, &Outgoing::new(to, payload))
+    world.peers[from].client.send(world.now, &Message::new(to, payload))
 }
 
 /// The messages that the application of a client can take now, without anything coming from the broker in between.
@@ -58,7 +58,7 @@ fn max_payload() {
     world.settle();
     assert_eq!((world.outcome(2, sent), world.outcome(0, fits)), (Some((1, 1)), Some((1, 1))));
     let refusal =
-        Receipt::Final { id: too_large, delivered: 0, recipients: 1, reason: Some(Reason::TooLarge) };
+        Receipt::Final { id: too_large, delivered: 0, recipients: 1, reason: Some(RefusalReason::TooLarge) };
     assert_eq!(world.peers[0].log.finals[&too_large.0], refusal);
     assert_eq!(world.messages(2), ["y".repeat(16)]);
 }

@@ -5,15 +5,15 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::{
-    BrokerConfig, Close, Code, Destination, Filter, Outgoing, Reason, Receipt, Secret, SendError, Until,
-    Value,
+    AbortCode, BrokerConfig, Close, Destination, Filter, Message, Receipt, RefusalReason, Retain, Secret,
+    SendError, Value,
 };
 use support::{MAX, World, client_config, group, uuid};
 
 #[test]
 fn a_message_to_a_group_reaches_each_member_once_and_is_answered() {
     let mut world = World::new(3);
-    let id = world.send(0, &group("a").without_sender(), "hello");
+    let id = world.send(0, &group("a").exclude_self(), "hello");
     world.settle();
     assert_eq!(
         (world.messages(0), world.messages(1), world.messages(2)),
@@ -55,9 +55,9 @@ fn attributes_change_in_order_with_messages_and_release_what_is_parked() {
     world.settle();
     let now = world.now;
     let one = &mut world.peers[1].client;
-    one.send(now, &Outgoing::new(&group("a").without_sender(), b"from a")).unwrap();
+    one.send(now, &Message::new(&group("a").exclude_self(), b"from a")).unwrap();
     one.set(now, "room", Value::Str("b")).unwrap();
-    one.send(now, &Outgoing::new(&group("a"), b"from b")).unwrap();
+    one.send(now, &Message::new(&group("a"), b"from b")).unwrap();
     world.settle();
     assert_eq!(world.messages(0), ["from a", "from b"]);
     assert_eq!(world.messages(1), ["parked"], "no longer in room a itself");
@@ -69,7 +69,7 @@ fn attributes_change_in_order_with_messages_and_release_what_is_parked() {
     world.pass(Duration::from_secs(3));
     assert_eq!(
         world.peers[0].log.finals[&to_b.0],
-        Receipt::Final { id: to_b, delivered: 0, recipients: 0, reason: Some(Reason::Expired) }
+        Receipt::Final { id: to_b, delivered: 0, recipients: 0, reason: Some(RefusalReason::Expired) }
     );
 }
 
@@ -96,7 +96,7 @@ fn only_connected_never_waits() {
     world.peers[1].reachable = false;
     let id = world.send(0, &Destination::from(uuid(1)).only_connected(), "now or never");
     world.settle();
-    let reason = Some(Reason::Nobody);
+    let reason = Some(RefusalReason::Nobody);
     assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Final { id, delivered: 0, recipients: 0, reason });
 }
 
@@ -106,7 +106,7 @@ fn until_accepted_ends_with_accepted() {
     world.cut(1);
     world.peers[1].reachable = false;
     let to = uuid(1).into();
-    let outgoing = Outgoing { until: Until::Accepted, ..Outgoing::new(&to, b"keep it") };
+    let outgoing = Message { until: Retain::Accepted, ..Message::new(&to, b"keep it") };
     let now = world.now;
     let id = world.peers[0].client.send(now, &outgoing).unwrap();
     world.flow();
@@ -120,7 +120,7 @@ fn until_accepted_ends_with_accepted() {
 #[test]
 fn the_broker_dies_and_nothing_is_lost_or_doubled() {
     let mut world = World::new(3);
-    let to = group("a").without_sender();
+    let to = group("a").exclude_self();
     let ids: Vec<_> = (0..100).map(|n| world.send(0, &to, &format!("m{n}"))).collect();
     // The first has it all and the receipts are on their way, the second is still without.
     world.up(0, MAX);
@@ -143,7 +143,7 @@ fn what_was_accepted_is_held_for_those_who_were_there_and_not_for_a_newcomer() {
     let mut world = World::new(3);
     world.cut(2);
     world.peers[2].reachable = false;
-    let id = world.send(0, &group("a").without_sender(), "for one and two");
+    let id = world.send(0, &group("a").exclude_self(), "for one and two");
     world.settle();
     assert_eq!(world.messages(1), ["for one and two"]);
     world.kill_broker();
@@ -262,12 +262,12 @@ fn a_session_that_ends_takes_its_queue_with_it_and_the_sender_is_told() {
     world.peers[1].sleeps = true;
     let first = world.send(0, &uuid(1).into(), "one");
     world.flow();
-    world.close(1, Close::Leave);
+    world.close(1, Close::KeepSession);
     world.settle();
     assert!(world.peers[1].client.is_closed());
     assert_eq!(world.outcome(0, first), None, "it left, its session stays");
     world.pass(world.config.session_ttl + Duration::from_secs(1));
-    let reason = Some(Reason::Gone);
+    let reason = Some(RefusalReason::Gone);
     assert_eq!(
         world.peers[0].log.finals[&first.0],
         Receipt::Final { id: first, delivered: 0, recipients: 1, reason }
@@ -281,7 +281,7 @@ fn close_acknowledges_flushes_and_ends_the_session() {
     let id = world.send(0, &uuid(1).into(), "one");
     let back = world.send(1, &uuid(0).into(), "parting words");
     world.flow();
-    world.close(1, Close::End);
+    world.close(1, Close::EndSession);
     world.settle();
     assert!(world.peers[1].client.is_closed());
     assert_eq!(world.outcome(0, id), Some((1, 1)));
@@ -290,7 +290,7 @@ fn close_acknowledges_flushes_and_ends_the_session() {
     assert!(world.outcome(1, back).is_some() || world.peers[1].client.unanswered().eq([back]));
     let now = world.now;
     let to = uuid(0).into();
-    assert_eq!(world.peers[1].client.send(now, &Outgoing::new(&to, b"")), Err(SendError::Closed));
+    assert_eq!(world.peers[1].client.send(now, &Message::new(&to, b"")), Err(SendError::Closed));
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn an_application_that_does_not_read_stops_its_senders_and_nobody_else() {
     let slow = uuid(1).into();
     loop {
         let now = world.now;
-        match world.peers[0].client.send(now, &Outgoing::new(&slow, &[7; 100])) {
+        match world.peers[0].client.send(now, &Message::new(&slow, &[7; 100])) {
             Ok(_) => sent += 1,
             Err(error) => {
                 assert_eq!(error, SendError::Full);
@@ -329,7 +329,7 @@ fn one_old_message_does_not_stall_the_traffic_to_others() {
     let to = uuid(1).into();
     for n in 0..20_000_u32 {
         let now = world.now;
-        while world.peers[0].client.send(now, &Outgoing::new(&to, n.to_string().as_bytes()))
+        while world.peers[0].client.send(now, &Message::new(&to, n.to_string().as_bytes()))
             == Err(SendError::Full)
         {
             world.peers[1].log.messages.clear();
@@ -351,7 +351,7 @@ fn a_full_queue_is_a_refusal_and_not_a_drop() {
     world.peers[1].reachable = false;
     let ids: Vec<_> = (0..5).map(|n| world.send(0, &uuid(1).into(), &n.to_string())).collect();
     world.settle();
-    let reason = Some(Reason::QueueFull);
+    let reason = Some(RefusalReason::QueueFull);
     for &id in &ids[3..] {
         assert_eq!(
             world.peers[0].log.finals[&id.0],
@@ -392,7 +392,7 @@ fn a_broker_that_settles_takes_nothing_from_clients_of_its_predecessor() {
     let mut world = World::new(2);
     world.peers[1].reachable = false;
     world.kill_broker();
-    let to = group("a").without_sender();
+    let to = group("a").exclude_self();
     let id = world.send(0, &to, "not before");
     world.pass(Duration::from_millis(800));
     assert!(world.peers[0].client.is_established());
@@ -422,7 +422,7 @@ fn too_many_attributes_for_this_broker_are_refused_with_the_limit() {
             .log
             .notes
             .iter()
-            .any(|note| note.contains(&format!("{:?}, 1", Code::TooManyAttributes)))
+            .any(|note| note.contains(&format!("{:?}, 1", AbortCode::TooManyAttributes)))
     );
 }
 
@@ -440,7 +440,7 @@ fn receipts_and_room_can_be_polled_past_messages() {
     let now = world.now;
     let last = uuid(1).into();
     let zero = &mut world.peers[0].client;
-    while zero.send(now, &Outgoing::new(&last, &[0; 2000])).is_ok() {}
+    while zero.send(now, &Message::new(&last, &[0; 2000])).is_ok() {}
     assert!(!zero.poll_capacity(), "nothing was answered yet");
     world.flow();
     let zero = &mut world.peers[0].client;

@@ -19,7 +19,7 @@ fn receipts_low_1_a_recipient_that_has_another_session_since_is_counted() {
     let config = BrokerConfig { settle: seconds(1), session_ttl: ttl, ..BrokerConfig::new(0) };
     let mut world = World::with(3, config);
     world.peers[2].sleeps = true;
-    let id = world.send(0, &group("a").without_sender(), "hello");
+    let id = world.send(0, &group("a").exclude_self(), "hello");
     world.pass(seconds(1));
     assert_eq!(world.messages(1), ["hello"]);
     assert_eq!(world.peers[0].log.accepted.len(), 1);

@@ -6,9 +6,9 @@ mod support;
 use core::fmt::Debug;
 use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::control::{Control, Hello};
-use e_pigeon_core::wire::item::{Deliver, DownItem, Message, UpItem};
+use e_pigeon_core::wire::item::{Deliver, DownItem, MessageItem, UpItem};
 use e_pigeon_core::wire::window::Window;
-use e_pigeon_core::{AttributesRef, BrokerConfig, Event, Outgoing, Secret};
+use e_pigeon_core::{AttributesRef, BrokerConfig, Event, Message, Secret};
 use support::{World, client_config, make, uuid};
 
 /// A byte that nothing else here has, as a number, in hexadecimal, and as text.
@@ -44,8 +44,8 @@ fn core_p16_debug_prints_neither_secrets_nor_payloads() {
     hides(&Control::Hello(hello, AttributesRef::EMPTY));
     hides(&Secret([MARK; 16]));
     let to = uuid(1).into();
-    hides(&Outgoing::new(&to, payload));
-    let message = Message {
+    hides(&Message::new(&to, payload));
+    let message = MessageItem {
         slot: 0,
         define: None,
         id_step: 1,
@@ -79,14 +79,14 @@ fn core_p16_debug_of_a_machine_prints_neither_secrets_nor_payloads() {
     world.settle();
     world.peers[1].sleeps = true;
     let now = world.now;
-    world.peers[0].client.send(now, &Outgoing::new(&uuid(1).into(), &[MARK; 40])).unwrap();
+    world.peers[0].client.send(now, &Message::new(&uuid(1).into(), &[MARK; 40])).unwrap();
     world.up(0, support::MAX);
     world.down(1, support::MAX);
     hides(&world.broker);
     hides(&world.peers[0].client);
     hides(&world.peers[1].client);
     let mut messages = 0;
-    while let Some((event, commands)) = world.peers[1].client.split() {
+    while let Some((event, commands)) = world.peers[1].client.next_event_with_commands() {
         messages += usize::from(matches!(event, Event::Message(_)));
         hides(&event);
         hides(&commands);

@@ -61,6 +61,6 @@ fn field_f3_a_client_that_has_ended_does_not_try_elsewhere() {
     let (mut client, now) = (client(), Instant::from_micros(1_000_000));
     client.handle_timeout(now);
     refuse(&mut client, now);
-    client.close(now, Close::End);
+    client.close(now, Close::EndSession);
     assert!(client.is_closed() && !client.try_elsewhere(now) && !client.wants_connection());
 }

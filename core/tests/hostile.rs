@@ -6,7 +6,7 @@ mod support;
 use core::time::Duration;
 use e_pigeon_core::wire::control::{Control, Known};
 use e_pigeon_core::{
-    Attributes, AttributesRef, BrokerConfig, Close, Destination, Filter, Instant, LinkId, Outgoing, Past,
+    Attributes, AttributesRef, BrokerConfig, Close, Destination, Filter, Instant, LinkId, Message, Past,
     SendError, Value,
 };
 use support::counting::{Counting, live};
@@ -125,7 +125,7 @@ fn looking_for_recipients_is_work_also_where_there_are_none() {
         raw.away(n, AttributesRef::EMPTY);
     }
     let link = raw.up(0, 1);
-    let to = Destination::from(Filter::everyone()).only_connected().without_sender();
+    let to = Destination::from(Filter::everyone()).only_connected().exclude_self();
     let mut bytes = vec![];
     for k in 0..4_000 {
         bytes.extend(message((k == 0).then_some(&to), 1, None, b""));
@@ -251,7 +251,7 @@ fn what_expired_without_a_session_gives_its_place_back() {
     let mut sent = 0;
     let now = world.now;
     let to = uuid(1).into();
-    let outgoing = Outgoing { time_to_live: Duration::from_secs(60), ..Outgoing::new(&to, b"x") };
+    let outgoing = Message { time_to_live: Duration::from_secs(60), ..Message::new(&to, b"x") };
     // Written, so they have numbers, but nothing comes back.
     while world.peers[0].client.send(now, &outgoing).is_ok() {
         sent += 1;
@@ -288,11 +288,11 @@ fn what_the_broker_never_takes_is_answered_as_soon_as_that_is_known() {
     let mut world = World::with(2, config);
     let now = world.now;
     let to: Destination = uuid(1).into();
-    let large = Outgoing::new(&to, &[b'x'; 200]);
+    let large = Message::new(&to, &[b'x'; 200]);
     assert_eq!(world.peers[0].client.send(now, &large), Err(SendError::TooLarge { max: 100 }));
     let n = world.join(support::client_config(2), "a");
     let id = world.peers[n].client.send(now, &large).unwrap();
-    world.close(n, Close::Leave);
+    world.close(n, Close::KeepSession);
     world.settle();
     assert_eq!(world.outcome(n, id), Some((0, 0)));
     assert!(world.peers[n].client.is_closed(), "nothing is left to be said");
@@ -327,7 +327,7 @@ fn nothing_follows_a_goodbye() {
     let client = &mut world.peers[0].client;
     client.handle_input(now, &out[..n]);
     assert!(client.is_established());
-    client.close(now, Close::Leave);
+    client.close(now, Close::KeepSession);
     let mut said = vec![];
     let n = client.poll_transmit(now, &mut out);
     said.extend_from_slice(&out[..n]);
@@ -407,8 +407,8 @@ fn odd_orders_of_calls_harm_nobody() {
     world.peers[0].link = None;
     world.pass(Duration::from_secs(60));
     assert_eq!(world.outcome(0, id), Some((1, 1)));
-    world.close(0, Close::End);
-    world.close(0, Close::Leave);
+    world.close(0, Close::EndSession);
+    world.close(0, Close::KeepSession);
     for _ in 0..5 {
         world.up(0, 1);
         world.cut(0);

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Instant, Outgoing, Receipt, Secret, Uuid,
+    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Instant, Message, Receipt, Secret, Uuid,
 };
 
 /// What the block and the buffer for output may come to, in bytes.
@@ -41,7 +41,7 @@ fn a_client_works_in_its_least_memory() {
         for _ in 0..200 {
             now = now + Duration::from_millis(1);
             let to = Destination::from(Uuid::from_u128(1));
-            sent += u32::from(client.send(now, &Outgoing::new(&to, &[round; 64])).is_ok());
+            sent += u32::from(client.send(now, &Message::new(&to, &[round; 64])).is_ok());
             let mut buffer = [0; OUT];
             while let written @ 1.. = client.poll_transmit(now, &mut buffer) {
                 broker.handle_input(now, link, &buffer[..written]).unwrap();

@@ -10,8 +10,8 @@ use e_pigeon_core::wire::item::UpItem;
 use e_pigeon_core::wire::state::{Prefix, tag};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
-    AttributesRef, Broker, BrokerConfig, BrokerEvent, Code, Framing, Full, Instant, Limit, LinkId, Past,
-    Ready,
+    AbortCode, AttributesRef, Broker, BrokerConfig, BrokerEvent, Framing, Instant, Limit, LinkId, Past,
+    Ready, TooManyLinks,
 };
 use support::lossy_raw::{control, hello_of};
 use support::raw::{Raw, frame, hello, message};
@@ -39,7 +39,7 @@ impl Place {
         Self { broker, now: Instant::from_micros(1), events: vec![], closed: vec![], written: vec![] }
     }
 
-    fn connect(&mut self, source: u64) -> Result<LinkId, Full> {
+    fn connect(&mut self, source: u64) -> Result<LinkId, TooManyLinks> {
         let link = self.broker.handle_connected(self.now, source);
         self.turn();
         link
@@ -95,7 +95,7 @@ fn attack_a11_links_that_never_say_hello_make_way_for_others() {
     let slow = place.connect(HONEST).unwrap();
     let hostile: Vec<LinkId> = (1..16_384).map(|_| place.connect(HOSTILE).unwrap()).collect();
     place.pass(Duration::from_millis(1_999));
-    assert_eq!(place.connect(HONEST), Err(Full), "all may still be about to say hello");
+    assert_eq!(place.connect(HONEST), Err(TooManyLinks), "all may still be about to say hello");
     assert!(place.was_refused(HONEST, Limit::Links));
     place.pass(Duration::from_millis(1));
     // Many newcomers, one after the other, also those of the source that has so many.
@@ -106,7 +106,7 @@ fn attack_a11_links_that_never_say_hello_make_way_for_others() {
     }
     assert_eq!((place.broker.stats().links, place.closed.len()), (16_384, 500));
     let told = place.written.iter().find(|(to, _)| *to == hostile[0]);
-    assert_eq!(told.unwrap().1, [3, 3, Code::HandshakeTimeout as u8, 0]);
+    assert_eq!(told.unwrap().1, [3, 3, AbortCode::HandshakeTimeout as u8, 0]);
     assert!(place.is_welcomed(1_000, slow), "the only link of its source was not in the way");
 }
 
@@ -126,7 +126,7 @@ fn attack_a11_each_of_many_sources_with_one_silent_link_makes_way_the_oldest_fir
     }
     // Now all have a session, and these are not touched.
     place.pass(4 * SECOND);
-    assert_eq!(place.connect(HONEST), Err(Full));
+    assert_eq!(place.connect(HONEST), Err(TooManyLinks));
     assert_eq!(place.broker.stats().connected, 4);
 }
 
@@ -179,7 +179,7 @@ fn attack_a11_where_lossy_links_run_out_one_of_these_makes_way() {
         .into();
     place.turn();
     place.pass(Duration::from_millis(1_500));
-    assert_eq!(place.broker.handle_connected_over(place.now, 3, Framing::Cobs), Err(Full));
+    assert_eq!(place.broker.handle_connected_over(place.now, 3, Framing::Cobs), Err(TooManyLinks));
     place.turn();
     assert!(place.was_refused(3, Limit::LossyLinks));
     place.pass(Duration::from_millis(500));
@@ -208,12 +208,12 @@ fn links_of_one_source_have_a_limit_that_is_no_other_source_s() {
     let mut place = Place::new(|config| config.max_links_per_source = 3);
     let links: Vec<LinkId> = (0..3).map(|_| place.connect(HOSTILE).unwrap()).collect();
     assert!(place.is_welcomed(1, links[0]));
-    assert_eq!(place.connect(HOSTILE), Err(Full));
+    assert_eq!(place.connect(HOSTILE), Err(TooManyLinks));
     assert!(place.was_refused(HOSTILE, Limit::LinksPerSource));
     place.connect(HONEST).unwrap();
     place.disconnect(links[1]);
     place.connect(HOSTILE).unwrap();
-    assert_eq!(place.connect(HOSTILE), Err(Full));
+    assert_eq!(place.connect(HOSTILE), Err(TooManyLinks));
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn failed_hellos_of_one_source_have_a_limit_and_one_that_is_welcomed_does_not_co
     // A fleet behind one address: as many as it likes, ten at a time.
     for n in 0..100 {
         let links: Vec<LinkId> = (0..10).map(|_| place.connect(HOSTILE).unwrap()).collect();
-        assert_eq!(place.connect(HOSTILE), Err(Full), "ten are awaited");
+        assert_eq!(place.connect(HOSTILE), Err(TooManyLinks), "ten are awaited");
         for (k, link) in links.into_iter().enumerate() {
             assert!(place.is_welcomed(10 * n + k, link));
         }
@@ -236,13 +236,13 @@ fn failed_hellos_of_one_source_have_a_limit_and_one_that_is_welcomed_does_not_co
         let link = place.connect(HOSTILE).unwrap();
         if n % 2 == 0 { place.put(link, &wrong) } else { place.disconnect(link) }
     }
-    assert_eq!(place.connect(HOSTILE), Err(Full));
+    assert_eq!(place.connect(HOSTILE), Err(TooManyLinks));
     assert!(place.was_refused(HOSTILE, Limit::FailedHellosPerSource));
     place.connect(HONEST).unwrap();
     // One is forgotten each six seconds.
     place.pass(6 * SECOND);
     let link = place.connect(HOSTILE).unwrap();
-    assert_eq!(place.connect(HOSTILE), Err(Full));
+    assert_eq!(place.connect(HOSTILE), Err(TooManyLinks));
     assert!(place.is_welcomed(2_000, link));
     place.connect(HOSTILE).unwrap();
     // Its time is over as well, and then its failure is forgotten too.
@@ -251,7 +251,7 @@ fn failed_hellos_of_one_source_have_a_limit_and_one_that_is_welcomed_does_not_co
     for _ in 0..10 {
         place.connect(HOSTILE).unwrap();
     }
-    assert_eq!(place.connect(HOSTILE), Err(Full));
+    assert_eq!(place.connect(HOSTILE), Err(TooManyLinks));
 }
 
 /// The welcome that has come for a link last.
@@ -407,7 +407,7 @@ fn attack_a12_what_is_no_repetition_cannot_be_declined_and_so_not_be_made_to_wai
         let told = raw.swallow(to);
         let waiting = raw.broker.stats().waiting;
         assert!(raw.broker.stats().is_balanced());
-        (waiting, told.windows(3).any(|bytes| bytes == [3, Code::BadAcknowledgement as u8, 0]))
+        (waiting, told.windows(3).any(|bytes| bytes == [3, AbortCode::BadAcknowledgement as u8, 0]))
     };
     assert_eq!(abort(None, 1), (0, true));
     assert_eq!(abort(Some(Past::Sent), 3), (3, false), "what may be a repetition can be");

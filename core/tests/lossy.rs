@@ -116,13 +116,13 @@ fn a_goodbye_comes_after_all_that_was_said_before_and_is_confirmed() {
             }
             lab.pass(ms(15));
             let now = lab.now;
-            lab.peers[0].client.close(now, Close::Leave);
+            lab.peers[0].client.close(now, Close::KeepSession);
             lab.until("closed", ms(120_000), |lab| lab.peers[0].closed);
             assert_eq!(lab.broker.stats().taken, 20, "{framing:?}, seed {seed}");
             // What the other one has taken is known to the broker when it has left too.
             lab.until("delivered", ms(120_000), |lab| lab.peers[1].got.len() == 20);
             let now = lab.now;
-            lab.peers[1].client.close(now, Close::End);
+            lab.peers[1].client.close(now, Close::EndSession);
             lab.until("closed", ms(120_000), |lab| lab.peers[1].closed);
             assert_eq!(lab.broker.stats().delivered, 20, "{framing:?}, seed {seed}");
         }

@@ -14,8 +14,8 @@ use e_pigeon_core::wire::control::{Abort, Control, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, Refused};
 use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
 use e_pigeon_core::{
-    AttributesRef, Broker, Client, ClientConfig, Close, Code, Event, Filter, Framing, Instant, LinkId,
-    Outgoing, Ready, Reason,
+    AbortCode, AttributesRef, Broker, Client, ClientConfig, Close, Event, Filter, Framing, Instant, LinkId,
+    Message, Ready, RefusalReason,
 };
 use support::lossy::{Faults, Lab, NONE, broker, ms};
 use support::lossy_raw::{WIDE, control, frame, hello_of, state};
@@ -89,7 +89,7 @@ fn what_comes_after_a_link_has_ended_does_not_end_it_again() {
     while client.poll_event().is_some() {}
     assert_eq!(
         abort_in(&from_client(&mut client, at(2))).map(|abort| abort.code),
-        Some(Code::BadAcknowledgement)
+        Some(AbortCode::BadAcknowledgement)
     );
     for serial in 2..20 {
         client.handle_input(at(3), &ping(serial));
@@ -102,9 +102,9 @@ fn what_comes_after_a_link_has_ended_does_not_end_it_again() {
 
 #[test]
 fn a_client_that_has_ended_stays_so_whatever_still_comes() {
-    for code in [Code::UnexpectedFrame, Code::TakenOver] {
+    for code in [AbortCode::UnexpectedFrame, AbortCode::TakenOver] {
         let (mut client, tag) = welcomed(|_| {});
-        client.close(at(2), Close::End);
+        client.close(at(2), Close::EndSession);
         assert_eq!(from_client(&mut client, at(2)).len(), 1);
         client.handle_input(at(3), &control(Framing::Datagram, tag, Control::Farewell));
         assert!(client.is_closed());
@@ -179,8 +179,8 @@ fn a_client_that_was_taken_over_is_told_so_on_a_new_link_too() {
         (5, 1, None),
         (6, 1, None),
         // Whether anybody is at the other end of the link that took over is not known yet.
-        (5, 2, Some(Code::Superseded)),
-        (6, 1, Some(Code::Superseded)),
+        (5, 2, Some(AbortCode::Superseded)),
+        (6, 1, Some(AbortCode::Superseded)),
     ] {
         let id = broker.handle_connected_over(at(0), 0, Framing::Datagram).unwrap();
         broker.handle_input(at(1), id, &hello(boot, link)).unwrap();
@@ -229,7 +229,7 @@ fn a_refusal_of_a_watch_may_come_before_the_word_that_the_watch_came() {
         if gives_up {
             client.unwatch(at(2), watch);
         }
-        let refusal = DownItem::Refusal(Refused::Watch, 1, Reason::NotAllowed);
+        let refusal = DownItem::Refusal(Refused::Watch, 1, RefusalReason::NotAllowed);
         client.handle_input(at(3), &frame(Framing::Datagram, tag, 1, |w| refusal.write(w)));
         assert!(client.is_established());
         // What the broker has is not asked for again, and what it may not have heard of is said as it was.
@@ -258,7 +258,7 @@ fn a_refusal_of_a_watch_may_come_before_the_word_that_the_watch_came() {
 fn what_was_here_does_not_go_missing_again() {
     let (mut client, tag) = welcomed(|_| {});
     for _ in 0..4 {
-        client.send(at(2), &Outgoing::new(&uuid(1).into(), b"x")).unwrap();
+        client.send(at(2), &Message::new(&uuid(1).into(), b"x")).unwrap();
     }
     assert_eq!(from_client(&mut client, at(2)).len(), 4);
     let heard = |client: &mut Client<_>, now, serial, beyond| {
@@ -270,13 +270,13 @@ fn what_was_here_does_not_go_missing_again() {
     heard(&mut client, at(2_001), 2, 0b0010);
     assert_eq!(
         abort_in(&from_client(&mut client, at(2_001))).map(|a| a.code),
-        Some(Code::BadAcknowledgement)
+        Some(AbortCode::BadAcknowledgement)
     );
 }
 
 #[test]
 fn an_unknown_kind_is_malformed_and_one_of_streams_unexpected() {
-    for (kind, expected) in [(0x0c, Code::Malformed), (0x08, Code::UnexpectedFrame)] {
+    for (kind, expected) in [(0x0c, AbortCode::Malformed), (0x08, AbortCode::UnexpectedFrame)] {
         let mut broker = broker(1);
         let link = broker.handle_connected_over(at(0), 0, Framing::Datagram).unwrap();
         let hello = Control::Hello(hello_of(0, 5, 1), AttributesRef::EMPTY);

@@ -44,7 +44,7 @@ fn dest(r: &mut Random) -> Destination {
         4 => Filter::all_of(&[("a", v(r)), ("b", v(r))]).unwrap().into(),
         _ => Filter::any_of(&[("a", v(r)), ("b", v(r)), ("c", v(r))]).unwrap().into(),
     };
-    let d = if r.percent(30) { d.without_sender() } else { d };
+    let d = if r.percent(30) { d.exclude_self() } else { d };
     if r.percent(20) { d.only_connected() } else { d }
 }
 fn past(r: &mut Random) -> Option<Past> {
@@ -184,7 +184,7 @@ fn run(seed: u64) {
                         r.below(k)
                     } as usize
                 ];
-                let m = Message {
+                let m = MessageItem {
                     slot: if r.percent(95) { 0 } else { r.below(16) as u8 },
                     define: (first || r.percent(40)).then(|| d.as_ref()),
                     id_step: if r.percent(98) { base + r.below(3) } else { r.number().max(1) },
@@ -397,14 +397,14 @@ fn run_client(seed: u64) {
             3..=5 => {
                 let d = dest(&mut r);
                 let payload = vec![1; r.below(66) as usize];
-                let o = Outgoing {
+                let o = Message {
                     to: d.as_ref(),
                     payload: payload.as_slice(),
                     time_to_live: Duration::from_millis({
                         let k = if r.percent(50) { 50 } else { 100_000 };
                         r.below(k)
                     }),
-                    until: if r.percent(30) { Until::Accepted } else { Until::Delivered },
+                    until: if r.percent(30) { Retain::Accepted } else { Retain::Delivered },
                 };
                 if let Ok(id) = c.send(now, &o) {
                     finals.insert(id.0, 0);
@@ -456,7 +456,7 @@ fn run_client(seed: u64) {
             }
             14 => {
                 if r.percent(2) {
-                    c.close(now, if r.percent(50) { Close::End } else { Close::Leave });
+                    c.close(now, if r.percent(50) { Close::EndSession } else { Close::KeepSession });
                 }
             }
             15 | 16 => {
@@ -563,7 +563,7 @@ fn run_client(seed: u64) {
                     count: 1 + r.below(4) as u32,
                     delivered: n,
                     recipients: n,
-                    reason: (n == 0).then_some(Reason::Expired),
+                    reason: (n == 0).then_some(RefusalReason::Expired),
                 };
                 let b = frame(|w| DownItem::Final(f).write(w));
                 c.handle_input(now, &b);
@@ -574,11 +574,11 @@ fn run_client(seed: u64) {
                 }
                 let what = r.below(60);
                 let count = if r.percent(80) { r.below(4) as u32 } else { r.number32() };
-                let code = Code::Full;
+                let code = AbortCode::Full;
                 let b = frame(|w| match what {
                     0 => Control::Farewell.write(w),
                     1 => Control::Abort(Abort { code, detail: 0 }).write(w),
-                    2 => DownItem::Refusal(Refused::Attributes, 0, Reason::TooLarge).write(w),
+                    2 => DownItem::Refusal(Refused::Attributes, 0, RefusalReason::TooLarge).write(w),
                     3 => DownItem::Void(count).write(w),
                     _ => Control::Ping.write(w),
                 });

@@ -16,7 +16,8 @@ use e_pigeon_core::wire::frame::extent;
 use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Origin, UpItem};
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::{
-    AttributesRef, BrokerConfig, Code, Destination, Event, Filter, Instant, MessageId, Past, Ready, Value,
+    AbortCode, AttributesRef, BrokerConfig, Destination, Event, Filter, Instant, MessageId, Past, Ready,
+    Value,
 };
 use support::random::Random;
 use support::raw::{Raw, WIDE, frame, hello, message};
@@ -202,7 +203,7 @@ fn a_sender_cannot_bring_ids_out_of_order() {
     let sender = raw.up(0, 2);
     raw.put(sender, &message(Some(&to), 3, None, b"3"));
     let told = raw.swallow(sender);
-    assert_eq!(told[1..3], [kind::ABORT, Code::BadId as u8], "{told:?}");
+    assert_eq!(told[1..3], [kind::ABORT, AbortCode::BadId as u8], "{told:?}");
     assert_eq!(raw.swallow(recipient), [0; 0], "it is not handed on");
     assert!(raw.broker.stats().is_balanced());
 }
@@ -381,7 +382,7 @@ fn early_sends_wait_for_their_turn() {
     let mut raw = Raw::new(BrokerConfig::new(0));
     let link = raw.link();
     raw.put(link, &message(Some(&uuid(1).into()), 1, None, b"early"));
-    assert_eq!(raw.swallow(link)[1..3], [kind::ABORT, Code::UnexpectedFrame as u8]);
+    assert_eq!(raw.swallow(link)[1..3], [kind::ABORT, AbortCode::UnexpectedFrame as u8]);
     assert_eq!(raw.broker.stats().taken, 0);
 }
 

@@ -8,7 +8,7 @@ use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, UpItem};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
-    AttributesRef, BrokerConfig, Client, Destination, Event, Filter, Instant, LinkId, Reason,
+    AttributesRef, BrokerConfig, Client, Destination, Event, Filter, Instant, LinkId, RefusalReason,
 };
 use support::raw::{Raw, WIDE, cpu, frame, hello, message, message_for};
 use support::{World, client_config, make, uuid};
@@ -169,7 +169,7 @@ fn core_p1_clients_that_do_not_read_hold_no_records_of_what_has_ended() {
         assert!(stats.kept <= 4_096, "{} records of ended messages", stats.kept);
         raw.swallow(from);
     }
-    assert_eq!(raw.broker.stats().answered_by_reason[Reason::BrokerFull as usize - 1], 0);
+    assert_eq!(raw.broker.stats().answered_by_reason[RefusalReason::BrokerFull as usize - 1], 0);
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn core_p6_full_queues_are_not_searched_while_nothing_in_them_can_have_ended() {
         raw.away(n, AttributesRef::EMPTY);
     }
     let from = raw.up(0, 1);
-    let everyone = Destination::from(Filter::everyone()).without_sender();
+    let everyone = Destination::from(Filter::everyone()).exclude_self();
     let fill = |raw: &mut Raw, count: usize, ms: u32| {
         for n in 0..count {
             raw.put_all(from, &message_for((n == 0).then_some(&everyone), 1, None, ms, b""));
@@ -401,7 +401,7 @@ fn core_p11_what_has_ended_leaves_the_queues_of_those_who_are_away() {
         raw.away(n, AttributesRef::EMPTY);
     }
     let from = raw.up(0, 1);
-    let everyone = Destination::from(Filter::everyone()).without_sender();
+    let everyone = Destination::from(Filter::everyone()).exclude_self();
     for n in 0..4_000 {
         raw.put_all(from, &message_for((n == 0).then_some(&everyone), 1, None, 1, b""));
         if n % 1_000 == 999 {
@@ -428,7 +428,7 @@ fn receipts_that_nobody_reads_take_no_memory_of_others() {
     // Others are refused, those of each sender with one receipt that is to come.
     let receipts = |raw: &Raw| {
         let stats = raw.broker.stats();
-        stats.answered - stats.answered_by_reason[Reason::BrokerFull as usize - 1]
+        stats.answered - stats.answered_by_reason[RefusalReason::BrokerFull as usize - 1]
     };
     let before = receipts(&raw);
     assert!((1_000..=1_000 + 20 * 17).contains(&before), "{before} messages, each with a receipt of its own");

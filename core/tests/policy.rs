@@ -5,8 +5,8 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::{
-    AttributesRef, Broker, Code, DestinationRef, Filter, FilterRef, MessageId, Policy, Reason, Receipt,
-    Subject, Target, Uuid, Value,
+    AbortCode, AttributesRef, Broker, DestinationRef, Filter, FilterRef, MessageId, Policy, Receipt,
+    RefusalReason, Requester, Target, Uuid, Value,
 };
 use support::{World, client_config, group, uuid};
 
@@ -18,7 +18,7 @@ fn ranks(attributes: AttributesRef<'_>) -> bool {
 }
 
 impl Policy for Ranks {
-    fn may_send(&self, from: Subject<'_>, to: DestinationRef<'_>) -> bool {
+    fn may_send(&self, from: Requester<'_>, to: DestinationRef<'_>) -> bool {
         ranks(from.attributes) || !matches!(to.target(), Target::Everyone)
     }
 
@@ -26,7 +26,7 @@ impl Policy for Ranks {
         !ranks(attributes) || who == uuid(0)
     }
 
-    fn may_watch(&self, who: Subject<'_>, filter: FilterRef<'_>) -> bool {
+    fn may_watch(&self, who: Requester<'_>, filter: FilterRef<'_>) -> bool {
         ranks(who.attributes) || filter != Filter::everyone().as_ref()
     }
 }
@@ -43,7 +43,7 @@ fn world(clients: usize) -> World {
     world
 }
 
-fn reason(world: &World, n: usize, id: MessageId) -> (u32, u32, Option<Reason>) {
+fn reason(world: &World, n: usize, id: MessageId) -> (u32, u32, Option<RefusalReason>) {
     match world.peers[n].log.finals[&id.0] {
         Receipt::Final { delivered, recipients, reason, .. } => (delivered, recipients, reason),
         Receipt::Accepted { .. } => panic!("not final"),
@@ -58,7 +58,7 @@ fn a_message_that_is_not_allowed_ends_with_that_reason_and_others_go_on() {
     let allowed = world.send(1, &group("a"), "you");
     let ranked = world.send(0, &everyone, "hear");
     world.settle();
-    assert_eq!(reason(&world, 1, refused), (0, 0, Some(Reason::NotAllowed)));
+    assert_eq!(reason(&world, 1, refused), (0, 0, Some(RefusalReason::NotAllowed)));
     assert_eq!(reason(&world, 1, allowed), (3, 3, None));
     assert_eq!(reason(&world, 0, ranked), (3, 3, None));
     assert_eq!(world.messages(2).len(), 2);
@@ -76,7 +76,7 @@ fn a_retry_that_is_not_allowed_is_none_of_those_it_was_for() {
     world.kill_broker();
     world.broker = Broker::with_policy(world.config.clone(), 9, Ranks).unwrap();
     world.pass(Duration::from_secs(10));
-    assert_eq!(reason(&world, 1, id), (0, 3, Some(Reason::NotAllowed)), "somebody may have had it");
+    assert_eq!(reason(&world, 1, id), (0, 3, Some(RefusalReason::NotAllowed)), "somebody may have had it");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn attributes_that_are_not_allowed_change_nothing() {
     let mut world = world(3);
     world.peers[1].client.set(world.now, "rank", Value::Int(9)).unwrap();
     world.settle();
-    let note = format!("AttributesRefused({:?})", Reason::NotAllowed);
+    let note = format!("AttributesRefused({:?})", RefusalReason::NotAllowed);
     assert!(world.peers[1].log.notes.contains(&note), "{:?}", world.peers[1].log.notes);
     let ranked = Filter::all_of(&[("rank", Value::Int(9))]).unwrap().into();
     let parked = world.send(0, &ranked, "whoever has it");
@@ -102,7 +102,7 @@ fn a_hello_with_attributes_that_are_not_allowed_is_refused_for_good() {
     world.peers[n].client.set(world.now, "rank", Value::Int(9)).unwrap();
     world.settle();
     assert!(world.peers[n].client.is_closed());
-    let closed = format!("Closed(Refused({:?}, 0))", Code::NotAllowed);
+    let closed = format!("Closed(Refused({:?}, 0))", AbortCode::NotAllowed);
     assert_eq!(world.peers[n].log.notes.last(), Some(&closed));
     assert_eq!(world.broker.stats().sessions, 1);
 }
@@ -115,7 +115,7 @@ fn a_watch_that_is_not_allowed_is_refused_and_another_is_served() {
     let room = Filter::all_of(&[("room", Value::Str("a"))]).unwrap();
     let served = world.peers[1].client.watch(now, &room).unwrap();
     world.settle();
-    let note = format!("WatchRefused({refused:?}, {:?})", Reason::NotAllowed);
+    let note = format!("WatchRefused({refused:?}, {:?})", RefusalReason::NotAllowed);
     assert!(world.peers[1].log.notes.contains(&note));
     assert_eq!(world.peers[1].roster.peers(served).count(), 2);
     assert_eq!(world.peers[1].roster.peers(refused).count(), 0);

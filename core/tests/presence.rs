@@ -5,8 +5,8 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::{
-    Attributes, BrokerConfig, Client, Close, Destination, Filter, Ready, Reason, Secret, Value, WatchError,
-    WatchId,
+    Attributes, BrokerConfig, Client, Close, Destination, Filter, Ready, RefusalReason, Secret, Value,
+    WatchError, WatchId,
 };
 use support::random::Random;
 use support::raw::hello;
@@ -52,7 +52,7 @@ fn a_watcher_is_told_who_is_here_and_then_what_changes() {
     world.flow();
     let one = world.peers[0].roster.get(watch, uuid(1)).unwrap();
     assert_eq!(one.attributes().get("level"), Some(Value::Int(3)));
-    world.close(1, Close::End);
+    world.close(1, Close::EndSession);
     world.flow();
     assert_eq!(world.here(0, watch), [0, -2], "gone");
     world.pass(Duration::from_secs(700));
@@ -99,7 +99,7 @@ fn a_watcher_that_falls_behind_is_told_everything_again_and_nothing_piles_up() {
     }
     world.settle();
     for n in 1..50 {
-        world.close(n, Close::End);
+        world.close(n, Close::EndSession);
     }
     world.settle();
     world.peers[0].sleeps = false;
@@ -117,7 +117,7 @@ fn receipts_pass_presence_and_messages_that_the_application_does_not_read() {
     let watch = world.watch(0, &room("a"));
     world.settle();
     world.peers[0].sleeps = true;
-    let everybody = group("a").without_sender();
+    let everybody = group("a").exclude_self();
     for n in 0..20 {
         world.send(0, &everybody, "out");
         world.send(1, &everybody, "in");
@@ -180,7 +180,7 @@ fn there_are_as_many_watches_as_the_client_and_the_broker_allow() {
     assert_eq!(client.watch(world.now, &room("x")), Err(WatchError::TooMany));
     world.settle();
     for watch in &watches[2..] {
-        let refused = format!("WatchRefused({watch:?}, {:?})", Reason::BrokerFull);
+        let refused = format!("WatchRefused({watch:?}, {:?})", RefusalReason::BrokerFull);
         assert!(world.peers[0].log.notes.contains(&refused), "{:?}", world.peers[0].log.notes);
     }
     world.peers[0].client.unwatch(world.now, watches[0]);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use e_pigeon_core::{Close, Event, Filter, Outgoing, SendError, Value};
+use e_pigeon_core::{Close, Event, Filter, Message, SendError, Value};
 use support::{World, client_config, uuid};
 
 #[test]
@@ -16,17 +16,17 @@ fn an_echo_sends_back_what_it_was_lent_and_each_comes_once_and_in_order() {
         let now = world.now;
         while next < sent.len() {
             let to = uuid(1).into();
-            let message = Outgoing::new(&to, sent[next].as_bytes());
+            let message = Message::new(&to, sent[next].as_bytes());
             if world.peers[0].client.send(now, &message).is_err() {
                 break;
             }
             next += 1;
         }
         world.flow();
-        while let Some((event, mut commands)) = world.peers[1].client.split() {
+        while let Some((event, mut commands)) = world.peers[1].client.next_event_with_commands() {
             if let Event::Message(message) = event {
                 let copy = message.payload.to_vec();
-                commands.send(now, &Outgoing::new(&message.from.into(), message.payload)).unwrap();
+                commands.send(now, &Message::new(&message.from.into(), message.payload)).unwrap();
                 commands.set(now, "last", Value::Int(message.id.0 as i64)).unwrap();
                 assert_eq!(message.payload, copy, "the commands have left it alone");
             }
@@ -52,10 +52,10 @@ fn a_full_outbox_refuses_an_echo_and_manual_mode_keeps_the_message() {
     let now = world.now;
     let mut refused = 0;
     let mut last = None;
-    while let Some((event, mut commands)) = world.peers[relay].client.split() {
+    while let Some((event, mut commands)) = world.peers[relay].client.next_event_with_commands() {
         if let Event::Message(message) = event {
             last = Some(message.token);
-            match commands.send(now, &Outgoing::new(&message.from.into(), message.payload)) {
+            match commands.send(now, &Message::new(&message.from.into(), message.payload)) {
                 Ok(_) => commands.acknowledge(message.token),
                 Err(error) => {
                     assert_eq!(error, SendError::Full);
@@ -81,12 +81,12 @@ fn whatever_can_be_asked_can_be_asked_beside_an_event() {
     world.send(0, &uuid(1).into(), "go");
     world.flow();
     let now = world.now;
-    while let Some((event, mut commands)) = world.peers[1].client.split() {
+    while let Some((event, mut commands)) = world.peers[1].client.next_event_with_commands() {
         if matches!(event, Event::Message(_)) {
             let watch = commands.watch(now, &Filter::everyone()).unwrap();
             commands.unwatch(now, watch);
             commands.remove(now, "room").unwrap();
-            commands.close(now, Close::End);
+            commands.close(now, Close::EndSession);
         }
     }
     world.peers[1].sleeps = false;

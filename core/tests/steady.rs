@@ -6,7 +6,7 @@ mod support;
 use core::time::Duration;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::{
-    Attributes, Broker, BrokerConfig, Client, Destination, Event, Instant, LinkId, Outgoing, Value,
+    Attributes, Broker, BrokerConfig, Client, Destination, Event, Instant, LinkId, Message, Value,
 };
 use support::counting::{Counting, allocations, live};
 use support::raw::{Raw, frame, hello};
@@ -76,7 +76,7 @@ impl Line {
         // One frame's worth of different sizes, as many as an outbox takes at a time.
         for n in 0..messages {
             let length = [64, 0, 300, 64][n as usize % 4];
-            client.send(now, &Outgoing::new(to, &[n as u8; 300][..length])).unwrap();
+            client.send(now, &Message::new(to, &[n as u8; 300][..length])).unwrap();
         }
         (0..4).for_each(|_| self.turn());
     }

@@ -9,15 +9,15 @@ use e_pigeon_core::wire::cobs::{Unstuffing, headroom, stuff, stuffed_len};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
 use e_pigeon_core::wire::frame::{Extent, Step, extent, header_len, step};
 use e_pigeon_core::wire::item::{
-    Accepted, Deliver, DeliveryPast, DownItem, Final, Message, Origin, PresenceState, Refused, UpItem,
+    Accepted, Deliver, DeliveryPast, DownItem, Final, MessageItem, Origin, PresenceState, Refused, UpItem,
 };
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::state::{Prefix, State, tag};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
-    Attributes, AttributesRef, Broker, BrokerConfig, Client, ClientConfig, Close, Code, Destination,
-    DestinationRef, Filter, FilterRef, Instant, LinkId, Outgoing, Past, PatchRef, Reason, Secret, Taken,
-    Target, Uuid, Value,
+    AbortCode, Attributes, AttributesRef, Broker, BrokerConfig, Client, ClientConfig, Close, Destination,
+    DestinationRef, Filter, FilterRef, Instant, LinkId, Message, Past, PatchRef, RefusalReason, Secret,
+    Taken, Target, Uuid, Value,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -190,8 +190,8 @@ fn welcome() -> Welcome {
     }
 }
 
-fn message() -> Message<'static> {
-    Message {
+fn message() -> MessageItem<'static> {
+    MessageItem {
         slot: 0,
         define: None,
         id_step: 1,
@@ -210,34 +210,34 @@ fn deliver() -> Deliver<'static> {
     Deliver { alias: 0, define: None, id_step: 1, retry: None, late: false, direct: false, payload: COO }
 }
 
-const CODES: [(&str, Code, u64); 16] = [
-    ("malformed", Code::Malformed, 0),
-    ("unexpected-frame", Code::UnexpectedFrame, 0),
-    ("frame-too-large", Code::FrameTooLarge, 0),
-    ("window-exceeded", Code::WindowExceeded, 0),
-    ("bad-acknowledgement", Code::BadAcknowledgement, 0),
-    ("bad-id", Code::BadId, 0),
-    ("bad-alias", Code::BadAlias, 0),
-    ("handshake-timeout", Code::HandshakeTimeout, 0),
-    ("silent", Code::Silent, 0),
-    ("taken-over", Code::TakenOver, 0),
-    ("superseded", Code::Superseded, 0),
-    ("wrong-secret", Code::WrongSecret, 0),
-    ("version", Code::Version, 1),
-    ("full", Code::Full, 0),
-    ("too-many-attributes", Code::TooManyAttributes, 8),
-    ("shutting-down", Code::ShuttingDown, 0),
+const CODES: [(&str, AbortCode, u64); 16] = [
+    ("malformed", AbortCode::Malformed, 0),
+    ("unexpected-frame", AbortCode::UnexpectedFrame, 0),
+    ("frame-too-large", AbortCode::FrameTooLarge, 0),
+    ("window-exceeded", AbortCode::WindowExceeded, 0),
+    ("bad-acknowledgement", AbortCode::BadAcknowledgement, 0),
+    ("bad-id", AbortCode::BadId, 0),
+    ("bad-alias", AbortCode::BadAlias, 0),
+    ("handshake-timeout", AbortCode::HandshakeTimeout, 0),
+    ("silent", AbortCode::Silent, 0),
+    ("taken-over", AbortCode::TakenOver, 0),
+    ("superseded", AbortCode::Superseded, 0),
+    ("wrong-secret", AbortCode::WrongSecret, 0),
+    ("version", AbortCode::Version, 1),
+    ("full", AbortCode::Full, 0),
+    ("too-many-attributes", AbortCode::TooManyAttributes, 8),
+    ("shutting-down", AbortCode::ShuttingDown, 0),
 ];
 
-const REASONS: [(&str, Reason); 8] = [
-    ("expired", Reason::Expired),
-    ("queue-full", Reason::QueueFull),
-    ("too-large", Reason::TooLarge),
-    ("broker-full", Reason::BrokerFull),
-    ("not-allowed", Reason::NotAllowed),
-    ("gone", Reason::Gone),
-    ("nobody", Reason::Nobody),
-    ("declined", Reason::Declined),
+const REASONS: [(&str, RefusalReason); 8] = [
+    ("expired", RefusalReason::Expired),
+    ("queue-full", RefusalReason::QueueFull),
+    ("too-large", RefusalReason::TooLarge),
+    ("broker-full", RefusalReason::BrokerFull),
+    ("not-allowed", RefusalReason::NotAllowed),
+    ("gone", RefusalReason::Gone),
+    ("nobody", RefusalReason::Nobody),
+    ("declined", RefusalReason::Declined),
 ];
 
 type Table = BTreeMap<String, Frame<'static>>;
@@ -306,7 +306,7 @@ fn control_values() -> Table {
     for (name, code, detail) in CODES {
         add(&format!("abort-{name}"), Control::Abort(Abort { code, detail }));
     }
-    add("abort-largest-detail", Control::Abort(Abort { code: Code::Version, detail: u64::MAX }));
+    add("abort-largest-detail", Control::Abort(Abort { code: AbortCode::Version, detail: u64::MAX }));
     add("challenge", Control::Challenge(core::array::from_fn(|at| at as u8)));
     add("proof", Control::Proof(core::array::from_fn(|at| at as u8 + 32)));
     for more in [1, 127, 128, 16_384, u64::MAX] {
@@ -343,7 +343,7 @@ fn up_values() -> Table {
     let mut add = |name: &str, item| put(&mut table, name, Frame::Up(item));
     let define = |destination: Destination| Some(leak(destination).as_ref());
     for flags in 0..8 {
-        let message = Message {
+        let message = MessageItem {
             slot: 2,
             define: if flags & 1 == 0 { None } else { define(to_b()) },
             time_to_live_ms: 60_000,
@@ -380,28 +380,28 @@ fn up_values() -> Table {
         ("all-of-sorted", all_of(&mixed)),
         ("any-of-one-key", any_of(&levels)),
         ("everyone", everyone()),
-        ("everyone-else", everyone().without_sender()),
+        ("everyone-else", everyone().exclude_self()),
         ("everyone-connected", everyone().only_connected()),
-        ("everyone-else-connected", everyone().without_sender().only_connected()),
-        ("any-of-else-connected", any_of(&[("a", Value::Bool(false))]).without_sender().only_connected()),
+        ("everyone-else-connected", everyone().exclude_self().only_connected()),
+        ("any-of-else-connected", any_of(&[("a", Value::Bool(false))]).exclude_self().only_connected()),
         ("longest-pair", all_of(&[(&key, Value::Str(&value))])),
         ("extreme-integers", any_of(&extremes)),
     ] {
-        let message = Message { define: define(destination), ..message() };
+        let message = MessageItem { define: define(destination), ..message() };
         add(&format!("message-to-{name}"), UpItem::Message(message));
     }
     for (name, message) in [
-        ("empty", Message { payload: b"", ..message() }),
-        ("last-slot", Message { slot: 15, ..message() }),
-        ("largest-step", Message { id_step: u64::MAX, ..message() }),
-        ("no-time", Message { time_to_live_ms: 0, ..message() }),
-        ("longest-time", Message { time_to_live_ms: u32::MAX, ..message() }),
-        ("retry-sent", Message { retry: Some(Past::Sent), ..message() }),
-        ("retry-parked", Message { retry: Some(Past::Parked), ..message() }),
-        ("retry-taken-late", Message { retry: Some(taken(1, EPOCH, 2, false)), ..message() }),
+        ("empty", MessageItem { payload: b"", ..message() }),
+        ("last-slot", MessageItem { slot: 15, ..message() }),
+        ("largest-step", MessageItem { id_step: u64::MAX, ..message() }),
+        ("no-time", MessageItem { time_to_live_ms: 0, ..message() }),
+        ("longest-time", MessageItem { time_to_live_ms: u32::MAX, ..message() }),
+        ("retry-sent", MessageItem { retry: Some(Past::Sent), ..message() }),
+        ("retry-parked", MessageItem { retry: Some(Past::Parked), ..message() }),
+        ("retry-taken-late", MessageItem { retry: Some(taken(1, EPOCH, 2, false)), ..message() }),
         (
             "retry-taken-largest",
-            Message { retry: Some(taken(u32::MAX, u64::MAX, u64::MAX, true)), ..message() },
+            MessageItem { retry: Some(taken(u32::MAX, u64::MAX, u64::MAX, true)), ..message() },
         ),
     ] {
         add(&format!("message-{name}"), UpItem::Message(message));
@@ -475,11 +475,11 @@ fn down_values() -> Table {
     for (name, reason) in REASONS {
         add(&format!("final-{name}"), ended(9, 1, 2, 3, Some(reason)));
     }
-    add("final-of-none", ended(9, 1, 0, 0, Some(Reason::Nobody)));
+    add("final-of-none", ended(9, 1, 0, 0, Some(RefusalReason::Nobody)));
     add("final-largest", ended(1, u32::MAX, u32::MAX, u32::MAX, None));
-    add("refusal-attributes", DownItem::Refusal(Refused::Attributes, 0, Reason::TooLarge));
-    add("refusal-watch", DownItem::Refusal(Refused::Watch, 300, Reason::NotAllowed));
-    add("refusal-watch-0", DownItem::Refusal(Refused::Watch, 0, Reason::NotAllowed));
+    add("refusal-attributes", DownItem::Refusal(Refused::Attributes, 0, RefusalReason::TooLarge));
+    add("refusal-watch", DownItem::Refusal(Refused::Watch, 300, RefusalReason::NotAllowed));
+    add("refusal-watch-0", DownItem::Refusal(Refused::Watch, 0, RefusalReason::NotAllowed));
     add("void", DownItem::Void(1));
     add("void-thousand", DownItem::Void(1_000));
     add("void-largest", DownItem::Void(u32::MAX));
@@ -594,7 +594,7 @@ fn mirror_pairs<'a>(pairs: impl Iterator<Item = (&'a str, Value<'a>)>) -> Vec<(&
 }
 
 fn mirror_destination(mirror: Mirror, destination: DestinationRef<'_>) -> Mirror {
-    let options = u8::from(destination.without_sender()) << 4 | u8::from(destination.only_connected()) << 5;
+    let options = u8::from(destination.exclude_self()) << 4 | u8::from(destination.only_connected()) << 5;
     let pairs = |pairs: e_pigeon_core::Pairs<'_>| {
         postcard::to_stdvec(&mirror_pairs(pairs.map(|pair| (pair.key, pair.value)))).unwrap()
     };
@@ -892,8 +892,8 @@ fn every_framing_vector_is_as_it_says() {
         let limit: usize = vector.direction.parse().unwrap();
         let expected = match vector.verdict.as_str() {
             "incomplete" => Ok(None),
-            "malformed" => Err(Code::Malformed),
-            "frame-too-large" => Err(Code::FrameTooLarge),
+            "malformed" => Err(AbortCode::Malformed),
+            "frame-too-large" => Err(AbortCode::FrameTooLarge),
             sizes => {
                 let (header, body) = sizes.split_once('+').unwrap();
                 Ok(Some(Extent { header: header.parse().unwrap(), body: body.parse().unwrap() }))
@@ -913,9 +913,9 @@ fn lossy_values() -> BTreeMap<&'static str, (u64, Vec<u8>)> {
     let state = encode(&Frame::Control(Control::State(FIRST_STATE)));
     let hello = encode(&Frame::Control(Control::Hello(hello(), AttributesRef::EMPTY)));
     let to = to_b();
-    let message = Message { slot: 0, define: Some(to.as_ref()), id_step: 300, payload: COO, ..message() };
+    let message = MessageItem { slot: 0, define: Some(to.as_ref()), id_step: 300, payload: COO, ..message() };
     let everyone = everyone();
-    let long = Message {
+    let long = MessageItem {
         define: Some(everyone.as_ref()),
         id_step: 1,
         time_to_live_ms: 0,
@@ -962,7 +962,7 @@ fn every_lossy_vector_is_as_it_says() {
     }
 }
 
-fn byte_by_byte(bytes: &[u8], limit: usize) -> Result<(), Code> {
+fn byte_by_byte(bytes: &[u8], limit: usize) -> Result<(), AbortCode> {
     let mut kept = Vec::new();
     for byte in bytes {
         match step(&kept, &[*byte], limit)? {
@@ -983,13 +983,13 @@ fn cost(frame: &Frame<'_>, payload: usize) -> usize {
 #[test]
 fn a_message_and_an_acknowledgement_cost_what_the_document_says() {
     let payload = [7; 64];
-    let up = Message { payload: &payload, ..message() };
+    let up = MessageItem { payload: &payload, ..message() };
     assert_eq!(cost(&Frame::Up(UpItem::Message(up)), 64), 8);
-    let longest_time = Message { time_to_live_ms: u32::MAX, ..up };
+    let longest_time = MessageItem { time_to_live_ms: u32::MAX, ..up };
     assert_eq!(cost(&Frame::Up(UpItem::Message(longest_time)), 64), 9);
-    let shortest_time = Message { time_to_live_ms: 1, ..up };
+    let shortest_time = MessageItem { time_to_live_ms: 1, ..up };
     assert_eq!(cost(&Frame::Up(UpItem::Message(shortest_time)), 64), 5);
-    let any_slot = Message { slot: 15, until_accepted: true, ..longest_time };
+    let any_slot = MessageItem { slot: 15, until_accepted: true, ..longest_time };
     assert_eq!(cost(&Frame::Up(UpItem::Message(any_slot)), 64), 9);
     let down = Deliver { payload: &payload, ..deliver() };
     assert_eq!(cost(&Frame::Down(DownItem::Deliver(down)), 64), 4);
@@ -1085,7 +1085,7 @@ impl Stage {
 
     fn send(&mut self, from: &mut End, payload: &[u8]) {
         let to = all_of(&[("room", Value::Str("lobby"))]);
-        from.client.send(self.now, &Outgoing::new(&to, payload)).unwrap();
+        from.client.send(self.now, &Message::new(&to, payload)).unwrap();
     }
 }
 
@@ -1126,7 +1126,7 @@ fn play() -> Vec<(String, Vec<u8>)> {
     stage.up(&mut b);
     stage.down(&mut a);
     stage.up(&mut a);
-    b.client.close(stage.now, Close::End);
+    b.client.close(stage.now, Close::EndSession);
     stage.up(&mut b);
     stage.down(&mut b);
     assert!(b.client.is_closed() && a.client.unanswered().next().is_none());

@@ -1,19 +1,19 @@
 //! The model's judgement of a final receipt: the count is right, and its reason is a reason.
 
 use crate::limits::{Limits, Others};
-use crate::message::{Key, Message};
+use crate::message::{Key, Sent};
 use crate::violation::{Outcome, ensure};
-use e_pigeon_core::{Instant, Reason, Until};
+use e_pigeon_core::{Instant, RefusalReason, Retain};
 
 /// How often the broker may die before a recipient's memory of its lives ends. (docs/GUARANTEES.md, limit 4)
 pub(crate) const KILLS: u32 = 3;
 
-type Final = (u32, u32, Option<Reason>);
+type Final = (u32, u32, Option<RefusalReason>);
 
 pub(crate) fn check(
     now: Instant,
     key: Key,
-    message: &Message,
+    message: &Sent,
     limits: (&Limits, Option<Others>),
     answer: Final,
 ) -> Outcome {
@@ -46,7 +46,7 @@ pub(crate) fn check(
 }
 
 /// For how many it was, where nothing has disturbed it.
-fn check_recipients(key: Key, message: &Message, answer: Final) -> Outcome {
+fn check_recipients(key: Key, message: &Sent, answer: Final) -> Outcome {
     let (_, recipients, reason) = answer;
     if message.disturbed {
         return Ok(());
@@ -54,7 +54,15 @@ fn check_recipients(key: Key, message: &Message, answer: Final) -> Outcome {
     let certain = message.certain.count();
     // Refused before anybody asked for whom it is.
     let is_refused = recipients == 0
-        && matches!(reason, Some(Reason::Expired | Reason::TooLarge | Reason::BrokerFull | Reason::Nobody));
+        && matches!(
+            reason,
+            Some(
+                RefusalReason::Expired
+                    | RefusalReason::TooLarge
+                    | RefusalReason::BrokerFull
+                    | RefusalReason::Nobody
+            )
+        );
     match message.accepted {
         Some(0) => ensure!(recipients <= 1, "receipts", "{key:?} was parked and is {answer:?}: {message:?}"),
         Some(before) => {
@@ -68,7 +76,7 @@ fn check_recipients(key: Key, message: &Message, answer: Final) -> Outcome {
 }
 
 /// All have confirmed it: then those have that it was for.
-fn check_complete(key: Key, message: &Message, answer: Final) -> Outcome {
+fn check_complete(key: Key, message: &Sent, answer: Final) -> Outcome {
     ensure!(
         message.certain.is_within(message.taken),
         "lost",
@@ -89,22 +97,22 @@ fn check_complete(key: Key, message: &Message, answer: Final) -> Outcome {
 fn check_reason(
     now: Instant,
     key: Key,
-    message: &Message,
+    message: &Sent,
     (limits, others): (&Limits, Option<Others>),
-    reason: Reason,
+    reason: RefusalReason,
 ) -> Outcome {
     // The payload has at most 16 MiB.
     let length = message.payload.0.len() as u32;
     let is_one = match reason {
-        Reason::Expired => now >= message.deadline,
-        Reason::Gone => message.gone,
+        RefusalReason::Expired => now >= message.deadline,
+        RefusalReason::Gone => message.gone,
         // Who declines is out, or leaves the place to somebody else: no message ends by that.
-        Reason::Declined => false,
-        Reason::Nobody => message.sent.only_connected && !message.was_never_parked(),
+        RefusalReason::Declined => false,
+        RefusalReason::Nobody => message.sent.only_connected && !message.was_never_parked(),
         reason => limits.may_be(reason, length, message.possible, others),
     };
     ensure!(is_one, "reasons", "{key:?} ended for {reason:?}, which is none: {message:?}");
-    if message.sent.until == Until::Accepted && message.accepted.is_some() {
+    if message.sent.until == Retain::Accepted && message.accepted.is_some() {
         ensure!(false, "receipts", "{key:?} was accepted, and ended for {reason:?}: {message:?}");
     }
     Ok(())

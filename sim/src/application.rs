@@ -3,7 +3,7 @@
 use crate::message::Key;
 use crate::presence::Watcher;
 use crate::step::{Attributes, Payload, Send, Step};
-use e_pigeon_core::{Client, ClientConfig, Event, Instant, Token};
+use e_pigeon_core::{AckToken, Client, ClientConfig, Event, Instant};
 use std::collections::{BTreeSet, VecDeque};
 
 /// A user's own program around a client. What it wants, it pushes as steps, which are applied at once.
@@ -62,7 +62,7 @@ pub(crate) struct Peer {
     /// What its application wants its attributes to be.
     pub(crate) wanted: Attributes,
     /// Lent and not taken.
-    pub(crate) lent: VecDeque<(Token, Key)>,
+    pub(crate) lent: VecDeque<(AckToken, Key)>,
     /// The largest of what was refused since there was last said to be room.
     pub(crate) refused: Option<Refused>,
     pub(crate) watcher: Watcher,

@@ -1,7 +1,7 @@
 //! What the model demands once all is well: progress soon, and in the end that nothing is missing or too much.
 
 use crate::answers::KILLS;
-use crate::message::{Key, Message, Set};
+use crate::message::{Key, Sent, Set};
 use crate::model::Model;
 use crate::violation::{Outcome, ensure};
 use e_pigeon_core::{Instant, Receipt};
@@ -18,7 +18,7 @@ impl Model {
         Ok(())
     }
 
-    fn must_be_answered(&self, key: &Key, message: &Message) -> bool {
+    fn must_be_answered(&self, key: &Key, message: &Sent) -> bool {
         if !message.disturbed {
             // Whoever matches now would have got it, if nobody had before.
             return message.accepted.unwrap_or(0) > 0 || !self.matching(message).is_empty();
@@ -40,7 +40,7 @@ impl Model {
     }
 
     /// Who matches now.
-    fn matching(&self, message: &Message) -> Set {
+    fn matching(&self, message: &Sent) -> Set {
         let mut set = Set::default();
         let sessions = self.sessions.iter().enumerate();
         sessions
@@ -74,7 +74,7 @@ impl Model {
 }
 
 /// It came to nobody else than those for whom it was.
-fn check_handed(key: &Key, message: &Message) -> Outcome {
+fn check_handed(key: &Key, message: &Sent) -> Outcome {
     let had = had(message);
     if !message.disturbed {
         let recipients = match message.answer {
@@ -96,7 +96,7 @@ fn check_handed(key: &Key, message: &Message) -> Outcome {
     Ok(())
 }
 
-fn had(message: &Message) -> Set {
+fn had(message: &Sent) -> Set {
     let mut had = Set::default();
     message.handed.iter().for_each(|&(client, _)| had.add(client));
     had

@@ -6,7 +6,7 @@ use crate::setup::{LEAST, Medium, plain_broker};
 use crate::step::client_of;
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
-use e_pigeon_core::{BrokerEvent, Code, Limit, Ready};
+use e_pigeon_core::{AbortCode, BrokerEvent, Limit, Ready};
 
 /// So many units more than its budget a call may do for what it is at then: a session that begins or ends.
 const LAST: u32 = 1_000;
@@ -35,7 +35,7 @@ impl World {
         }
         while let Some(event) = self.broker.poll_event() {
             trace!(self, "broker: {event}");
-            if let BrokerEvent::LinkAborted(link, Code::HandshakeTimeout) = event {
+            if let BrokerEvent::LinkAborted(link, AbortCode::HandshakeTimeout) = event {
                 self.makes_way(link)?;
             }
             if !self.strangers.event(&event, self.epoch)? {
@@ -173,15 +173,15 @@ impl World {
                     self.connections.iter().find(|(_, c)| c.link == Some(link) && c.epoch == self.epoch);
                 let is_own = own.is_some_and(|(id, _)| reading == Some(id));
                 let path = match code {
-                    Code::Silent => Path::BrokerSilent,
-                    Code::HandshakeTimeout => Path::HelloTimeout,
-                    Code::Superseded if is_own => Path::SupersededHello,
-                    Code::Superseded => Path::Takeover,
-                    Code::TakenOver => Path::TakeoverByBoot,
-                    Code::ShuttingDown if self.ends_links => Path::EndedLink,
+                    AbortCode::Silent => Path::BrokerSilent,
+                    AbortCode::HandshakeTimeout => Path::HelloTimeout,
+                    AbortCode::Superseded if is_own => Path::SupersededHello,
+                    AbortCode::Superseded => Path::Takeover,
+                    AbortCode::TakenOver => Path::TakeoverByBoot,
+                    AbortCode::ShuttingDown if self.ends_links => Path::EndedLink,
                     // Where few receipts may wait, the link of a client ends that cannot know of it in time.
-                    Code::Full if self.setup.has_few_receipts() => Path::ReceiptsFull,
-                    Code::Full if self.is_crowded() => Path::SessionsFull,
+                    AbortCode::Full if self.setup.has_few_receipts() => Path::ReceiptsFull,
+                    AbortCode::Full if self.is_crowded() => Path::SessionsFull,
                     _ => {
                         return Err(Violation {
                             kind: "aborted",

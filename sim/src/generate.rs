@@ -6,7 +6,7 @@ use crate::source::Source;
 use crate::step::{Attributes, Direction, Disturbance, Payload, Pipe, ROOMS, Send, Step, To};
 use crate::swarm::Swarm;
 use core::time::Duration;
-use e_pigeon_core::Until;
+use e_pigeon_core::Retain;
 use std::collections::VecDeque;
 
 /// How far the clock may be moved in a run besides small steps.
@@ -181,7 +181,7 @@ impl<'a> Generator<'a> {
     }
 
     fn one(&mut self, from: usize, to: To) -> Send {
-        let without_sender =
+        let exclude_self =
             self.source.percent(30) && (self.swarm.nobody || (to == To::Everyone && self.clients > 1));
         let only_connected = self.swarm.only_connected && self.source.percent(15);
         let max = self.max_payload as u64;
@@ -192,12 +192,12 @@ impl<'a> Generator<'a> {
             _ => self.source.below(max.min(40)),
         };
         let accepted = self.swarm.until_accepted && self.source.percent(20);
-        let until = if accepted { Until::Accepted } else { Until::Delivered };
+        let until = if accepted { Retain::Accepted } else { Retain::Delivered };
         let live = self.swarm.live(&mut self.source);
         Send {
             from,
             to,
-            without_sender,
+            exclude_self,
             only_connected,
             payload: Payload::Length(length as usize),
             live,

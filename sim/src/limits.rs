@@ -5,7 +5,7 @@ use crate::flood::STRANGERS;
 use crate::message::Set;
 use crate::setup::{LONG, Setup, plain_broker};
 use core::time::Duration;
-use e_pigeon_core::{Reason, Receipt};
+use e_pigeon_core::{Receipt, RefusalReason};
 use std::collections::BTreeMap;
 
 /// Messages that may have been with the broker while one was, that one included.
@@ -176,11 +176,11 @@ impl Limits {
         let of_sender = |client: &Client| client.senders_of.get(&others.sender).map_or(0, |of| of.0);
         let mut recipients = self.clients.iter().enumerate().filter(|&(n, _)| possible.has(n));
         let reached = [
-            (Reason::BrokerFull, others.own > self.sender_waiting, Path::SenderWaiting),
-            (Reason::BrokerFull, others.all > self.max_held.min(self.max_parked), Path::WaitingFull),
-            (Reason::BrokerFull, self.entries > self.max_queued, Path::QueuedFull),
+            (RefusalReason::BrokerFull, others.own > self.sender_waiting, Path::SenderWaiting),
+            (RefusalReason::BrokerFull, others.all > self.max_held.min(self.max_parked), Path::WaitingFull),
+            (RefusalReason::BrokerFull, self.entries > self.max_queued, Path::QueuedFull),
             (
-                Reason::QueueFull,
+                RefusalReason::QueueFull,
                 self.sender_queue < self.queue_messages
                     && recipients.any(|(_, client)| of_sender(client) > self.sender_queue),
                 Path::SenderQueue,
@@ -193,19 +193,27 @@ impl Limits {
 
     /// True where a receipt may have this reason, about a payload of that length for one of these; whether the time is
     /// over, a session has ended or something was disturbed is not for this to know.
-    pub(crate) fn may_be(&self, reason: Reason, length: u32, possible: Set, others: Option<Others>) -> bool {
+    pub(crate) fn may_be(
+        &self,
+        reason: RefusalReason,
+        length: u32,
+        possible: Set,
+        others: Option<Others>,
+    ) -> bool {
         let mut recipients =
             self.clients.iter().enumerate().filter(|&(n, _)| possible.has(n)).map(|(_, c)| c);
         match reason {
-            Reason::QueueFull => recipients.any(|c| {
+            RefusalReason::QueueFull => recipients.any(|c| {
                 let of_sender = others.and_then(|others| c.senders_of.get(&others.sender));
                 let of_sender = of_sender.copied().unwrap_or_default();
                 let (messages, bytes) = if self.any_spent { (c.messages, c.bytes) } else { of_sender };
                 let is_full = c.messages > self.queue_messages || c.bytes > self.queue_bytes;
                 is_full || messages > self.sender_queue || bytes > self.sender_bytes
             }),
-            Reason::TooLarge => length > self.max_payload || recipients.any(|c| length > c.max_payload),
-            Reason::BrokerFull => {
+            RefusalReason::TooLarge => {
+                length > self.max_payload || recipients.any(|c| length > c.max_payload)
+            }
+            RefusalReason::BrokerFull => {
                 let strangers = self.of_strangers();
                 let (own, all) = others.map_or((0, 0), |others| (others.own, others.all));
                 self.messages + strangers > self.max_messages
@@ -215,7 +223,7 @@ impl Limits {
                     || own > self.sender_waiting
                     || all + strangers > self.max_held.min(self.max_parked)
             }
-            Reason::NotAllowed => false,
+            RefusalReason::NotAllowed => false,
             _ => true,
         }
     }

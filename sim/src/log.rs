@@ -2,7 +2,7 @@
 
 use crate::coverage::{Coverage, Path};
 use crate::limits::Limits;
-use crate::message::{Key, Message};
+use crate::message::{Key, Sent};
 use crate::violation::{Outcome, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,7 +75,7 @@ impl Logs {
     pub(crate) fn hand(
         &mut self,
         epoch: usize,
-        message: &mut Message,
+        message: &mut Sent,
         limits: &Limits,
         handed: &Handed<'_>,
         coverage: &mut Coverage,
@@ -112,7 +112,7 @@ impl Logs {
 
     /// Within one life of the broker all recipients get messages in one order, but for those that came later because
     /// their filter began to match, or that were sent again.
-    pub(crate) fn check_one_order(&self, messages: &BTreeMap<Key, Message>) -> Outcome {
+    pub(crate) fn check_one_order(&self, messages: &BTreeMap<Key, Sent>) -> Outcome {
         let is_in_order = |entry: &Entry| {
             let message = messages.get(&entry.key);
             entry.epoch.is_some()
@@ -135,7 +135,7 @@ impl Logs {
     }
 }
 
-fn check_content(message: &Message, handed: &Handed<'_>) -> Outcome {
+fn check_content(message: &Sent, handed: &Handed<'_>) -> Outcome {
     let Handed { client, key, repeated, direct, .. } = *handed;
     ensure!(message.payload.0 == handed.payload, "payload", "{client} got {key:?} with another payload");
     ensure!(direct == message.is_direct(), "payload", "{client} got {key:?}, direct {direct}");

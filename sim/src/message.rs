@@ -49,7 +49,7 @@ impl core::fmt::Debug for Content {
 
 /// A message, from `send` on.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
+pub(crate) struct Sent {
     pub(crate) sent: Send,
     pub(crate) payload: Content,
     pub(crate) deadline: Instant,
@@ -81,9 +81,9 @@ pub(crate) struct Message {
     pub(crate) changed: bool,
 }
 
-impl Message {
+impl Sent {
     pub(crate) fn matches(&self, client: usize, attributes: Attributes) -> bool {
-        let is_own = self.sent.without_sender && client == self.sent.from;
+        let is_own = self.sent.exclude_self && client == self.sent.from;
         !is_own && self.sent.to.matches(client, attributes)
     }
 

@@ -9,12 +9,12 @@ use crate::answers;
 use crate::coverage::{Coverage, Path};
 use crate::limits::{Limits, Others};
 use crate::log::Logs;
-use crate::message::{Content, Key, Message, Set};
+use crate::message::{Content, Key, Sent, Set};
 use crate::setup::{LONG, Setup};
 use crate::step::{Attributes, Send};
 use crate::violation::{Outcome, Violation, ensure};
 use core::time::Duration;
-use e_pigeon_core::{Established, Instant, Reason, Receipt, Until};
+use e_pigeon_core::{Established, Instant, Receipt, RefusalReason, Retain};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A session at the broker, as whoever runs the broker sees it.
@@ -50,7 +50,7 @@ pub(crate) struct Session {
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) limits: Limits,
-    pub(crate) messages: BTreeMap<Key, Message>,
+    pub(crate) messages: BTreeMap<Key, Sent>,
     /// Those whose recipients may still change.
     open: BTreeSet<Key>,
     pub(crate) sessions: Vec<Session>,
@@ -79,7 +79,7 @@ impl Model {
 
     pub(crate) fn sent(&mut self, key: Key, sent: &Send, payload: Vec<u8>, deadline: Instant) -> Outcome {
         self.clock += 1;
-        let mut message = Message {
+        let mut message = Sent {
             sent: sent.clone(),
             payload: Content(payload),
             deadline,
@@ -277,7 +277,7 @@ impl Model {
     /// Messages that may have been with the broker while this one was.
     fn others(&self, key: Key) -> Others {
         let sent_at = self.messages.get(&key).map_or(0, |message| message.sent_at);
-        let may_have_been = |(_, message): &(&Key, &Message)| message.left_at.is_none_or(|at| at > sent_at);
+        let may_have_been = |(_, message): &(&Key, &Sent)| message.left_at.is_none_or(|at| at > sent_at);
         let all = self.messages.iter().filter(may_have_been);
         let own = all.clone().filter(|(other, _)| (other.0, other.1) == (key.0, key.1));
         Others { sender: (key.0, key.1), own: own.count() as u64, all: all.count() as u64 }
@@ -319,7 +319,10 @@ impl Model {
     ) -> Outcome {
         self.clock += 1;
         let is_full = |receipt| {
-            matches!(receipt, Receipt::Final { reason: Some(Reason::BrokerFull | Reason::QueueFull), .. })
+            matches!(
+                receipt,
+                Receipt::Final { reason: Some(RefusalReason::BrokerFull | RefusalReason::QueueFull), .. }
+            )
         };
         let others = is_full(receipt).then(|| self.others(key));
         let Some(message) = self.messages.get_mut(&key) else {
@@ -350,15 +353,15 @@ impl Model {
         }
         if receipt.is_final() {
             message.answer = Some(receipt);
-            let is_expired = matches!(receipt, Receipt::Final { reason: Some(Reason::Expired), .. });
-            if message.sent.until == Until::Delivered && !message.disturbed && !is_expired {
+            let is_expired = matches!(receipt, Receipt::Final { reason: Some(RefusalReason::Expired), .. });
+            if message.sent.until == Retain::Delivered && !message.disturbed && !is_expired {
                 message.left_at = Some(self.clock);
             }
             // What was only accepted may still find its recipients. And what its sender gave up (the broker never says
             // "of none" for this reason) may still lie unread in a stream.
             let is_given_up =
-                matches!(receipt, Receipt::Final { recipients: 0, reason: Some(Reason::Expired), .. });
-            if message.sent.until == Until::Delivered && !is_given_up {
+                matches!(receipt, Receipt::Final { recipients: 0, reason: Some(RefusalReason::Expired), .. });
+            if message.sent.until == Retain::Delivered && !is_given_up {
                 self.open.remove(&key);
             }
         }
@@ -371,19 +374,19 @@ fn path_of(receipt: Receipt) -> Path {
         Receipt::Accepted { .. } => Path::UntilAccepted,
         Receipt::Final { reason, .. } => match reason {
             None => Path::InFull,
-            Some(Reason::Expired) => Path::ExpiredAtBroker,
-            Some(Reason::QueueFull) => Path::QueueFull,
-            Some(Reason::TooLarge) => Path::TooLarge,
-            Some(Reason::BrokerFull) => Path::BrokerFull,
-            Some(Reason::Gone) => Path::Gone,
+            Some(RefusalReason::Expired) => Path::ExpiredAtBroker,
+            Some(RefusalReason::QueueFull) => Path::QueueFull,
+            Some(RefusalReason::TooLarge) => Path::TooLarge,
+            Some(RefusalReason::BrokerFull) => Path::BrokerFull,
+            Some(RefusalReason::Gone) => Path::Gone,
             Some(_) => Path::Nobody,
         },
     }
 }
 
-fn check_accepted(key: Key, message: &Message, recipients: u32, last: bool) -> Outcome {
+fn check_accepted(key: Key, message: &Sent, recipients: u32, last: bool) -> Outcome {
     let until = message.sent.until;
-    ensure!(last == (until == Until::Accepted), "receipts", "{key:?} is accepted, last {last}, {until:?}");
+    ensure!(last == (until == Retain::Accepted), "receipts", "{key:?} is accepted, last {last}, {until:?}");
     let (certain, possible) = (message.certain.count(), message.possible.count());
     ensure!(recipients <= possible, "receipts", "{key:?} accepted for {recipients}: {message:?}");
     ensure!(

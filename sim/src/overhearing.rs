@@ -4,7 +4,7 @@ use crate::coverage::Path;
 use crate::receipts::At;
 use crate::tap::Frame;
 use crate::world::{World, trace};
-use e_pigeon_core::Reason;
+use e_pigeon_core::RefusalReason;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::item::{DownItem, UpItem};
 
@@ -73,7 +73,7 @@ impl World {
                 lines.push(frame.to_string());
             }
             if let Frame::Down(DownItem::Final(ended)) = frame
-                && ended.reason == Some(Reason::Expired)
+                && ended.reason == Some(RefusalReason::Expired)
             {
                 let ids = ended.first..ended.first + u64::from(ended.count);
                 self.peers[n].written_finals.extend(ids);

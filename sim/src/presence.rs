@@ -4,7 +4,7 @@ use crate::coverage::{Coverage, Path};
 use crate::model::Model;
 use crate::step::{Attributes, To, client_of};
 use crate::violation::{Outcome, Violation, ensure};
-use e_pigeon_core::{Event, PresenceState, Reason, Roster, WatchId};
+use e_pigeon_core::{Event, PresenceState, RefusalReason, Roster, WatchId};
 
 /// The watches of a client's application.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl Watcher {
                 let max = model.limits.max_watches;
                 // An *unwatch* may be on its way while the broker still has the watch.
                 ensure!(
-                    reason == Reason::BrokerFull && count + 8 > max,
+                    reason == RefusalReason::BrokerFull && count + 8 > max,
                     "presence",
                     "{client} may not watch: {reason:?}, {count} of {max}"
                 );

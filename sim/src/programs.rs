@@ -10,8 +10,8 @@ use crate::step::{Attributes, Payload, ROOMS, Send, Step, To, client_of};
 use crate::violation::{Outcome, Violation, ensure};
 use crate::world::{World, trace};
 use e_pigeon_core::{
-    Close, CloseReason, Code, DisconnectReason, Event, MessageId, Outgoing, Reason, Receipt, SendError,
-    SetError, Token, Value, WatchError,
+    AbortCode, AckToken, Close, CloseReason, DisconnectReason, Event, Message, MessageId, Receipt,
+    RefusalReason, SendError, SetError, Value, WatchError,
 };
 
 impl World {
@@ -33,13 +33,13 @@ impl World {
             }
         };
         let mut to = send.to.destination();
-        if send.without_sender {
-            to = to.without_sender();
+        if send.exclude_self {
+            to = to.exclude_self();
         }
         if send.only_connected {
             to = to.only_connected();
         }
-        let outgoing = Outgoing {
+        let outgoing = Message {
             to: to.as_ref(),
             payload: payload.as_slice(),
             time_to_live: send.live,
@@ -54,7 +54,7 @@ impl World {
                 let unanswered = peer.client.unanswered().count();
                 let room = peer.config.outbox_messages as usize;
                 ensure!(unanswered <= room, "bounds", "{from} has {unanswered} of {room} in its outbox");
-                // Whole milliseconds, as `Outgoing` says.
+                // Whole milliseconds, as `Message` says.
                 let live = core::time::Duration::from_millis(send.live.as_micros().div_ceil(1_000) as u64);
                 self.model.sent((from, boot, id.0), send, payload, now + live)?;
             }
@@ -151,7 +151,7 @@ impl World {
             return Ok(());
         };
         peer.leaves = true;
-        peer.client.close(self.now, if end { Close::End } else { Close::Leave });
+        peer.client.close(self.now, if end { Close::EndSession } else { Close::KeepSession });
         self.coverage.hit(if end { Path::LeftForGood } else { Path::LeftAway });
         if end {
             self.model.leaves(n);
@@ -234,7 +234,7 @@ impl World {
             Event::Receipt(receipt) => news = News::Receipt(receipt),
             Event::CapacityAvailable => news = News::Capacity,
             Event::Disconnected { reason, .. } => {
-                let is_displaced = matches!(reason, DisconnectReason::Aborted(Code::Superseded, _));
+                let is_displaced = matches!(reason, DisconnectReason::Aborted(AbortCode::Superseded, _));
                 // The hello of a dead boot has taken its place for a while.
                 if !(is_displaced && self.peers[n].is_heir) {
                     check_disconnect(n, reason, self.setup.medium)?;
@@ -283,7 +283,7 @@ impl World {
     fn receipt(&mut self, n: usize, receipt: Receipt) -> Outcome {
         let MessageId(id) = receipt.id();
         let key = (n, self.peers[n].config.boot, id);
-        if let Receipt::Final { reason: Some(Reason::Expired), .. } = receipt
+        if let Receipt::Final { reason: Some(RefusalReason::Expired), .. } = receipt
             && !self.peers[n].written_finals.contains(&id)
         {
             self.coverage.hit(Path::ExpiredAtSender);
@@ -323,7 +323,7 @@ impl World {
         if !is_able || count == 0 {
             return Ok(false);
         }
-        let token: Token = peer.lent[count - 1].0;
+        let token: AckToken = peer.lent[count - 1].0;
         self.take(n, count);
         self.peers[n].client.acknowledge(token);
         trace!(self, "{n} acknowledges {count}");
@@ -360,7 +360,7 @@ fn in_words(n: usize, event: &Event<'_>) -> String {
 /// What an event leaves to be done, once it is no longer lent.
 enum News {
     None,
-    Message(Token, Key),
+    Message(AckToken, Key),
     Receipt(Receipt),
     Capacity,
     Closed,
@@ -375,10 +375,13 @@ fn check_disconnect(n: usize, reason: DisconnectReason, medium: Medium) -> Outco
         DisconnectReason::Aborted(code, _) => {
             // On a line whoever speaks to a broker that was replaced, or to a link that is over, is told so.
             // And a hello that is repeated may find that the link which it began is over.
-            let is_over =
-                matches!(code, Code::UnexpectedFrame | Code::Superseded) && medium == Medium::Serial;
+            let is_over = matches!(code, AbortCode::UnexpectedFrame | AbortCode::Superseded)
+                && medium == Medium::Serial;
             // Otherwise no client is told that a newer link has taken its place: the one that it is on is its newest.
-            matches!(code, Code::Silent | Code::HandshakeTimeout | Code::Full | Code::ShuttingDown) || is_over
+            matches!(
+                code,
+                AbortCode::Silent | AbortCode::HandshakeTimeout | AbortCode::Full | AbortCode::ShuttingDown
+            ) || is_over
         }
         _ => false,
     };

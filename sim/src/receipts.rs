@@ -10,7 +10,7 @@ use core::fmt;
 use core::time::Duration;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::item::{DownItem, UpItem};
-use e_pigeon_core::{Instant, Reason};
+use e_pigeon_core::{Instant, RefusalReason};
 use std::collections::{BTreeMap, BTreeSet};
 
 macro_rules! causes {
@@ -133,7 +133,7 @@ pub(crate) struct Receipts {
     due: BTreeSet<(Instant, Key)>,
     /// When a message was last sent again, and in which life of the broker.
     repeated: BTreeMap<Key, (u64, Instant)>,
-    finals: BTreeMap<Key, (u32, u32, Option<Reason>)>,
+    finals: BTreeMap<Key, (u32, u32, Option<RefusalReason>)>,
     /// In which life of the broker a client's session was renewed, with what waited for it.
     renewed: BTreeMap<usize, u64>,
     told: BTreeMap<Key, Told>,
@@ -295,7 +295,7 @@ impl Receipts {
     }
 
     /// A sender has its final receipt.
-    pub(crate) fn told(&mut self, epoch: u64, key: Key, said: (u32, u32, Option<Reason>)) {
+    pub(crate) fn told(&mut self, epoch: u64, key: Key, said: (u32, u32, Option<RefusalReason>)) {
         let by_broker = self.finals.get(&key) == Some(&said);
         let delivered = said.0;
         let deadline = self.deadlines.get(&key).filter(|&&(of, _)| of == epoch).map(|&(_, at)| at);

@@ -203,7 +203,7 @@ fn send_in_rust(send: &Send) -> String {
             let _ = write!(fields, "{name}: {value}, ");
         }
     };
-    field(send.without_sender == plain.without_sender, "without_sender", send.without_sender.to_string());
+    field(send.exclude_self == plain.exclude_self, "without_sender", send.exclude_self.to_string());
     field(send.only_connected == plain.only_connected, "only_connected", send.only_connected.to_string());
     field(send.payload == plain.payload, "payload", format!("Payload::{:?}", send.payload));
     field(send.live == plain.live, "live", duration(send.live));
@@ -226,7 +226,7 @@ mod tests {
         let mut setup = Setup::new(2);
         setup.broker.settle = Duration::from_millis(7);
         setup.clients[1].inbox_messages = 1;
-        let send = Send { without_sender: true, ..Send::new(0, To::Everyone) };
+        let send = Send { exclude_self: true, ..Send::new(0, To::Everyone) };
         let steps = vec![Step::Send(send), Step::Poll(1, usize::MAX)];
         let text = Scenario(&Run { setup, steps }).to_string();
         let lines: Vec<&str> = text.lines().map(str::trim).skip(2).collect();

@@ -2,7 +2,7 @@
 
 use crate::flood::Flood;
 use core::time::Duration;
-use e_pigeon_core::{Destination, Filter, Until, Uuid, Value};
+use e_pigeon_core::{Destination, Filter, Retain, Uuid, Value};
 
 /// What the attribute `room` may be.
 pub const ROOMS: [&str; 3] = ["a", "b", "c"];
@@ -160,7 +160,7 @@ pub struct Send {
     /// To whom.
     pub to: To,
     /// Not to the sender itself.
-    pub without_sender: bool,
+    pub exclude_self: bool,
     /// Only to those who are connected.
     pub only_connected: bool,
     /// What it says.
@@ -168,16 +168,16 @@ pub struct Send {
     /// How long it may wait.
     pub live: Duration,
     /// How long the sender keeps it.
-    pub until: Until,
+    pub until: Retain,
 }
 
 impl Send {
     /// A small message that may wait for fifteen minutes.
     pub fn new(from: usize, to: To) -> Self {
-        let (without_sender, only_connected) = (false, false);
+        let (exclude_self, only_connected) = (false, false);
         let payload = Payload::Length(8);
         let live = Duration::from_secs(900);
-        Self { from, to, without_sender, only_connected, payload, live, until: Until::Delivered }
+        Self { from, to, exclude_self, only_connected, payload, live, until: Retain::Delivered }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::flood::{FIRST, Flood, STRANGERS};
 use crate::step::client_of;
 use crate::violation::{Outcome, ensure};
-use e_pigeon_core::{BrokerEvent, Code, Instant, LinkId, Uuid};
+use e_pigeon_core::{AbortCode, BrokerEvent, Instant, LinkId, Uuid};
 use std::collections::BTreeSet;
 
 /// One of them.
@@ -117,7 +117,7 @@ impl Strangers {
                     stranger.silent.retain(|silent| silent.0 != *link);
                     stranger.ended.push(*link);
                     ensure!(
-                        matches!(code, Code::HandshakeTimeout | Code::ShuttingDown),
+                        matches!(code, AbortCode::HandshakeTimeout | AbortCode::ShuttingDown),
                         "aborted",
                         "the broker ended a link without a hello: {code}"
                     );
@@ -127,14 +127,14 @@ impl Strangers {
                 stranger.aborted |= stranger.left != Some(*link);
                 let is_earned = matches!(
                     code,
-                    Code::Superseded
-                        | Code::BadId
-                        | Code::BadAcknowledgement
-                        | Code::WindowExceeded
-                        | Code::Silent
-                        | Code::HandshakeTimeout
-                        | Code::Full
-                        | Code::ShuttingDown
+                    AbortCode::Superseded
+                        | AbortCode::BadId
+                        | AbortCode::BadAcknowledgement
+                        | AbortCode::WindowExceeded
+                        | AbortCode::Silent
+                        | AbortCode::HandshakeTimeout
+                        | AbortCode::Full
+                        | AbortCode::ShuttingDown
                 );
                 ensure!(is_earned, "aborted", "the broker ended the link of a stranger: {code}");
             }

@@ -15,7 +15,7 @@ use crate::world::{World, trace};
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Control, Hello};
-use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::item::{MessageItem, UpItem};
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, Destination, Filter, Framing, Instant, LinkId, Ready, Value};
@@ -49,7 +49,7 @@ fn hello(n: usize, link: u64) -> Vec<u8> {
 }
 
 fn message(to: &Destination, id_step: u64, time_to_live_ms: u32) -> Vec<u8> {
-    let message = Message {
+    let message = MessageItem {
         slot: 0,
         define: Some(to.as_ref()),
         id_step,

@@ -9,7 +9,7 @@ use e_pigeon_core::codec::{Malformed, Reader};
 use e_pigeon_core::wire::cobs::Unstuffing;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::frame::{Step, step};
-use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Message, UpItem};
+use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, MessageItem, UpItem};
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::state::Prefix;
 use e_pigeon_core::{Past, Uuid};
@@ -89,7 +89,7 @@ impl core::fmt::Display for Frame<'_> {
             Self::Control(control) => write!(f, "{control:?}"),
             Self::Up(UpItem::Message(message)) => {
                 let bytes = message.payload.len();
-                write!(f, "{:?}, {bytes} bytes", Message { payload: &[], ..message })
+                write!(f, "{:?}, {bytes} bytes", MessageItem { payload: &[], ..message })
             }
             Self::Up(item) => write!(f, "{item:?}"),
             Self::Down(DownItem::Deliver(deliver)) => {

@@ -80,7 +80,7 @@ fn program_3_two_hundred_stopped_senders_cost_little_memory_and_stop_nobody() {
             }
             let nobody = Destination::from(Uuid::from_u128(1 << 100)).only_connected();
             for _ in 0..MESSAGES {
-                client.send(now, &Outgoing::new(&nobody, &[7; 55])).expect("room");
+                client.send(now, &Message::new(&nobody, &[7; 55])).expect("room");
             }
             let mut said = Vec::new();
             while let count @ 1.. = client.poll_transmit(now, &mut buffer) {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
-use e_pigeon_core::{Client, ClientConfig, Destination, Outgoing, Secret, Uuid};
+use e_pigeon_core::{Client, ClientConfig, Destination, Message, Secret, Uuid};
 use socket2::Socket;
 use support::address::Address;
 use support::broker::Broker;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use crate::tokens::{Token, behind_closing, behind_item, tokens};
+use crate::tokens::{AckToken, behind_closing, behind_item, tokens};
 
 /// The source files of a workspace, each with its text.
 pub(crate) type Sources = BTreeMap<PathBuf, String>;
@@ -117,7 +117,7 @@ struct Reader<'a> {
     sources: &'a Sources,
     source: &'a str,
     file: &'a Path,
-    tokens: &'a [Token<'a>],
+    tokens: &'a [AckToken<'a>],
     found: &'a mut Crate,
 }
 

@@ -2,13 +2,13 @@
 
 /// One token, and the place of its first byte in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token<'a> {
+pub(crate) struct AckToken<'a> {
     pub(crate) text: &'a str,
     pub(crate) at: usize,
 }
 
 /// The tokens of a source file, in order.
-pub(crate) fn tokens(source: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(source: &str) -> Vec<AckToken<'_>> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(first) = source[at..].chars().next() {
@@ -25,7 +25,7 @@ pub(crate) fn tokens(source: &str) -> Vec<Token<'_>> {
             first.len_utf8()
         };
         if !first.is_whitespace() {
-            tokens.push(Token { text: &source[at..at + length], at });
+            tokens.push(AckToken { text: &source[at..at + length], at });
         }
         at += length;
     }
@@ -89,7 +89,7 @@ fn block_comment(bytes: &[u8]) -> usize {
 }
 
 /// The place behind the bracket that closes the one at `open`.
-pub(crate) fn behind_closing(tokens: &[Token<'_>], open: usize) -> usize {
+pub(crate) fn behind_closing(tokens: &[AckToken<'_>], open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
         match token.text {
@@ -105,7 +105,7 @@ pub(crate) fn behind_closing(tokens: &[Token<'_>], open: usize) -> usize {
 }
 
 /// The place behind the item that begins at `from`: its block, or its semicolon.
-pub(crate) fn behind_item(tokens: &[Token<'_>], from: usize) -> usize {
+pub(crate) fn behind_item(tokens: &[AckToken<'_>], from: usize) -> usize {
     let mut at = from;
     while let Some(token) = tokens.get(at) {
         match token.text {

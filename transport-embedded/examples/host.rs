@@ -8,8 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use async_io::Async;
 use e_pigeon_core::{
-    Client, ClientConfig, Close, Destination, Event, Filter, Outgoing, Receipt, Secret, SendError, Uuid,
-    Value,
+    Client, ClientConfig, Close, Destination, Event, Filter, Message, Receipt, Secret, SendError, Uuid, Value,
 };
 use e_pigeon_embedded::{Error, Stream, idle, now};
 use embassy_executor::Spawner;
@@ -62,14 +61,14 @@ struct Application {
 impl Application {
     /// Takes what the client has to tell, and gives it what has to go.
     fn act(&mut self, client: &mut Pigeon<'_>) {
-        while let Some((event, mut commands)) = client.split() {
+        while let Some((event, mut commands)) = client.next_event_with_commands() {
             match event {
                 Event::Message(message) => println!("{}", String::from_utf8_lossy(message.payload)),
                 Event::Receipt(Receipt::Final { id, delivered, recipients, .. }) => {
                     println!("reading {}: heard by {delivered} of {recipients}", id.0);
                     self.left = self.left.saturating_sub(delivered.min(1));
                     if self.left == 0 {
-                        commands.close(now(), Close::End);
+                        commands.close(now(), Close::EndSession);
                     }
                 }
                 _ => {}
@@ -77,7 +76,7 @@ impl Application {
         }
         if let Some(reading) = self.unsent {
             let text = format!("reading {reading}");
-            let sent = client.send(now(), &Outgoing::new(&self.collectors, text.as_bytes()));
+            let sent = client.send(now(), &Message::new(&self.collectors, text.as_bytes()));
             // Where it is full, `Event::CapacityAvailable` ends a turn.
             if sent != Err(SendError::Full) {
                 self.unsent = None;

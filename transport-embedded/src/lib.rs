@@ -20,7 +20,7 @@
 //! Other tasks hand over what is to be sent, and get what has come, through whatever channel suits them.
 //!
 //! ```
-//! use e_pigeon_core::{Client, Destination, Event, Outgoing};
+//! use e_pigeon_core::{Client, Destination, Event, Message};
 //! use e_pigeon_embedded::{Error, Stream, idle, now};
 //! use embassy_futures::select::{Either, select};
 //! use embassy_sync::{blocking_mutex::raw::NoopRawMutex, channel::Receiver};
@@ -30,10 +30,10 @@
 //!
 //! /// What is done with what comes, with a connection and without.
 //! fn obey(client: &mut Client<&mut [u8]>) {
-//!     while let Some((event, mut commands)) = client.split() {
+//!     while let Some((event, mut commands)) = client.next_event_with_commands() {
 //!         if let Event::Message(message) = event {
 //!             // An echo. Where the outbox is full it is lost: this one has no promises to keep.
-//!             let _ = commands.send(now(), &Outgoing::new(&message.from.into(), message.payload));
+//!             let _ = commands.send(now(), &Message::new(&message.from.into(), message.payload));
 //!         }
 //!     }
 //! }
@@ -54,7 +54,7 @@
 //!             Either::First(Err(error)) => return error,
 //!             Either::Second(reading) => {
 //!                 // Where the outbox is full, it is lost too. `examples/host.rs` keeps it until there is room.
-//!                 let _ = stream.client().send(now(), &Outgoing::new(to, &reading));
+//!                 let _ = stream.client().send(now(), &Message::new(to, &reading));
 //!             }
 //!         }
 //!     }

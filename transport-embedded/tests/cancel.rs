@@ -30,7 +30,7 @@ async fn talk(polls: u32, mut link: impl Link, application: &mut Application) {
     while !application.is_closed {
         application.act(link.client());
         if application.is_done(MESSAGES) {
-            link.client().close(now(), Close::End);
+            link.client().close(now(), Close::EndSession);
         }
         match at_most(polls, link.turn()).await {
             None | Some(Ok(())) => {}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_io::{Async, IoSafe};
 use e_pigeon_core::{
-    Client, ClientConfig, Close, Destination, MessageId, Outgoing, SendError, SetError, Token, Value,
+    AckToken, Client, ClientConfig, Close, Destination, Message, MessageId, SendError, SetError, Value,
 };
 use e_pigeon_embedded::{Stream, idle, now};
 use e_pigeon_sim::conformance::dropping::renewed;
@@ -127,11 +127,11 @@ impl Member {
 }
 
 impl RunningClient for Member {
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError> {
         let (to, payload) = (Destination::from(message.to), message.payload.to_vec());
         let (time_to_live, until) = (message.time_to_live, message.until);
         self.ask(move |client| {
-            client.send(now(), &Outgoing { to: to.as_ref(), payload: &payload, time_to_live, until })
+            client.send(now(), &Message { to: to.as_ref(), payload: &payload, time_to_live, until })
         })
     }
 
@@ -152,7 +152,7 @@ impl RunningClient for Member {
         }
     }
 
-    fn acknowledge(&mut self, up_to: Token) {
+    fn acknowledge(&mut self, up_to: AckToken) {
         self.ask(move |client| client.acknowledge(up_to));
     }
 

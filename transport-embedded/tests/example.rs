@@ -69,7 +69,7 @@ async fn collect(mut broker: Broker) -> Broker {
         let (reader, writer) = (FromFutures::new(&socket), FromFutures::new(&socket));
         let mut stream = Stream::new(&mut client, reader, writer, &mut input, &mut output);
         loop {
-            while let Some((event, mut commands)) = stream.client().split() {
+            while let Some((event, mut commands)) = stream.client().next_event_with_commands() {
                 if let Event::Message(message) = event {
                     assert_eq!(
                         message.payload,
@@ -79,7 +79,7 @@ async fn collect(mut broker: Broker) -> Broker {
                     expected += 1;
                     // The message itself is acknowledged by that.
                     if expected > COUNT {
-                        commands.close(now(), Close::End);
+                        commands.close(now(), Close::EndSession);
                     }
                 }
             }

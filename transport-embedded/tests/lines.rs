@@ -42,7 +42,7 @@ async fn live(
     while !application.is_closed {
         application.act(line.client());
         if application.is_done(application.count) {
-            line.client().close(now(), Close::End);
+            line.client().close(now(), Close::EndSession);
         }
         match line.turn().await {
             Ok(()) => {}

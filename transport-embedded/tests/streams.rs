@@ -56,7 +56,7 @@ async fn live(
         let error = loop {
             application.act(stream.client());
             if application.is_done(application.count) {
-                stream.client().close(now(), Close::End);
+                stream.client().close(now(), Close::EndSession);
             }
             if let Err(error) = stream.turn().await {
                 break error;

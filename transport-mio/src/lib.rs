@@ -13,7 +13,7 @@
 //! 5. Call [`flush`](ClientDriver::flush): all that is ready by now goes out in one write.
 //!
 //! ```no_run
-//! use e_pigeon_core::{ClientConfig, Close, Destination, Event, Filter, Outgoing, Secret, Uuid, Value};
+//! use e_pigeon_core::{ClientConfig, Close, Destination, Event, Filter, Message, Secret, Uuid, Value};
 //! use e_pigeon_mio::ClientDriver;
 //! use mio::{Events, Poll, Token};
 //!
@@ -30,7 +30,7 @@
 //! let now = driver.now();
 //! driver.client().set(now, "name", Value::Str("alice"))?;
 //! let lobby = Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?);
-//! driver.client().send(now, &Outgoing::new(&lobby, b"hello"))?;
+//! driver.client().send(now, &Message::new(&lobby, b"hello"))?;
 //! driver.flush();
 //!
 //! while !driver.client().is_closed() && !driver.is_broken() {
@@ -52,7 +52,7 @@
 //!         }
 //!     }
 //!     if answered {
-//!         driver.client().close(now, Close::End);
+//!         driver.client().close(now, Close::EndSession);
 //!     }
 //!     driver.flush();
 //! }
@@ -69,7 +69,7 @@
 //!
 //! # Features
 //!
-//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Received::decode`.
+//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Delivery::decode`.
 //!
 //! # Unix sockets
 //!

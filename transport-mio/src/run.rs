@@ -85,7 +85,7 @@ impl<F: FnMut(Event<'_>)> Application for F {
 ///
 /// let address = std::net::SocketAddr::from(([127, 0, 0, 1], 9999));
 /// let mut client = ClientLoop::new(config(), address)?;
-/// client.run(Close::End, &mut |event: Event<'_>| {
+/// client.run(Close::EndSession, &mut |event: Event<'_>| {
 ///     if let Event::Message(message) = event {
 ///         println!("{}", String::from_utf8_lossy(message.payload));
 ///     }

@@ -13,7 +13,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use e_pigeon_core::{
-    Broker, BrokerConfig, ClientConfig, Close, Destination, Event, Filter, Outgoing, Roster, Secret, Uuid,
+    Broker, BrokerConfig, ClientConfig, Close, Destination, Event, Filter, Message, Roster, Secret, Uuid,
     Value,
 };
 
@@ -21,7 +21,7 @@ use self::world::{Raw, World, any_port, hello, over_each};
 use crate::{BrokerDriver, BrokerLoop, ClientLoop, Endpoint, Resolver};
 
 fn everyone_else() -> Destination {
-    Destination::from(Filter::everyone()).without_sender()
+    Destination::from(Filter::everyone()).exclude_self()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn messages_arrive_in_order_and_are_answered() {
         assert_eq!(world.clients[bob].connected_to(), Some(&world.endpoint));
 
         let now = world.clients[alice].now();
-        world.clients[alice].client().close(now, Close::End);
+        world.clients[alice].client().close(now, Close::EndSession);
         world.clients[alice].flush();
         world.until_told(alice, "ended: closed");
         world.until("the broker has one link", |world| {
@@ -180,7 +180,7 @@ fn work_for_more_than_one_turn_is_gone_on_with() {
         let driver = &mut world.clients[alice];
         let now = driver.now();
         for _ in 0..4000 {
-            driver.client().send(now, &Outgoing::new(&everyone_else(), b"")).expect("room");
+            driver.client().send(now, &Message::new(&everyone_else(), b"")).expect("room");
         }
         driver.flush();
         world.until_told(alice, "4000: 8 of 8");
@@ -189,7 +189,7 @@ fn work_for_more_than_one_turn_is_gone_on_with() {
         let driver = &mut world.clients[alice];
         let now = driver.now();
         for _ in 0..4000 {
-            driver.client().send(now, &Outgoing::new(&everyone_else(), b"again")).expect("room");
+            driver.client().send(now, &Message::new(&everyone_else(), b"again")).expect("room");
         }
         driver.flush();
         world.until_told(alice, "8000: 8 of 8");
@@ -206,7 +206,7 @@ fn more_than_one_turn_writes_goes_out_without_an_event() {
         let now = driver.now();
         // Less than a socket takes, and more than the two writes of a turn.
         for number in 0..3 {
-            driver.client().send(now, &Outgoing::new(&everyone_else(), &[number; 60_000])).expect("room");
+            driver.client().send(now, &Message::new(&everyone_else(), &[number; 60_000])).expect("room");
         }
         driver.flush();
         // Its socket has taken all so far, and will say nothing.
@@ -259,7 +259,7 @@ fn a_client_that_never_met_its_broker_ends_at_once() {
     let mut world = World::new(BrokerConfig::new(0), any_port());
     let alice = world.add_client(Vec::<Endpoint>::new());
     let now = world.clients[alice].now();
-    world.clients[alice].client().close(now, Close::End);
+    world.clients[alice].client().close(now, Close::EndSession);
     world.clients[alice].flush();
     assert_eq!(world.clients[alice].poll_timeout(), Some(Duration::ZERO), "there is an event to be polled");
     world.until_told(alice, "ended: closed");
@@ -415,14 +415,14 @@ fn loops_run_by_themselves_until_they_are_stopped() {
     let stop_client = client.stopper();
     let now = client.driver().now();
     let me = Destination::from(Uuid::from_u128(1));
-    client.driver().client().send(now, &Outgoing::new(&me, b"to myself")).expect("room");
+    client.driver().client().send(now, &Message::new(&me, b"to myself")).expect("room");
     let mut heard = Vec::new();
     let mut application = |event: Event<'_>| match event {
         Event::Message(message) => heard.push(message.payload.to_vec()),
         Event::Receipt(receipt) if receipt.is_final() => stop_client.stop().expect("woken"),
         _ => {}
     };
-    client.run(Close::End, &mut application).expect("ran to its end");
+    client.run(Close::EndSession, &mut application).expect("ran to its end");
     assert_eq!(heard, [b"to myself"]);
     assert!(client.driver().client().is_closed());
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use e_pigeon_core::{
-    ClientConfig, Close, CloseReason, ConfigError, Filter, MessageId, Outgoing, Roster, SendError, SetError,
-    Token, Uuid, Value, WatchError, WatchId,
+    AckToken, ClientConfig, Close, CloseReason, ConfigError, Filter, Message, MessageId, Roster, SendError,
+    SetError, Uuid, Value, WatchError, WatchId,
 };
 use e_pigeon_transport::{Endpoint, Resolver};
 
@@ -41,7 +41,7 @@ pub fn client(config: ClientConfig, resolver: impl Into<Resolver>) -> Result<(Cl
 /// Commands take effect at once and never wait, whether or not there is a connection. Every future here may be dropped
 /// at any time: what it has not given out is not lost, and what it has not done is not done in half.
 ///
-/// When the last clone is dropped and no [`Answer`] is awaited any more, the client leaves as with [`Close::Leave`]: what
+/// When the last clone is dropped and no [`Answer`] is awaited any more, the client leaves as with [`Close::KeepSession`]: what
 /// was sent is still written, for 5 seconds at most, and the session stays at the broker for its time to live.
 #[derive(Debug)]
 pub struct Client {
@@ -60,7 +60,7 @@ impl Client {
     /// [`SendError::Full`] where the outbox has no room now; [`Event::CapacityAvailable`] follows, and
     /// [`send_wait`](Self::send_wait) waits for it. [`SendError::Closed`] after [`close`](Self::close), and where there is no
     /// driver any more. The others are the caller's fault.
-    pub fn send(&self, message: &Outgoing<'_>) -> Result<Answer, SendError> {
+    pub fn send(&self, message: &Message<'_>) -> Result<Answer, SendError> {
         let sent = self.shared.with(|state| {
             let sent = state.send(message);
             if sent == Err(SendError::Full) {
@@ -78,7 +78,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`send`](Self::send), but never [`SendError::Full`].
-    pub async fn send_wait(&self, message: &Outgoing<'_>) -> Result<Answer, SendError> {
+    pub async fn send_wait(&self, message: &Message<'_>) -> Result<Answer, SendError> {
         self.wait_for_room(|state| match state.send(message) {
             Err(SendError::Full) => None,
             sent => Some(sent),
@@ -128,7 +128,7 @@ impl Client {
 
     /// Acknowledges all messages up to the one with this token. Only needed with
     /// [`manual_acknowledgement`](ClientConfig::manual_acknowledgement); a token from before is harmless.
-    pub fn acknowledge(&self, up_to: Token) {
+    pub fn acknowledge(&self, up_to: AckToken) {
         self.shared.with(|state| {
             state.core.acknowledge(up_to);
             state.wake_driver();

@@ -174,7 +174,7 @@ impl Driver {
                 state.core.handle_timeout(now);
             }
             if farewell.is_none() && state.is_alone() {
-                state.core.close(now, Close::Leave);
+                state.core.close(now, Close::KeepSession);
                 *farewell = Some(now + FAREWELL);
             }
             if !state.is_alone() {
@@ -323,7 +323,7 @@ mod tests {
         assert!(client.is_broken() && client.is_closed());
         assert_eq!(client.connected_to(), None);
         let to = e_pigeon_core::Destination::from(Uuid::from_u128(2));
-        let sent = client.send(&e_pigeon_core::Outgoing::new(&to, b"")).map(|answer| answer.id());
+        let sent = client.send(&e_pigeon_core::Message::new(&to, b"")).map(|answer| answer.id());
         assert_eq!(sent, Err(SendError::Closed));
         // Events from before still come, then there are no more.
         smol::block_on(async { while client.next_event().await.is_some() {} });

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use e_pigeon_core::{
-    Attributes, CloseReason, DisconnectReason, Established, Event as Lent, Instant, MessageId, PresenceState,
-    Reason, Receipt, Received, Token, Uuid, WatchId,
+    AckToken, Attributes, CloseReason, Delivery, DisconnectReason, Established, Event as Lent, Instant,
+    MessageId, PresenceState, Receipt, RefusalReason, Uuid, WatchId,
 };
 
 /// Something that the peer, the network or the clock did.
@@ -23,13 +23,13 @@ pub enum Event {
         retry_in: Option<Duration>,
     },
     /// A message for this client.
-    Message(Message),
+    Message(OwnedDelivery),
     /// What became of a message whose [`Answer`](crate::Answer) was to come [as an event](crate::Answer::into_event).
     Receipt(Receipt),
     /// What `send`, `set` or `remove` refused for lack of room has room now.
     CapacityAvailable,
     /// The broker refused a change of attributes; the session keeps those it had.
-    AttributesRefused(Reason),
+    AttributesRefused(RefusalReason),
     /// Somebody under a watch, in a snapshot or because of a change.
     Presence(Box<Presence>),
     /// What was told under this watch no longer holds: a snapshot follows.
@@ -37,7 +37,7 @@ pub enum Event {
     /// The snapshot is complete: whoever was not named in it is gone.
     PresenceSynced(WatchId),
     /// The broker refused a watch, which has ended with that.
-    WatchRefused(WatchId, Reason),
+    WatchRefused(WatchId, RefusalReason),
     /// The client has ended. The last event.
     Closed(CloseReason),
 }
@@ -57,7 +57,7 @@ pub struct Presence {
 
 /// A message that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct OwnedDelivery {
     /// Who sent it.
     pub from: Uuid,
     /// In which life.
@@ -72,13 +72,13 @@ pub struct Message {
     /// True where it was sent to this UUID, not to a filter.
     pub direct: bool,
     /// Names the message for [`Client::acknowledge`](crate::Client::acknowledge).
-    pub token: Token,
+    pub token: AckToken,
 }
 
-impl Message {
+impl OwnedDelivery {
     /// The same message as the core lends it.
-    pub(crate) fn lend(&self) -> Received<'_> {
-        Received {
+    pub(crate) fn lend(&self) -> Delivery<'_> {
+        Delivery {
             from: self.from,
             boot: self.boot,
             id: self.id,
@@ -100,7 +100,7 @@ impl Event {
                 let retry_in = retry_at.map(|at| at.saturating_duration_since(now));
                 Self::Disconnected { reason, retry_in }
             }
-            Lent::Message(message) => Self::Message(Message {
+            Lent::Message(message) => Self::Message(OwnedDelivery {
                 from: message.from,
                 boot: message.boot,
                 id: message.id,

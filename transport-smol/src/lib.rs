@@ -6,7 +6,7 @@
 //! [`async-io`](async_io), which waits for all sockets and timers of the process.
 //!
 //! ```
-//! use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Destination, Filter, Outgoing, Receipt, Secret, Uuid, Value};
+//! use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Destination, Filter, Message, Receipt, Secret, Uuid, Value};
 //! use e_pigeon_smol::{Broker, Event, client};
 //! use std::net::SocketAddr;
 //!
@@ -25,7 +25,7 @@
 //!
 //!     alice.set("room", Value::Str("lobby"))?;
 //!     let lobby = Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?);
-//!     let answer = alice.send(&Outgoing::new(&lobby, b"hello"))?;
+//!     let answer = alice.send(&Message::new(&lobby, b"hello"))?;
 //!     while let Some(event) = alice.next_event().await {
 //!         if let Event::Message(message) = event {
 //!             assert_eq!(&*message.payload, b"hello");
@@ -35,7 +35,7 @@
 //!     // Asking for the next event, or closing, says that the message was taken; then its sender gets the receipt.
 //!     let ((), receipt) = futures_lite::future::zip(async { while alice.next_event().await.is_some() {} }, async {
 //!         let receipt = answer.await;
-//!         alice.close(Close::End).await;
+//!         alice.close(Close::EndSession).await;
 //!         receipt
 //!     })
 //!     .await;
@@ -56,7 +56,7 @@
 //!
 //! # Features
 //!
-//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Message::decode`.
+//! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `OwnedDelivery::decode`.
 //!
 //! # Cancelling
 //!
@@ -102,4 +102,4 @@ pub use broker::{Broker, Stopper};
 pub use client::{Client, client};
 pub use driver::Driver;
 pub use e_pigeon_transport::{Clock, Endpoint, Resolver};
-pub use event::{Event, Message, Presence};
+pub use event::{Event, OwnedDelivery, Presence};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use e_pigeon_core::{
-    Client, Close, CloseReason, Event as Lent, Instant, MessageId, Outgoing, Receipt, SendError, Token,
+    AckToken, Client, Close, CloseReason, Event as Lent, Instant, Message, MessageId, Receipt, SendError,
 };
 use e_pigeon_transport::{Clock, Endpoint};
 
@@ -43,7 +43,7 @@ pub(crate) struct State {
     /// Who is here, where that is wanted.
     pub(crate) kept: Kept,
     /// The message that was handed out last, to be acknowledged when the next event is asked for.
-    lent: Option<Token>,
+    lent: Option<AckToken>,
     /// A command was refused for lack of room, and the application wants to know when there is some.
     refused: bool,
     has_room: bool,
@@ -171,7 +171,7 @@ impl State {
         self.senders.wake_first(&mut self.wakers);
     }
 
-    pub(crate) fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    pub(crate) fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError> {
         self.send_by(|core, now| core.send(now, message))
     }
 

@@ -1,11 +1,11 @@
 //! Payloads that are values.
 
-use e_pigeon_core::{DecodeError, Outgoing, SendAsError, SendError};
+use e_pigeon_core::{DecodeError, Message, SendAsError, SendError};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 use crate::client::Client;
-use crate::event::Message;
+use crate::event::OwnedDelivery;
 
 const FULL: SendAsError = SendAsError::Send(SendError::Full);
 
@@ -16,7 +16,7 @@ impl Client {
     /// # Errors
     ///
     /// The same, or the value cannot be serialised.
-    pub fn send_as<T: Serialize>(&self, message: &Outgoing<'_, T>) -> Result<Answer, SendAsError> {
+    pub fn send_as<T: Serialize>(&self, message: &Message<'_, T>) -> Result<Answer, SendAsError> {
         let sent = self.shared.with(|state| {
             let sent = state.send_by(|core, now| core.send_as(now, message));
             if sent == Err(FULL) {
@@ -32,7 +32,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`send_as`](Self::send_as), but never that the outbox is full.
-    pub async fn send_as_wait<T: Serialize>(&self, message: &Outgoing<'_, T>) -> Result<Answer, SendAsError> {
+    pub async fn send_as_wait<T: Serialize>(&self, message: &Message<'_, T>) -> Result<Answer, SendAsError> {
         self.wait_for_room(|state| match state.send_by(|core, now| core.send_as(now, message)) {
             Err(FULL) => None,
             sent => Some(sent),
@@ -41,7 +41,7 @@ impl Client {
     }
 }
 
-impl Message {
+impl OwnedDelivery {
     /// The payload as a value that was sent with [`Client::send_as`]. Strings and bytes in it may be borrowed.
     ///
     /// # Errors

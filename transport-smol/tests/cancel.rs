@@ -78,7 +78,7 @@ async fn watch_all(polls: u32, watch: WatchId, client: &Client) {
 
 async fn close(polls: u32, client: &Client) {
     loop {
-        if let Some(reason) = at_most(polls, client.close(Close::End)).await {
+        if let Some(reason) = at_most(polls, client.close(Close::EndSession)).await {
             assert_eq!(reason, Some(CloseReason::Requested));
             break;
         }
@@ -132,7 +132,7 @@ fn one_that_is_dropped_unpolled_has_done_nothing() {
         drop(alice.next_event());
         assert!(alice.unanswered().is_empty());
         // Closing is done at once; only waiting for it can be given up.
-        drop(alice.close(Close::End));
+        drop(alice.close(Close::EndSession));
         assert!(alice.send(&outgoing(&destination, b"late")).is_err());
     });
 }

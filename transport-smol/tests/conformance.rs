@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use e_pigeon_core::{
-    BrokerConfig, ClientConfig, Close, MessageId, Outgoing, SendError, SetError, Stats, Token, Value,
+    AckToken, BrokerConfig, ClientConfig, Close, Message, MessageId, SendError, SetError, Stats, Value,
 };
 use e_pigeon_sim::conformance::dropping::renewed;
 use e_pigeon_sim::conformance::{
@@ -136,7 +136,7 @@ impl Smol {
 }
 
 impl RunningClient for Member {
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError> {
         let answer = self.client.send(message)?;
         let id = answer.id();
         answer.into_event();
@@ -161,7 +161,7 @@ impl RunningClient for Member {
         event.map(|event| Heard::from(event.lend(e_pigeon_core::Instant::default())))
     }
 
-    fn acknowledge(&mut self, up_to: Token) {
+    fn acknowledge(&mut self, up_to: AckToken) {
         self.client.acknowledge(up_to);
     }
 

@@ -38,7 +38,7 @@ fn messages_arrive_in_order_and_are_answered() {
         }
         assert_eq!(alice.connected_to(), Some(broker.endpoint.clone()));
         assert!(alice.unanswered().is_empty());
-        assert_eq!(soon("goodbye", bob.close(Close::End)).await, Some(CloseReason::Requested));
+        assert_eq!(soon("goodbye", bob.close(Close::EndSession)).await, Some(CloseReason::Requested));
         assert_eq!(soon("the end", reader).await.last(), Some(&Event::Closed(CloseReason::Requested)));
         assert_eq!(bob.next_event().await, None);
         assert_eq!(
@@ -85,7 +85,7 @@ fn a_broker_that_dies_is_found_again_and_nothing_is_lost() {
             (Ok(delivered(one, 1)), Ok(delivered(two, 1)))
         );
         assert!(bob.last_error().is_none());
-        soon("goodbye", bob.close(Close::End)).await;
+        soon("goodbye", bob.close(Close::EndSession)).await;
         let events = reader.await;
         let texts: Vec<_> = events
             .iter()
@@ -118,7 +118,7 @@ fn receipts_go_on_while_nobody_takes_messages() {
         for _ in 0..100 {
             assert_eq!(&*message(&alice).await.payload, b"unread");
         }
-        alice.close(Close::Leave).await;
+        alice.close(Close::KeepSession).await;
         for answer in unread {
             let id = answer.id();
             assert_eq!(soon("a receipt", answer).await, Ok(delivered(id, 1)));
@@ -147,13 +147,13 @@ fn the_roster_goes_on_while_nobody_takes_events() {
             while !bob_is(&soon("a change", alice.roster_changed()).await.expect("not over"), value) {}
         }
         assert!(Arc::ptr_eq(&alice.roster(), &alice.roster()), "no copy without a change");
-        soon("goodbye", bob.close(Close::End)).await;
+        soon("goodbye", bob.close(Close::EndSession)).await;
         until("bob is gone", || alice.roster().get(watch, bob.uuid()).is_none()).await;
         assert_eq!(alice.roster().len(), 1, "alice herself");
         assert_eq!(&*message(&alice).await.payload, b"unread", "and no presence among the events");
         alice.unwatch(watch);
         until("nobody is watched", || alice.roster().is_empty()).await;
-        soon("goodbye", alice.close(Close::End)).await;
+        soon("goodbye", alice.close(Close::EndSession)).await;
         while soon("the end", alice.roster_changed()).await.is_some() {}
         broker.stop().await;
     });
@@ -185,7 +185,7 @@ fn a_full_outbox_says_so_at_once_and_has_room_later() {
         for _ in 0..200 {
             soon("room", alice.send_wait(&late)).await.expect("sent");
         }
-        soon("goodbye", alice.close(Close::End)).await;
+        soon("goodbye", alice.close(Close::EndSession)).await;
         let events = soon("the end", reader).await;
         let count = |text: &[u8]| {
             let is_it =
@@ -261,7 +261,7 @@ fn answers_can_come_as_events_and_first_of_all_as_accepted() {
         .await;
         assert_eq!(receipts.first(), Some(&accepted), "what had come already is told too");
         let unanswered = alice.send(&outgoing(&to(99), b"to nobody")).expect("room");
-        soon("goodbye", alice.close(Close::End)).await;
+        soon("goodbye", alice.close(Close::EndSession)).await;
         assert_eq!(soon("no receipt", unanswered).await, Err(Unanswered));
         broker.stop().await;
     });
@@ -304,7 +304,7 @@ fn a_driver_that_is_dropped_leaves_nobody_waiting() {
         .await;
         assert_eq!((events, answer), (vec![], Err(Unanswered)));
         assert!(alice.is_closed());
-        assert_eq!(alice.close(Close::End).await, None);
+        assert_eq!(alice.close(Close::EndSession).await, None);
     });
 }
 
@@ -398,7 +398,7 @@ fn a_broker_that_stops_tells_its_clients() {
         broker.stop().await;
         assert!(start.elapsed() < Duration::from_secs(3));
         let event = soon("the news", alice.next_event()).await;
-        let reason = DisconnectReason::Aborted(e_pigeon_core::Code::ShuttingDown, 0);
+        let reason = DisconnectReason::Aborted(e_pigeon_core::AbortCode::ShuttingDown, 0);
         assert!(
             matches!(event, Some(Event::Disconnected { reason: told, .. }) if told == reason),
             "{event:?}"

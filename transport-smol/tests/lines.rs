@@ -129,7 +129,7 @@ fn a_serial_line_has_one_link_after_the_other() {
             let reader = smol::spawn(support::read(client.clone()));
             let id = answer.id();
             assert_eq!(soon("a receipt", answer).await, Ok(delivered(id, 1)));
-            soon("goodbye", client.close(Close::End)).await.expect("a goodbye");
+            soon("goodbye", client.close(Close::EndSession)).await.expect("a goodbye");
             soon("the end", reader).await;
         }
         broker.stop().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use e_pigeon_core::{BrokerEvent, Code, Instant};
+use e_pigeon_core::{AbortCode, BrokerEvent, Instant};
 
 /// Refusals in a row get one line for so long, whatever strangers do.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -25,12 +25,12 @@ impl Journal {
         match event {
             BrokerEvent::LinkAborted(
                 _,
-                code @ (Code::WrongSecret
-                | Code::Version
-                | Code::Full
-                | Code::TooManyAttributes
-                | Code::NotAllowed
-                | Code::HandshakeTimeout),
+                code @ (AbortCode::WrongSecret
+                | AbortCode::Version
+                | AbortCode::Full
+                | AbortCode::TooManyAttributes
+                | AbortCode::NotAllowed
+                | AbortCode::HandshakeTimeout),
             ) => self.count(code.to_string()),
             BrokerEvent::Refused { limit, .. } => self.count(format!("there are {limit}")),
             other => tracing::info!("{other}"),

@@ -10,8 +10,8 @@ use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::frame::{Step, step, write_header};
 use e_pigeon_core::wire::item::{DownItem, Final, UpItem};
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, LinkId, Outgoing,
-    Secret, Uuid, Value,
+    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, LinkId, Message, Secret,
+    Uuid, Value,
 };
 
 /// A stage handles so many messages, or deliveries, at a time.
@@ -90,7 +90,7 @@ impl World {
     fn send(&mut self, to: &Destination, messages: usize) {
         let (client, _) = &mut self.clients[0];
         for _ in 0..messages {
-            client.send(self.now, &Outgoing::new(to, &PAYLOAD)).unwrap();
+            client.send(self.now, &Message::new(to, &PAYLOAD)).unwrap();
         }
     }
 

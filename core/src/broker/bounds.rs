@@ -1,13 +1,13 @@
 //! How much memory a broker can come to need: each table at its limit, all at once.
 
-use super::deliveries::Delivery;
+use super::deliveries::QueueEntry;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
 use super::jobs::{Job, Offers, Release};
 use super::links::{Alias, Current, Link, Mark};
 use super::log::Run;
 use super::lossy::{Lossy, MAX_LEFT};
-use super::messages::{Destination, MAX_ENDED, Message, Sender};
+use super::messages::{Destination, MAX_ENDED, MessageEntry, Sender};
 use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::max_spare;
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
@@ -150,7 +150,7 @@ impl BrokerConfig {
             table::<u32>(sessions),
             hash_table(sessions),
             hash_table(pairs),
-            slab::<Message>(records),
+            slab::<MessageEntry>(records),
             hash_table(sessions + records),
             slab::<Destination>(named),
             // Lists that are built and used up within one call: recipients, what is dropped, what waited for a session, and
@@ -161,7 +161,7 @@ impl BrokerConfig {
             table::<u8>(sessions),
             // Jobs: each session may have one of each kind, of one kind only over a lossy link, and each that has ended one more.
             table::<Job>(5 * sessions + u64::from(self.max_lossy_links).min(links) + 2),
-            table::<Delivery>(self.queue_messages.into()),
+            table::<QueueEntry>(self.queue_messages.into()),
             held * entry::<Key>(),
             table::<(u64, u32, u32)>(sessions * u64::from(self.max_watches) * PAIRS),
         ]
@@ -275,8 +275,8 @@ impl BrokerConfig {
     fn queues(&self) -> u64 {
         let (sessions, each) = (u64::from(self.max_sessions), u64::from(self.queue_messages));
         let entries = max_entries(self);
-        let rings = sessions.saturating_mul(table::<Delivery>(each + each / 3 + 1));
-        let places = rings.min(most_places(entries, sessions).saturating_mul(size::<Delivery>()));
+        let rings = sessions.saturating_mul(table::<QueueEntry>(each + each / 3 + 1));
+        let places = rings.min(most_places(entries, sessions).saturating_mul(size::<QueueEntry>()));
         let counts = if self.counts_senders() { entry::<Key>() } else { 0 };
         let runs = if self.has_small_queues() { 0 } else { 2 * spare::<Run>() };
         places.saturating_add(entries.saturating_mul(runs + counts))

@@ -12,7 +12,7 @@ use core::ops::Range;
 
 /// A message for this session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Delivery {
+pub(super) struct QueueEntry {
     /// Its place in the table of messages.
     pub(super) message: u32,
     /// It was written on an earlier session of this client.
@@ -27,7 +27,7 @@ pub(super) struct Delivery {
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     /// None, or a power of two.
-    places: Box<[Delivery]>,
+    places: Box<[QueueEntry]>,
     first: u32,
     /// Places from the first delivery to the last, the gap included.
     span: u32,
@@ -82,16 +82,16 @@ impl Deliveries {
 
     /// What lies where the next delivery will be put: old, and of no meaning.
     #[inline]
-    pub(super) fn free_place(&self) -> Option<&Delivery> {
+    pub(super) fn free_place(&self) -> Option<&QueueEntry> {
         self.places.get(self.place(self.span))
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<Delivery> {
+    pub(super) fn get(&self, index: usize) -> Option<QueueEntry> {
         // Behind the last there is none.
         if index < self.len() { self.places.get(self.place(self.offset(index))).copied() } else { None }
     }
 
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Delivery> {
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut QueueEntry> {
         let place = self.place(self.offset(index));
         // Behind the last there is none.
         if index < self.len() { self.places.get_mut(place) } else { None }
@@ -99,7 +99,7 @@ impl Deliveries {
 
     /// The first that waits for a number.
     #[inline]
-    pub(super) fn first_waiting(&self) -> Option<Delivery> {
+    pub(super) fn first_waiting(&self) -> Option<QueueEntry> {
         // None may wait.
         if self.is_written() { None } else { self.places.get(self.place(self.numbered + self.gap)).copied() }
     }
@@ -112,7 +112,7 @@ impl Deliveries {
 
     /// Adds one at the end, where there is a place.
     #[inline]
-    pub(super) fn push(&mut self, delivery: Delivery) {
+    pub(super) fn push(&mut self, delivery: QueueEntry) {
         let place = self.place(self.span);
         match self.places.get_mut(place) {
             Some(free) => {
@@ -137,7 +137,7 @@ impl Deliveries {
     /// what this costs counts.
     fn move_to(&mut self, places: usize) {
         if places == FIRST_PLACES && self.span == 0 {
-            (self.places, self.first) = (Box::new([Delivery::default(); FIRST_PLACES]), 0);
+            (self.places, self.first) = (Box::new([QueueEntry::default(); FIRST_PLACES]), 0);
             return;
         }
         let mut new = Vec::with_capacity(places);
@@ -151,7 +151,7 @@ impl Deliveries {
             // Where nothing is left of it, this is empty.
             new.extend_from_slice(self.places.get(..count - behind.len()).unwrap_or_default());
         }
-        new.resize(places, Delivery::default());
+        new.resize(places, QueueEntry::default());
         (self.places, self.first, self.span, self.gap) = (new.into_boxed_slice(), 0, self.len() as u32, 0);
     }
 
@@ -191,7 +191,7 @@ impl Deliveries {
 
     /// Takes out the first, which has a number.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Delivery> {
+    pub(super) fn pop(&mut self) -> Option<QueueEntry> {
         if self.numbered == 0 {
             bug!("no delivery has a number");
             return None;
@@ -229,7 +229,7 @@ impl Deliveries {
     }
 
     /// Keeps those for which `keep` says so; it is asked about each once, in order, with its index.
-    pub(super) fn retain(&mut self, keep: impl FnMut(usize, &Delivery) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl FnMut(usize, &QueueEntry) -> bool) {
         self.retain_among(0..self.len(), keep);
     }
 
@@ -237,7 +237,7 @@ impl Deliveries {
     pub(super) fn retain_among(
         &mut self,
         among: Range<usize>,
-        mut keep: impl FnMut(usize, &Delivery) -> bool,
+        mut keep: impl FnMut(usize, &QueueEntry) -> bool,
     ) {
         // There are at most 2^32 places.
         let from = if self.gap > 0 { among.start.min(self.numbered()) } else { among.start } as u32;
@@ -274,7 +274,7 @@ impl Deliveries {
     }
 
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = Delivery> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = QueueEntry> {
         (0..self.len()).filter_map(|index| self.get(index))
     }
 }
@@ -292,8 +292,8 @@ mod tests {
         deliveries.push(delivery(message));
     }
 
-    fn delivery(message: u32) -> Delivery {
-        Delivery { message, ..Delivery::default() }
+    fn delivery(message: u32) -> QueueEntry {
+        QueueEntry { message, ..QueueEntry::default() }
     }
 
     proptest! {
@@ -320,7 +320,7 @@ mod tests {
                     9 => {
                         let (start, shift) = (index.index(ours.len() + 1), index.index(3));
                         let among = start..start + index.index(ours.len() + 1 - start);
-                        let keep = |delivery: &Delivery| !(delivery.message as usize + shift).is_multiple_of(3);
+                        let keep = |delivery: &QueueEntry| !(delivery.message as usize + shift).is_multiple_of(3);
                         let mut asked = among.clone();
                         ours.retain_among(among.clone(), |place, delivery| {
                             assert_eq!(Some(place), asked.next());

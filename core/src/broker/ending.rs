@@ -4,7 +4,7 @@ use super::links::{Frame, Link, LinkId, Phase};
 use super::work::END;
 use super::{Broker, BrokerEvent, NO_LINK, expiry};
 use crate::bug::OrBug;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::time::Moment;
 use crate::wire::control::Abort;
 use crate::wire::kind;
@@ -25,7 +25,7 @@ impl Broker {
 
     /// Ends a link with these last words; `None` where it was closing already.
     fn end_link(&mut self, index: u32, abort: Option<Abort>) -> Option<LinkId> {
-        self.answer_displaced(index, Code::Superseded);
+        self.answer_displaced(index, AbortCode::Superseded);
         self.leave(index);
         let until = self.now + self.config.handshake_timeout;
         let is_open = |link: &&Link| !matches!(link.phase, Phase::Closing { .. });
@@ -63,7 +63,7 @@ impl Broker {
     }
 
     /// Something came on a link, or nothing will: the ABORT of the links that it displaced is certain now.
-    pub(super) fn answer_displaced(&mut self, index: u32, code: Code) {
+    pub(super) fn answer_displaced(&mut self, index: u32, code: AbortCode) {
         let mut next = self.links.get_mut(index).and_then(|link| link.displaces.take());
         // One that is gone has answered those behind it.
         while let Some(id) = next
@@ -75,7 +75,7 @@ impl Broker {
     }
 
     /// Sends a displaced link the reason of its end.
-    pub(super) fn answer(&mut self, index: u32, code: Code) {
+    pub(super) fn answer(&mut self, index: u32, code: AbortCode) {
         let until = self.now + self.config.handshake_timeout;
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         if !core::mem::take(&mut link.displaced) {
@@ -102,7 +102,7 @@ impl Broker {
         }
         let phase = link.phase;
         if link.displaces.is_some() && matches!(phase, Phase::Up { .. }) && frame_kind != kind::ABORT {
-            self.answer_displaced(index, Code::TakenOver);
+            self.answer_displaced(index, AbortCode::TakenOver);
         }
         Some(phase)
     }
@@ -150,7 +150,7 @@ impl Broker {
     /// Forgets a link.
     pub(super) fn drop_link(&mut self, index: u32) {
         self.give_hello_up(index);
-        self.answer_displaced(index, Code::Superseded);
+        self.answer_displaced(index, AbortCode::Superseded);
         self.drop_current(index);
         let Some(link) = self.links.remove(index).or_bug(NO_LINK) else { return };
         self.sources.part(link.source, self.now);

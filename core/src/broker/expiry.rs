@@ -6,8 +6,8 @@ use super::ordered::{Key, Ordered};
 use super::work::EXPIRY;
 use super::{Broker, NO_LINK, NO_MESSAGE};
 use crate::bug::OrBug;
-use crate::data::message::Reason;
-use crate::error::Code;
+use crate::data::message::RefusalReason;
+use crate::error::AbortCode;
 use crate::time::{Instant, Moment};
 use crate::wire::control::Abort;
 use alloc::vec::Vec;
@@ -135,7 +135,7 @@ impl Broker {
     fn expire_message(&mut self, index: u32) {
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         message.timed = false;
-        message.reason.get_or_insert(Reason::Expired);
+        message.reason.get_or_insert(RefusalReason::Expired);
         let pending = u64::from(core::mem::take(&mut message.pending));
         self.stats.expired += pending;
         self.stats.held -= pending;
@@ -167,10 +167,10 @@ impl Broker {
         link.timer = Moment::NEVER;
         match link.phase {
             Phase::Hello { until } if now >= until => {
-                self.abort(index, Abort { code: Code::HandshakeTimeout, detail: 0 });
+                self.abort(index, Abort { code: AbortCode::HandshakeTimeout, detail: 0 });
             }
             Phase::Up { keep_alive, .. } if keep_alive.is_dead(now) => {
-                self.abort(index, Abort { code: Code::Silent, detail: 0 });
+                self.abort(index, Abort { code: AbortCode::Silent, detail: 0 });
             }
             Phase::Up { keep_alive, .. } => {
                 if let Some(lossy) = &mut link.lossy {
@@ -193,7 +193,7 @@ impl Broker {
                 self.arm_link(index);
             }
             Phase::Closing { until } if now >= until && link.displaced => {
-                self.answer(index, Code::Superseded);
+                self.answer(index, AbortCode::Superseded);
             }
             Phase::Closing { until } if now >= until => {
                 // The peer does not read what there is to say.

@@ -11,9 +11,9 @@ use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, expiry, presence};
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::MAX_DESTINATION_BYTES;
-use crate::data::message::Reason;
+use crate::data::message::RefusalReason;
 use crate::data::patch::PatchRef;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::handshake::{Facts, Holder, Verdict, judge};
 use crate::link::keep_alive::KeepAlive;
 use crate::link::numbers::{Receiving, Sending};
@@ -25,7 +25,7 @@ use alloc::boxed::Box;
 use uuid::Uuid;
 
 /// A refusal of a hello.
-fn refuse(code: Code) -> Abort {
+fn refuse(code: AbortCode) -> Abort {
     Abort { code, detail: 0 }
 }
 
@@ -57,10 +57,10 @@ impl Broker {
         let max_attributes = usize::from(self.config.max_attributes);
         if !matches!(verdict, Verdict::Resume | Verdict::Refuse(_)) {
             if attributes.len() > max_attributes {
-                return Err(Abort { code: Code::TooManyAttributes, detail: max_attributes as u64 });
+                return Err(Abort { code: AbortCode::TooManyAttributes, detail: max_attributes as u64 });
             }
             if !self.may_have(uuid, attributes) {
-                return Err(refuse(Code::NotAllowed));
+                return Err(refuse(AbortCode::NotAllowed));
             }
         }
         let session = match (verdict, found) {
@@ -71,7 +71,7 @@ impl Broker {
                 if self.sessions.len() + self.jobs.left >= self.config.max_sessions as usize {
                     let source = self.links.get(link).map_or(0, |link| self.sources.number(link.source));
                     self.tell(BrokerEvent::Refused { source, limit: Limit::Sessions });
-                    return Err(refuse(Code::Full));
+                    return Err(refuse(AbortCode::Full));
                 }
                 self.create(uuid, hello)
             }
@@ -143,7 +143,7 @@ impl Broker {
             if new_boot {
                 self.displace(old, link);
             } else {
-                self.abort(old, refuse(Code::Superseded));
+                self.abort(old, refuse(AbortCode::Superseded));
             }
         }
     }
@@ -152,7 +152,7 @@ impl Broker {
     fn resume(&mut self, session: u32, hello: &Hello) -> Result<Resumed, Abort> {
         let known = hello.known.or_bug("a hello that names no session resumes it");
         let (Some(known), Some(state)) = (known, self.sessions.get_mut(session).or_bug(NO_SESSION)) else {
-            return Err(refuse(Code::UnexpectedFrame));
+            return Err(refuse(AbortCode::UnexpectedFrame));
         };
         let before = state.sending.acknowledged();
         state.sending.clone().resume(known.received, known.acknowledged, known.window).map_err(refuse)?;
@@ -162,7 +162,7 @@ impl Broker {
         state.sending.resume(known.received, before + now, known.window).map_err(refuse)?;
         self.take_acknowledged(session, now);
         let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else {
-            return Err(refuse(Code::UnexpectedFrame));
+            return Err(refuse(AbortCode::UnexpectedFrame));
         };
         state.queue.rewind(known.received - before - now);
         let received = state.receiving.received();
@@ -294,8 +294,8 @@ impl Broker {
                 self.give_attributes(session, attributes, receives);
                 return self.release_waiting(session, false, terms);
             }
-            Some(_) => Reason::NotAllowed,
-            None => Reason::TooLarge,
+            Some(_) => RefusalReason::NotAllowed,
+            None => RefusalReason::TooLarge,
         };
         self.refuse_wish(session, Notice { refused: Refused::Attributes, watch: 0, reason });
     }

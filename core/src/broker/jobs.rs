@@ -9,7 +9,7 @@ use super::queue::Queue;
 use super::work::{END, LINK, OUTCOME};
 use super::{Broker, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::control::Abort;
 use crate::wire::window::Window;
@@ -253,7 +253,7 @@ impl Broker {
             if self.links.get(index).is_none() {
                 continue;
             }
-            self.abort(index, Abort { code: Code::ShuttingDown, detail: 0 });
+            self.abort(index, Abort { code: AbortCode::ShuttingDown, detail: 0 });
             let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { continue };
             if let Some(lossy) = &mut link.lossy {
                 lossy.shut_down();

@@ -1,6 +1,6 @@
 //! The books: what was taken and what became of it. They balance at every step.
 
-use crate::data::message::Reason;
+use crate::data::message::RefusalReason;
 
 /// What a broker has done and holds. Messages: `taken = answered + open`. Deliveries:
 /// `routed = delivered + declined + expired + refused + gone + held`.
@@ -13,7 +13,7 @@ pub struct Stats {
     pub answered: u64,
     /// Of these, those that all their recipients have confirmed.
     pub answered_in_full: u64,
-    /// Of these, the others by reason: index 0 is `Reason` code 1, and so on.
+    /// Of these, the others by reason: index 0 is `RefusalReason` code 1, and so on.
     pub answered_by_reason: [u64; 8],
     /// Messages in flight.
     pub open: u64,
@@ -64,11 +64,11 @@ impl Stats {
     }
 
     /// How many messages were not confirmed by all, for each reason.
-    pub fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> + use<> {
-        Reason::ALL.into_iter().zip(self.answered_by_reason)
+    pub fn by_reason(&self) -> impl Iterator<Item = (RefusalReason, u64)> + use<> {
+        RefusalReason::ALL.into_iter().zip(self.answered_by_reason)
     }
 
-    pub(super) fn answer(&mut self, reason: Option<Reason>) {
+    pub(super) fn answer(&mut self, reason: Option<RefusalReason>) {
         self.answered += 1;
         let counter = reason.and_then(|reason| self.answered_by_reason.get_mut(reason as usize - 1));
         *counter.unwrap_or(&mut self.answered_in_full) += 1;

@@ -8,7 +8,7 @@ use super::work::{BYTES, FRAME, LINK, WRITTEN};
 use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::handshake::{Verdict, judge};
 use crate::link::recovery::{Place, Recovery};
 use crate::link::reorder::Reorder;
@@ -212,9 +212,9 @@ impl Broker {
                 keep_alive.hear(now);
                 self.read_frame(index, frame_kind);
                 match frame_kind {
-                    _ if !is_sound => self.abort(index, Abort { code: Code::Malformed, detail: 0 }),
+                    _ if !is_sound => self.abort(index, Abort { code: AbortCode::Malformed, detail: 0 }),
                     kind::ACK | kind::WINDOW | kind::PING => {
-                        self.abort(index, Abort { code: Code::UnexpectedFrame, detail: 0 });
+                        self.abort(index, Abort { code: AbortCode::UnexpectedFrame, detail: 0 });
                     }
                     _ if prefix.number > 0 => self.lossy_item(index, prefix.number, body),
                     _ => _ = self.frame(index, body),
@@ -233,7 +233,7 @@ impl Broker {
             Phase::Hello { .. } if !is_hello => {
                 // It speaks to another life of this broker, or to an earlier link.
                 lossy.tag = prefix.tag;
-                let code = if is_sound { Code::UnexpectedFrame } else { Code::Malformed };
+                let code = if is_sound { AbortCode::UnexpectedFrame } else { AbortCode::Malformed };
                 link.abort = Some(Abort { code, detail: 0 });
             }
             // Only where no link is in its way, one that is refused is told so.
@@ -425,14 +425,15 @@ impl Broker {
     }
 
     /// The client tells where it stands.
-    pub(super) fn heard_state(&mut self, index: u32, session: u32, state: &State) -> Result<(), Code> {
+    pub(super) fn heard_state(&mut self, index: u32, session: u32, state: &State) -> Result<(), AbortCode> {
         let now = self.now;
-        if !self.recovery(index).ok_or(Code::UnexpectedFrame)?.hear(state, now)? {
+        if !self.recovery(index).ok_or(AbortCode::UnexpectedFrame)?.hear(state, now)? {
             return Ok(());
         }
-        let sending = &mut self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?.sending;
+        let sending = &mut self.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?.sending;
         sending.set_window(state.window);
-        let more = state.acknowledged.checked_sub(sending.acknowledged()).ok_or(Code::BadAcknowledgement)?;
+        let more =
+            state.acknowledged.checked_sub(sending.acknowledged()).ok_or(AbortCode::BadAcknowledgement)?;
         if more > 0 { self.acknowledged(index, session, more) } else { Ok(()) }
     }
 }

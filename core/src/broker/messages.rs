@@ -5,7 +5,7 @@ use super::pool::Payload;
 use super::receipts::Word;
 use super::{NO_MESSAGE, NO_SENDER};
 use crate::bug::OrBug;
-use crate::data::message::{Past, Reason};
+use crate::data::message::{Past, RefusalReason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
 use alloc::collections::VecDeque;
@@ -36,7 +36,7 @@ pub(super) enum Open {
 
 /// A message in flight.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(super) struct MessageEntry {
     /// Its sender, in the table of senders.
     pub(super) sender: u32,
     pub(super) id: u64,
@@ -60,7 +60,7 @@ pub(super) struct Message {
     pub(super) got: u32,
     pub(super) pending: u32,
     /// Why not all.
-    pub(super) reason: Option<Reason>,
+    pub(super) reason: Option<RefusalReason>,
     pub(super) deadline: Instant,
     /// The deadline has a timer.
     pub(super) timed: bool,
@@ -77,7 +77,7 @@ pub(super) struct Message {
     older: u32,
 }
 
-impl Message {
+impl MessageEntry {
     /// Its content; nothing where that is gone already.
     #[inline]
     pub(super) fn content(&self) -> &[u8] {
@@ -139,7 +139,7 @@ pub(super) type Destination = (SmallVec<[u8; SHORT]>, u32);
 /// All messages in flight, with their senders and destinations.
 #[derive(Debug)]
 pub(super) struct Messages {
-    messages: Slab<Message>,
+    messages: Slab<MessageEntry>,
     senders: Slab<Sender>,
     max_senders: usize,
     /// By the origins that lie with the senders.
@@ -256,7 +256,7 @@ impl Messages {
 
     /// An entry of a queue no longer names a message.
     #[inline]
-    pub(super) fn release_ref(&mut self, index: u32) -> Option<&mut Message> {
+    pub(super) fn release_ref(&mut self, index: u32) -> Option<&mut MessageEntry> {
         let message = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE)?;
         message.named -= 1;
         self.entries -= 1;
@@ -281,12 +281,12 @@ impl Messages {
     }
 
     #[inline]
-    pub(super) fn get(&self, index: u32) -> Option<&Message> {
+    pub(super) fn get(&self, index: u32) -> Option<&MessageEntry> {
         self.messages.get(index as usize)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Message> {
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut MessageEntry> {
         self.messages.get_mut(index as usize)
     }
 
@@ -296,7 +296,7 @@ impl Messages {
         let order = self.next_order;
         self.next_order += 1;
         let accepted = Word::Accepted { recipients: 0, session: 0, earlier_epoch: None };
-        let message = Message {
+        let message = MessageEntry {
             sender,
             id,
             length,

@@ -37,12 +37,12 @@ mod work;
 pub use fit::TooLittleMemory;
 pub use ledger::Stats;
 pub use links::LinkId;
-pub use policy::{Policy, Subject};
+pub use policy::{Policy, Requester};
 pub use sources::Limit;
 
 use crate::bug::{self, OrBug};
 use crate::config::broker::BrokerConfig;
-use crate::error::{Code, ConfigError};
+use crate::error::{AbortCode, ConfigError};
 use crate::time::Instant;
 use crate::wire::control::Abort;
 use crate::wire::frame::{Framing, MAX_HEADER, Step, step};
@@ -126,7 +126,7 @@ pub struct Broker {
     /// Lists that are built and used up within one call, kept for their memory.
     recipients: Vec<u32>,
     counts: Counts,
-    dropped: Vec<deliveries::Delivery>,
+    dropped: Vec<deliveries::QueueEntry>,
 }
 
 /// The counters, and nothing of what clients have said.
@@ -166,15 +166,15 @@ impl core::error::Error for UnknownLink {}
 
 /// There are as many links as there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub struct TooManyLinks;
 
-impl fmt::Display for Full {
+impl fmt::Display for TooManyLinks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("there are as many links as there may be")
     }
 }
 
-impl core::error::Error for Full {}
+impl core::error::Error for TooManyLinks {}
 
 /// Something that whoever runs the broker may want to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +189,7 @@ pub enum BrokerEvent {
     /// A session has ended.
     SessionEnded(Uuid),
     /// A link was ended by the broker.
-    LinkAborted(LinkId, Code),
+    LinkAborted(LinkId, AbortCode),
     /// A connection, or the hello of a new client, was refused because that limit is reached.
     Refused {
         /// Where it came from: the source that was given to [`Broker::handle_connected`].
@@ -217,7 +217,7 @@ impl fmt::Display for BrokerEvent {
 
 impl Broker {
     /// The frame that a transport is to be told when [`handle_connected`](Self::handle_connected) has no place for it.
-    pub const FULL: &'static [u8] = &[3, kind::ABORT, Code::Full as u8, 0];
+    pub const FULL: &'static [u8] = &[3, kind::ABORT, AbortCode::Full as u8, 0];
 
     /// Makes a broker without sessions. `epoch` is a number drawn at random at each start.
     ///
@@ -286,7 +286,7 @@ impl Broker {
     /// # Errors
     ///
     /// There are as many links as there may be: write [`Broker::FULL`] to the transport and close it.
-    pub fn handle_connected(&mut self, now: Instant, source: u64) -> Result<LinkId, Full> {
+    pub fn handle_connected(&mut self, now: Instant, source: u64) -> Result<LinkId, TooManyLinks> {
         self.handle_connected_over(now, source, Framing::Length)
     }
 
@@ -303,14 +303,14 @@ impl Broker {
         now: Instant,
         source: u64,
         framing: Framing,
-    ) -> Result<LinkId, Full> {
+    ) -> Result<LinkId, TooManyLinks> {
         self.guarded(now, |broker, now| broker.connected(now, source, framing))
     }
 
-    fn connected(&mut self, now: Instant, source: u64, framing: Framing) -> Result<LinkId, Full> {
+    fn connected(&mut self, now: Instant, source: u64, framing: Framing) -> Result<LinkId, TooManyLinks> {
         if let Err(limit) = self.make_place(source, framing) {
             self.tell(BrokerEvent::Refused { source, limit });
-            return Err(Full);
+            return Err(TooManyLinks);
         }
         let until = now + self.config.handshake_timeout;
         let source = self.sources.join(source);

@@ -1,7 +1,7 @@
 //! Stands in for links that lose frames where these are left out: there are none.
 
 use super::Broker;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::frame::Framing;
 use crate::wire::state::State;
@@ -60,8 +60,8 @@ impl Broker {
         false
     }
 
-    pub(super) fn heard_state(&self, _: u32, _: u32, _: &State) -> Result<(), Code> {
-        Err(Code::UnexpectedFrame)
+    pub(super) fn heard_state(&self, _: u32, _: u32, _: &State) -> Result<(), AbortCode> {
+        Err(AbortCode::UnexpectedFrame)
     }
     pub(super) fn run_early(&self, _: u32) -> bool {
         true

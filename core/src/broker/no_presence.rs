@@ -5,8 +5,8 @@ use super::{Broker, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::data::filter::FilterRef;
-use crate::data::message::Reason;
-use crate::error::Code;
+use crate::data::message::RefusalReason;
+use crate::error::AbortCode;
 use crate::wire::item::Refused;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -33,12 +33,12 @@ impl Notes {
 }
 
 impl Broker {
-    pub(super) fn watch(&mut self, session: u32, number: u32, _: FilterRef<'_>) -> Result<(), Code> {
-        let state = self.sessions.get(session).or_bug(NO_SESSION).ok_or(Code::UnexpectedFrame)?;
+    pub(super) fn watch(&mut self, session: u32, number: u32, _: FilterRef<'_>) -> Result<(), AbortCode> {
+        let state = self.sessions.get(session).or_bug(NO_SESSION).ok_or(AbortCode::UnexpectedFrame)?;
         if state.presence_items == 0 {
-            return Err(Code::UnexpectedFrame);
+            return Err(AbortCode::UnexpectedFrame);
         }
-        let reason = Reason::BrokerFull;
+        let reason = RefusalReason::BrokerFull;
         self.refuse_wish(session, Notice { refused: Refused::Watch, watch: number, reason });
         Ok(())
     }

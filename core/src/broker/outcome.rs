@@ -2,18 +2,18 @@
 //!
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
-use super::deliveries::Delivery;
+use super::deliveries::QueueEntry;
 use super::expiry::Timer;
 use super::messages::Open;
 use super::receipts::Word;
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::data::destination::DestinationRef;
-use crate::data::message::{Past, Reason};
+use crate::data::message::{Past, RefusalReason};
 
 impl Broker {
     /// A recipient has acknowledged a delivery, and its queue no longer names the message.
-    pub(super) fn confirm(&mut self, delivery: Delivery) {
+    pub(super) fn confirm(&mut self, delivery: QueueEntry) {
         let Some(message) = self.messages.release_ref(delivery.message).or_bug(NO_MESSAGE) else { return };
         if canary!(CountsDeclined) && delivery.declined && !message.ended {
             message.got += 1;
@@ -36,7 +36,7 @@ impl Broker {
     }
 
     /// A recipient has declined a delivery. It is acknowledged later, but counts no more.
-    pub(super) fn decline(&mut self, delivery: Delivery) {
+    pub(super) fn decline(&mut self, delivery: QueueEntry) {
         let index = delivery.message;
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         if message.ended {
@@ -64,7 +64,7 @@ impl Broker {
             return;
         };
         if DestinationRef::trusted(self.messages.destination(destination)).only_connected() {
-            self.give_up(index, Reason::Nobody);
+            self.give_up(index, RefusalReason::Nobody);
         } else {
             // Whoever declined it may have had it, and may be the next to match.
             if let Some(message) = self.messages.get_mut(index) {
@@ -75,23 +75,23 @@ impl Broker {
     }
 
     /// A delivery that waited in a queue cannot be taken by its recipient after all.
-    pub(super) fn refuse_queued(&mut self, delivery: Delivery) {
-        if self.give_up_delivery(delivery, Reason::TooLarge) {
+    pub(super) fn refuse_queued(&mut self, delivery: QueueEntry) {
+        if self.give_up_delivery(delivery, RefusalReason::TooLarge) {
             self.stats.refused += 1;
         }
         self.unname(delivery);
     }
 
     /// A delivery is left over from a session that has ended.
-    pub(super) fn delivery_gone(&mut self, delivery: Delivery) {
-        if self.give_up_delivery(delivery, Reason::Gone) {
+    pub(super) fn delivery_gone(&mut self, delivery: QueueEntry) {
+        if self.give_up_delivery(delivery, RefusalReason::Gone) {
             self.stats.gone += 1;
         }
         self.unname(delivery);
     }
 
     /// A delivery will not be confirmed any more; false where that was known before.
-    fn give_up_delivery(&mut self, delivery: Delivery, reason: Reason) -> bool {
+    fn give_up_delivery(&mut self, delivery: QueueEntry, reason: RefusalReason) -> bool {
         let message = self.messages.get_mut(delivery.message).or_bug(NO_MESSAGE);
         let Some(message) = message.filter(|message| !delivery.declined && !message.ended) else {
             // It was declined, or ended.
@@ -104,7 +104,7 @@ impl Broker {
     }
 
     /// A delivery leaves the queue of a session, and is not confirmed with that.
-    pub(super) fn leave_queue(&mut self, session: u32, delivery: Delivery) {
+    pub(super) fn leave_queue(&mut self, session: u32, delivery: QueueEntry) {
         if let (Some(session), Some(message)) = (
             self.sessions.get_mut(session).or_bug(NO_SESSION),
             self.messages.get(delivery.message).or_bug(NO_MESSAGE),
@@ -116,7 +116,7 @@ impl Broker {
     }
 
     /// A queue no longer names a message.
-    pub(super) fn unname(&mut self, delivery: Delivery) {
+    pub(super) fn unname(&mut self, delivery: QueueEntry) {
         self.messages.release_ref(delivery.message);
         self.check_message(delivery.message);
     }
@@ -169,7 +169,7 @@ impl Broker {
         let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
         let (delivered, recipients) = (message.got, message.wanted.max(message.got));
         let complete = delivered == recipients && recipients > 0;
-        let reason = if complete { None } else { Some(message.reason.unwrap_or(Reason::Declined)) };
+        let reason = if complete { None } else { Some(message.reason.unwrap_or(RefusalReason::Declined)) };
         let (sender, id, order) = (message.sender, message.id, message.order);
         trace!("e_pigeon::broker", "message {id} has ended: {delivered} of {recipients}");
         let answered = message.until_accepted && message.accepted_told;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// Somebody who asks for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subject<'a> {
+pub struct Requester<'a> {
     /// Who it is.
     pub uuid: Uuid,
     /// The attributes of its session now.
@@ -20,14 +20,14 @@ pub struct Subject<'a> {
 /// What sessions may do. Everything, where a method is not written.
 ///
 /// A policy is a function: the same question always has the same answer, so that a broker goes on being one. What is
-/// refused is answered with [`Reason::NotAllowed`](crate::Reason::NotAllowed), a hello with
-/// [`Code::NotAllowed`](crate::Code::NotAllowed). (PROTOCOL.md, "Policy")
+/// refused is answered with [`RefusalReason::NotAllowed`](crate::Reason::NotAllowed), a hello with
+/// [`AbortCode::NotAllowed`](crate::Code::NotAllowed). (PROTOCOL.md, "Policy")
 ///
 /// Deny by attribute: only admins speak to everyone, and nobody makes itself one who was not one when it came.
 ///
 /// ```
 /// use e_pigeon_core::{
-///     AttributesRef, Broker, BrokerConfig, DestinationRef, Policy, Subject, Target, Uuid, Value,
+///     AttributesRef, Broker, BrokerConfig, DestinationRef, Policy, Requester, Target, Uuid, Value,
 /// };
 ///
 /// struct AdminsOnly {
@@ -35,7 +35,7 @@ pub struct Subject<'a> {
 /// }
 ///
 /// impl Policy for AdminsOnly {
-///     fn may_send(&self, from: Subject<'_>, to: DestinationRef<'_>) -> bool {
+///     fn may_send(&self, from: Requester<'_>, to: DestinationRef<'_>) -> bool {
 ///         let is_admin = from.attributes.get("role") == Some(Value::Str("admin"));
 ///         is_admin || !matches!(to.target(), Target::Everyone)
 ///     }
@@ -51,7 +51,7 @@ pub struct Subject<'a> {
 /// ```
 pub trait Policy: Send + Sync {
     /// Whether a message may be taken. Asked once for each sending that is not in flight already.
-    fn may_send(&self, from: Subject<'_>, to: DestinationRef<'_>) -> bool {
+    fn may_send(&self, from: Requester<'_>, to: DestinationRef<'_>) -> bool {
         let _ = (from, to);
         true
     }
@@ -63,7 +63,7 @@ pub trait Policy: Send + Sync {
     }
 
     /// Whether a session may know who matches a filter.
-    fn may_watch(&self, who: Subject<'_>, filter: FilterRef<'_>) -> bool {
+    fn may_watch(&self, who: Requester<'_>, filter: FilterRef<'_>) -> bool {
         let _ = (who, filter);
         true
     }
@@ -105,8 +105,8 @@ impl Broker {
         self.subject(session).is_some_and(|who| policy.may_watch(who, filter))
     }
 
-    fn subject(&self, session: u32) -> Option<Subject<'_>> {
+    fn subject(&self, session: u32) -> Option<Requester<'_>> {
         let session = self.sessions.get(session)?;
-        Some(Subject { uuid: session.uuid, attributes: session.attributes() })
+        Some(Requester { uuid: session.uuid, attributes: session.attributes() })
     }
 }

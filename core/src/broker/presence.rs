@@ -16,8 +16,8 @@ use crate::codec::Writer;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::{DestinationRef, Target};
 use crate::data::filter::FilterRef;
-use crate::data::message::Reason;
-use crate::error::Code;
+use crate::data::message::RefusalReason;
+use crate::error::AbortCode;
 use crate::wire::item::{DownItem, PresenceState, Refused};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -239,16 +239,21 @@ impl Notes {
 
 impl Broker {
     /// A client wants to know who matches a filter.
-    pub(super) fn watch(&mut self, session: u32, number: u32, filter: FilterRef<'_>) -> Result<(), Code> {
+    pub(super) fn watch(
+        &mut self,
+        session: u32,
+        number: u32,
+        filter: FilterRef<'_>,
+    ) -> Result<(), AbortCode> {
         let max = usize::from(self.config.max_watches);
-        let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
+        let state = self.sessions.get(session).ok_or(AbortCode::UnexpectedFrame)?;
         if state.presence_items == 0 || state.watches.iter().any(|watch| watch.number == number) {
-            return Err(Code::UnexpectedFrame);
+            return Err(AbortCode::UnexpectedFrame);
         }
         let refused = if state.watches.len() >= max {
-            Some(Reason::BrokerFull)
+            Some(RefusalReason::BrokerFull)
         } else if !self.may_watch(session, filter) {
-            Some(Reason::NotAllowed)
+            Some(RefusalReason::NotAllowed)
         } else {
             None
         };

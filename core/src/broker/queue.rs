@@ -3,12 +3,12 @@
 //! Items get their number when they are first written, so receipts pass messages that wait for the window. The log
 //! says in which order the numbers were given: so an acknowledgement, a repetition and a decline find their items.
 
-use super::deliveries::{Deliveries, Delivery};
+use super::deliveries::{Deliveries, QueueEntry};
 use super::log::{Cursor, Kind, Run, find, join};
 use super::ordered::shrink;
 use super::presence::Word;
 use super::receipts::Receipts;
-use crate::data::message::Reason;
+use crate::data::message::RefusalReason;
 use crate::wire::item::{DownItem, Refused};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -30,7 +30,7 @@ pub(super) struct Seldom {
 /// An item to be written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Next {
-    Delivery(Delivery),
+    Delivery(QueueEntry),
     /// So many deliveries that have ended.
     Void(u32),
     Presence(Word),
@@ -40,7 +40,7 @@ pub(super) enum Next {
 /// An item that was acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Acknowledged {
-    Delivery(Delivery),
+    Delivery(QueueEntry),
     /// So many deliveries that have ended, and what they give back of the window in bytes.
     Void(u32, u32),
     /// A run of receipts.
@@ -52,7 +52,7 @@ pub(super) enum Acknowledged {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Declined {
     /// A delivery, which is declined now.
-    Delivery(Delivery),
+    Delivery(QueueEntry),
     /// A delivery that has ended: nothing.
     Void,
 }
@@ -63,7 +63,7 @@ pub(super) struct Notice {
     pub(super) refused: Refused,
     /// The number of the watch, or 0.
     pub(super) watch: u32,
-    pub(super) reason: Reason,
+    pub(super) reason: RefusalReason,
 }
 
 impl Notice {
@@ -140,7 +140,7 @@ impl Queue {
 
     /// Adds a message at the end, where there is a place.
     #[inline]
-    pub(super) fn push(&mut self, delivery: Delivery) {
+    pub(super) fn push(&mut self, delivery: QueueEntry) {
         self.deliveries.push(delivery);
     }
 
@@ -156,13 +156,13 @@ impl Queue {
     }
 
     /// The delivery with that place in the queue.
-    pub(super) fn delivery(&self, place: usize) -> Option<Delivery> {
+    pub(super) fn delivery(&self, place: usize) -> Option<QueueEntry> {
         self.deliveries.get(place)
     }
 
     /// The first message that has no number.
     #[inline]
-    pub(super) fn first_unnumbered(&self) -> Option<Delivery> {
+    pub(super) fn first_unnumbered(&self) -> Option<QueueEntry> {
         self.deliveries.first_waiting()
     }
 
@@ -190,7 +190,7 @@ impl Queue {
         &mut self,
         epoch: u64,
         most: u32,
-        has_ended: impl Fn(&Delivery) -> bool,
+        has_ended: impl Fn(&QueueEntry) -> bool,
     ) -> Option<Next> {
         // Where something is to be written again there is a place for it.
         let Seldom { notices, presence, cursor, .. } = self.seldom.as_deref_mut()?;
@@ -348,7 +348,7 @@ impl Queue {
     }
 
     /// A new session takes the queue over: numbers start again, and what had one is marked. Those that were declined leave.
-    pub(super) fn renumber(&mut self, mut leaves: impl FnMut(Delivery)) {
+    pub(super) fn renumber(&mut self, mut leaves: impl FnMut(QueueEntry)) {
         for index in 0..self.deliveries.numbered() {
             if let Some(delivery) = self.deliveries.get_mut(index) {
                 delivery.retry = !canary!(RenumbersWithoutMark);
@@ -374,7 +374,7 @@ impl Queue {
     pub(super) fn decline(
         &mut self,
         place: u64,
-        means: impl FnOnce(&Delivery) -> Option<Declined>,
+        means: impl FnOnce(&QueueEntry) -> Option<Declined>,
     ) -> Option<Declined> {
         let (kind, index) = self.item_at(place.checked_sub(1)?)?;
         match kind {
@@ -397,8 +397,8 @@ impl Queue {
         &mut self,
         among: Range<usize>,
         most_bytes: u32,
-        ended: impl Fn(&Delivery) -> Option<u32>,
-        mut leaves: impl FnMut(Delivery),
+        ended: impl Fn(&QueueEntry) -> Option<u32>,
+        mut leaves: impl FnMut(QueueEntry),
     ) {
         self.void_ended(among.clone(), most_bytes, &ended);
         self.deliveries.retain_among(among, |_, delivery| {
@@ -415,7 +415,7 @@ impl Queue {
         &mut self,
         among: Range<usize>,
         most_bytes: u32,
-        ended: &impl Fn(&Delivery) -> Option<u32>,
+        ended: &impl Fn(&QueueEntry) -> Option<u32>,
     ) {
         let among = among.start..among.end.min(self.deliveries.numbered());
         let ended_at = |index: usize| self.deliveries.get(index).and_then(|delivery| ended(&delivery));
@@ -464,7 +464,7 @@ impl Queue {
     }
 
     /// Takes off the first message, where the session has ended.
-    pub(super) fn pop(&mut self) -> Option<Delivery> {
+    pub(super) fn pop(&mut self) -> Option<QueueEntry> {
         if self.deliveries.numbered() > 0 {
             return self.deliveries.pop();
         }
@@ -475,7 +475,7 @@ impl Queue {
     }
 
     /// Puts those of the messages without a number first that `is_earlier` names; their order stays otherwise.
-    pub(super) fn put_first(&mut self, mut is_earlier: impl FnMut(&Delivery) -> bool) {
+    pub(super) fn put_first(&mut self, mut is_earlier: impl FnMut(&QueueEntry) -> bool) {
         let keep = self.deliveries.numbered();
         let mut later = Vec::new();
         self.deliveries.retain(|index, delivery| {

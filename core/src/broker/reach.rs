@@ -6,7 +6,7 @@ use super::{Broker, NO_MESSAGE};
 use crate::bug::OrBug;
 use crate::data::destination::{DestinationRef, Target};
 use crate::data::value::Pairs;
-use crate::wire::item::Message;
+use crate::wire::item::MessageItem;
 use alloc::vec::Vec;
 
 /// To count a session in a list costs so much less than to compare its attributes with all pairs.
@@ -98,7 +98,7 @@ impl Counts {
 impl Broker {
     /// True where a message may be for so many that queues without a free place have to get some before.
     #[cold]
-    pub(super) fn may_reach_many(&self, link: u32, message: &Message<'_>) -> bool {
+    pub(super) fn may_reach_many(&self, link: u32, message: &MessageItem<'_>) -> bool {
         let slot = self.links.get(link).and_then(|link| link.slots.get(usize::from(message.slot)));
         let known = slot.map(|&slot| self.messages.destination(slot)).filter(|bytes| !bytes.is_empty());
         let lists = self.sessions.index();
@@ -152,7 +152,7 @@ impl Broker {
                 session.is_some_and(|s| destination.matches(s.uuid, s.attributes()))
             });
         }
-        if destination.without_sender() {
+        if destination.exclude_self() {
             into.retain(|&found| found != from);
         }
         // Of a held one nobody knows any more who was connected when it was first taken.

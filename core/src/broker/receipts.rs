@@ -1,7 +1,7 @@
 //! Receipts that wait for one sender, those that are alike and follow each other as one run.
 
 use super::ordered::shrink;
-use crate::data::message::Reason;
+use crate::data::message::RefusalReason;
 use crate::wire::item::{Accepted, DownItem, Final};
 use alloc::collections::VecDeque;
 
@@ -11,7 +11,7 @@ pub(super) enum Word {
     /// Accepted, for so many, when the newest session had that number; in an earlier life of the broker where given.
     Accepted { recipients: u32, session: u64, earlier_epoch: Option<u64> },
     /// Ended: so many of so many have confirmed it.
-    Final { delivered: u32, recipients: u32, reason: Option<Reason> },
+    Final { delivered: u32, recipients: u32, reason: Option<RefusalReason> },
 }
 
 /// The same word about messages with ids one after the other.
@@ -87,7 +87,7 @@ impl Receipts {
             return false;
         }
         self.refused = (0, 0);
-        let word = Word::Final { delivered: 0, recipients: 0, reason: Some(Reason::BrokerFull) };
+        let word = Word::Final { delivered: 0, recipients: 0, reason: Some(RefusalReason::BrokerFull) };
         self.runs.push_back(Run { first, count, word, crossed: false });
         true
     }

@@ -1,6 +1,6 @@
 //! What the broker does with each frame that comes in.
 
-use super::deliveries::Delivery;
+use super::deliveries::QueueEntry;
 use super::jobs::Job;
 use super::links::{Current, Phase};
 use super::queue::{Acknowledged, Declined};
@@ -10,9 +10,9 @@ use super::{Broker, NO_LINK, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Reader;
 use crate::data::destination::DestinationRef;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::wire::control::{Abort, Control};
-use crate::wire::item::{Message, UpItem};
+use crate::wire::item::{MessageItem, UpItem};
 use crate::wire::kind;
 use crate::wire::limits::VERSION;
 use crate::wire::window::Window;
@@ -43,7 +43,7 @@ impl Broker {
 
     fn try_frame(&mut self, link: u32, body: &[u8]) -> Result<Progress, Abort> {
         let fault = |code| Abort { code, detail: 0 };
-        let malformed = |_| fault(Code::Malformed);
+        let malformed = |_| fault(AbortCode::Malformed);
         let mut reader = Reader::new(body);
         let frame_kind = reader.u8().map_err(malformed)?;
         // A bug, as was said.
@@ -53,7 +53,7 @@ impl Broker {
             let item = UpItem::read(frame_kind, &mut reader);
             let item = item.as_ref().map_err(|&error| malformed(error))?;
             // Items come after the handshake.
-            let Phase::Up { session, .. } = phase else { return Err(fault(Code::UnexpectedFrame)) };
+            let Phase::Up { session, .. } = phase else { return Err(fault(AbortCode::UnexpectedFrame)) };
             if !self.cramped.is_empty()
                 && let UpItem::Message(message) = item
                 && self.may_reach_many(link, message)
@@ -70,7 +70,7 @@ impl Broker {
         let control = Control::read(frame_kind, &mut reader).map_err(malformed)?;
         let done = match (control, phase) {
             (Control::HelloOfVersion(_), Phase::Hello { .. }) => {
-                Err(Abort { code: Code::Version, detail: VERSION })
+                Err(Abort { code: AbortCode::Version, detail: VERSION })
             }
             (Control::Hello(hello, attributes), Phase::Hello { .. }) => {
                 return self.hello(link, &hello, attributes);
@@ -101,15 +101,15 @@ impl Broker {
                 self.list(link);
                 Ok(())
             }
-            _ => Err(fault(Code::UnexpectedFrame)),
+            _ => Err(fault(AbortCode::UnexpectedFrame)),
         };
         done.map(|()| Progress::Done)
     }
 
     /// The client has acknowledged `more` items.
-    pub(super) fn acknowledged(&mut self, link: u32, session: u32, more: u64) -> Result<(), Code> {
+    pub(super) fn acknowledged(&mut self, link: u32, session: u32, more: u64) -> Result<(), AbortCode> {
         let half_written = self.links.current(link).is_some_and(Current::is_item);
-        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+        let state = self.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?;
         if more <= u64::from(self.work.left() / OUTCOME) {
             state.sending.acknowledge(more, half_written)?;
             self.take_acknowledged(session, more);
@@ -165,10 +165,12 @@ impl Broker {
         self.adjust_window(session);
     }
 
-    fn item(&mut self, link: u32, session: u32, item: &UpItem<'_>) -> Result<(), Code> {
+    fn item(&mut self, link: u32, session: u32, item: &UpItem<'_>) -> Result<(), AbortCode> {
         match *item {
             UpItem::Message(ref message) => self.message(link, session, message),
-            UpItem::Set(_) if self.links.get(link).is_some_and(|link| link.shut) => Err(Code::WindowExceeded),
+            UpItem::Set(_) if self.links.get(link).is_some_and(|link| link.shut) => {
+                Err(AbortCode::WindowExceeded)
+            }
             UpItem::Set(patch) => {
                 self.change_attributes(session, patch);
                 Ok(())
@@ -185,31 +187,32 @@ impl Broker {
         }
     }
 
-    fn message(&mut self, link: u32, session: u32, message: &Message<'_>) -> Result<(), Code> {
+    fn message(&mut self, link: u32, session: u32, message: &MessageItem<'_>) -> Result<(), AbortCode> {
         let (max_messages, max_bytes) = (self.config.window_messages, u64::from(self.config.window_bytes));
         let length = message.payload.len() as u64;
-        let at = self.links.get_mut(link).ok_or(Code::UnexpectedFrame)?;
-        let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
+        let at = self.links.get_mut(link).ok_or(AbortCode::UnexpectedFrame)?;
+        let state = self.sessions.get(session).ok_or(AbortCode::UnexpectedFrame)?;
         let fits = state.unacknowledged < max_messages
             && u64::from(state.unacknowledged_bytes) + length <= max_bytes;
         // What was under way when the window was shut is one window at the most, over how many links it may come.
         if at.shut || !fits || state.since_narrow >= max_messages {
-            return Err(Code::WindowExceeded);
+            return Err(AbortCode::WindowExceeded);
         }
         // The largest number cannot be the first of a run.
         if at.lossy.is_some() {
             // Each item stands for itself.
             at.last_id = 0;
-            message.define.ok_or(Code::BadAlias)?;
+            message.define.ok_or(AbortCode::BadAlias)?;
         }
-        let id = at.last_id.checked_add(message.id_step).filter(|&id| id < u64::MAX).ok_or(Code::BadId)?;
+        let id =
+            at.last_id.checked_add(message.id_step).filter(|&id| id < u64::MAX).ok_or(AbortCode::BadId)?;
         at.last_id = id;
         let slot = usize::from(message.slot);
         if let Some(destination) = message.define {
             self.define_slot(link, slot, destination)?;
         }
         let destination = self.links.get(link).and_then(|link| link.slots.get(slot)).copied();
-        self.take(session, id, message, destination.ok_or(Code::BadAlias)?)?;
+        self.take(session, id, message, destination.ok_or(AbortCode::BadAlias)?)?;
         if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             state.unacknowledged += 1;
             // No more than the window.
@@ -220,10 +223,15 @@ impl Broker {
     }
 
     /// An alias of a destination gets its meaning. Aliases are used one after the other.
-    fn define_slot(&mut self, link: u32, slot: usize, destination: DestinationRef<'_>) -> Result<(), Code> {
+    fn define_slot(
+        &mut self,
+        link: u32,
+        slot: usize,
+        destination: DestinationRef<'_>,
+    ) -> Result<(), AbortCode> {
         let Some(link) = self.links.get_mut(link).or_bug(NO_LINK) else { return Ok(()) };
         if slot > link.slots.len() || slot >= usize::from(self.config.destination_slots) {
-            return Err(Code::BadAlias);
+            return Err(AbortCode::BadAlias);
         }
         // Of one that is too long nothing is kept: messages to it are refused.
         let is_short = destination.as_bytes().len() <= usize::from(self.config.destination_bytes);
@@ -240,11 +248,11 @@ impl Broker {
     }
 
     /// The client has declined the delivery with that number.
-    fn declined(&mut self, session: u32, number: u64) -> Result<(), Code> {
-        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+    fn declined(&mut self, session: u32, number: u64) -> Result<(), AbortCode> {
+        let state = self.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?;
         let place = number.checked_sub(state.sending.acknowledged()).filter(|&place| place > 0);
         let messages = &self.messages;
-        let means = |delivery: &Delivery| {
+        let means = |delivery: &QueueEntry| {
             let message = messages.get(delivery.message).or_bug(NO_MESSAGE)?;
             if message.ended {
                 return Some(Declined::Void);
@@ -254,7 +262,7 @@ impl Broker {
             (delivery.retry || message.past.is_some()).then_some(Declined::Delivery(*delivery))
         };
         let declined = place.and_then(|place| state.queue.decline(place, means));
-        if let Declined::Delivery(delivery) = declined.ok_or(Code::BadAcknowledgement)? {
+        if let Declined::Delivery(delivery) = declined.ok_or(AbortCode::BadAcknowledgement)? {
             self.decline(delivery);
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
-use super::deliveries::Delivery;
+use super::deliveries::QueueEntry;
 use super::holding::{Offer, Terms};
 use super::jobs::{Job, Offers, Release};
 use super::messages::{NewMessage, Open};
@@ -12,9 +12,9 @@ use super::work::{ENTRY, LISTED, OFFERED, RELEASED, WAITING, WATCH};
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::data::destination::{DestinationRef, Target};
-use crate::data::message::{Past, Reason, Taken};
-use crate::error::Code;
-use crate::wire::item::Message;
+use crate::data::message::{Past, RefusalReason, Taken};
+use crate::error::AbortCode;
+use crate::wire::item::MessageItem;
 use alloc::boxed::Box;
 use core::time::Duration;
 
@@ -23,8 +23,14 @@ const AT_ONCE: u32 = 4;
 
 impl Broker {
     /// Takes a message from a session, for a destination in the table.
-    pub(super) fn take(&mut self, session: u32, id: u64, message: &Message<'_>, to: u32) -> Result<(), Code> {
-        let state = self.sessions.get(session).ok_or(Code::UnexpectedFrame)?;
+    pub(super) fn take(
+        &mut self,
+        session: u32,
+        id: u64,
+        message: &MessageItem<'_>,
+        to: u32,
+    ) -> Result<(), AbortCode> {
+        let state = self.sessions.get(session).ok_or(AbortCode::UnexpectedFrame)?;
         let (sender, lacks_receipts) = (state.sender, self.lacks_receipts(state));
         let past = message.retry;
         if past.is_some() {
@@ -51,7 +57,7 @@ impl Broker {
                 return Ok(());
             }
         } else if self.messages.sender(sender).is_some_and(|sender| id <= sender.highest) {
-            return Err(Code::BadId);
+            return Err(AbortCode::BadId);
         }
         let taken = match past {
             Some(Past::Taken(taken)) => Some(taken),
@@ -66,18 +72,18 @@ impl Broker {
         let direct = matches!(DestinationRef::trusted(destination).target(), Target::Uuid(_));
         let too_large = message.payload.len() > self.config.max_payload as usize || destination.is_empty();
         let refusal = if too_large {
-            Some(Reason::TooLarge)
+            Some(RefusalReason::TooLarge)
         } else if !self.may_send(session, to) {
-            Some(Reason::NotAllowed)
+            Some(RefusalReason::NotAllowed)
         } else if self.messages.open() >= self.config.max_messages as usize {
-            Some(Reason::BrokerFull)
+            Some(RefusalReason::BrokerFull)
         } else {
             None
         };
         let payload = if refusal.is_none() { self.pool.store(message.payload) } else { None };
         let Some(payload) = payload else {
             // It is refused, or there is no memory for it.
-            self.refuse(session, id, taken, refusal.unwrap_or(Reason::BrokerFull));
+            self.refuse(session, id, taken, refusal.unwrap_or(RefusalReason::BrokerFull));
             return Ok(());
         };
         let time_to_live =
@@ -115,7 +121,7 @@ impl Broker {
     }
 
     /// A message is not taken at all. Where it was before, somebody may have had it: so many of so many.
-    fn refuse(&mut self, session: u32, id: u64, taken: Option<Taken>, reason: Reason) {
+    fn refuse(&mut self, session: u32, id: u64, taken: Option<Taken>, reason: RefusalReason) {
         debug!("e_pigeon::broker", "message {id} is refused: {reason}");
         self.stats.answer(Some(reason));
         let recipients = taken.map_or(0, |taken| taken.recipients);
@@ -131,13 +137,13 @@ impl Broker {
     /// DECLINE behind it. All of these are refused with one receipt, when fewer wait: for how many they were accepted before,
     /// their client knows. (PROTOCOL.md, "Windows")
     #[cold]
-    fn refuse_without_receipt(&mut self, session: u32, id: u64) -> Result<(), Code> {
-        let state = self.sessions.get_mut(session).ok_or(Code::UnexpectedFrame)?;
+    fn refuse_without_receipt(&mut self, session: u32, id: u64) -> Result<(), AbortCode> {
+        let state = self.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?;
         if !state.queue.receipts().refuse(id) {
-            return Err(Code::Full);
+            return Err(AbortCode::Full);
         }
         self.stats.taken += 1;
-        self.stats.answer(Some(Reason::BrokerFull));
+        self.stats.answer(Some(RefusalReason::BrokerFull));
         self.work.take_message();
         Ok(())
     }
@@ -158,7 +164,7 @@ impl Broker {
         self.deliver_to_all(index, &recipients);
         if recipients.is_empty() {
             if only_connected {
-                self.give_up(index, Reason::Nobody);
+                self.give_up(index, RefusalReason::Nobody);
             } else {
                 self.park(index, 0);
             }
@@ -233,7 +239,7 @@ impl Broker {
         if entries > u64::from(self.config.max_queued) || !recipients.iter().all(has_room) {
             return recipients.iter().for_each(|&recipient| self.deliver(index, recipient, false));
         }
-        let delivery = Delivery { message: index, retry: false, late: false, declined: false };
+        let delivery = QueueEntry { message: index, retry: false, late: false, declined: false };
         for &recipient in recipients {
             let Some(session) = self.sessions.get_mut(recipient).or_bug(NO_SESSION) else { continue };
             session.put(delivery, length);
@@ -270,7 +276,7 @@ impl Broker {
             if session.queue.is_full() {
                 self.queue_places += session.queue.make_room();
             }
-            session.put(Delivery { message: index, retry: false, late, declined: false }, length);
+            session.put(QueueEntry { message: index, retry: false, late, declined: false }, length);
             let is_full = session.queue.is_full();
             if session.is_counted() {
                 self.count_in(recipient, index);
@@ -297,7 +303,7 @@ impl Broker {
             return false;
         };
         if !self.may_wait(sender, open) {
-            self.give_up(index, Reason::BrokerFull);
+            self.give_up(index, RefusalReason::BrokerFull);
             return false;
         }
         self.count_waiting(sender, open, true);
@@ -322,7 +328,7 @@ impl Broker {
     }
 
     /// A message can have no recipient, or no place.
-    pub(super) fn give_up(&mut self, index: u32, reason: Reason) {
+    pub(super) fn give_up(&mut self, index: u32, reason: RefusalReason) {
         if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
             message.reason.get_or_insert(reason);
         }
@@ -342,7 +348,7 @@ impl Broker {
             Offer::New => self.deliver(index, recipient, false),
             Offer::Again => {}
             Offer::Full => {
-                self.give_up(index, Reason::BrokerFull);
+                self.give_up(index, RefusalReason::BrokerFull);
                 self.check_message(index);
             }
         }
@@ -410,7 +416,7 @@ impl Broker {
         };
         let destination = DestinationRef::trusted(self.messages.destination(message.destination));
         let sender = self.messages.sender(message.sender).map(|sender| sender.origin.uuid);
-        let is_own = destination.without_sender() && sender == Some(*state.uuid.as_bytes());
+        let is_own = destination.exclude_self() && sender == Some(*state.uuid.as_bytes());
         if is_own || !destination.matches(state.uuid, state.attributes()) {
             return;
         }

@@ -1,7 +1,7 @@
 //! Sessions: what the broker keeps for a client across links.
 
 use super::NO_SESSION;
-use super::deliveries::Delivery;
+use super::deliveries::QueueEntry;
 use super::index::{self, Index, Places};
 use super::links::LinkId;
 use super::ordered::{is_oversized, reserve_one, shrink_table};
@@ -144,7 +144,7 @@ impl Session {
 
     /// Puts a message of that many bytes into the queue.
     #[inline]
-    pub(super) fn put(&mut self, delivery: Delivery, length: u32) {
+    pub(super) fn put(&mut self, delivery: QueueEntry, length: u32) {
         self.queue_bytes += u64::from(length);
         self.queue.push(delivery);
     }

@@ -11,7 +11,7 @@ use super::work::ENTRY;
 use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::config::broker::BrokerConfig;
-use crate::data::message::Reason;
+use crate::data::message::RefusalReason;
 
 /// What one sender may have in one queue, and what each has in those that are counted.
 #[derive(Debug)]
@@ -80,24 +80,24 @@ impl Shares {
 
 impl Broker {
     /// Why a message does not go into the queue of a session, after ended ones were looked for.
-    pub(super) fn refusal(&mut self, index: u32, recipient: u32) -> Option<Reason> {
+    pub(super) fn refusal(&mut self, index: u32, recipient: u32) -> Option<RefusalReason> {
         let message = self.messages.get(index).or_bug(NO_MESSAGE)?;
         let (sender, length) = (message.sender, message.length);
         if length > self.sessions.get(recipient).or_bug(NO_SESSION)?.max_payload {
-            return Some(Reason::TooLarge);
+            return Some(RefusalReason::TooLarge);
         }
         if self.messages.entries() >= u64::from(self.config.max_queued) {
-            return Some(Reason::BrokerFull);
+            return Some(RefusalReason::BrokerFull);
         }
         if self.fits(recipient, sender, length) {
             return None;
         }
         if self.work.is_spent() {
             // A message to very many goes into no queue that it would have to look at more closely.
-            return Some(Reason::QueueFull);
+            return Some(RefusalReason::QueueFull);
         }
         self.search_queue(recipient);
-        (!self.fits(recipient, sender, length)).then_some(Reason::QueueFull)
+        (!self.fits(recipient, sender, length)).then_some(RefusalReason::QueueFull)
     }
 
     /// True where a message goes into the queue of a session as it is, and its sender does not have too much in it.

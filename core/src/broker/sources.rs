@@ -6,7 +6,7 @@ use super::ordered::{Key, Ordered, last_of};
 use super::{Broker, NO_LINK};
 use crate::bug::OrBug;
 use crate::config::broker::BrokerConfig;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::time::{Instant, micros};
 use crate::wire::control::Abort;
 use crate::wire::frame::Framing;
@@ -354,7 +354,7 @@ impl Broker {
         let due = (self.now + self.config.handshake_timeout).as_micros().saturating_sub(micros(PATIENCE));
         let link = self.sources.makes_way(lacks_lossy, Instant::from_micros(due)).ok_or(limit)?;
         debug!("e_pigeon::broker", "link {link} makes way for another one");
-        self.abort(link, Abort { code: Code::HandshakeTimeout, detail: 0 });
+        self.abort(link, Abort { code: AbortCode::HandshakeTimeout, detail: 0 });
         if self.links.make_way(link) {
             // Nobody was there.
             self.list_close(link);

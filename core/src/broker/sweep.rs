@@ -4,7 +4,7 @@
 //! it finds: all queues are gone through only when a good part of their entries have ended, or many records of ended
 //! messages are kept for them, or they take far more memory than they need; one queue, when it is full and some of it must have ended. (PROTOCOL.md, "Void deliveries")
 
-use super::deliveries::Delivery;
+use super::deliveries::QueueEntry;
 use super::ordered::MIN_TABLE;
 use super::work::{DROPPED, ROOM, SWEPT};
 use super::{Broker, NO_MESSAGE, NO_SESSION};
@@ -241,7 +241,7 @@ impl Broker {
             // At most 2^30 messages.
             self.work.charge((end - start) as u32 * SWEPT + (session.queue.runs() / RUNS) as u32);
             let messages = &self.messages;
-            let ended = |delivery: &Delivery| {
+            let ended = |delivery: &QueueEntry| {
                 let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
                 message.filter(|message| message.ended).map(|message| message.length)
             };

@@ -1,8 +1,8 @@
 //! What is written next on a link, and how a frame goes out in pieces.
 
-use super::deliveries::Delivery;
+use super::deliveries::QueueEntry;
 use super::links::{Current, Frame, Link, Phase};
-use super::messages::{Message, Sender};
+use super::messages::{MessageEntry, Sender};
 use super::presence::Word;
 use super::queue::Next;
 use super::work::{BYTES, WRITTEN};
@@ -179,7 +179,7 @@ impl Broker {
             // On a lossy transport each item stands for itself.
             let is_lossy = self.links.get(index).is_some_and(|link| link.lossy.is_some());
             let (most, messages) = (if is_lossy { 1 } else { u32::MAX }, &self.messages);
-            let has_ended = |delivery: &Delivery| messages.get(delivery.message).is_some_and(|m| m.ended);
+            let has_ended = |delivery: &QueueEntry| messages.get(delivery.message).is_some_and(|m| m.ended);
             let next = state.queue.repeat(epoch, most, has_ended);
             let next = next.or_bug("an item is to be written again that is not there")?;
             state.sending.repeated(if let Next::Void(count) = next { count } else { 1 });
@@ -271,7 +271,7 @@ impl Broker {
         Frame::Presence
     }
 
-    fn describe(&mut self, index: u32, session: u32, delivery: Delivery) -> Option<Frame> {
+    fn describe(&mut self, index: u32, session: u32, delivery: QueueEntry) -> Option<Frame> {
         let message = self.messages.get(delivery.message).or_bug(NO_MESSAGE)?;
         let sender = self.messages.sender(message.sender).or_bug(NO_SENDER)?;
         let max = self.sessions.get(session).or_bug(NO_SESSION)?.aliases;
@@ -302,9 +302,9 @@ impl Broker {
 fn describe(
     link: &mut Link,
     max_aliases: u16,
-    message: &Message,
+    message: &MessageEntry,
     sender: &Sender,
-    delivery: Delivery,
+    delivery: QueueEntry,
 ) -> Deliver<'static> {
     let (alias, define, id_step) = if link.lossy.is_some() {
         // Each item stands for itself: the one before may come later.

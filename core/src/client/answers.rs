@@ -8,7 +8,7 @@ use super::outbox::{
     RECIPIENTS, RETRY, Record, SESSION, TAKEN, UNTIL_ACCEPTED,
 };
 use crate::bug::OrBug;
-use crate::data::message::{MessageId, Reason, Receipt};
+use crate::data::message::{MessageId, Receipt, RefusalReason};
 use crate::time::{Instant, Moment};
 use crate::wire::item::{Accepted, Final};
 
@@ -40,7 +40,7 @@ impl Outbox {
     /// The final receipt for a run of messages.
     pub(super) fn ended(&mut self, m: &mut [u8], run: &Final) {
         // For how many each of these was accepted before, the broker does not say.
-        let are_refused = run.recipients == 0 && run.reason == Some(Reason::BrokerFull);
+        let are_refused = run.recipients == 0 && run.reason == Some(RefusalReason::BrokerFull);
         self.for_run(m, run.first, run.count, |entry| {
             let recipients = if are_refused { accepted_for(entry) } else { run.recipients };
             end(entry, run.delivered, recipients, run.reason);
@@ -118,7 +118,7 @@ impl Outbox {
         let receipt = if flags & ENDED == 0 || flags & ENDED_ACCEPTED != 0 {
             Receipt::Accepted { id, recipients, last: flags & ENDED_ACCEPTED != 0 }
         } else {
-            let (delivered, reason) = (FINAL_DELIVERED.of(entry), Reason::from_code(REASON.of(entry)));
+            let (delivered, reason) = (FINAL_DELIVERED.of(entry), RefusalReason::from_code(REASON.of(entry)));
             Receipt::Final { id, delivered, recipients, reason }
         };
         // One that needs not be written again is over with that.
@@ -152,7 +152,7 @@ impl Outbox {
             let (next, deadline) = (NEXT.of(entry), Instant::from_micros(DEADLINE.of(entry)));
             if FLAGS.of(entry) & (IS_SET | ENDED) == 0 && NUMBER.of(entry) == 0 {
                 if now >= deadline {
-                    self.end_here(m, index, Reason::Expired);
+                    self.end_here(m, index, RefusalReason::Expired);
                 } else {
                     self.watch_deadline(deadline);
                 }
@@ -169,7 +169,7 @@ impl Outbox {
             let next = NEXT.of(entry);
             let is_unwritten = FLAGS.of(entry) & (IS_SET | ENDED) == 0 && NUMBER.of(entry) == 0;
             if is_unwritten && PAYLOAD.of(entry) > max {
-                self.end_here(m, index, Reason::TooLarge);
+                self.end_here(m, index, RefusalReason::TooLarge);
             }
             index = next;
         }
@@ -187,7 +187,7 @@ impl Outbox {
     }
 
     /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.
-    pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: Reason) {
+    pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: RefusalReason) {
         let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
         let recipients = accepted_for(entry);
         end(entry, 0, recipients, Some(reason));
@@ -217,7 +217,7 @@ fn accepted_for(entry: &Record) -> u32 {
 }
 
 /// Notes a final receipt.
-fn end(entry: &mut Record, delivered: u32, recipients: u32, reason: Option<Reason>) {
+fn end(entry: &mut Record, delivered: u32, recipients: u32, reason: Option<RefusalReason>) {
     let flags = FLAGS.of(entry);
     FLAGS.put(entry, flags | ENDED);
     FINAL_DELIVERED.put(entry, delivered);
@@ -229,7 +229,7 @@ fn end(entry: &mut Record, delivered: u32, recipients: u32, reason: Option<Reaso
 mod tests {
     use super::*;
     use crate::client::memory::Cutter;
-    use crate::{Destination, Outgoing};
+    use crate::{Destination, Message};
 
     const COUNT: u64 = 1_000;
 
@@ -240,7 +240,7 @@ mod tests {
         outbox.format(&mut m);
         let to = Destination::from(uuid::Uuid::nil());
         for serial in 1..=COUNT {
-            let pushed = outbox.push_message(&mut m, Instant::default(), &Outgoing::new(&to, b""), 0, |_| {});
+            let pushed = outbox.push_message(&mut m, Instant::default(), &Message::new(&to, b""), 0, |_| {});
             assert_eq!(pushed, Ok(Some(MessageId(serial))));
             // A change of attributes between any two messages, with the id of the first.
             assert_eq!(outbox.push_set(&mut m, b"set", serial), Ok(()));

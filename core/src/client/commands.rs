@@ -2,11 +2,11 @@
 
 use super::Client;
 use super::blocks::Filler;
-use super::event::{Close, Event, Token};
+use super::event::{AckToken, Close, Event};
 use super::session::State;
 use crate::codec::Bytes;
 use crate::data::attributes::change_in_place;
-use crate::data::message::{MessageId, Outgoing};
+use crate::data::message::{Message, MessageId};
 use crate::data::patch::PatchRef;
 use crate::data::value::Value;
 use crate::error::{SendError, SetError};
@@ -35,18 +35,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// echo or forward a payload that it was lent, without a copy of its own.
     ///
     /// ```
-    /// use e_pigeon_core::{Client, Event, Instant, Outgoing};
+    /// use e_pigeon_core::{Client, Event, Instant, Message};
     ///
     /// fn echo<B: AsRef<[u8]> + AsMut<[u8]>>(client: &mut Client<B>, now: Instant) {
-    ///     while let Some((event, mut commands)) = client.split() {
+    ///     while let Some((event, mut commands)) = client.next_event_with_commands() {
     ///         if let Event::Message(message) = event {
     ///             // Where the outbox is full, the echo is lost: this one has no promises to keep.
-    ///             let _ = commands.send(now, &Outgoing::new(&message.from.into(), message.payload));
+    ///             let _ = commands.send(now, &Message::new(&message.from.into(), message.payload));
     ///         }
     ///     }
     /// }
     /// ```
-    pub fn split(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
+    pub fn next_event_with_commands(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
         let (m, lent) = parts(&mut self.memory, self.state.lent_at);
         let event = guarded!(self.state, self.state.poll_event(m, lent))?;
         Some((event, Commands { state: &mut self.state, m }))
@@ -71,7 +71,7 @@ impl Commands<'_> {
     /// # Errors
     ///
     /// The same.
-    pub fn send(&mut self, now: Instant, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    pub fn send(&mut self, now: Instant, message: &Message<'_>) -> Result<MessageId, SendError> {
         let payload = message.payload;
         let taken = self.send_with(now, message, payload.len(), |filler| filler.put(payload))?;
         // As many bytes were put in as were said.
@@ -82,7 +82,7 @@ impl Commands<'_> {
     pub(super) fn send_with(
         &mut self,
         now: Instant,
-        message: &Outgoing<'_, impl ?Sized>,
+        message: &Message<'_, impl ?Sized>,
         length: usize,
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
@@ -147,7 +147,7 @@ impl Commands<'_> {
     }
 
     /// As [`Client::acknowledge`].
-    pub fn acknowledge(&mut self, up_to: Token) {
+    pub fn acknowledge(&mut self, up_to: AckToken) {
         self.state.inbox.take_up_to(up_to.0 + 1);
     }
 

@@ -2,8 +2,8 @@
 
 use crate::codec::Bytes;
 use crate::data::attributes::AttributesRef;
-use crate::data::message::{MessageId, Reason, Receipt};
-use crate::error::Code;
+use crate::data::message::{MessageId, Receipt, RefusalReason};
+use crate::error::AbortCode;
 use crate::time::{Instant, Moment};
 use crate::wire::item::PresenceState;
 use core::fmt;
@@ -25,7 +25,7 @@ pub enum Event<'a> {
         retry_at: Option<Instant>,
     },
     /// A message for this client.
-    Message(Received<'a>),
+    Message(Delivery<'a>),
     /// What became of a message of this client.
     Receipt(Receipt),
     /// How it stands with somebody who matches a filter that is [watched](crate::Client::watch), or did.
@@ -35,18 +35,18 @@ pub enum Event<'a> {
     /// The snapshot is complete: whoever was not named in it is gone.
     PresenceSynced(WatchId),
     /// The broker refused a watch, which has ended with that.
-    WatchRefused(WatchId, Reason),
+    WatchRefused(WatchId, RefusalReason),
     /// What `send`, `set` or `remove` refused for lack of room has room now.
     CapacityAvailable,
     /// The broker refused a change of attributes; the session keeps those it had.
-    AttributesRefused(Reason),
+    AttributesRefused(RefusalReason),
     /// The client has ended. The last event.
     Closed(CloseReason),
 }
 
 /// A message that came, its payload borrowed from the inbox.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Received<'a> {
+pub struct Delivery<'a> {
     /// Who sent it.
     pub from: Uuid,
     /// In which life.
@@ -61,13 +61,13 @@ pub struct Received<'a> {
     /// True where it was sent to this UUID, not to a filter.
     pub direct: bool,
     /// Names the message for `acknowledge`.
-    pub token: Token,
+    pub token: AckToken,
 }
 
 /// With the size of the payload in place of the payload.
-impl fmt::Debug for Received<'_> {
+impl fmt::Debug for Delivery<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Received")
+        f.debug_struct("Delivery")
             .field("from", &self.from)
             .field("boot", &self.boot)
             .field("id", &self.id)
@@ -98,7 +98,7 @@ pub struct WatchId(pub(super) u32);
 
 /// Names a message for `acknowledge`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Token(pub(super) u64);
+pub struct AckToken(pub(super) u64);
 
 /// What session a client got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +122,9 @@ pub enum DisconnectReason {
     /// The broker did not answer the hello in time.
     HandshakeTimeout,
     /// The broker ended the link; the number is the detail of the code.
-    Aborted(Code, u64),
+    Aborted(AbortCode, u64),
     /// The broker broke the protocol.
-    Protocol(Code),
+    Protocol(AbortCode),
 }
 
 impl fmt::Display for DisconnectReason {
@@ -143,9 +143,9 @@ impl fmt::Display for DisconnectReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
     /// The session stays at the broker, away, for its time to live.
-    Leave,
+    KeepSession,
     /// The session ends.
-    End,
+    EndSession,
 }
 
 /// Why a client has ended.
@@ -157,7 +157,7 @@ pub enum CloseReason {
     /// Another program with this identity has connected.
     TakenOver,
     /// The broker will not have this client as it is; the number is the detail of the code.
-    Refused(Code, u64),
+    Refused(AbortCode, u64),
 }
 
 impl fmt::Display for CloseReason {
@@ -167,16 +167,16 @@ impl fmt::Display for CloseReason {
             Self::TakenOver => {
                 f.write_str("this identity is in use by another program: end that one, or use another identity")
             }
-            Self::Refused(Code::WrongSecret, _) => f.write_str(
+            Self::Refused(AbortCode::WrongSecret, _) => f.write_str(
                 "refused: this UUID belongs to somebody with another secret: use the identity that created it",
             ),
-            Self::Refused(Code::Version, spoken) => {
+            Self::Refused(AbortCode::Version, spoken) => {
                 write!(f, "refused: the broker speaks version {spoken} of the protocol: use a client of that version")
             }
-            Self::Refused(Code::TooManyAttributes, max) => {
+            Self::Refused(AbortCode::TooManyAttributes, max) => {
                 write!(f, "refused: the broker allows {max} attributes: set fewer")
             }
-            Self::Refused(Code::NotAllowed, _) => {
+            Self::Refused(AbortCode::NotAllowed, _) => {
                 f.write_str("refused: the broker does not allow these attributes: set others")
             }
             Self::Refused(code, _) => write!(f, "refused: {code}"),
@@ -193,7 +193,7 @@ pub(super) struct Lifecycle {
     disconnected: bool,
     connected: bool,
     established: Option<Established>,
-    pub(super) attributes_refused: Option<Reason>,
+    pub(super) attributes_refused: Option<RefusalReason>,
     closed: Option<Ending>,
 }
 
@@ -264,7 +264,7 @@ impl Lifecycle {
     pub(super) fn poll_closed(&mut self) -> Option<Event<'static>> {
         let reason = match (self.closed.take()?, self.reason) {
             (Ending::Requested, _) => CloseReason::Requested,
-            (Ending::Refused, DisconnectReason::Aborted(Code::TakenOver, _)) => CloseReason::TakenOver,
+            (Ending::Refused, DisconnectReason::Aborted(AbortCode::TakenOver, _)) => CloseReason::TakenOver,
             (Ending::Refused, DisconnectReason::Aborted(code, detail)) => CloseReason::Refused(code, detail),
             (Ending::Refused, _) => {
                 bug!("a client was refused whose link was not aborted");

@@ -3,7 +3,7 @@
 use super::event::DisconnectReason;
 use super::lossy::Lossy;
 use super::session::{Phase, State};
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::time::Instant;
 
 impl State {
@@ -11,10 +11,10 @@ impl State {
         let now = self.advance(now);
         match self.phase {
             Phase::Opening { until } if now >= until => {
-                self.give_up(now, DisconnectReason::HandshakeTimeout, Some(Code::HandshakeTimeout));
+                self.give_up(now, DisconnectReason::HandshakeTimeout, Some(AbortCode::HandshakeTimeout));
             }
             Phase::Up(keep_alive) if keep_alive.is_dead(now) => {
-                self.give_up(now, DisconnectReason::Silent, Some(Code::Silent));
+                self.give_up(now, DisconnectReason::Silent, Some(AbortCode::Silent));
             }
             Phase::Up(keep_alive) => self.ping_due |= keep_alive.is_ping_due(now),
             _ => {}

@@ -5,7 +5,7 @@
 //! taken, one of an earlier session included, nor a declined one whose decline the broker has not taken.
 //! (PROTOCOL.md, "Recipient")
 
-use super::event::{Event, Received, Token};
+use super::event::{AckToken, Delivery, Event};
 use super::memory::{Cutter, Field, Region, Table};
 use crate::bug::OrBug;
 use crate::data::message::MessageId;
@@ -167,14 +167,14 @@ impl Inbox {
         let record = self.entries.record::<STRIDE>(m, index);
         let flags = FLAGS.of(record);
         let (at, length) = (AT.of(record) as usize, LENGTH.of(record) as usize);
-        Some(Event::Message(Received {
+        Some(Event::Message(Delivery {
             from: Uuid::from_bytes(UUID.of(record)),
             boot: BOOT.of(record),
             id: MessageId(ID.of(record)),
             payload: lent.get(self.bytes.part(at, length)).or_bug(NO_PAYLOAD).unwrap_or_default(),
             maybe_repeated: flags & REPEATED != 0,
             direct: flags & DIRECT != 0,
-            token: Token(position),
+            token: AckToken(position),
         }))
     }
 

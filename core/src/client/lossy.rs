@@ -8,7 +8,7 @@ use super::transmit::Frame;
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
 use crate::config::client::ClientConfig;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::link::recovery::{Place, Recovery};
 use crate::link::reorder::Reorder;
 use crate::link::timing::{Repeat, RoundTrip};
@@ -177,12 +177,12 @@ impl State {
         self.heard(now);
         let is_item = frame_kind >= kind::MESSAGE;
         match (frame_kind, self.phase) {
-            _ if is_item != (prefix.number > 0) => self.fail(now, Code::Malformed),
+            _ if is_item != (prefix.number > 0) => self.fail(now, AbortCode::Malformed),
             (kind::ABORT, _) | (kind::WELCOME, Phase::Opening { .. }) => self.frame(m, now, body),
             // They come again once this client is welcomed, or the answer to a hello comes twice.
             (_, Phase::Opening { .. }) | (kind::WELCOME, _) => {}
             _ if is_item => self.lossy_item(m, early, now, prefix.number, body),
-            (kind::ACK | kind::WINDOW | kind::PING, _) => self.fail(now, Code::UnexpectedFrame),
+            (kind::ACK | kind::WINDOW | kind::PING, _) => self.fail(now, AbortCode::UnexpectedFrame),
             _ => self.frame(m, now, body),
         }
     }
@@ -230,14 +230,15 @@ impl State {
         m: &mut [u8],
         now: Instant,
         state: &state::State,
-    ) -> Result<(), Code> {
-        let (_, recovery) = self.recovery().ok_or(Code::UnexpectedFrame)?;
+    ) -> Result<(), AbortCode> {
+        let (_, recovery) = self.recovery().ok_or(AbortCode::UnexpectedFrame)?;
         if !recovery.hear(state, now)? {
             return Ok(());
         }
-        let sending = &mut self.session.as_mut().ok_or(Code::UnexpectedFrame)?.sending;
+        let sending = &mut self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?.sending;
         sending.set_window(state.window);
-        let more = state.acknowledged.checked_sub(sending.acknowledged()).ok_or(Code::BadAcknowledgement)?;
+        let more =
+            state.acknowledged.checked_sub(sending.acknowledged()).ok_or(AbortCode::BadAcknowledgement)?;
         if more > 0 { self.acknowledged(m, more) } else { Ok(()) }
     }
 }

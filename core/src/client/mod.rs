@@ -38,7 +38,7 @@ mod typed;
 
 pub use commands::Commands;
 pub use event::{
-    Close, CloseReason, DisconnectReason, Established, Event, Presence, Received, Token, WatchId,
+    AckToken, Close, CloseReason, Delivery, DisconnectReason, Established, Event, Presence, WatchId,
 };
 #[cfg(feature = "typed")]
 pub use typed::{DecodeError, SendAsError};
@@ -46,7 +46,7 @@ pub use typed::{DecodeError, SendAsError};
 use crate::bug::OrBug;
 use crate::config::client::ClientConfig;
 use crate::data::attributes::AttributesRef;
-use crate::data::message::{MessageId, Outgoing, Receipt};
+use crate::data::message::{Message, MessageId, Receipt};
 use crate::data::value::Value;
 use crate::error::{ConfigError, SendError, SetError};
 use crate::time::Instant;
@@ -195,7 +195,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// [`SendError::Full`] where the outbox has no room now; [`Event::CapacityAvailable`] follows. The others are
     /// the caller's fault and last ([`SendError::NoTime`]: a time to live of 0 never arrives), but for [`SendError::TooLarge`] where another broker may take more. A message that
     /// was taken before this client knew its broker, and is too large for that, ends with a receipt that says so.
-    pub fn send(&mut self, now: Instant, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    pub fn send(&mut self, now: Instant, message: &Message<'_>) -> Result<MessageId, SendError> {
         self.commands().send(now, message)
     }
 
@@ -219,7 +219,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// Acknowledges all messages up to the one with this token. Only needed with
     /// [`manual_acknowledgement`](ClientConfig::manual_acknowledgement); a token from before is harmless.
-    pub fn acknowledge(&mut self, up_to: Token) {
+    pub fn acknowledge(&mut self, up_to: AckToken) {
         self.commands().acknowledge(up_to);
     }
 

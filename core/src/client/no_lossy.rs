@@ -3,7 +3,7 @@
 use super::memory::Cutter;
 use super::session::State;
 use crate::config::client::ClientConfig;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::control::Welcome;
 use crate::wire::state;
@@ -42,8 +42,8 @@ impl Lossy {
 impl State {
     pub(super) fn lossy_input(&self, _: &mut [u8], _: &mut [u8], _: Instant, _: &[u8]) {}
 
-    pub(super) fn heard_state(&self, _: &mut [u8], _: Instant, _: &state::State) -> Result<(), Code> {
-        Err(Code::UnexpectedFrame)
+    pub(super) fn heard_state(&self, _: &mut [u8], _: Instant, _: &state::State) -> Result<(), AbortCode> {
+        Err(AbortCode::UnexpectedFrame)
     }
 
     pub(super) fn lossy_transmit(&self, _: &mut [u8], _: Instant, _: &mut [u8]) -> usize {

@@ -4,7 +4,7 @@ use super::event::Event;
 use super::memory::Cutter;
 use crate::codec::Writer;
 use crate::config::client::ClientConfig;
-use crate::data::message::Reason;
+use crate::data::message::RefusalReason;
 
 /// False where nothing of presence is read.
 pub(super) const IS_READ: bool = false;
@@ -49,7 +49,7 @@ impl Watching {
     pub(super) fn acknowledge(&self, _: &mut [u8], _: u64) {}
 
     /// As of a watch that was never begun.
-    pub(super) fn refuse(&self, _: &mut [u8], _: u32, _: Reason) -> bool {
+    pub(super) fn refuse(&self, _: &mut [u8], _: u32, _: RefusalReason) -> bool {
         true
     }
 

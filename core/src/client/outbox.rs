@@ -9,7 +9,7 @@
 use super::blocks::{Blocks, Filler};
 use super::memory::{Cutter, Field, NONE, Table};
 use crate::bug::OrBug;
-use crate::data::message::{MessageId, Outgoing, Past, Reason, Taken, Until};
+use crate::data::message::{Message, MessageId, Past, RefusalReason, Retain, Taken};
 use crate::error::{SendError, SetError};
 use crate::time::{Instant, Moment, millis_rounded_up};
 
@@ -169,7 +169,7 @@ impl Outbox {
         &mut self,
         m: &mut [u8],
         now: Instant,
-        outgoing: &Outgoing<'_, impl ?Sized>,
+        outgoing: &Message<'_, impl ?Sized>,
         length: usize,
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
@@ -182,7 +182,7 @@ impl Outbox {
             return Err(SendError::Full);
         }
         let id = self.next_id;
-        let flags = if outgoing.until == Until::Accepted { UNTIL_ACCEPTED } else { 0 };
+        let flags = if outgoing.until == Retain::Accepted { UNTIL_ACCEPTED } else { 0 };
         let deadline = now.after(time_to_live * 1_000);
         let new = New {
             id,
@@ -389,7 +389,7 @@ impl Outbox {
                     FLAGS.put(entry, flags | RETRY);
                 }
                 if now.as_micros() >= deadline {
-                    self.end_here(m, index, Reason::Expired);
+                    self.end_here(m, index, RefusalReason::Expired);
                 }
             }
             index = next;

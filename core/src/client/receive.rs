@@ -5,7 +5,7 @@ use super::presence;
 use super::seen::{Repetition, Verdict};
 use super::session::{Phase, State};
 use crate::codec::Reader;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::control::Control;
 use crate::wire::item::{Deliver, DeliveryPast, DownItem, Refused};
@@ -19,19 +19,19 @@ impl State {
         }
     }
 
-    fn try_frame(&mut self, m: &mut [u8], now: Instant, body: &[u8]) -> Result<(), Code> {
+    fn try_frame(&mut self, m: &mut [u8], now: Instant, body: &[u8]) -> Result<(), AbortCode> {
         let mut reader = Reader::new(body);
-        let frame_kind = reader.u8().map_err(|_| Code::Malformed)?;
+        let frame_kind = reader.u8().map_err(|_| AbortCode::Malformed)?;
         if frame_kind >= kind::MESSAGE {
             let is_read = presence::IS_READ || !matches!(frame_kind, kind::PRESENCE..=kind::PRESENCE_SYNCED);
             let item = if is_read {
-                Some(DownItem::read(frame_kind, &mut reader).map_err(|_| Code::Malformed)?)
+                Some(DownItem::read(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?)
             } else {
                 // Under a watch that was never begun: it counts as taken, and says nothing.
                 None
             };
             if !matches!(self.phase, Phase::Up(_)) {
-                return Err(Code::UnexpectedFrame);
+                return Err(AbortCode::UnexpectedFrame);
             }
             return self.item(m, item, body);
         }
@@ -42,9 +42,9 @@ impl State {
             _ => false,
         };
         if is_out_of_place {
-            return Err(Code::UnexpectedFrame);
+            return Err(AbortCode::UnexpectedFrame);
         }
-        let control = Control::read_down(frame_kind, &mut reader).map_err(|_| Code::Malformed)?;
+        let control = Control::read_down(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?;
         match (control, self.phase) {
             (Control::Abort(abort), _) => {
                 self.aborted(now, abort);
@@ -53,20 +53,20 @@ impl State {
             (Control::Welcome(welcome), Phase::Opening { .. }) => self.welcome(m, now, &welcome),
             (Control::Ack(more), Phase::Up(_)) => self.acknowledged(m, more),
             (Control::Window(window), Phase::Up(_)) => {
-                let session = self.session.as_mut().ok_or(Code::UnexpectedFrame)?;
+                let session = self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
                 session.sending.set_window(window);
                 Ok(())
             }
             (Control::Ping, Phase::Up(_)) => Ok(()),
             (Control::Farewell, Phase::Up(_)) => self.farewell(),
             (Control::State(state), Phase::Up(_)) => self.heard_state(m, now, &state),
-            _ => Err(Code::UnexpectedFrame),
+            _ => Err(AbortCode::UnexpectedFrame),
         }
     }
 
-    pub(super) fn acknowledged(&mut self, m: &mut [u8], more: u64) -> Result<(), Code> {
+    pub(super) fn acknowledged(&mut self, m: &mut [u8], more: u64) -> Result<(), AbortCode> {
         let half_written = self.current.is_some_and(|current| current.is_item());
-        let sending = &mut self.session.as_mut().ok_or(Code::UnexpectedFrame)?.sending;
+        let sending = &mut self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?.sending;
         let up_to = sending.acknowledge(more, half_written)?;
         self.outbox.acknowledge(m, up_to, |bytes| sending.release(bytes));
         self.inbox.acknowledge_declines(m, up_to);
@@ -74,14 +74,14 @@ impl State {
         Ok(())
     }
 
-    fn item(&mut self, m: &mut [u8], item: Option<DownItem<'_>>, body: &[u8]) -> Result<(), Code> {
-        let number = self.session.as_ref().ok_or(Code::UnexpectedFrame)?.receiving.received() + 1;
+    fn item(&mut self, m: &mut [u8], item: Option<DownItem<'_>>, body: &[u8]) -> Result<(), AbortCode> {
+        let number = self.session.as_ref().ok_or(AbortCode::UnexpectedFrame)?.receiving.received() + 1;
         // Deliveries that do not come count as taken.
         let count = if let Some(DownItem::Void(count)) = item { count } else { 1 };
         let count = if canary!(CountsVoidOnce) { 1 } else { count };
         if count > 1 && self.lossy.is_some() {
             // Each item stands for itself where the one before may come later.
-            return Err(Code::UnexpectedFrame);
+            return Err(AbortCode::UnexpectedFrame);
         }
         if let Some(item) = item {
             self.take_item(m, number, item, body)?;
@@ -93,7 +93,13 @@ impl State {
         Ok(())
     }
 
-    fn take_item(&mut self, m: &mut [u8], number: u64, item: DownItem<'_>, body: &[u8]) -> Result<(), Code> {
+    fn take_item(
+        &mut self,
+        m: &mut [u8],
+        number: u64,
+        item: DownItem<'_>,
+        body: &[u8],
+    ) -> Result<(), AbortCode> {
         match item {
             DownItem::Deliver(deliver) => self.deliver(m, number, &deliver),
             DownItem::Accepted(accepted) => {
@@ -113,22 +119,22 @@ impl State {
                 if self.watching.refuse(m, watch, reason) {
                     Ok(())
                 } else {
-                    Err(Code::UnexpectedFrame)
+                    Err(AbortCode::UnexpectedFrame)
                 }
             }
             DownItem::Presence(watch, ..)
             | DownItem::PresenceReset(watch)
             | DownItem::PresenceSynced(watch) => {
                 let fits = self.watching.take(m, self.lent_at, number, watch, body);
-                if fits { Ok(()) } else { Err(Code::WindowExceeded) }
+                if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
             }
             DownItem::Void(_) => Ok(()),
         }
     }
 
-    fn deliver(&mut self, m: &mut [u8], number: u64, deliver: &Deliver<'_>) -> Result<(), Code> {
+    fn deliver(&mut self, m: &mut [u8], number: u64, deliver: &Deliver<'_>) -> Result<(), AbortCode> {
         if deliver.payload.len() > self.max_payload as usize {
-            return Err(Code::FrameTooLarge);
+            return Err(AbortCode::FrameTooLarge);
         }
         let is_defined = match &deliver.define {
             Some(origin) => self.seen.define(m, deliver.alias, origin),
@@ -136,9 +142,9 @@ impl State {
             None => self.lossy.is_none(),
         };
         if !is_defined {
-            return Err(Code::BadAlias);
+            return Err(AbortCode::BadAlias);
         }
-        let (sender, id) = self.seen.resolve(m, deliver.alias, deliver.id_step).ok_or(Code::BadAlias)?;
+        let (sender, id) = self.seen.resolve(m, deliver.alias, deliver.id_step).ok_or(AbortCode::BadAlias)?;
         let repetition = deliver.retry.map(|past| Repetition {
             past,
             direct: deliver.direct,
@@ -168,6 +174,6 @@ impl State {
             Verdict::HadIt => true,
             Verdict::Decline => self.inbox.decline(m, number),
         };
-        if fits { Ok(()) } else { Err(Code::WindowExceeded) }
+        if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
     }
 }

@@ -13,7 +13,7 @@ use super::{Lifecycle, frame_limit};
 use crate::codec::shift;
 use crate::config::client::{ClientConfig, Secret};
 use crate::data::attributes::AttributesRef;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::handshake::Epochs;
 use crate::link::keep_alive::KeepAlive;
 use crate::link::numbers::{Receiving, Sending};
@@ -118,7 +118,7 @@ pub(super) struct State {
 
     /// The frame that is being written.
     pub(super) current: Option<Current>,
-    pub(super) last_words: Option<Code>,
+    pub(super) last_words: Option<AbortCode>,
     pub(super) ping_due: bool,
     /// The window that the broker was told.
     pub(super) told_window: Window,
@@ -301,12 +301,12 @@ impl State {
     }
 
     /// The peer broke the protocol: tell it, and give up the link.
-    pub(super) fn fail(&mut self, now: Instant, code: Code) {
+    pub(super) fn fail(&mut self, now: Instant, code: AbortCode) {
         self.give_up(now, DisconnectReason::Protocol(code), Some(code));
     }
 
     /// Gives up the link though the transport is there; `last_words` are for the peer.
-    pub(super) fn give_up(&mut self, now: Instant, reason: DisconnectReason, last_words: Option<Code>) {
+    pub(super) fn give_up(&mut self, now: Instant, reason: DisconnectReason, last_words: Option<AbortCode>) {
         let between_frames = self.current.is_none();
         self.link_lost(now, reason);
         // In the middle of a frame nothing can be said.
@@ -357,7 +357,7 @@ impl State {
             let reason = DisconnectReason::Aborted(abort.code, abort.detail);
             self.lifecycle.disconnect(reason, Moment::NEVER);
             self.end(match abort.code {
-                Code::TakenOver => CloseReason::TakenOver,
+                AbortCode::TakenOver => CloseReason::TakenOver,
                 code => CloseReason::Refused(code, abort.detail),
             });
         }
@@ -391,9 +391,9 @@ impl State {
     }
 
     /// The broker has confirmed the goodbye.
-    pub(super) fn farewell(&mut self) -> Result<(), Code> {
+    pub(super) fn farewell(&mut self) -> Result<(), AbortCode> {
         if !self.goodbye_written {
-            return Err(Code::UnexpectedFrame);
+            return Err(AbortCode::UnexpectedFrame);
         }
         // The session is not waited for any more: it is not forgotten either.
         self.up_or_lost_at = Moment::NEVER;
@@ -410,7 +410,8 @@ impl State {
             session.receiving.tell_in_handshake(acknowledged);
         }
         let known = self.inbox.window(m);
-        let only_leaves = self.closing == Some(Close::End) && self.outbox.unanswered(m).next().is_none();
+        let only_leaves =
+            self.closing == Some(Close::EndSession) && self.outbox.unanswered(m).next().is_none();
         self.said = Some(Said { known, fresh: self.inbox.fresh_window(m), only_leaves });
         let length = usize::from(self.attributes_len);
         let from = self.attributes.range().start;
@@ -458,20 +459,20 @@ impl State {
     }
 
     /// The broker has given this client a session.
-    pub(super) fn welcome(&mut self, m: &mut [u8], now: Instant, welcome: &Welcome) -> Result<(), Code> {
+    pub(super) fn welcome(&mut self, m: &mut [u8], now: Instant, welcome: &Welcome) -> Result<(), AbortCode> {
         // Nor is it an answer where the hello is not whole yet.
-        let said = self.said.take().filter(|_| self.current.is_none()).ok_or(Code::UnexpectedFrame)?;
+        let said = self.said.take().filter(|_| self.current.is_none()).ok_or(AbortCode::UnexpectedFrame)?;
         if welcome.keep_alive_ms == 0 {
-            return Err(Code::Malformed);
+            return Err(AbortCode::Malformed);
         }
         let epoch = u64::from_le_bytes(welcome.epoch);
         let time_to_live = welcome.session_ttl_ms.saturating_mul(1_000);
         let max_payload = welcome.max_payload;
         let received = welcome.resumed.map_or(0, |resumed| resumed.received);
         let established = if let Some(resumed) = welcome.resumed {
-            let session = self.session.as_mut().ok_or(Code::UnexpectedFrame)?;
+            let session = self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
             if (session.epoch, session.number.get()) != (epoch, welcome.session) {
-                return Err(Code::UnexpectedFrame);
+                return Err(AbortCode::UnexpectedFrame);
             }
             let sending = &mut session.sending;
             sending.resume(resumed.received, resumed.acknowledged, welcome.window)?;
@@ -489,7 +490,7 @@ impl State {
         } else {
             let sending = Sending::fresh(welcome.window);
             let receiving = Receiving::default();
-            let number = NonZeroU64::new(welcome.session).ok_or(Code::Malformed)?;
+            let number = NonZeroU64::new(welcome.session).ok_or(AbortCode::Malformed)?;
             self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
             self.outbox.restart(m, now, self.covered_sets);
             self.inbox.start_session();

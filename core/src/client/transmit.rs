@@ -7,12 +7,12 @@ use super::presence::Wish;
 use super::session::{Phase, State};
 use crate::bug::OrBug;
 use crate::codec::Writer;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::link::numbers::Sending;
 use crate::time::Instant;
 use crate::wire::control::{Abort, Control};
 use crate::wire::frame::{header_len, write_header};
-use crate::wire::item::{Message, UpItem};
+use crate::wire::item::{MessageItem, UpItem};
 use crate::wire::kind;
 use crate::wire::window::Window;
 
@@ -35,7 +35,7 @@ pub(super) enum Frame {
     Watch(Wish),
     Goodbye(Close),
     Ping,
-    Abort(Code),
+    Abort(AbortCode),
     /// That of the recovery; on lossy framed transports.
     #[cfg(feature = "lossy")]
     State,
@@ -238,7 +238,7 @@ impl State {
             Frame::Decline(number) => UpItem::Decline(number).write(writer),
             Frame::Message { entry, slot, defines, id_step, time_to_live_ms } => {
                 let (retry, until_accepted) = (self.outbox.past(m, entry), entry.until_accepted());
-                let head = Message {
+                let head = MessageItem {
                     slot,
                     define: None,
                     id_step,
@@ -260,7 +260,7 @@ impl State {
                 }
             }
             Frame::Watch(wish) => self.watching.write(m, wish, writer),
-            Frame::Goodbye(how) => Control::Goodbye(how == Close::End).write_link(writer),
+            Frame::Goodbye(how) => Control::Goodbye(how == Close::EndSession).write_link(writer),
             Frame::Ping => Control::Ping.write_link(writer),
             Frame::Abort(code) => Control::Abort(Abort { code, detail: 0 }).write_link(writer),
             #[cfg(feature = "lossy")]

@@ -3,8 +3,8 @@
 //! The encoding is postcard's. What is not Rust, or is not to depend on the order of fields, does better with bytes.
 
 use super::blocks::Filler;
-use super::{Client, Commands, Received};
-use crate::data::message::{MessageId, Outgoing};
+use super::{Client, Commands, Delivery};
+use crate::data::message::{Message, MessageId};
 use crate::error::SendError;
 use crate::time::Instant;
 use core::fmt;
@@ -54,7 +54,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// Takes a message whose payload is a value, in the encoding of postcard. No copy of it is made on the way.
     ///
     /// ```
-    /// use e_pigeon_core::{Client, ClientConfig, Filter, Instant, Outgoing, Secret, Uuid};
+    /// use e_pigeon_core::{Client, ClientConfig, Filter, Instant, Message, Secret, Uuid};
     /// use serde::{Deserialize, Serialize};
     ///
     /// #[derive(Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// let mut client = Client::new(config.clone(), vec![0; config.memory_needed()])?;
     /// let reading = Reading { sensor: "roof", millidegrees: -2_500 };
     /// let everyone = Filter::everyone().into();
-    /// client.send_as(Instant::from_micros(0), &Outgoing::typed(&everyone, &reading))?;
+    /// client.send_as(Instant::from_micros(0), &Message::typed(&everyone, &reading))?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -77,7 +77,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn send_as<T: Serialize>(
         &mut self,
         now: Instant,
-        message: &Outgoing<'_, T>,
+        message: &Message<'_, T>,
     ) -> Result<MessageId, SendAsError> {
         self.commands().send_as(now, message)
     }
@@ -92,7 +92,7 @@ impl Commands<'_> {
     pub fn send_as<T: Serialize>(
         &mut self,
         now: Instant,
-        message: &Outgoing<'_, T>,
+        message: &Message<'_, T>,
     ) -> Result<MessageId, SendAsError> {
         let value = message.payload;
         let length =
@@ -124,7 +124,7 @@ impl Flavor for &mut Filler<'_> {
     }
 }
 
-impl<'a> Received<'a> {
+impl<'a> Delivery<'a> {
     /// The payload as a value that was sent with [`Client::send_as`]. Strings and bytes in it may be borrowed.
     ///
     /// # Errors

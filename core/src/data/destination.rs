@@ -27,7 +27,7 @@ pub(crate) type Bytes = heapless::Vec<u8, MAX_DESTINATION_BYTES>;
 /// use e_pigeon_core::{Destination, Filter, Uuid, Value};
 ///
 /// let one = Destination::from(Uuid::from_u128(7));
-/// let others = Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?).without_sender();
+/// let others = Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?).exclude_self();
 /// # let _ = (one, others);
 /// # Ok::<(), e_pigeon_core::FilterError>(())
 /// ```
@@ -44,7 +44,7 @@ impl Destination {
 
     /// The same, but never the sender itself.
     #[must_use]
-    pub fn without_sender(self) -> Self {
+    pub fn exclude_self(self) -> Self {
         self.with(WITHOUT_SENDER)
     }
 
@@ -151,7 +151,7 @@ impl<'a> DestinationRef<'a> {
     }
 
     /// True where the sender itself is left out.
-    pub fn without_sender(&self) -> bool {
+    pub fn exclude_self(&self) -> bool {
         self.first() & WITHOUT_SENDER != 0
     }
 
@@ -212,7 +212,7 @@ impl fmt::Debug for DestinationRef<'_> {
             }
             Target::Everyone => f.write_str("everyone")?,
         }
-        if self.without_sender() {
+        if self.exclude_self() {
             f.write_str(" without the sender")?;
         }
         if self.only_connected() {
@@ -256,10 +256,8 @@ mod tests {
         assert!(matches(&Filter::everyone().into()));
         assert!(matches(&uuid.into()));
         assert!(!matches(&Uuid::from_u128(2).into()));
-        let options = Destination::from(Filter::everyone()).without_sender().only_connected();
-        assert!(
-            reads_back(&options) && options.as_ref().without_sender() && options.as_ref().only_connected()
-        );
+        let options = Destination::from(Filter::everyone()).exclude_self().only_connected();
+        assert!(reads_back(&options) && options.as_ref().exclude_self() && options.as_ref().only_connected());
     }
 
     #[test]

@@ -153,11 +153,11 @@ impl<'a> FilterRef<'a> {
     /// some dozen bytes.
     ///
     /// ```
-    /// use e_pigeon_core::{DestinationRef, FilterRef, Outgoing, Value};
+    /// use e_pigeon_core::{DestinationRef, FilterRef, Message, Value};
     ///
     /// let mut room = [0; 32];
     /// let lobby = FilterRef::all_of_in(&mut room, &[("room", Value::Str("lobby"))])?;
-    /// let outgoing = Outgoing::borrowed(lobby.into(), b"hello");
+    /// let outgoing = Message::borrowed(lobby.into(), b"hello");
     /// # let _ = outgoing;
     /// # Ok::<(), e_pigeon_core::FilterError>(())
     /// ```
@@ -187,7 +187,7 @@ impl<'a> FilterRef<'a> {
     /// Reads a filter; anything but its one encoding is refused.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let destination = DestinationRef::read(reader)?;
-        if destination.without_sender() || destination.only_connected() {
+        if destination.exclude_self() || destination.only_connected() {
             return Err(Malformed);
         }
         match destination.target() {

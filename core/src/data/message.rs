@@ -18,7 +18,7 @@ impl fmt::Display for MessageId {
 
 /// How long the sender keeps a message, to send it again should the broker die.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Until {
+pub enum Retain {
     /// Until its recipients have confirmed it. Survives everything.
     #[default]
     Delivered,
@@ -27,7 +27,7 @@ pub enum Until {
 }
 
 /// A message to be sent. Its content is bytes, or, with the feature `typed`, any value that serde can serialise.
-pub struct Outgoing<'a, P: ?Sized = [u8]> {
+pub struct Message<'a, P: ?Sized = [u8]> {
     /// Whom it is for.
     pub to: DestinationRef<'a>,
     /// The content, opaque to the protocol.
@@ -36,10 +36,10 @@ pub struct Outgoing<'a, P: ?Sized = [u8]> {
     /// 49 days at most). [`SendError::NoTime`](crate::SendError::NoTime) where it is 0.
     pub time_to_live: Duration,
     /// How long the sender keeps it.
-    pub until: Until,
+    pub until: Retain,
 }
 
-impl<'a> Outgoing<'a> {
+impl<'a> Message<'a> {
     /// A message that may wait for an hour and is kept until it is delivered.
     pub fn new(to: &'a Destination, payload: &'a [u8]) -> Self {
         Self::with(to.as_ref(), payload)
@@ -51,32 +51,32 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-impl<'a, P: ?Sized> Outgoing<'a, P> {
+impl<'a, P: ?Sized> Message<'a, P> {
     fn with(to: DestinationRef<'a>, payload: &'a P) -> Self {
-        Self { to, payload, time_to_live: Duration::from_secs(3600), until: Until::Delivered }
+        Self { to, payload, time_to_live: Duration::from_secs(3600), until: Retain::Delivered }
     }
 }
 
 #[cfg(feature = "typed")]
-impl<'a, T: serde::Serialize> Outgoing<'a, T> {
+impl<'a, T: serde::Serialize> Message<'a, T> {
     /// The same with a value, for [`Client::send_as`](crate::Client::send_as).
     pub fn typed(to: &'a Destination, value: &'a T) -> Self {
         Self::with(to.as_ref(), value)
     }
 }
 
-impl<P: ?Sized> Clone for Outgoing<'_, P> {
+impl<P: ?Sized> Clone for Message<'_, P> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<P: ?Sized> Copy for Outgoing<'_, P> {}
+impl<P: ?Sized> Copy for Message<'_, P> {}
 
 /// With the size of the content in place of the content.
-impl<P: ?Sized> fmt::Debug for Outgoing<'_, P> {
+impl<P: ?Sized> fmt::Debug for Message<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outgoing")
+        f.debug_struct("Message")
             .field("to", &self.to)
             .field("payload", &Bytes(size_of_val(self.payload)))
             .field("time_to_live", &self.time_to_live)
@@ -94,7 +94,7 @@ pub enum Receipt {
         id: MessageId,
         /// For how many it is; 0: nobody matches yet, and the broker keeps it until somebody does.
         recipients: u32,
-        /// True where it was sent with [`Until::Accepted`]: nothing more follows.
+        /// True where it was sent with [`Retain::Accepted`]: nothing more follows.
         last: bool,
     },
     /// The message has ended.
@@ -106,7 +106,7 @@ pub enum Receipt {
         /// How many it was for.
         recipients: u32,
         /// Why not all, or why nobody; `None` where all have confirmed it.
-        reason: Option<Reason>,
+        reason: Option<RefusalReason>,
     },
 }
 
@@ -128,7 +128,7 @@ impl Receipt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
-pub enum Reason {
+pub enum RefusalReason {
     /// Its time to live was over.
     Expired = 1,
     /// The queue of a recipient is full.
@@ -147,7 +147,7 @@ pub enum Reason {
     Declined = 8,
 }
 
-impl Reason {
+impl RefusalReason {
     /// All of them, in the order of their codes.
     pub(crate) const ALL: [Self; 8] = [
         Self::Expired,
@@ -165,7 +165,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Expired => "expired",

@@ -3,7 +3,7 @@
 //! (PROTOCOL.md, "Handshake")
 
 #[cfg(feature = "alloc")]
-use crate::error::Code;
+use crate::error::AbortCode;
 #[cfg(feature = "alloc")]
 use crate::wire::control::Hello;
 
@@ -93,7 +93,7 @@ pub(crate) enum Holder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Tell it why not, and close the link; nothing else changes.
-    Refuse(Code),
+    Refuse(AbortCode),
     /// A session for a UUID that has none.
     Create,
     /// The session goes on where it was.
@@ -118,13 +118,13 @@ pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
         })
     };
     if !same_secret(&hello.secret, &facts.secret) {
-        return Verdict::Refuse(Code::WrongSecret);
+        return Verdict::Refuse(AbortCode::WrongSecret);
     }
     if facts.previous_boot == Some(boot) {
         return match facts.holder {
-            Holder::Proved => Verdict::Refuse(Code::TakenOver),
+            Holder::Proved => Verdict::Refuse(AbortCode::TakenOver),
             // The client may come back when it has shown whether anybody is there.
-            Holder::Silent => Verdict::Refuse(Code::Superseded),
+            Holder::Silent => Verdict::Refuse(AbortCode::Superseded),
             Holder::Away => Verdict::Renew { new_boot: true },
         };
     }
@@ -133,7 +133,7 @@ pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
     }
     if hello.link <= facts.link && !canary!(IgnoresLinkNumber) {
         // It was stuck on a half-open link while a newer one was welcomed.
-        return Verdict::Refuse(Code::Superseded);
+        return Verdict::Refuse(AbortCode::Superseded);
     }
     // What has a number would be written again, also what the client does not take any more.
     let takes_less = hello.max_payload < facts.max_payload;
@@ -194,15 +194,18 @@ mod tests {
     fn every_row_of_the_table() {
         assert_eq!(judge(&hello(5, 4, None), None), Verdict::Create);
         let judge = |hello: Hello| judge(&hello, Some(&FACTS));
-        assert_eq!(judge(Hello { secret: [8; 16], ..hello(5, 4, None) }), Verdict::Refuse(Code::WrongSecret));
-        assert_eq!(judge(hello(4, 9, None)), Verdict::Refuse(Code::TakenOver));
+        assert_eq!(
+            judge(Hello { secret: [8; 16], ..hello(5, 4, None) }),
+            Verdict::Refuse(AbortCode::WrongSecret)
+        );
+        assert_eq!(judge(hello(4, 9, None)), Verdict::Refuse(AbortCode::TakenOver));
         let with = |holder, hello: Hello| super::judge(&hello, Some(&Facts { holder, ..FACTS }));
-        assert_eq!(with(Holder::Silent, hello(4, 9, None)), Verdict::Refuse(Code::Superseded));
+        assert_eq!(with(Holder::Silent, hello(4, 9, None)), Verdict::Refuse(AbortCode::Superseded));
         assert_eq!(with(Holder::Away, hello(4, 9, None)), Verdict::Renew { new_boot: true });
         let takes_less = super::judge(&hello(5, 4, Some((9, 11))), Some(&Facts { max_payload: 2, ..FACTS }));
         assert_eq!(takes_less, Verdict::Renew { new_boot: false });
         assert_eq!(judge(hello(6, 1, Some((9, 11)))), Verdict::Renew { new_boot: true });
-        assert_eq!(judge(hello(5, 3, Some((9, 11)))), Verdict::Refuse(Code::Superseded));
+        assert_eq!(judge(hello(5, 3, Some((9, 11)))), Verdict::Refuse(AbortCode::Superseded));
         assert_eq!(judge(hello(5, 4, Some((9, 11)))), Verdict::Resume);
         assert_eq!(judge(hello(5, 4, Some((9, 10)))), Verdict::Renew { new_boot: false });
         assert_eq!(judge(hello(5, 4, Some((8, 11)))), Verdict::Renew { new_boot: false });

@@ -3,7 +3,7 @@
 //! Numbers only, no payload: the machine is the same at both ends. Items have numbers 1, 2, 3 … within a session;
 //! on a stream a number is never written, it is that of the item before plus one. (PROTOCOL.md, "Items")
 
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::wire::window::Window;
 
 /// The sending end of a session's items.
@@ -28,9 +28,14 @@ impl Sending {
     }
 
     /// The same session on a new link: what was not received is sent again, under the same numbers.
-    pub(crate) fn resume(&mut self, received: u64, acknowledged: u64, window: Window) -> Result<(), Code> {
+    pub(crate) fn resume(
+        &mut self,
+        received: u64,
+        acknowledged: u64,
+        window: Window,
+    ) -> Result<(), AbortCode> {
         if received > self.assigned || acknowledged > received || acknowledged < self.acknowledged {
-            return Err(Code::BadAcknowledgement);
+            return Err(AbortCode::BadAcknowledgement);
         }
         self.sent = received;
         self.acknowledged = acknowledged;
@@ -96,10 +101,10 @@ impl Sending {
 
     /// The peer has acknowledged `more` items; returns the last of them. Where the last item that was sent is only
     /// `half_written`, the peer cannot have it.
-    pub(crate) fn acknowledge(&mut self, more: u64, half_written: bool) -> Result<u64, Code> {
+    pub(crate) fn acknowledge(&mut self, more: u64, half_written: bool) -> Result<u64, AbortCode> {
         let whole = self.sent - u64::from(half_written);
         let up_to = self.acknowledged.checked_add(more).filter(|&up_to| up_to <= whole);
-        self.acknowledged = up_to.ok_or(Code::BadAcknowledgement)?;
+        self.acknowledged = up_to.ok_or(AbortCode::BadAcknowledgement)?;
         Ok(self.acknowledged)
     }
 
@@ -195,9 +200,13 @@ mod tests {
         assert!(!sending.allows(0), "two messages are under way");
         assert_eq!(sending.acknowledge(1, false), Ok(1));
         sending.release(60);
-        assert_eq!(sending.acknowledge(2, true), Err(Code::BadAcknowledgement), "the third is not whole");
+        assert_eq!(
+            sending.acknowledge(2, true),
+            Err(AbortCode::BadAcknowledgement),
+            "the third is not whole"
+        );
         assert!(sending.allows(60));
-        assert_eq!(sending.acknowledge(3, false), Err(Code::BadAcknowledgement));
+        assert_eq!(sending.acknowledge(3, false), Err(AbortCode::BadAcknowledgement));
         sending.set_window(Window { messages: 0, bytes: 0 });
         assert!(sending.is_shut() && !sending.allows(0));
     }
@@ -208,8 +217,8 @@ mod tests {
         for _ in 0..5 {
             sending.assign(None);
         }
-        assert_eq!(sending.resume(6, 0, WINDOW), Err(Code::BadAcknowledgement));
-        assert_eq!(sending.resume(2, 3, WINDOW), Err(Code::BadAcknowledgement));
+        assert_eq!(sending.resume(6, 0, WINDOW), Err(AbortCode::BadAcknowledgement));
+        assert_eq!(sending.resume(2, 3, WINDOW), Err(AbortCode::BadAcknowledgement));
         sending.resume(3, 1, WINDOW).unwrap();
         assert!(sending.repeats());
         assert_eq!(sending.next(), 4);

@@ -8,7 +8,7 @@ mod ago;
 
 use super::timing::{Repeat, RoundTrip};
 use crate::bug::OrBug;
-use crate::error::Code;
+use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::state::{SPAN, State};
 use crate::wire::window::Window;
@@ -235,22 +235,22 @@ impl Recovery {
     // What the ends tell each other.
 
     /// The peer tells where it stands. Returns up to where it acknowledges, where that is news.
-    pub(crate) fn hear(&mut self, state: &State, now: Instant) -> Result<bool, Code> {
+    pub(crate) fn hear(&mut self, state: &State, now: Instant) -> Result<bool, AbortCode> {
         if state.serial <= self.heard {
             // An older one, which was overtaken.
             return Ok(false);
         }
         let more = state.received.checked_sub(self.base).filter(|&more| more <= u64::from(self.ahead));
         // No more than are under way.
-        let more = more.ok_or(Code::BadAcknowledgement)? as u8;
-        let later = self.serial.checked_sub(state.heard).ok_or(Code::BadAcknowledgement)?;
+        let more = more.ok_or(AbortCode::BadAcknowledgement)? as u8;
+        let later = self.serial.checked_sub(state.heard).ok_or(AbortCode::BadAcknowledgement)?;
         if state.beyond & !first_bits(self.ahead - more) != 0 {
-            return Err(Code::BadAcknowledgement);
+            return Err(AbortCode::BadAcknowledgement);
         }
         let shift = u32::from(more);
         if self.arrived.checked_shr(shift).unwrap_or(0) & !state.beyond != 0 {
             // No timer runs for what has come.
-            return Err(Code::BadAcknowledgement);
+            return Err(AbortCode::BadAcknowledgement);
         }
         self.heard = state.serial;
         // The line is not cut, so the next timer need not be much longer than the last one.

@@ -8,7 +8,7 @@ use super::state::State;
 use super::window::Window;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::data::attributes::AttributesRef;
-use crate::error::Code;
+use crate::error::AbortCode;
 use core::fmt;
 
 /// What a client says about the session that it wants to resume.
@@ -102,7 +102,7 @@ pub struct Welcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abort {
     /// The reason.
-    pub code: Code,
+    pub code: AbortCode,
     /// A number that helps: the version that is spoken, the limit that was broken; else 0.
     pub detail: u64,
 }
@@ -262,7 +262,7 @@ impl<'a> Control<'a> {
         let control = match frame_kind {
             kind::WELCOME => Self::Welcome(Welcome::read(reader)?),
             kind::ABORT => {
-                let code = Code::from_code(reader.u8()?).ok_or(Malformed)?;
+                let code = AbortCode::from_code(reader.u8()?).ok_or(Malformed)?;
                 Self::Abort(Abort { code, detail: reader.u64()? })
             }
             kind::CHALLENGE => Self::Challenge(reader.array()?),

@@ -5,7 +5,7 @@
 
 use crate::bug::OrBug;
 use crate::codec::{Writer, varint_len};
-use crate::error::Code;
+use crate::error::AbortCode;
 
 /// What carries a link, and so where its frames begin and end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ impl Extent {
 /// The length is above `limit`, or not in its shortest encoding, or zero. It is found from the header alone, before
 /// anything of the body is there.
 #[inline]
-pub fn extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, Code> {
+pub fn extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, AbortCode> {
     // Nothing is there yet.
     let Some(&first) = bytes.first() else { return Ok(None) };
     if (1..0x80).contains(&first) && usize::from(first) <= limit {
@@ -64,21 +64,21 @@ pub fn extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, Code> {
     long_extent(bytes, limit)
 }
 
-fn long_extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, Code> {
+fn long_extent(bytes: &[u8], limit: usize) -> Result<Option<Extent>, AbortCode> {
     let mut body = 0_usize;
     for (at, &byte) in bytes.iter().take(MAX_HEADER).enumerate() {
         body |= usize::from(byte & 0x7f) << (7 * at);
         if byte < 0x80 {
             let header = at + 1;
             return match body {
-                0 => Err(Code::Malformed),
-                _ if byte == 0 => Err(Code::Malformed),
-                _ if body > limit => Err(Code::FrameTooLarge),
+                0 => Err(AbortCode::Malformed),
+                _ if byte == 0 => Err(AbortCode::Malformed),
+                _ if body > limit => Err(AbortCode::FrameTooLarge),
                 _ => Ok(Some(Extent { header, body })),
             };
         }
     }
-    if bytes.len() >= MAX_HEADER { Err(Code::FrameTooLarge) } else { Ok(None) }
+    if bytes.len() >= MAX_HEADER { Err(AbortCode::FrameTooLarge) } else { Ok(None) }
 }
 
 /// Bytes of the header in front of a body of that many bytes.
@@ -108,7 +108,7 @@ pub enum Step {
 ///
 /// As [`extent`].
 #[inline]
-pub fn step(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, Code> {
+pub fn step(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, AbortCode> {
     if kept.is_empty() {
         return Ok(match extent(input, limit)? {
             Some(extent) if extent.total() <= input.len() => Step::InPlace(extent),
@@ -119,7 +119,7 @@ pub fn step(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, Code> {
 }
 
 /// The same where the front of a frame is kept.
-fn step_on(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, Code> {
+fn step_on(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, AbortCode> {
     Ok(match extent(kept, limit)? {
         // The header itself is cut: it becomes whole byte by byte, and is looked at as soon as it is.
         None => {
@@ -146,7 +146,7 @@ mod tests {
     use std::vec::Vec;
 
     /// Takes frames out of a stream that comes in pieces of `size` bytes.
-    fn frames(stream: &[u8], size: usize, limit: usize) -> Result<Vec<Vec<u8>>, Code> {
+    fn frames(stream: &[u8], size: usize, limit: usize) -> Result<Vec<Vec<u8>>, AbortCode> {
         let (mut kept, mut frames) = (Vec::new(), Vec::new());
         for piece in stream.chunks(size) {
             let mut input = piece;
@@ -196,11 +196,11 @@ mod tests {
     #[test]
     fn a_length_above_the_limit_is_found_from_the_header() {
         for size in [1, 10] {
-            assert_eq!(frames(&[0x65, 1], size, 100), Err(Code::FrameTooLarge));
-            assert_eq!(frames(&[0xff, 0xff, 0xff, 0xff, 0x0f], size, 100), Err(Code::FrameTooLarge));
-            assert_eq!(frames(&[0xff, 0xff, 0xff, 0x7f], size, 100), Err(Code::FrameTooLarge));
-            assert_eq!(frames(&[0x00], size, 100), Err(Code::Malformed));
-            assert_eq!(frames(&[0x81, 0x00], size, 100), Err(Code::Malformed));
+            assert_eq!(frames(&[0x65, 1], size, 100), Err(AbortCode::FrameTooLarge));
+            assert_eq!(frames(&[0xff, 0xff, 0xff, 0xff, 0x0f], size, 100), Err(AbortCode::FrameTooLarge));
+            assert_eq!(frames(&[0xff, 0xff, 0xff, 0x7f], size, 100), Err(AbortCode::FrameTooLarge));
+            assert_eq!(frames(&[0x00], size, 100), Err(AbortCode::Malformed));
+            assert_eq!(frames(&[0x81, 0x00], size, 100), Err(AbortCode::Malformed));
         }
     }
 }

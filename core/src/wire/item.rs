@@ -7,13 +7,13 @@ use crate::codec::{Bytes, Malformed, Reader, Writer, varint_len, zigzag};
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::DestinationRef;
 use crate::data::filter::FilterRef;
-use crate::data::message::{Past, Reason, Taken};
+use crate::data::message::{Past, RefusalReason, Taken};
 use crate::data::patch::PatchRef;
 use core::fmt;
 
 /// A message on its way to the broker.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Message<'a> {
+pub struct MessageItem<'a> {
     /// The alias of the destination on this link.
     pub slot: u8,
     /// The destination, where the alias is new or gets another meaning.
@@ -31,7 +31,7 @@ pub struct Message<'a> {
 }
 
 /// With the size of the payload in place of the payload.
-impl fmt::Debug for Message<'_> {
+impl fmt::Debug for MessageItem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
             .field("slot", &self.slot)
@@ -45,7 +45,7 @@ impl fmt::Debug for Message<'_> {
     }
 }
 
-impl<'a> Message<'a> {
+impl<'a> MessageItem<'a> {
     /// Writes everything but the payload.
     pub fn write_head(&self, writer: &mut Writer<'_>) {
         let pieces = self.define.map(|destination| core::iter::once(destination.as_bytes()));
@@ -257,7 +257,7 @@ pub struct Final {
     /// For how many each was.
     pub recipients: u32,
     /// Why not all, or why nobody.
-    pub reason: Option<Reason>,
+    pub reason: Option<RefusalReason>,
 }
 
 /// What a refusal is about.
@@ -286,7 +286,7 @@ pub enum PresenceState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpItem<'a> {
     /// A message.
-    Message(Message<'a>),
+    Message(MessageItem<'a>),
     /// A change of attributes.
     Set(PatchRef<'a>),
     /// The delivery of that number is declined.
@@ -307,7 +307,7 @@ pub enum DownItem<'a> {
     /// A final receipt.
     Final(Final),
     /// Something was refused; the number of the watch, or 0.
-    Refusal(Refused, u32, Reason),
+    Refusal(Refused, u32, RefusalReason),
     /// So many deliveries, at least one, have ended after they got their numbers: it stands for all of these.
     Void(u32),
     /// Somebody under this watch: state, and attributes where not gone.
@@ -363,7 +363,7 @@ impl<'a> UpItem<'a> {
     }
 }
 
-fn read_message<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Message<'a>, Malformed> {
+fn read_message<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<MessageItem<'a>, Malformed> {
     let flag = |flag: u8| frame_kind & flag != 0;
     let slot = reader.u8()?;
     if slot >= MAX_SLOTS {
@@ -377,7 +377,7 @@ fn read_message<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Message<'
     let time_to_live_ms = reader.u32()?;
     let retry = if flag(kind::MESSAGE_RETRY) { Some(Past::read(reader)?) } else { None };
     let until_accepted = flag(kind::MESSAGE_UNTIL_ACCEPTED);
-    Ok(Message { slot, define, id_step, time_to_live_ms, retry, until_accepted, payload: reader.rest() })
+    Ok(MessageItem { slot, define, id_step, time_to_live_ms, retry, until_accepted, payload: reader.rest() })
 }
 
 impl<'a> DownItem<'a> {
@@ -405,7 +405,7 @@ impl<'a> DownItem<'a> {
                 if what == Refused::Attributes && watch != 0 {
                     return Err(Malformed);
                 }
-                Self::Refusal(what, watch, Reason::from_code(reader.u8()?).ok_or(Malformed)?)
+                Self::Refusal(what, watch, RefusalReason::from_code(reader.u8()?).ok_or(Malformed)?)
             }
             kind::VOID => Self::Void(reader.u32().ok().filter(|&count| count > 0).ok_or(Malformed)?),
             kind::PRESENCE if cfg!(feature = "presence") => {
@@ -515,7 +515,7 @@ fn read_final(reader: &mut Reader<'_>) -> Result<Final, Malformed> {
     }
     // A reason is there exactly where it is needed: not all, or nobody.
     let reason = if delivered < recipients || recipients == 0 {
-        Some(Reason::from_code(reader.u8()?).ok_or(Malformed)?)
+        Some(RefusalReason::from_code(reader.u8()?).ok_or(Malformed)?)
     } else {
         None
     };

@@ -8,8 +8,8 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::{
-    AttributesRef, BrokerConfig, Close, Destination, Filter, Framing, Full, Outgoing, Ready, Reason, Receipt,
-    SendError, Until, Value,
+    AttributesRef, BrokerConfig, Close, Destination, Filter, Framing, Message, Ready, Receipt, RefusalReason,
+    Retain, SendError, TooManyLinks, Value,
 };
 use steps::{
     confirms_no_receipt, ended, fill, has_note, ignore_the_window, keep_away, room_comes_again, world_with,
@@ -28,7 +28,7 @@ support::limits::limits!(
 
 fn max_links() {
     let mut world = world_with(1, |config| config.max_links = 1);
-    assert_eq!(world.broker.handle_connected(world.now, 0), Err(Full));
+    assert_eq!(world.broker.handle_connected(world.now, 0), Err(TooManyLinks));
     let id = world.send(0, &uuid(0).into(), "the one that is there goes on");
     world.settle();
     assert_eq!(world.outcome(0, id), Some((1, 1)));
@@ -41,7 +41,7 @@ fn max_lossy_links() {
     let now = world.now;
     let mut over = |framing| world.broker.handle_connected_over(now, 0, framing);
     let line = over(Framing::Cobs).unwrap();
-    assert_eq!(over(Framing::Datagram), Err(Full));
+    assert_eq!(over(Framing::Datagram), Err(TooManyLinks));
     over(Framing::Length).unwrap();
     world.broker.handle_disconnected(now, line);
     world.broker.handle_connected_over(now, 0, Framing::Datagram).unwrap();
@@ -49,7 +49,7 @@ fn max_lossy_links() {
 
 fn max_links_per_source() {
     let mut world = world_with(1, |config| config.max_links_per_source = 1);
-    assert_eq!(world.broker.handle_connected(world.now, 0), Err(Full));
+    assert_eq!(world.broker.handle_connected(world.now, 0), Err(TooManyLinks));
     assert!(world.broker.handle_connected(world.now, 1).is_ok());
     let id = world.send(0, &uuid(0).into(), "the one that is there goes on");
     world.settle();
@@ -60,9 +60,9 @@ fn max_failed_hellos_per_source() {
     // Of which one is awaited at a time.
     let mut world = world_with(3, |config| config.max_failed_hellos_per_source = 1);
     let link = world.broker.handle_connected(world.now, 0).unwrap();
-    assert_eq!(world.broker.handle_connected(world.now, 0), Err(Full));
+    assert_eq!(world.broker.handle_connected(world.now, 0), Err(TooManyLinks));
     world.broker.handle_disconnected(world.now, link);
-    assert_eq!(world.broker.handle_connected(world.now, 0), Err(Full));
+    assert_eq!(world.broker.handle_connected(world.now, 0), Err(TooManyLinks));
     world.pass(Duration::from_secs(60));
     assert!(world.broker.handle_connected(world.now, 0).is_ok());
 }
@@ -75,7 +75,7 @@ fn max_sessions() {
     assert!(!world.peers[1].client.is_closed(), "it tries again");
     assert_eq!(world.broker.stats().sessions, 1);
     // An absent one counts too, until it ends.
-    world.close(0, Close::End);
+    world.close(0, Close::EndSession);
     world.pass(Duration::from_secs(10));
     assert!(world.peers[1].client.is_established());
 }
@@ -85,7 +85,7 @@ fn max_attributes() {
     world.peers[0].client.set(world.now, "second", Value::Int(1)).unwrap();
     world.settle();
     assert!(has_note(&world, 0, "AttributesRefused(TooLarge)"), "{:?}", world.peers[0].log.notes);
-    let id = world.send(1, &group("a").without_sender(), "it has those that it had");
+    let id = world.send(1, &group("a").exclude_self(), "it has those that it had");
     world.settle();
     assert_eq!(world.outcome(1, id), Some((1, 1)));
     let newcomer = world.join(client_config(2), "a");
@@ -97,7 +97,7 @@ fn max_attributes() {
 fn max_payload() {
     let mut world = world_with(2, |config| config.max_payload = 100);
     let to: Destination = uuid(1).into();
-    let (fits, too_large) = (Outgoing::new(&to, &[b'x'; 100]), Outgoing::new(&to, &[b'x'; 101]));
+    let (fits, too_large) = (Message::new(&to, &[b'x'; 100]), Message::new(&to, &[b'x'; 101]));
     let now = world.now;
     assert_eq!(world.peers[0].client.send(now, &too_large), Err(SendError::TooLarge { max: 100 }));
     let fits = world.peers[0].client.send(now, &fits).unwrap();
@@ -106,13 +106,13 @@ fn max_payload() {
     let refused = world.peers[newcomer].client.send(now, &too_large).unwrap();
     world.settle();
     assert_eq!(world.outcome(0, fits), Some((1, 1)));
-    assert_eq!(world.peers[newcomer].log.finals[&refused.0], ended(refused, 0, 0, Reason::TooLarge));
+    assert_eq!(world.peers[newcomer].log.finals[&refused.0], ended(refused, 0, 0, RefusalReason::TooLarge));
     // One that knows and sends it all the same is answered by the broker.
     let mut raw = Raw::new(world.config.clone());
     let link = raw.up(3, 1);
     raw.put(link, &message(Some(&uuid(9).into()), 1, None, &[b'x'; 101]));
     let stats = raw.broker.stats();
-    assert_eq!((stats.taken, stats.answered_by_reason[Reason::TooLarge as usize - 1]), (1, 1));
+    assert_eq!((stats.taken, stats.answered_by_reason[RefusalReason::TooLarge as usize - 1]), (1, 1));
     assert!(stats.is_balanced());
 }
 
@@ -124,7 +124,7 @@ fn destination_bytes() {
     let ids = [world.send(0, &long, "to a place"), world.send(0, &long, "and again")];
     world.settle();
     for id in ids {
-        assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 0, Reason::TooLarge));
+        assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 0, RefusalReason::TooLarge));
     }
     let ids = [world.send(0, &uuid(1).into(), "to a UUID"), world.send(0, &group("a"), "to a room")];
     world.settle();
@@ -153,19 +153,19 @@ fn destination_slots() {
 
 fn max_messages() {
     let mut world = world_with(1, |config| config.max_messages = 3);
-    assert_eq!(fill(&mut world, "x", Reason::BrokerFull), 3);
+    assert_eq!(fill(&mut world, "x", RefusalReason::BrokerFull), 3);
     room_comes_again(&mut world);
 }
 
 fn max_message_bytes() {
     let mut world = world_with(1, |config| (config.max_payload, config.max_message_bytes) = (1_024, 4_096));
-    assert_eq!(fill(&mut world, &"x".repeat(1_000), Reason::BrokerFull), 4);
+    assert_eq!(fill(&mut world, &"x".repeat(1_000), RefusalReason::BrokerFull), 4);
     room_comes_again(&mut world);
 }
 
 fn max_held() {
     let mut world = world_with(2, |config| config.max_held = 2);
-    assert_eq!(fill(&mut world, "parked", Reason::BrokerFull), 2);
+    assert_eq!(fill(&mut world, "parked", RefusalReason::BrokerFull), 2);
     let here = world.send(0, &uuid(1).into(), "for somebody who is here there is room");
     world.settle();
     assert_eq!(world.outcome(0, here), Some((1, 1)));
@@ -177,13 +177,13 @@ fn max_held() {
     world.pass(Duration::from_secs(10));
     // Two were parked before and are taken first.
     for id in ids {
-        assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, Reason::BrokerFull));
+        assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, RefusalReason::BrokerFull));
     }
 }
 
 fn max_parked() {
     let mut world = world_with(2, |config| (config.max_held, config.max_parked) = (4, 2));
-    assert_eq!(fill(&mut world, "parked", Reason::BrokerFull), 2);
+    assert_eq!(fill(&mut world, "parked", RefusalReason::BrokerFull), 2);
     // For those that are held after a broker's death there is room beside them.
     keep_away(&mut world, 1);
     let ids: Vec<_> = (0..3).map(|n| world.send(0, &uuid(1).into(), &n.to_string())).collect();
@@ -191,7 +191,7 @@ fn max_parked() {
     world.kill_broker();
     world.pass(Duration::from_secs(10));
     assert_eq!(world.broker.stats().waiting, 4);
-    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 0, 1, Reason::BrokerFull));
+    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 0, 1, RefusalReason::BrokerFull));
     world.peers[1].reachable = true;
     world.pass(Duration::from_secs(10));
     assert_eq!([0, 1, 2].map(|n| world.outcome(0, ids[n])), [Some((1, 1)), Some((1, 1)), Some((0, 1))]);
@@ -199,13 +199,13 @@ fn max_parked() {
 
 fn sender_waiting() {
     let mut world = world_with(2, |config| (config.max_held, config.sender_waiting) = (4, 3));
-    assert_eq!(fill(&mut world, "parked", Reason::BrokerFull), 3);
+    assert_eq!(fill(&mut world, "parked", RefusalReason::BrokerFull), 3);
     // Another sender is not refused, and this one has a place again when one of its messages ends.
     let other = world.send(1, &group("nobody is here"), "of another");
     let nobody = world.send(1, &uuid(9).into(), "and not beyond what all have");
     world.settle();
     assert_eq!(world.outcome(1, other), None);
-    assert_eq!(world.peers[1].log.finals[&nobody.0], ended(nobody, 0, 0, Reason::BrokerFull));
+    assert_eq!(world.peers[1].log.finals[&nobody.0], ended(nobody, 0, 0, RefusalReason::BrokerFull));
     room_comes_again(&mut world);
 }
 
@@ -214,10 +214,10 @@ fn max_queued() {
     for n in 1..4 {
         keep_away(&mut world, n);
     }
-    let all = world.send(0, &group("a").without_sender(), "3 entries");
+    let all = world.send(0, &group("a").exclude_self(), "3 entries");
     let one = world.send(0, &uuid(1).into(), "no place in any queue");
     world.settle();
-    assert_eq!(world.peers[0].log.finals[&one.0], ended(one, 0, 1, Reason::BrokerFull));
+    assert_eq!(world.peers[0].log.finals[&one.0], ended(one, 0, 1, RefusalReason::BrokerFull));
     world.peers[3].reachable = true;
     world.pass(Duration::from_secs(10));
     let both = world.send(0, &Filter::any_of(&[("room", Value::Str("a"))]).unwrap().into(), "2 of 4");
@@ -226,7 +226,7 @@ fn max_queued() {
     world.peers[2].reachable = true;
     world.pass(Duration::from_secs(10));
     assert_eq!(world.outcome(0, all), Some((3, 3)));
-    assert_eq!(world.peers[0].log.finals[&both.0], ended(both, 1, 4, Reason::BrokerFull));
+    assert_eq!(world.peers[0].log.finals[&both.0], ended(both, 1, 4, RefusalReason::BrokerFull));
 }
 
 fn sender_queue() {
@@ -249,7 +249,7 @@ fn sender_queue() {
     let bytes = uuid(3).into();
     let third = [send(0, &bytes, 100), send(0, &bytes, 100), send(1, &bytes, 100), send(1, &bytes, 100)];
     for (n, id) in [first[2], second[2]] {
-        assert_eq!(world.peers[n].log.finals[&id.0], ended(id, 0, 1, Reason::QueueFull));
+        assert_eq!(world.peers[n].log.finals[&id.0], ended(id, 0, 1, RefusalReason::QueueFull));
     }
     for n in [2, 3] {
         world.peers[n].reachable = true;
@@ -265,7 +265,7 @@ fn queue_messages() {
     keep_away(&mut world, 1);
     let ids: Vec<_> = (0..3).map(|n| world.send(0, &uuid(1).into(), &n.to_string())).collect();
     world.settle();
-    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 0, 1, Reason::QueueFull));
+    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 0, 1, RefusalReason::QueueFull));
     world.peers[1].reachable = true;
     world.pass(Duration::from_secs(10));
     assert_eq!(world.messages(1), ["0", "1"]);
@@ -277,7 +277,7 @@ fn queue_bytes() {
         (config.max_payload, config.queue_bytes, config.sender_queue) = (100, 250, u32::MAX);
     });
     keep_away(&mut world, 1);
-    let to = group("a").without_sender();
+    let to = group("a").exclude_self();
     let mut send = |length: usize| {
         let id = world.send(0, &to, &"x".repeat(length));
         world.flow();
@@ -285,7 +285,7 @@ fn queue_bytes() {
     };
     let (ids, small) = ([send(100), send(100), send(100)], send(50));
     // Who has room gets it, and what fits is taken.
-    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 1, 2, Reason::QueueFull));
+    assert_eq!(world.peers[0].log.finals[&ids[2].0], ended(ids[2], 1, 2, RefusalReason::QueueFull));
     world.peers[1].reachable = true;
     world.pass(Duration::from_secs(10));
     assert_eq!(world.outcome(0, small), Some((2, 2)));
@@ -366,7 +366,7 @@ fn max_time_to_live() {
     world.pass(Duration::from_millis(1_900));
     assert_eq!(world.outcome(0, id), None);
     world.pass(Duration::from_millis(200));
-    assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 0, Reason::Expired));
+    assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 0, RefusalReason::Expired));
 }
 
 fn keep_alive() {
@@ -387,7 +387,7 @@ fn session_ttl() {
     world.pass(Duration::from_millis(4_900));
     assert_eq!(world.outcome(0, id), None);
     world.pass(Duration::from_millis(200));
-    assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, Reason::Gone));
+    assert_eq!(world.peers[0].log.finals[&id.0], ended(id, 0, 1, RefusalReason::Gone));
     assert_eq!((world.broker.stats().sessions, world.broker.stats().gone), (1, 1));
 }
 
@@ -432,7 +432,7 @@ fn handshake_timeout() {
         let count = raw.broker.poll_transmit(raw.now, link, &mut out).unwrap();
         out[..count].to_vec()
     };
-    assert_eq!(said, [3, 3, e_pigeon_core::Code::HandshakeTimeout as u8, 0], "ABORT");
+    assert_eq!(said, [3, 3, e_pigeon_core::AbortCode::HandshakeTimeout as u8, 0], "ABORT");
     let ready: Vec<_> = core::iter::from_fn(|| raw.broker.poll_ready()).collect();
     assert!(ready.contains(&Ready::Close(link)), "{ready:?}");
 }
@@ -463,7 +463,7 @@ fn accept_delay() {
     assert_eq!(world.peers[0].log.accepted, [Receipt::Accepted { id, recipients: 1, last: false }]);
     // Whoever asked for it is told at once.
     let to: Destination = uuid(1).into();
-    let outgoing = Outgoing { until: Until::Accepted, ..Outgoing::new(&to, b"only this") };
+    let outgoing = Message { until: Retain::Accepted, ..Message::new(&to, b"only this") };
     let id = world.peers[0].client.send(world.now, &outgoing).unwrap();
     world.up(0, MAX);
     world.down(0, MAX);

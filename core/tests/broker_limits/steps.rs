@@ -3,7 +3,7 @@
 use crate::support::raw::{Raw, message};
 use crate::support::{World, client_config, group, uuid};
 use core::time::Duration;
-use e_pigeon_core::{BrokerConfig, Destination, LinkId, MessageId, Reason, Receipt};
+use e_pigeon_core::{BrokerConfig, Destination, LinkId, MessageId, Receipt, RefusalReason};
 
 /// A broker with limits of its own, and clients in room "a".
 pub(crate) fn world_with(clients: usize, adapt: impl FnOnce(&mut BrokerConfig)) -> World {
@@ -12,7 +12,7 @@ pub(crate) fn world_with(clients: usize, adapt: impl FnOnce(&mut BrokerConfig)) 
     World::with(clients, config)
 }
 
-pub(crate) fn ended(id: MessageId, delivered: u32, recipients: u32, reason: Reason) -> Receipt {
+pub(crate) fn ended(id: MessageId, delivered: u32, recipients: u32, reason: RefusalReason) -> Receipt {
     Receipt::Final { id, delivered, recipients, reason: Some(reason) }
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn keep_away(world: &mut World, n: usize) {
 }
 
 /// Fills the broker with messages for nobody, until it refuses; returns how many it took.
-pub(crate) fn fill(world: &mut World, payload: &str, reason: Reason) -> u64 {
+pub(crate) fn fill(world: &mut World, payload: &str, reason: RefusalReason) -> u64 {
     for taken in 0..1_000 {
         let id = world.send(0, &group("nobody is here"), payload);
         world.flow();

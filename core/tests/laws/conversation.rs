@@ -4,7 +4,9 @@ use crate::machine::{Answer, BrokerMachine, Call, ClientMachine, Machine, Style}
 use crate::pipe::{Mishap, Pipe};
 use crate::support::{client_config, uuid};
 use core::time::Duration;
-use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Destination, Filter, Framing, Instant, Until, Value};
+use e_pigeon_core::{
+    BrokerConfig, ClientConfig, Close, Destination, Filter, Framing, Instant, Retain, Value,
+};
 use proptest::prelude::*;
 
 /// How many clients there are.
@@ -179,7 +181,7 @@ fn destination(choice: usize) -> Destination {
     match choice {
         0..CLIENTS => uuid(choice).into(),
         3 => a(1).into(),
-        4 => Destination::from(a(0)).without_sender(),
+        4 => Destination::from(a(0)).exclude_self(),
         5 => Destination::from(Filter::everyone()).only_connected(),
         _ => Filter::everyone().into(),
     }
@@ -190,7 +192,7 @@ impl Conversation {
         match *step {
             Step::Send(n, to, length, live, early) => {
                 let live = Duration::from_millis(live.into());
-                let until = if early { Until::Accepted } else { Until::Delivered };
+                let until = if early { Retain::Accepted } else { Retain::Delivered };
                 let payload = vec![length; length.into()];
                 self.client(n, Call::Send { to: Box::new(destination(to)), payload, live, until });
             }
@@ -201,7 +203,7 @@ impl Conversation {
             Step::Acknowledge(n) => drop(self.client(n, Call::Acknowledge)),
             Step::Poll(n, most) => drop(self.client(n, Call::Events(most))),
             Step::Close(n, end) => {
-                self.client(n, Call::Close(if end { Close::End } else { Close::Leave }));
+                self.client(n, Call::Close(if end { Close::EndSession } else { Close::KeepSession }));
             }
             Step::Connect(n) => self.connect(n),
             Step::Cut(n) => self.cut(n, true),

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Framing, Instant, LinkId,
-    Outgoing, Ready, Token, Until, Value, WatchId,
+    AckToken, Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Framing,
+    Instant, LinkId, Message, Ready, Retain, Value, WatchId,
 };
 
 /// A call of a machine. The number names a link of a broker, in the order of connecting; a client has one.
@@ -24,7 +24,7 @@ pub(crate) enum Call {
         to: Box<Destination>,
         payload: Vec<u8>,
         live: Duration,
-        until: Until,
+        until: Retain,
     },
     Set(i64),
     Remove,
@@ -154,7 +154,7 @@ fn input(framing: Framing, bytes: &[u8], sizes: &mut Sizes, mut give: impl FnMut
 pub(crate) struct ClientMachine {
     pub(crate) client: Client<Vec<u8>>,
     framing: Framing,
-    token: Option<Token>,
+    token: Option<AckToken>,
     watch: Option<WatchId>,
 }
 
@@ -200,7 +200,7 @@ impl Machine for ClientMachine {
             Call::Events(most) => self.events(*most, &mut answer.told),
             Call::Ready => panic!("a client has no list of links"),
             Call::Send { to, payload, live, until } => {
-                let outgoing = Outgoing {
+                let outgoing = Message {
                     to: (**to).as_ref(),
                     payload: payload.as_slice(),
                     time_to_live: *live,

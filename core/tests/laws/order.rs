@@ -8,7 +8,7 @@ use crate::quiet;
 use crate::support::uuid;
 use core::time::Duration;
 use e_pigeon_core::{
-    BrokerConfig, Destination, Event, Filter, Framing, Instant, LinkId, MessageId, Outgoing, Ready, Receipt,
+    BrokerConfig, Destination, Event, Filter, Framing, Instant, LinkId, Message, MessageId, Ready, Receipt,
     Value,
 };
 use proptest::prelude::*;
@@ -78,7 +78,7 @@ struct Peer {
     connections: Vec<Connection>,
     /// True where the last of them is the one that the client has.
     has_transport: bool,
-    token: Option<e_pigeon_core::Token>,
+    token: Option<e_pigeon_core::AckToken>,
     /// What the application has had: sender and id, in that order.
     had: Vec<(usize, MessageId)>,
     finals: BTreeMap<MessageId, Receipt>,
@@ -196,7 +196,7 @@ impl Mess {
         };
         let payload = vec![length; length.into()];
         let time_to_live = Duration::from_secs(24 * 3600);
-        let outgoing = Outgoing { time_to_live, ..Outgoing::new(&to, &payload) };
+        let outgoing = Message { time_to_live, ..Message::new(&to, &payload) };
         if let Ok(id) = self.peers[n].machine.client.send(self.now, &outgoing) {
             self.sent.insert((n, id), one);
         }

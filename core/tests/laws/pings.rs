@@ -2,7 +2,7 @@
 
 use crate::support::{World, uuid};
 use core::time::Duration;
-use e_pigeon_core::{Outgoing, Value};
+use e_pigeon_core::{Message, Value};
 
 /// The kinds of the frames in some bytes.
 fn kinds(mut bytes: &[u8]) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn a_broker_that_has_something_to_say_does_not_ping_in_a_buffer_of_any_size() {
         let now = world.now;
         world.broker.handle_timeout(now);
         let to = uuid(0).into();
-        world.peers[0].client.send(now, &Outgoing::new(&to, b"coo")).unwrap();
+        world.peers[0].client.send(now, &Message::new(&to, b"coo")).unwrap();
         world.up(0, usize::MAX);
         let link = world.peers[0].link.unwrap();
         let (mut bytes, mut out) = (vec![], vec![0; size]);

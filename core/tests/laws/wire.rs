@@ -4,15 +4,15 @@ use crate::quiet;
 use e_pigeon_core::codec::{Malformed, Reader, Writer};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
 use e_pigeon_core::wire::item::{
-    Accepted, Deliver, DeliveryPast, DownItem, Final, MAX_DELIVER_HEAD, Message, Origin, PresenceState,
+    Accepted, Deliver, DeliveryPast, DownItem, Final, MAX_DELIVER_HEAD, MessageItem, Origin, PresenceState,
     Refused, UpItem,
 };
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::state::State;
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
-    Attributes, AttributesRef, Code, Destination, DestinationRef, Filter, FilterRef, Past, PatchRef, Reason,
-    Taken, Uuid, Value,
+    AbortCode, Attributes, AttributesRef, Destination, DestinationRef, Filter, FilterRef, Past, PatchRef,
+    RefusalReason, Taken, Uuid, Value,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -123,8 +123,8 @@ fn destination() -> impl Strategy<Value = DestinationRef<'static>> {
         uuid().prop_map(|uuid| Destination::from(Uuid::from_bytes(uuid))),
         filter().prop_map(Destination::from)
     ];
-    (to, any::<bool>(), any::<bool>()).prop_map(|(to, without_sender, only_connected)| {
-        let to = if without_sender { to.without_sender() } else { to };
+    (to, any::<bool>(), any::<bool>()).prop_map(|(to, exclude_self, only_connected)| {
+        let to = if exclude_self { to.exclude_self() } else { to };
         leak(if only_connected { to.only_connected() } else { to }).as_ref()
     })
 }
@@ -177,38 +177,38 @@ fn window() -> impl Strategy<Value = Window> {
     (number32(), number32()).prop_map(|(messages, bytes)| Window { messages, bytes })
 }
 
-fn reason() -> impl Strategy<Value = Reason> {
+fn reason() -> impl Strategy<Value = RefusalReason> {
     select(vec![
-        Reason::Expired,
-        Reason::QueueFull,
-        Reason::TooLarge,
-        Reason::BrokerFull,
-        Reason::NotAllowed,
-        Reason::Gone,
-        Reason::Nobody,
-        Reason::Declined,
+        RefusalReason::Expired,
+        RefusalReason::QueueFull,
+        RefusalReason::TooLarge,
+        RefusalReason::BrokerFull,
+        RefusalReason::NotAllowed,
+        RefusalReason::Gone,
+        RefusalReason::Nobody,
+        RefusalReason::Declined,
     ])
 }
 
-fn code() -> impl Strategy<Value = Code> {
+fn code() -> impl Strategy<Value = AbortCode> {
     select(vec![
-        Code::Malformed,
-        Code::UnexpectedFrame,
-        Code::FrameTooLarge,
-        Code::WindowExceeded,
-        Code::BadAcknowledgement,
-        Code::BadId,
-        Code::BadAlias,
-        Code::HandshakeTimeout,
-        Code::Silent,
-        Code::TakenOver,
-        Code::Superseded,
-        Code::WrongSecret,
-        Code::Version,
-        Code::Full,
-        Code::TooManyAttributes,
-        Code::ShuttingDown,
-        Code::NotAllowed,
+        AbortCode::Malformed,
+        AbortCode::UnexpectedFrame,
+        AbortCode::FrameTooLarge,
+        AbortCode::WindowExceeded,
+        AbortCode::BadAcknowledgement,
+        AbortCode::BadId,
+        AbortCode::BadAlias,
+        AbortCode::HandshakeTimeout,
+        AbortCode::Silent,
+        AbortCode::TakenOver,
+        AbortCode::Superseded,
+        AbortCode::WrongSecret,
+        AbortCode::Version,
+        AbortCode::Full,
+        AbortCode::TooManyAttributes,
+        AbortCode::ShuttingDown,
+        AbortCode::NotAllowed,
     ])
 }
 
@@ -296,7 +296,7 @@ fn up() -> impl Strategy<Value = UpItem<'static>> {
     let message = (parts, option::of(past()), any::<bool>(), bytes(100)).prop_map(
         |((slot, define, id_step, time_to_live_ms), retry, until_accepted, payload)| {
             let id_step = id_step.max(1);
-            UpItem::Message(Message {
+            UpItem::Message(MessageItem {
                 slot,
                 define,
                 id_step,

@@ -9,7 +9,7 @@ use crate::support::uuid;
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Control, Hello};
-use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::item::{MessageItem, UpItem};
 use e_pigeon_core::wire::state::{tag, welcomed_tag};
 use e_pigeon_core::{
     Attributes, AttributesRef, BrokerConfig, Destination, Filter, Framing, Instant, LinkId, PatchRef, Ready,
@@ -36,7 +36,7 @@ fn on_a_line(raw: &mut Raw, messages: u64) -> (LinkId, Vec<u8>) {
     let myself = Destination::from(uuid(0));
     let frames = (1..=messages).map(|n| {
         let define = Some(myself.as_ref());
-        let message = Message {
+        let message = MessageItem {
             slot: 0,
             define,
             id_step: n,

@@ -39,7 +39,7 @@ fn a_client_bears_whatever_comes_and_serves_an_honest_broker_then() {
                 client.handle_input(now, piece);
             }
             match r.below(8) {
-                0 => drop(client.send(now, &Outgoing::new(&uuid(1).into(), b"mine"))),
+                0 => drop(client.send(now, &Message::new(&uuid(1).into(), b"mine"))),
                 1 => drop(client.set(now, "room", Value::Int(r.below(3) as i64))),
                 2 => drop(client.watch(now, &Filter::everyone())),
                 _ => {}

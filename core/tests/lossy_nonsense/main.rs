@@ -15,12 +15,12 @@ mod support;
 
 use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
-use e_pigeon_core::wire::item::{Deliver, DownItem, Message, Origin, Refused, UpItem};
+use e_pigeon_core::wire::item::{Deliver, DownItem, MessageItem, Origin, Refused, UpItem};
 use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
-    AttributesRef, Broker, BrokerConfig, Client, Code, Filter, Framing, Instant, LinkId, Outgoing, Ready,
-    Reason, Value,
+    AbortCode, AttributesRef, Broker, BrokerConfig, Client, Filter, Framing, Instant, LinkId, Message, Ready,
+    RefusalReason, Value,
 };
 use support::counting::{Counting, live};
 use support::lossy::{FRAMINGS, Lab, NONE, ms};
@@ -181,7 +181,7 @@ impl Enemy {
                 self.carry_first(r, |w| Control::Hello(hello, AttributesRef::EMPTY).write(w))
             }
             2..=9 => {
-                let message = Message {
+                let message = MessageItem {
                     slot: (r.below(20) / 18) as u8,
                     define: r.percent(98).then(|| to.as_ref()),
                     id_step: near(r, self.number + 1).max(1),
@@ -215,7 +215,7 @@ impl Enemy {
                 self.carry(r, is_item, |w| w.u8(kind))
             }
             _ => {
-                let abort = Control::Abort(Abort { code: Code::Silent, detail: 0 });
+                let abort = Control::Abort(Abort { code: AbortCode::Silent, detail: 0 });
                 self.carry(r, false, |w| abort.write(w))
             }
         }
@@ -263,7 +263,7 @@ impl Enemy {
             15 => {
                 let what = if r.percent(50) { Refused::Watch } else { Refused::Attributes };
                 let watch = if what == Refused::Watch { r.below(4) as u32 } else { 0 };
-                self.carry(r, true, |w| DownItem::Refusal(what, watch, Reason::NotAllowed).write(w))
+                self.carry(r, true, |w| DownItem::Refusal(what, watch, RefusalReason::NotAllowed).write(w))
             }
             16 => {
                 let watch = r.below(4) as u32;
@@ -281,7 +281,7 @@ impl Enemy {
                 self.carry(r, is_item, |w| w.u8(kind))
             }
             _ => {
-                let abort = Control::Abort(Abort { code: Code::Superseded, detail: 0 });
+                let abort = Control::Abort(Abort { code: AbortCode::Superseded, detail: 0 });
                 self.carry(r, false, |w| abort.write(w))
             }
         }

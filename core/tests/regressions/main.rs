@@ -10,8 +10,8 @@ use core::time::Duration;
 use e_pigeon_core::wire::control::{Control, Welcome};
 use e_pigeon_core::wire::item::{DownItem, Final, UpItem};
 use e_pigeon_core::{
-    AttributesRef, Bound, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, MessageId,
-    Outgoing, Past, Ready, Reason, Receipt, Taken, Until, Value,
+    AttributesRef, Bound, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, Message,
+    MessageId, Past, Ready, Receipt, RefusalReason, Retain, Taken, Value,
 };
 use support::counting::{Counting, live};
 use support::raw::{Raw, WIDE, frame, hello, message};
@@ -178,7 +178,7 @@ fn a_new_life_that_takes_less_is_not_stuck_on_what_the_old_life_was_sent() {
 }
 
 fn until_accepted(world: &mut World, to: &Destination) -> MessageId {
-    let outgoing = Outgoing { until: Until::Accepted, ..Outgoing::new(to, b"keep it") };
+    let outgoing = Message { until: Retain::Accepted, ..Message::new(to, b"keep it") };
     let now = world.now;
     world.peers[0].client.send(now, &outgoing).unwrap()
 }
@@ -192,7 +192,7 @@ fn a_full_queue_is_a_refusal_also_until_accepted() {
     world.settle();
     let id = until_accepted(&mut world, &uuid(1).into());
     world.settle();
-    let reason = Some(Reason::QueueFull);
+    let reason = Some(RefusalReason::QueueFull);
     assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Final { id, delivered: 0, recipients: 1, reason });
 }
 
@@ -201,7 +201,7 @@ fn no_place_to_park_is_a_refusal_also_until_accepted() {
     let mut world = World::with(1, BrokerConfig { max_held: 0, ..BrokerConfig::new(0) });
     let id = until_accepted(&mut world, &uuid(9).into());
     world.settle();
-    let reason = Some(Reason::BrokerFull);
+    let reason = Some(RefusalReason::BrokerFull);
     assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Final { id, delivered: 0, recipients: 0, reason });
 }
 
@@ -210,7 +210,7 @@ fn nobody_connected_is_a_refusal_also_until_accepted() {
     let mut world = World::new(1);
     let id = until_accepted(&mut world, &Destination::from(uuid(9)).only_connected());
     world.settle();
-    let reason = Some(Reason::Nobody);
+    let reason = Some(RefusalReason::Nobody);
     assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Final { id, delivered: 0, recipients: 0, reason });
 }
 
@@ -263,7 +263,7 @@ fn a_broker_that_acknowledges_what_is_half_written_hangs_nobody() {
             session_ttl_ms: 10_000,
         };
         client.handle_input(now, &frame(|w| Control::Welcome(welcome).write(w)));
-        client.send(now, &Outgoing::new(&uuid(2).into(), &[7; 4000])).unwrap();
+        client.send(now, &Message::new(&uuid(2).into(), &[7; 4000])).unwrap();
         let half = client.poll_transmit(now, &mut out[..100]);
         assert_eq!(half, 100);
         // A final receipt, and the acknowledgement of an item that is not whole.
@@ -284,7 +284,7 @@ fn a_cut_while_the_broker_settles_does_not_open_the_window() {
     // Nothing came back about this one.
     world.peers[1].reachable = false;
     world.peers[2].reachable = false;
-    let id = world.send(0, &group("a").without_sender(), "for one and two");
+    let id = world.send(0, &group("a").exclude_self(), "for one and two");
     world.up(0, MAX);
     world.kill_broker();
     world.peers[1].reachable = true;
@@ -307,7 +307,7 @@ fn what_was_offered_to_whom_is_bounded() {
     let link = raw.link();
     raw.put(link, &hello(0, 1, None, AttributesRef::EMPTY));
     raw.swallow(link);
-    let to = Destination::from(Filter::everyone()).without_sender();
+    let to = Destination::from(Filter::everyone()).exclude_self();
     let past = Past::Taken(Taken { recipients: u32::MAX, epoch: 9, session: 9, answered_first: true });
     for k in 0..1000 {
         raw.put(link, &message((k == 0).then_some(&to), 1, Some(past), b""));
@@ -354,7 +354,7 @@ fn the_largest_id_overflows_nothing() {
 #[test]
 fn without_sender_means_the_client_and_not_one_life_of_it() {
     let mut world = World::new(1);
-    world.send(0, &group("b").without_sender(), "to others");
+    world.send(0, &group("b").exclude_self(), "to others");
     world.settle();
     world.restart(0, 999);
     let now = world.now;
@@ -379,10 +379,10 @@ fn wants_transmit_knows_of_the_goodbye() {
     let now = world.now;
     let client = &mut world.peers[0].client;
     let time_to_live = Duration::from_millis(1);
-    client.send(now, &Outgoing { time_to_live, ..Outgoing::new(&uuid(1).into(), b"y") }).unwrap();
+    client.send(now, &Message { time_to_live, ..Message::new(&uuid(1).into(), b"y") }).unwrap();
     let now = now + time_to_live;
     client.handle_timeout(now);
-    client.close(now, Close::Leave);
+    client.close(now, Close::KeepSession);
     let wants = client.wants_transmit();
     let written = client.poll_transmit(now, &mut [0; 100]);
     assert_eq!(wants, written > 0);

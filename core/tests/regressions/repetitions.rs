@@ -68,7 +68,7 @@ fn a_decline_and_a_backlog_of_receipts_do_not_wait_for_each_other() {
     let mut world = World::with(2, config);
     world.cut(1);
     world.peers[1].reachable = false;
-    world.send(0, &group("a").without_sender(), "for one");
+    world.send(0, &group("a").exclude_self(), "for one");
     world.settle();
     world.kill_broker();
     world.peers[0].reachable = false;

@@ -82,7 +82,7 @@ fn close_ends_though_the_inbox_was_not_read() {
         world.send(0, &uuid(1).into(), &k.to_string());
         world.flow();
     }
-    world.close(0, Close::Leave);
+    world.close(0, Close::KeepSession);
     world.peers[0].sleeps = false;
     world.pass(Duration::from_secs(60));
     assert!(world.peers[0].client.is_closed(), "unanswered: {}", world.peers[0].client.unanswered().count());

@@ -5,7 +5,7 @@ use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::state::{Prefix, State};
-use e_pigeon_core::{Broker, BrokerConfig, Client, ClientConfig, Event, Framing, Instant, LinkId, Outgoing};
+use e_pigeon_core::{Broker, BrokerConfig, Client, ClientConfig, Event, Framing, Instant, LinkId, Message};
 
 pub struct Datagrams {
     pub now: Instant,
@@ -36,7 +36,7 @@ impl Datagrams {
     pub fn send_all<const N: usize>(&mut self, texts: [&str; N]) {
         let to = self.client.uuid().into();
         for text in texts {
-            self.client.send(self.now, &Outgoing::new(&to, text.as_bytes())).unwrap();
+            self.client.send(self.now, &Message::new(&to, text.as_bytes())).unwrap();
         }
     }
 

@@ -5,8 +5,8 @@ use super::random::Random;
 use super::{client_config, make};
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Framing, Instant, LinkId, Outgoing,
-    Ready, Receipt, Value,
+    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Framing, Instant, LinkId, Message, Ready,
+    Receipt, Value,
 };
 use std::collections::BTreeMap;
 
@@ -328,6 +328,6 @@ impl Lab {
     }
 
     pub fn send(&mut self, from: usize, to: &Destination, text: &str) -> bool {
-        self.peers[from].client.send(self.now, &Outgoing::new(to, text.as_bytes())).is_ok()
+        self.peers[from].client.send(self.now, &Message::new(to, text.as_bytes())).is_ok()
     }
 }

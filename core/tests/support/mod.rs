@@ -11,8 +11,8 @@ pub mod raw;
 
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Instant, LinkId,
-    MessageId, Outgoing, Ready, Receipt, Roster, Secret, Uuid, Value,
+    Broker, BrokerConfig, Client, ClientConfig, Close, Destination, Event, Filter, Instant, LinkId, Message,
+    MessageId, Ready, Receipt, Roster, Secret, Uuid, Value,
 };
 use std::collections::BTreeMap;
 
@@ -105,7 +105,7 @@ impl World {
     }
 
     pub fn send(&mut self, from: usize, to: &Destination, text: &str) -> MessageId {
-        self.peers[from].client.send(self.now, &Outgoing::new(to, text.as_bytes())).unwrap()
+        self.peers[from].client.send(self.now, &Message::new(to, text.as_bytes())).unwrap()
     }
 
     pub fn send_for(
@@ -115,7 +115,7 @@ impl World {
         text: &str,
         time_to_live: Duration,
     ) -> MessageId {
-        let outgoing = Outgoing { time_to_live, ..Outgoing::new(to, text.as_bytes()) };
+        let outgoing = Message { time_to_live, ..Message::new(to, text.as_bytes()) };
         self.peers[from].client.send(self.now, &outgoing).unwrap()
     }
 

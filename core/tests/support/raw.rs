@@ -3,7 +3,7 @@
 use super::uuid;
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::wire::control::{Control, Hello, Known};
-use e_pigeon_core::wire::item::{Message, UpItem};
+use e_pigeon_core::wire::item::{MessageItem, UpItem};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, Broker, BrokerConfig, Destination, Instant, LinkId, Past};
 
@@ -47,7 +47,7 @@ pub fn message_for(
 ) -> Vec<u8> {
     let define = define.map(Destination::as_ref);
     let message =
-        Message { slot: 0, define, id_step, time_to_live_ms: ms, retry, until_accepted: false, payload };
+        MessageItem { slot: 0, define, id_step, time_to_live_ms: ms, retry, until_accepted: false, payload };
     frame(|w| UpItem::Message(message).write(w))
 }
 
@@ -59,8 +59,15 @@ pub fn message(define: Option<&Destination>, id_step: u64, retry: Option<Past>, 
 #[allow(dead_code)]
 pub fn message_in(slot: u8, define: Option<&Destination>, id_step: u64) -> Vec<u8> {
     let (define, time_to_live_ms) = (define.map(Destination::as_ref), 3_600_000);
-    let message =
-        Message { slot, define, id_step, time_to_live_ms, retry: None, until_accepted: false, payload: b"" };
+    let message = MessageItem {
+        slot,
+        define,
+        id_step,
+        time_to_live_ms,
+        retry: None,
+        until_accepted: false,
+        payload: b"",
+    };
     frame(|w| UpItem::Message(message).write(w))
 }
 

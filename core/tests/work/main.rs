@@ -10,7 +10,7 @@ mod support;
 use core::time::Duration;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Control, Hello, Known};
-use e_pigeon_core::wire::item::{DownItem, Message, PresenceState, UpItem};
+use e_pigeon_core::wire::item::{DownItem, MessageItem, PresenceState, UpItem};
 use e_pigeon_core::wire::state::{Prefix, tag, welcomed_tag};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
@@ -252,7 +252,7 @@ fn park(raw: &mut Raw, link: LinkId, count: usize) {
     let names = ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"];
     names.iter().for_each(|key| raw.put(link, &set(key, 1)));
     let pairs = names.map(|key| (key, Value::Int(1)));
-    let to = Destination::from(Filter::any_of(&pairs).unwrap()).without_sender();
+    let to = Destination::from(Filter::any_of(&pairs).unwrap()).exclude_self();
     for n in 0..count {
         raw.put(link, &message((n == 0).then_some(&to), 1, None, b""));
         if n % 1_000 == 0 {

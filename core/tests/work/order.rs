@@ -114,7 +114,7 @@ fn what_was_held_for_many_comes_once_and_before_what_its_sender_says_next() {
         (0..SESSIONS).for_each(|n| raw.away(100 + n, AttributesRef::EMPTY));
         let (from, other) = (raw.up(0, 1), raw.up(1, 1));
         raw.broker.set_budget(budget);
-        let everyone = Destination::from(Filter::everyone()).without_sender();
+        let everyone = Destination::from(Filter::everyone()).exclude_self();
         let taken = Past::Taken(Taken { recipients: 9_000, epoch: 9, session: 1, answered_first: true });
         let held = message(Some(&everyone), 1, Some(taken), &0_u64.to_le_bytes());
         let next = message(None, 1, None, &1_u64.to_le_bytes());
@@ -169,9 +169,9 @@ impl Datagrams {
     }
 }
 
-fn numbered<'a>(to: &'a Destination, id: u64, payload: &'a [u8]) -> Message<'a> {
+fn numbered<'a>(to: &'a Destination, id: u64, payload: &'a [u8]) -> MessageItem<'a> {
     let (slot, define, time_to_live_ms) = (0, Some(to.as_ref()), 3_600_000);
-    Message { slot, define, id_step: id, time_to_live_ms, retry: None, until_accepted: false, payload }
+    MessageItem { slot, define, id_step: id, time_to_live_ms, retry: None, until_accepted: false, payload }
 }
 
 /// Sixty-four items may wait for one that is missing, and each of them be for everyone.
@@ -183,7 +183,7 @@ fn items_that_came_early_take_turns_when_the_missing_one_comes() {
         let mut got = vec![];
         let recipient = raw.up(1, 1);
         let sender = Datagrams::up(&mut raw, 0);
-        let to = Destination::from(Filter::everyone()).without_sender();
+        let to = Destination::from(Filter::everyone()).exclude_self();
         let item = |n: u64| sender.item(n, &UpItem::Message(numbered(&to, n, &n.to_le_bytes())));
         (2..=64).for_each(|n| raw.put(sender.link, &item(n)));
         assert_eq!(raw.broker.stats().taken, 0);
@@ -205,9 +205,9 @@ fn an_item_that_came_early_waits_for_what_the_one_before_has_begun() {
         let recipients: Vec<LinkId> = (1..=40).map(|n| raw.up(n, 1)).collect();
         let sender = Datagrams::up(&mut raw, 0);
         raw.broker.set_budget(budget);
-        let to = Destination::from(Filter::everyone()).without_sender();
+        let to = Destination::from(Filter::everyone()).exclude_self();
         let taken = Past::Taken(Taken { recipients: 40, epoch: 9, session: 1, answered_first: true });
-        let first = Message { retry: Some(taken), ..numbered(&to, 1, &[0; 8]) };
+        let first = MessageItem { retry: Some(taken), ..numbered(&to, 1, &[0; 8]) };
         let next: Vec<Vec<u8>> = (2..6_u64).map(|n| n.to_le_bytes().to_vec()).collect();
         for (n, payload) in (2..).zip(&next) {
             raw.put(sender.link, &sender.item(n, &UpItem::Message(numbered(&to, n, payload))));

@@ -139,7 +139,7 @@ fn queues_that_are_full_at_once_get_room_over_several_calls() {
         let mut raw = raw();
         many(&mut raw, SESSIONS);
         let (link, other) = (raw.up(0, 1), raw.up(1, 1));
-        let everyone = Destination::from(Filter::everyone()).without_sender();
+        let everyone = Destination::from(Filter::everyone()).exclude_self();
         raw.put(link, &message(Some(&to), 1, None, &0_u64.to_le_bytes()));
         raw.put(other, &message(Some(&everyone), 1, None, &1_u64.to_le_bytes()));
         raw.settle();

@@ -5,7 +5,7 @@
 
 use core::cell::RefCell;
 use e_pigeon_core::{
-    Client, ClientConfig, Destination, Established, Event, Instant, Outgoing, Receipt, Secret, Uuid, Value,
+    Client, ClientConfig, Destination, Established, Event, Instant, Message, Receipt, Secret, Uuid, Value,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -106,7 +106,7 @@ pub extern "C" fn send(micros: u64, to: u64, length: u32) -> u32 {
     with(|client, buffer, _| {
         let to = Destination::from(Uuid::from_u128(to.into()));
         let payload = buffer.get(..length as usize).unwrap_or_default();
-        u32::from(client.send(Instant::from_micros(micros), &Outgoing::new(&to, payload)).is_ok())
+        u32::from(client.send(Instant::from_micros(micros), &Message::new(&to, payload)).is_ok())
     })
 }
 

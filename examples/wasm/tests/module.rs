@@ -1,7 +1,7 @@
 //! The module in an interpreter, and the real broker core: handshake, a message out, its echo in, receipts.
 
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Event, Instant, LinkId, Outgoing, Secret, Uuid,
+    Broker, BrokerConfig, Client, ClientConfig, Event, Instant, LinkId, Message, Secret, Uuid,
 };
 use std::time::Duration;
 use wasmi::{Engine, Linker, Memory, Module, Store, TypedFunc};
@@ -65,9 +65,9 @@ fn echo(client: &mut Client<Vec<u8>>, broker: &mut Broker, link: LinkId, now: In
     while let Ok(written @ 1..) = broker.poll_transmit(now, link, &mut buffer) {
         client.handle_input(now, &buffer[..written]);
     }
-    while let Some((event, mut commands)) = client.split() {
+    while let Some((event, mut commands)) = client.next_event_with_commands() {
         if let Event::Message(message) = event {
-            commands.send(now, &Outgoing::new(&message.from.into(), message.payload)).unwrap();
+            commands.send(now, &Message::new(&message.from.into(), message.payload)).unwrap();
         }
     }
     while let written @ 1.. = client.poll_transmit(now, &mut buffer) {

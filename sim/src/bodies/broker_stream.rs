@@ -4,8 +4,8 @@ use super::hostile::{CLIENTS, Carrier, Chunk, HelloParts, To, UpFrame, has_secre
 use arbitrary::{Arbitrary, Unstructured};
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, BrokerEvent, Client, ClientConfig, Code, Event, Framing, Instant, LinkId,
-    MessageId, Outgoing, Ready, Value,
+    AbortCode, Broker, BrokerConfig, BrokerEvent, Client, ClientConfig, Event, Framing, Instant, LinkId,
+    Message, MessageId, Ready, Value,
 };
 use std::collections::BTreeMap;
 
@@ -197,7 +197,10 @@ impl Side {
         while let Some(event) = self.broker.poll_event() {
             if let BrokerEvent::LinkAborted(link, code) = event {
                 let is_honest = self.link == Some(link);
-                assert!(!is_honest || matches!(code, Code::Silent | Code::HandshakeTimeout), "{code}");
+                assert!(
+                    !is_honest || matches!(code, AbortCode::Silent | AbortCode::HandshakeTimeout),
+                    "{code}"
+                );
             }
         }
     }
@@ -299,7 +302,7 @@ impl Twins {
         let time_to_live = Duration::from_secs(u64::from(length % 8));
         self.both(|side, now| {
             let _ = side.honest.set(now, "a", Value::Int(i64::from(length % 2)));
-            let outgoing = Outgoing { time_to_live, ..Outgoing::new(&to, &payload) };
+            let outgoing = Message { time_to_live, ..Message::new(&to, &payload) };
             if let Ok(id) = side.honest.send(now, &outgoing) {
                 side.finals.insert(id, false);
             }

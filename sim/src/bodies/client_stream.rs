@@ -5,8 +5,8 @@ use super::hostile::{Carrier, Chunk, DownFrame, Number, To, uuid};
 use arbitrary::{Arbitrary, Unstructured};
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Close, Event, Framing, Instant, MessageId, Outgoing, Secret,
-    Token, Until, Value,
+    AckToken, Broker, BrokerConfig, Client, ClientConfig, Close, Event, Framing, Instant, Message, MessageId,
+    Retain, Secret, Value,
 };
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ struct Twins {
     now: Instant,
     /// The messages that were taken, and whether they have had their final receipt.
     finals: BTreeMap<MessageId, bool>,
-    token: Option<Token>,
+    token: Option<AckToken>,
     /// The most events that can wait at once.
     most_events: usize,
     is_closing: bool,
@@ -191,7 +191,7 @@ impl Twins {
             }
             Operation::Close(end) => {
                 self.is_closing = true;
-                let how = if *end { Close::End } else { Close::Leave };
+                let how = if *end { Close::EndSession } else { Close::KeepSession };
                 self.both(|client, now| client.close(now, how));
             }
         }
@@ -199,11 +199,11 @@ impl Twins {
 
     fn send(&mut self, to: &To, length: u8, live: Number, early: bool) {
         let (to, payload) = (to.destination(), vec![length; usize::from(length % 70)]);
-        let outgoing = Outgoing {
+        let outgoing = Message {
             to: to.as_ref(),
             payload: payload.as_slice(),
             time_to_live: Duration::from_millis(100 * (live.0 % 1_000)),
-            until: if early { Until::Accepted } else { Until::Delivered },
+            until: if early { Retain::Accepted } else { Retain::Delivered },
         };
         if let Ok(id) = self.both(|client, now| client.send(now, &outgoing)) {
             assert_eq!(self.finals.insert(id, false), None, "an id is never used twice");

@@ -1,6 +1,6 @@
 //! Framing: a stream gives the same frames and the same fault however it is cut, and frames give the stream back.
 
-use e_pigeon_core::Code;
+use e_pigeon_core::AbortCode;
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::wire::cobs::{self, Damaged, Unstuffing};
 use e_pigeon_core::wire::frame::{Step, header_len, step, write_header};
@@ -14,7 +14,7 @@ struct Read {
     /// The bodies of all frames that were whole.
     bodies: Vec<Vec<u8>>,
     /// What is kept of a frame that is not whole, or what is wrong with the stream.
-    end: Result<Vec<u8>, Code>,
+    end: Result<Vec<u8>, AbortCode>,
 }
 
 /// The first byte chooses the framing, the second the limit, the third how the stream is cut at random; the others are
@@ -62,7 +62,7 @@ fn length_delimited(stream: &[u8], limit: usize, seed: u8) {
         let expected = Read { bodies: vec![stream.to_vec()], end: Ok(Vec::new()) };
         assert_eq!(read(pieces(&framed, seed), stream.len()), expected);
         let above = read(pieces(&framed, seed), stream.len() - 1).end;
-        assert_eq!(above, Err(Code::FrameTooLarge), "found from the header");
+        assert_eq!(above, Err(AbortCode::FrameTooLarge), "found from the header");
     }
 }
 

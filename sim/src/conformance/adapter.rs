@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use e_pigeon_core::{
-    BrokerConfig, ClientConfig, Close, MessageId, Outgoing, SendError, SetError, Stats, Token, Value,
+    AckToken, BrokerConfig, ClientConfig, Close, Message, MessageId, SendError, SetError, Stats, Value,
 };
 
 use super::log::Heard;
@@ -61,7 +61,7 @@ pub trait RunningClient: Send + 'static {
     /// # Errors
     ///
     /// What the core says.
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError>;
+    fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError>;
 
     /// Sets an attribute, without waiting for anything.
     ///
@@ -77,7 +77,7 @@ pub trait RunningClient: Send + 'static {
     fn next(&mut self, within: Duration) -> Option<Heard>;
 
     /// Acknowledges all messages up to this one.
-    fn acknowledge(&mut self, up_to: Token);
+    fn acknowledge(&mut self, up_to: AckToken);
 
     /// Leaves, without waiting for it. [`Heard::Closed`] comes when that is done.
     fn close(&mut self, how: Close);

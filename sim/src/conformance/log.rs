@@ -1,6 +1,6 @@
 //! What a client's application was told.
 
-use e_pigeon_core::{CloseReason, DisconnectReason, Established, Event, Receipt, Token};
+use e_pigeon_core::{AckToken, CloseReason, DisconnectReason, Established, Event, Receipt};
 
 /// Something that a client has told its application, as far as the kit wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum Heard {
         /// Its content.
         payload: Vec<u8>,
         /// Names it for an acknowledgement.
-        token: Token,
+        token: AckToken,
     },
     /// What became of a message that was sent.
     Receipt(Receipt),
@@ -47,7 +47,7 @@ impl From<Event<'_>> for Heard {
 pub(super) struct Log {
     /// The numbers of the messages, in the order in which they came.
     pub(super) numbers: Vec<u32>,
-    pub(super) last_token: Option<Token>,
+    pub(super) last_token: Option<AckToken>,
     /// Final receipts.
     pub(super) finals: Vec<Receipt>,
     pub(super) established: Vec<Established>,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{Client, ClientConfig, Close, Destination, Outgoing};
+use e_pigeon_core::{Client, ClientConfig, Close, Destination, Message};
 
 use super::log::{Heard, Log};
 use super::numbers::numbered;
@@ -82,14 +82,14 @@ impl Peer {
     /// Sends a message that may wait so long for its recipients.
     pub(super) fn send_for(&mut self, to: &Destination, payload: &[u8], time_to_live: Duration) {
         let now = self.now();
-        let outgoing = Outgoing { time_to_live, ..Outgoing::new(to, payload) };
+        let outgoing = Message { time_to_live, ..Message::new(to, payload) };
         self.client.send(now, &outgoing).expect("room for a message");
     }
 
     /// Leaves for good.
     pub(super) fn close(&mut self) {
         let now = self.now();
-        self.client.close(now, Close::End);
+        self.client.close(now, Close::EndSession);
     }
 
     /// Sends messages with the numbers from 0 on.

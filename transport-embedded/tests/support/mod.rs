@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use e_pigeon_core::{
-    Client, ClientConfig, Destination, Event, MessageId, Outgoing, Receipt, Secret, SendError, Uuid,
+    Client, ClientConfig, Destination, Event, Message, MessageId, Receipt, Secret, SendError, Uuid,
 };
 use e_pigeon_embedded::{Error, Line, Stream, now};
 use embassy_executor::Executor;
@@ -159,7 +159,7 @@ impl Application {
             let number = self.sent;
             let mut payload = vec![number as u8; 4 + number as usize * 7 % 200];
             payload[..4].copy_from_slice(&number.to_le_bytes());
-            match client.send(now(), &Outgoing::new(&to(self.to), &payload)) {
+            match client.send(now(), &Message::new(&to(self.to), &payload)) {
                 Ok(id) => assert_eq!(id, MessageId(u64::from(number) + 1)),
                 Err(SendError::Full) => break,
                 Err(error) => panic!("{error}"),

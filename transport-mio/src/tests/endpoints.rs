@@ -81,7 +81,7 @@ fn program_1_a_name_server_that_does_not_answer_does_not_hold_the_loop_up() {
         world.until_told(bob, &format!("{}: 1 of 1", number + 1));
     }
     let now = world.clients[alice].now();
-    world.clients[alice].client().close(now, Close::End);
+    world.clients[alice].client().close(now, Close::EndSession);
     world.clients[alice].flush();
     world.until_told(alice, "ended: closed");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());

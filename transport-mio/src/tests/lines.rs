@@ -106,7 +106,7 @@ fn a_serial_line_has_one_link_after_the_other() {
         assert_eq!(world.told[client], ["established", "30000 bytes of 9", "1: 1 of 1"]);
         assert_eq!(world.clients[client].connected_to(), Some(&of_client));
         let now = world.clients[client].now();
-        world.clients[client].client().close(now, Close::End);
+        world.clients[client].client().close(now, Close::EndSession);
         world.clients[client].flush();
         world.until_told(client, "ended: closed");
     }

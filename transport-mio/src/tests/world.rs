@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Destination, Event, Outgoing, Receipt, Secret, Uuid};
+use e_pigeon_core::{BrokerConfig, ClientConfig, Destination, Event, Message, Receipt, Secret, Uuid};
 use mio::{Events, Poll, Token};
 
 use crate::{BrokerDriver, ClientDriver, Endpoint, Resolver};
@@ -140,7 +140,7 @@ impl World {
     pub(super) fn send(&mut self, client: usize, to: &Destination, payload: &[u8]) {
         let driver = &mut self.clients[client];
         let now = driver.now();
-        driver.client().send(now, &Outgoing::new(to, payload)).expect("room");
+        driver.client().send(now, &Message::new(to, payload)).expect("room");
         driver.flush();
     }
 

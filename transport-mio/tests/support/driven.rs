@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use e_pigeon_core::{
-    BrokerConfig, ClientConfig, Close, MessageId, Outgoing, SendError, SetError, Stats, Value,
+    BrokerConfig, ClientConfig, Close, Message, MessageId, SendError, SetError, Stats, Value,
 };
 use e_pigeon_mio::{BrokerDriver, ClientDriver, Endpoint, Resolver};
 use e_pigeon_sim::conformance::{
@@ -206,7 +206,7 @@ impl Driven<ClientDriver> {
 }
 
 impl RunningClient for Driven<ClientDriver> {
-    fn send(&mut self, message: &Outgoing<'_>) -> Result<MessageId, SendError> {
+    fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError> {
         self.command(|driver| {
             let now = driver.now();
             driver.client().send(now, message)
@@ -236,7 +236,7 @@ impl RunningClient for Driven<ClientDriver> {
         }
     }
 
-    fn acknowledge(&mut self, up_to: e_pigeon_core::Token) {
+    fn acknowledge(&mut self, up_to: e_pigeon_core::AckToken) {
         self.command(|driver| driver.client().acknowledge(up_to));
     }
 

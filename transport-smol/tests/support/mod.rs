@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use e_pigeon_core::{
-    BrokerConfig, ClientConfig, Destination, Established, Filter, MessageId, Outgoing, Receipt, Secret,
-    Stats, Uuid,
+    BrokerConfig, ClientConfig, Destination, Established, Filter, Message, MessageId, Receipt, Secret, Stats,
+    Uuid,
 };
-use e_pigeon_smol::{Broker, Client, Endpoint, Event, Message, Stopper, client};
+use e_pigeon_smol::{Broker, Client, Endpoint, Event, OwnedDelivery, Stopper, client};
 use futures_lite::FutureExt;
 use smol::{Task, Timer};
 
@@ -118,7 +118,7 @@ pub async fn established(client: &Client) -> Established {
 }
 
 /// Takes events until there is a message.
-pub async fn message(client: &Client) -> Message {
+pub async fn message(client: &Client) -> OwnedDelivery {
     loop {
         if let Event::Message(message) = soon("a message", client.next_event()).await.expect("not closed") {
             return message;
@@ -136,15 +136,15 @@ pub async fn read(client: Client) -> Vec<Event> {
 }
 
 pub fn everyone_else() -> Destination {
-    Destination::from(Filter::everyone()).without_sender()
+    Destination::from(Filter::everyone()).exclude_self()
 }
 
 pub fn to(number: u128) -> Destination {
     Uuid::from_u128(number).into()
 }
 
-pub fn outgoing<'a>(to: &'a Destination, payload: &'a [u8]) -> Outgoing<'a> {
-    Outgoing::new(to, payload)
+pub fn outgoing<'a>(to: &'a Destination, payload: &'a [u8]) -> Message<'a> {
+    Message::new(to, payload)
 }
 
 pub fn delivered(id: MessageId, count: u32) -> Receipt {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use e_pigeon_core::{
-    BrokerConfig, BrokerEvent, Client, ClientConfig, Destination, Filter, LinkId, Outgoing, Secret, Uuid,
+    BrokerConfig, BrokerEvent, Client, ClientConfig, Destination, Filter, LinkId, Message, Secret, Uuid,
     Value,
 };
 
@@ -145,7 +145,7 @@ fn flood(number: u128, messages: usize) -> Vec<u8> {
     assert!(client.is_established());
     let nobody = Destination::from(Uuid::from_u128(1 << 100));
     for _ in 0..messages {
-        client.send(now, &Outgoing::new(&nobody, &[7; 40])).expect("room");
+        client.send(now, &Message::new(&nobody, &[7; 40])).expect("room");
     }
     let mut said = hello;
     while let count @ 1.. = client.poll_transmit(now, &mut buffer) {

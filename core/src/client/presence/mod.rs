@@ -14,7 +14,7 @@ use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::config::client::ClientConfig;
 use crate::data::filter::Filter;
-use crate::data::message::Reason;
+use crate::data::message::RefusalReason;
 use crate::error::WatchError;
 use crate::time::Instant;
 use crate::wire::item::UpItem;
@@ -93,7 +93,7 @@ impl Watching {
     // What the broker tells.
 
     /// It refuses that watch; false where it has no reason to.
-    pub(super) fn refuse(&self, m: &mut [u8], watch: u32, reason: Reason) -> bool {
+    pub(super) fn refuse(&self, m: &mut [u8], watch: u32, reason: RefusalReason) -> bool {
         self.watches.refuse(m, watch, reason)
     }
 

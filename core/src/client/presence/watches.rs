@@ -5,7 +5,7 @@ use crate::client::event::WatchId;
 use crate::client::memory::{Cutter, Field, Table};
 use crate::codec::Reader;
 use crate::data::filter::{Filter, FilterRef};
-use crate::data::message::Reason;
+use crate::data::message::RefusalReason;
 use crate::error::WatchError;
 
 const NUMBER: Field<u32> = Field::at(0);
@@ -215,7 +215,7 @@ impl Watches {
     }
 
     /// The broker refuses that watch; false where it has no reason to.
-    pub(super) fn refuse(&self, m: &mut [u8], number: u32, reason: Reason) -> bool {
+    pub(super) fn refuse(&self, m: &mut [u8], number: u32, reason: RefusalReason) -> bool {
         // It has ended here meanwhile.
         let Some(index) = self.find(m, number) else { return true };
         // That its number may be used again is known by the acknowledgement only.
@@ -237,11 +237,12 @@ impl Watches {
     }
 
     /// The next watch that was refused; it is forgotten with that.
-    pub(super) fn poll_refused(&self, m: &mut [u8]) -> Option<(WatchId, Reason)> {
+    pub(super) fn poll_refused(&self, m: &mut [u8]) -> Option<(WatchId, RefusalReason)> {
         let index = self.indices().find(|&index| self.stage(m, index) == Stage::Refused)?;
         self.set(m, index, Stage::Free);
         // Only codes of reasons are put there.
-        let reason = Reason::from_code(self.table.get(m, index, REASON)).unwrap_or(Reason::NotAllowed);
+        let reason =
+            RefusalReason::from_code(self.table.get(m, index, REASON)).unwrap_or(RefusalReason::NotAllowed);
         Some((WatchId(self.table.get(m, index, NUMBER)), reason))
     }
 }

@@ -158,11 +158,11 @@ fn orders_are_told_apart_however_much_is_written_while_nothing_comes() {
 fn what_cannot_be_true_is_refused_and_what_is_old_changes_nothing() {
     let mut sender = written(4);
     for bad in [state(1, 5, 0), state(1, 1, 0b1000), State { heard: 1, ..state(1, 1, 0) }] {
-        assert_eq!(sender.clone().hear(&bad, at(1)), Err(Code::BadAcknowledgement), "{bad:?}");
+        assert_eq!(sender.clone().hear(&bad, at(1)), Err(AbortCode::BadAcknowledgement), "{bad:?}");
     }
     assert_eq!(sender.hear(&state(7, 3, 0), at(1)), Ok(true));
     assert_eq!(sender.hear(&state(6, 1, 0), at(1)), Ok(false));
-    assert_eq!(sender.hear(&state(8, 2, 0), at(1)), Err(Code::BadAcknowledgement), "3 was here before");
+    assert_eq!(sender.hear(&state(8, 2, 0), at(1)), Err(AbortCode::BadAcknowledgement), "3 was here before");
 }
 
 #[test]

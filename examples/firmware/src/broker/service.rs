@@ -7,7 +7,7 @@ use crate::text::Line;
 use core::mem::MaybeUninit;
 use cortex_m::singleton;
 use e_pigeon_core::{
-    Broker, Client, ClientConfig, DestinationRef, Event, Instant, LinkId, Outgoing, Secret, SendError, Uuid,
+    Broker, Client, ClientConfig, DestinationRef, Event, Instant, LinkId, Message, Secret, SendError, Uuid,
     Value,
 };
 
@@ -137,7 +137,7 @@ impl Service {
                 text.put(b" worst ").number(heap::worst()).put(b" stack ").number(stack::high_water());
                 let mut room = [0; 17];
                 let to = DestinationRef::uuid_in(&mut room, to);
-                if self.client.send(now, &Outgoing::borrowed(to, text.as_bytes())) == Err(SendError::Full) {
+                if self.client.send(now, &Message::borrowed(to, text.as_bytes())) == Err(SendError::Full) {
                     return;
                 }
                 self.asked_by = None;

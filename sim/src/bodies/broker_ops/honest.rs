@@ -3,7 +3,7 @@
 use crate::bodies::hostile::secret;
 use crate::bodies::line::Line;
 use core::time::Duration;
-use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Framing, LinkId, Token, Uuid};
+use e_pigeon_core::{AckToken, BrokerConfig, Client, ClientConfig, Framing, LinkId, Uuid};
 
 pub(super) fn honest_uuid(n: usize) -> Uuid {
     // No damage to one byte makes it of that of a hostile client.
@@ -24,7 +24,7 @@ pub(super) struct Honest {
     pub(super) link: Option<LinkId>,
     pub(super) up: Line,
     pub(super) down: Line,
-    pub(super) token: Option<Token>,
+    pub(super) token: Option<AckToken>,
 }
 
 impl Honest {

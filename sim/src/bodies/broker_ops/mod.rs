@@ -8,7 +8,7 @@ use super::hostile::{Carrier, Chunk, UpFrame, uuid};
 use arbitrary::{Arbitrary, Unstructured};
 use core::time::Duration;
 use e_pigeon_core::{
-    Broker, BrokerConfig, Destination, Event, Filter, Framing, Instant, LinkId, Outgoing, Ready, Until, Value,
+    Broker, BrokerConfig, Destination, Event, Filter, Framing, Instant, LinkId, Message, Ready, Retain, Value,
 };
 use honest::{Honest, broker_config, framing, honest_uuid};
 use model::{Model, Sent};
@@ -195,18 +195,18 @@ impl World {
             Whom::Nobody => (Ok(uuid(200).into()), None),
         };
         let to: Destination = made.expect("a filter that is valid");
-        let without_sender = options & 1 != 0;
-        let to = if without_sender { to.without_sender() } else { to };
+        let exclude_self = options & 1 != 0;
+        let to = if exclude_self { to.exclude_self() } else { to };
         let to = if options & 6 == 6 { to.only_connected() } else { to };
         let payload = vec![*length; usize::from(length % 65)];
-        let outgoing = Outgoing {
+        let outgoing = Message {
             to: to.as_ref(),
             payload: payload.as_slice(),
             time_to_live: Duration::from_millis(200 * u64::from(*live)),
-            until: if *early { Until::Accepted } else { Until::Delivered },
+            until: if *early { Retain::Accepted } else { Retain::Delivered },
         };
         if let Ok(id) = self.honest[from].client.send(self.now, &outgoing) {
-            let sent = Sent { payload, direct, without_sender, had: BTreeSet::new(), is_ended: false };
+            let sent = Sent { payload, direct, exclude_self, had: BTreeSet::new(), is_ended: false };
             assert!(self.model.sent.insert((from, id), sent).is_none(), "an id is never used twice");
         }
     }

@@ -13,7 +13,7 @@ pub(super) struct Sent {
     pub(super) payload: Vec<u8>,
     /// The one it is for, where it is for one.
     pub(super) direct: Option<Uuid>,
-    pub(super) without_sender: bool,
+    pub(super) exclude_self: bool,
     /// Whose application was handed it.
     pub(super) had: BTreeSet<usize>,
     pub(super) is_ended: bool,
@@ -31,7 +31,7 @@ impl Model {
         let sent = self.sent.get_mut(&(from, id)).expect("a message that was sent");
         assert_eq!(sent.payload, payload);
         assert!(sent.had.insert(to), "{id} of {from} came to {to} twice");
-        assert!(!(sent.without_sender && from == to), "the sender was to be left out");
+        assert!(!(sent.exclude_self && from == to), "the sender was to be left out");
         if let Some(direct) = sent.direct {
             assert_eq!(direct, honest_uuid(to), "a message for somebody else");
             let before = self.last_direct.insert((from, to), id);

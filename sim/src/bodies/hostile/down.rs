@@ -9,7 +9,7 @@ use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, Origin, PresenceState, Refused,
 };
 use e_pigeon_core::wire::window::Window;
-use e_pigeon_core::{Code, Reason};
+use e_pigeon_core::{AbortCode, RefusalReason};
 
 /// What goes to a client.
 #[derive(Clone, Debug, Arbitrary)]
@@ -49,27 +49,27 @@ pub(in crate::bodies) enum DownFrame {
     Challenge,
 }
 
-const REASONS: [Reason; 8] = [
-    Reason::Expired,
-    Reason::QueueFull,
-    Reason::TooLarge,
-    Reason::BrokerFull,
-    Reason::NotAllowed,
-    Reason::Gone,
-    Reason::Nobody,
-    Reason::Declined,
+const REASONS: [RefusalReason; 8] = [
+    RefusalReason::Expired,
+    RefusalReason::QueueFull,
+    RefusalReason::TooLarge,
+    RefusalReason::BrokerFull,
+    RefusalReason::NotAllowed,
+    RefusalReason::Gone,
+    RefusalReason::Nobody,
+    RefusalReason::Declined,
 ];
 
 /// Codes after which a client comes back, so that a run goes on; of the others two.
-const CODES: [Code; 8] = [
-    Code::Malformed,
-    Code::UnexpectedFrame,
-    Code::Silent,
-    Code::Superseded,
-    Code::Full,
-    Code::ShuttingDown,
-    Code::TakenOver,
-    Code::Version,
+const CODES: [AbortCode; 8] = [
+    AbortCode::Malformed,
+    AbortCode::UnexpectedFrame,
+    AbortCode::Silent,
+    AbortCode::Superseded,
+    AbortCode::Full,
+    AbortCode::ShuttingDown,
+    AbortCode::TakenOver,
+    AbortCode::Version,
 ];
 
 impl Write for DownFrame {

@@ -120,7 +120,7 @@ impl To {
                 (self.filter().into(), *options)
             }
         };
-        let to = if options & 1 == 0 { to } else { to.without_sender() };
+        let to = if options & 1 == 0 { to } else { to.exclude_self() };
         if options & 6 == 6 { to.only_connected() } else { to }
     }
 }

@@ -5,8 +5,8 @@ use super::fields::{Before, CLIENTS, Content, KEYS, Number, PAYLOAD, Pairs, To, 
 use arbitrary::Arbitrary;
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known};
-use e_pigeon_core::wire::item::{Message, UpItem};
-use e_pigeon_core::{Code, Destination};
+use e_pigeon_core::wire::item::{MessageItem, UpItem};
+use e_pigeon_core::{AbortCode, Destination};
 
 #[derive(Clone, Debug, Arbitrary)]
 pub(in crate::bodies) struct HelloParts {
@@ -56,7 +56,7 @@ impl Write for UpFrame {
             Self::Hello(parts) => parts.write(writer),
             Self::Message { slot, define, step, live, past, early, length } => {
                 let define = define.as_ref().map(To::destination);
-                UpItem::Message(Message {
+                UpItem::Message(MessageItem {
                     slot: slot % 20,
                     define: define.as_ref().map(Destination::as_ref),
                     id_step: step.0,
@@ -73,7 +73,7 @@ impl Write for UpFrame {
                 let (id_step, time_to_live_ms) = (1, 1_000);
                 let (retry, until_accepted) = (None, false);
                 let message =
-                    Message { slot: 0, define, id_step, time_to_live_ms, retry, until_accepted, payload };
+                    MessageItem { slot: 0, define, id_step, time_to_live_ms, retry, until_accepted, payload };
                 UpItem::Message(message).write(writer);
             }
             Self::Set(changes) => write_changes(changes, writer),
@@ -85,7 +85,7 @@ impl Write for UpFrame {
             Self::Ping => Control::Ping.write(writer),
             Self::Goodbye(end) => Control::Goodbye(*end).write(writer),
             Self::Abort(detail) => {
-                Control::Abort(Abort { code: Code::Malformed, detail: detail.0 }).write(writer);
+                Control::Abort(Abort { code: AbortCode::Malformed, detail: detail.0 }).write(writer);
             }
             Self::Proof => Control::Proof([9; 32]).write(writer),
         }

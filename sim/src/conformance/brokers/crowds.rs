@@ -63,7 +63,7 @@ pub(super) fn all_who_come_while_the_broker_is_busy_are_accepted<A: BrokerAdapte
     let broker = start(adapter, place, BrokerConfig::new(0));
     let mut alice = join(&broker, 1);
     let others: Vec<Peer> = (2..10).map(|number| join(&broker, number)).collect();
-    let everyone_else = Destination::from(Filter::everyone()).without_sender();
+    let everyone_else = Destination::from(Filter::everyone()).exclude_self();
     alice.send_numbered(&everyone_else, 4000, 4);
     alice.say_all_and_fall_silent();
     let silent: Vec<Socket> =
@@ -81,7 +81,7 @@ pub(super) fn a_thousand_connections_are_served<A: BrokerAdapter>(adapter: &A, p
         peers.iter().all(|peer| !peer.log.established.is_empty())
     });
     until_links(&broker, COUNT);
-    let everyone_else = Destination::from(Filter::everyone()).without_sender();
+    let everyone_else = Destination::from(Filter::everyone()).exclude_self();
     peers[0].send_numbered(&everyone_else, 5, 200);
     until("all are reached", || {
         peers.iter_mut().for_each(Peer::turns);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, CloseReason, Code, DisconnectReason, Established};
+use e_pigeon_core::{AbortCode, BrokerConfig, ClientConfig, CloseReason, DisconnectReason, Established};
 
 use super::setup::{establish, join, roomy_queues, short, start, until_links};
 use crate::conformance::adapter::{BrokerAdapter, RunningBroker};
@@ -20,12 +20,12 @@ pub(super) fn whoever_talks_nonsense_hears_the_last_words<A: BrokerAdapter>(adap
         // As much as goes: the broker need not read it all.
         let _ = socket.write(&vec![0xff; size]);
         let told = socket.read_to_end();
-        assert_eq!(told, [3, 3, Code::FrameTooLarge as u8, 0], "after {size} bytes");
+        assert_eq!(told, [3, 3, AbortCode::FrameTooLarge as u8, 0], "after {size} bytes");
     }
     let mut socket = Socket::dial(&broker.address()).expect("accepted");
     socket.write_all(&[0xff; 16]);
     socket.finish();
-    assert_eq!(socket.read_to_end(), [3, 3, Code::FrameTooLarge as u8, 0], "also to one that has ended");
+    assert_eq!(socket.read_to_end(), [3, 3, AbortCode::FrameTooLarge as u8, 0], "also to one that has ended");
     until_links(&broker, 0);
 }
 
@@ -140,7 +140,7 @@ pub(super) fn a_stop_in_the_middle_of_everything_is_told_and_takes_no_time<A: Br
         quiet.turns();
         quiet.is_over
     });
-    let told = DisconnectReason::Aborted(Code::ShuttingDown, 0);
+    let told = DisconnectReason::Aborted(AbortCode::ShuttingDown, 0);
     assert!(quiet.log.disconnected.contains(&told), "{:?}", quiet.log.disconnected);
     // Nobody is let in who would have to be told at once.
     assert!(Socket::dial(&address).is_err(), "it still listens");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Code, Destination, DisconnectReason, Filter};
+use e_pigeon_core::{AbortCode, BrokerConfig, ClientConfig, Destination, DisconnectReason, Filter};
 
 use super::setup::{dial, establish, join, roomy_queues, short, start};
 use crate::conformance::adapter::{BrokerAdapter, RunningBroker};
@@ -59,7 +59,7 @@ pub(super) fn input_that_the_core_did_not_take_is_offered_again<A: BrokerAdapter
     let broker = start(adapter, place, BrokerConfig::new(0));
     let mut alice = join(&broker, 1);
     let mut others: Vec<Peer> = (2..10).map(|number| join(&broker, number)).collect();
-    let everyone_else = Destination::from(Filter::everyone()).without_sender();
+    let everyone_else = Destination::from(Filter::everyone()).exclude_self();
     alice.send_numbered(&everyone_else, 4000, 4);
     alice.say_all_and_fall_silent();
     until("all have all", || {
@@ -149,7 +149,7 @@ pub(super) fn deadlines_are_kept_while_nothing_comes<A: BrokerAdapter>(adapter: 
     // Somebody who says nothing is told that it took too long.
     let mut mute = Socket::dial(&broker.address()).expect("accepted");
     let told = mute.read_to_end();
-    assert_eq!(told.get(1..3), Some(&[3, Code::HandshakeTimeout as u8][..]), "an ABORT: {told:?}");
+    assert_eq!(told.get(1..3), Some(&[3, AbortCode::HandshakeTimeout as u8][..]), "an ABORT: {told:?}");
     // The broker's signs of life come in time: a client that hears none gives up after three intervals.
     let mut alice = join(&broker, 1);
     let start = std::time::Instant::now();
@@ -166,7 +166,7 @@ pub(super) fn deadlines_are_kept_while_nothing_comes<A: BrokerAdapter>(adapter: 
         quiet.turns();
         quiet.is_over
     });
-    let reason = DisconnectReason::Aborted(Code::Silent, 0);
+    let reason = DisconnectReason::Aborted(AbortCode::Silent, 0);
     assert!(quiet.log.disconnected.contains(&reason), "{:?}", quiet.log.disconnected);
 }
 

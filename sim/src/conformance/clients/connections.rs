@@ -178,7 +178,7 @@ pub(super) fn a_close_in_the_middle_of_everything_says_all_and_ends<A: ClientAda
     host.behave(Manners::STALLED);
     alice.send_numbered(2, 60, 60_000);
     bob.send_numbered(1, 20, 1000);
-    alice.client.close(Close::End);
+    alice.client.close(Close::EndSession);
     let thought = Instant::now();
     while thought.elapsed() < Duration::from_millis(150) {
         alice.listen();

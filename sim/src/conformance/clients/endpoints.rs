@@ -143,7 +143,7 @@ pub(super) fn field_f5_names_that_do_not_come_stop_nobody<A: ClientAdapter>(adap
     thread::sleep(Duration::from_millis(200));
     let begun = Instant::now();
     alice.listen();
-    alice.client.close(Close::End);
+    alice.client.close(Close::EndSession);
     until("it has ended", || {
         alice.listen();
         alice.log.closed.is_some()

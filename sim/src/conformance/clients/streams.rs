@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Filter, Outgoing, SendError, Value};
+use e_pigeon_core::{BrokerConfig, ClientConfig, Filter, Message, SendError, Value};
 
 use super::told::{Told, host};
 use crate::conformance::adapter::{ClientAdapter, RunningClient};
@@ -71,7 +71,7 @@ pub(super) fn commands_go_out_by_themselves<A: ClientAdapter>(adapter: &A, place
     bob.client.set("room", Value::Str("lobby")).expect("room for a change");
     thread::sleep(Duration::from_millis(50));
     let lobby = Filter::all_of(&[("room", Value::Str("lobby"))]).expect("a filter").into();
-    alice.client.send(&Outgoing::new(&lobby, &numbered(0, 10))).expect("room for a message");
+    alice.client.send(&Message::new(&lobby, &numbered(0, 10))).expect("room for a message");
     until("the message is there", || {
         bob.listen();
         bob.log.numbers.len() == 1
@@ -98,7 +98,7 @@ pub(super) fn a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait<A
     let mut sent = 0;
     // The outbox has 4 MiB: more than the socket takes.
     let error = loop {
-        match alice.client.send(&Outgoing::new(&to(1), &numbered(sent, 60_000))) {
+        match alice.client.send(&Message::new(&to(1), &numbered(sent, 60_000))) {
             Ok(_) => sent += 1,
             Err(error) => break error,
         }
@@ -127,7 +127,7 @@ pub(super) fn what_a_broker_does_not_read_waits_in_the_core<A: ClientAdapter>(ad
     for number in 0..COUNT {
         let (to, payload) = (to(2), numbered(number, 60_000));
         let time_to_live = Duration::from_millis(200);
-        let outgoing = Outgoing { time_to_live, ..Outgoing::new(&to, &payload) };
+        let outgoing = Message { time_to_live, ..Message::new(&to, &payload) };
         alice.client.send(&outgoing).expect("room for a message");
     }
     thread::sleep(Duration::from_millis(350));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Outgoing};
+use e_pigeon_core::{BrokerConfig, ClientConfig, Message};
 
 use crate::conformance::adapter::{ClientAdapter, RunningClient};
 use crate::conformance::host::Host;
@@ -50,7 +50,7 @@ impl<C: RunningClient> Told<C> {
 
     pub(super) fn send(&mut self, to: u128, number: u32, size: usize) {
         let (to, payload) = (numbers::to(to), numbered(number, size));
-        self.client.send(&Outgoing::new(&to, &payload)).expect("room for a message");
+        self.client.send(&Message::new(&to, &payload)).expect("room for a message");
     }
 
     /// Sends messages with the numbers from 0 on.

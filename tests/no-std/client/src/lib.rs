@@ -1,7 +1,7 @@
 //! A client as firmware would use it: no `std`, no allocator, all memory in one array.
 #![no_std]
 
-use e_pigeon_core::{Client, ClientConfig, Destination, Event, Instant, Outgoing, Secret, Uuid, Value};
+use e_pigeon_core::{Client, ClientConfig, Destination, Event, Instant, Message, Secret, Uuid, Value};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -30,6 +30,6 @@ pub extern "C" fn turn(micros: u64, byte: u8, memory: &mut [u8; 4096], out: &mut
         }
     }
     let to = Destination::from(Uuid::from_u128(2));
-    let _ = client.send(now, &Outgoing::new(&to, b"21.5"));
+    let _ = client.send(now, &Message::new(&to, b"21.5"));
     client.poll_transmit(now, out)
 }
