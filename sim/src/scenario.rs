@@ -203,11 +203,11 @@ fn send_in_rust(send: &Send) -> String {
             let _ = write!(fields, "{name}: {value}, ");
         }
     };
-    field(send.exclude_self == plain.exclude_self, "without_sender", send.exclude_self.to_string());
+    field(send.exclude_self == plain.exclude_self, "exclude_self", send.exclude_self.to_string());
     field(send.only_connected == plain.only_connected, "only_connected", send.only_connected.to_string());
     field(send.payload == plain.payload, "payload", format!("Payload::{:?}", send.payload));
     field(send.live == plain.live, "live", duration(send.live));
-    field(send.until == plain.until, "until", format!("Until::{:?}", send.until));
+    field(send.until == plain.until, "until", format!("Retain::{:?}", send.until));
     let new = format!("Send::new({}, To::{:?})", send.from, send.to);
     if fields.is_empty() {
         format!("Step::Send({new})")
@@ -237,7 +237,7 @@ mod tests {
                 "setup.broker.settle = ms(7);",
                 "setup.clients[1].inbox_messages = 1;",
                 "holds(setup, &[",
-                "Step::Send(Send { without_sender: true, ..Send::new(0, To::Everyone) }),",
+                "Step::Send(Send { exclude_self: true, ..Send::new(0, To::Everyone) }),",
                 "Step::Poll(1, usize::MAX),",
                 "]);",
                 "}",
