@@ -11,7 +11,6 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use e_pigeon_core::codec::{Reader, Writer};
-use e_pigeon_core::wire::control::{Control, Welcome};
 use e_pigeon_core::wire::frame::extent;
 use e_pigeon_core::wire::item::{Deliver, DeliveryPast, DownItem, Origin, UpItem};
 use e_pigeon_core::wire::kind;
@@ -20,7 +19,7 @@ use e_pigeon_core::{
     Value,
 };
 use support::random::Random;
-use support::raw::{Raw, WIDE, frame, hello, message};
+use support::raw::{Raw, frame, hello, message, welcome};
 use support::{MAX, World, client_config, group, make, uuid};
 
 fn numbers(range: core::ops::Range<usize>) -> Vec<String> {
@@ -215,17 +214,7 @@ fn a_recipient_keeps_the_order_of_ids_that_come_out_of_order() {
     client.handle_connected(now);
     let mut out = [0; 4096];
     while client.poll_transmit(now, &mut out) > 0 {}
-    let welcome = Welcome {
-        epoch: [1; 8],
-        session: 1,
-        resumed: None,
-        window: WIDE,
-        max_payload: 1 << 16,
-        slots: 4,
-        keep_alive_ms: 10_000,
-        session_ttl_ms: 10_000,
-    };
-    client.handle_input(now, &frame(|w| Control::Welcome(welcome).write(w)));
+    client.handle_input(now, &welcome());
     let origin = Origin { uuid: *uuid(0).as_bytes(), boot: 7 };
     let mut last = 0;
     // 3 and 2 were sent in an earlier life of the broker, and reach it late.

@@ -4,13 +4,13 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome};
+use e_pigeon_core::wire::control::{Control, Hello, Known};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, UpItem};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AttributesRef, BrokerConfig, Client, Destination, Event, Filter, Instant, LinkId, RefusalReason,
 };
-use support::raw::{Raw, WIDE, cpu, frame, hello, message, message_for};
+use support::raw::{Raw, WIDE, cpu, frame, hello, message, message_for, welcome};
 use support::{World, client_config, make, uuid};
 
 /// A client that was welcomed, and what it has to say.
@@ -18,17 +18,7 @@ fn welcomed() -> (Client<Vec<u8>>, Instant) {
     let (mut client, now) = (make(client_config(1)), Instant::from_micros(1));
     client.handle_connected(now);
     said(&mut client, now);
-    let welcome = Welcome {
-        epoch: [1; 8],
-        session: 1,
-        resumed: None,
-        window: WIDE,
-        max_payload: 1 << 16,
-        slots: 4,
-        keep_alive_ms: 10_000,
-        session_ttl_ms: 10_000,
-    };
-    client.handle_input(now, &frame(|w| Control::Welcome(welcome).write(w)));
+    client.handle_input(now, &welcome());
     (client, now)
 }
 

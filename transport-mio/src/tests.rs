@@ -5,6 +5,8 @@ mod full;
 #[cfg(unix)]
 mod lines;
 #[cfg(unix)]
+mod terminals;
+#[cfg(unix)]
 mod unix;
 mod world;
 

@@ -7,14 +7,14 @@ mod support;
 mod timing;
 
 use core::time::Duration;
-use e_pigeon_core::wire::control::{Control, Welcome};
+use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::item::{DownItem, Final, UpItem};
 use e_pigeon_core::{
     AttributesRef, Bound, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, Message,
     MessageId, Past, Ready, Receipt, RefusalReason, Retain, Taken, Value,
 };
 use support::counting::{Counting, live};
-use support::raw::{Raw, WIDE, frame, hello, message};
+use support::raw::{Raw, frame, hello, message, welcome};
 use support::{MAX, World, client_config, group, make, uuid};
 
 #[global_allocator]
@@ -252,17 +252,7 @@ fn a_broker_that_acknowledges_what_is_half_written_hangs_nobody() {
         client.handle_connected(now);
         let mut out = [0; 4096];
         while client.poll_transmit(now, &mut out) > 0 {}
-        let welcome = Welcome {
-            epoch: [1; 8],
-            session: 1,
-            resumed: None,
-            window: WIDE,
-            max_payload: 1 << 16,
-            slots: 4,
-            keep_alive_ms: 10_000,
-            session_ttl_ms: 10_000,
-        };
-        client.handle_input(now, &frame(|w| Control::Welcome(welcome).write(w)));
+        client.handle_input(now, &welcome());
         client.send(now, &Message::new(&uuid(2).into(), &[7; 4000])).unwrap();
         let half = client.poll_transmit(now, &mut out[..100]);
         assert_eq!(half, 100);

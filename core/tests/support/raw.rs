@@ -2,7 +2,7 @@
 
 use super::uuid;
 use e_pigeon_core::codec::Writer;
-use e_pigeon_core::wire::control::{Control, Hello, Known};
+use e_pigeon_core::wire::control::{Control, Hello, Known, Welcome};
 use e_pigeon_core::wire::item::{MessageItem, UpItem};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AttributesRef, Broker, BrokerConfig, Destination, Instant, LinkId, Past};
@@ -36,6 +36,22 @@ pub fn hello(n: usize, link: u64, known: Option<Known>, attributes: AttributesRe
         presence: 0,
     };
     frame(|w| Control::Hello(hello, attributes).write(w))
+}
+
+/// What a broker says to a client with a new session.
+#[allow(dead_code)]
+pub fn welcome() -> Vec<u8> {
+    let welcome = Welcome {
+        epoch: [1; 8],
+        session: 1,
+        resumed: None,
+        window: WIDE,
+        max_payload: 1 << 16,
+        slots: 4,
+        keep_alive_ms: 10_000,
+        session_ttl_ms: 10_000,
+    };
+    frame(|w| Control::Welcome(welcome).write(w))
 }
 
 pub fn message_for(
