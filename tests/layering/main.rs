@@ -58,9 +58,6 @@ const STILL_LONG: &[&str] = &[
     "core/tests/nonsense.rs: run_client",
     "core/tests/nonsense.rs",
     "core/tests/presence.rs: run",
-    "core/tests/vectors.rs: control_values",
-    "core/tests/vectors.rs: up_values",
-    "core/tests/vectors.rs",
 ];
 
 /// All Rust files below the root of the workspace.
