@@ -1,19 +1,21 @@
 //! How much memory a broker can come to need: each table at its limit, all at once.
 
 use super::deliveries::QueueEntry;
+use super::destinations::Destination;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
 use super::jobs::{Job, Offers, Release};
 use super::links::{Alias, Current, Link, Mark};
 use super::log::Run;
 use super::lossy::{Lossy, MAX_LEFT};
-use super::messages::{Destination, MAX_ENDED, MessageEntry, Sender};
+use super::messages::MessageEntry;
 use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::max_spare;
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{MAX_NOTICES, Notice, Seldom};
 use super::receipts;
 use super::receive::RECEIPTS_OF_EACH;
+use super::senders::{MAX_ENDED, Sender};
 use super::sessions::Session;
 use super::sources::{MAX_REMEMBERED, Source, max_made_way};
 use super::sweep::{max_entries, max_records, max_senders, max_void_runs, most_places};

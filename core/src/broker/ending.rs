@@ -1,8 +1,9 @@
 //! How links end, and what becomes of their sessions.
 
+use super::links::NO_LINK;
 use super::links::{Frame, Link, LinkId, Phase};
 use super::work::END;
-use super::{Broker, BrokerEvent, NO_LINK, expiry};
+use super::{Broker, BrokerEvent, expiry};
 use crate::bug::OrBug;
 use crate::error::AbortCode;
 use crate::time::Moment;

@@ -1,10 +1,12 @@
 //! What time does: links that fall silent, sessions and messages that expire, the end of the settling.
 
+use super::Broker;
 use super::jobs::Job;
+use super::links::NO_LINK;
 use super::links::Phase;
+use super::messages::NO_MESSAGE;
 use super::ordered::{Key, Ordered};
 use super::work::EXPIRY;
-use super::{Broker, NO_LINK, NO_MESSAGE};
 use crate::bug::OrBug;
 use crate::data::message::RefusalReason;
 use crate::error::AbortCode;

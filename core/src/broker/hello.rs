@@ -1,13 +1,15 @@
 //! What the broker does with a hello: a new session, the old one, or none.
 
 use super::jobs::Job;
+use super::links::NO_LINK;
 use super::links::Phase;
 use super::lossy::LINE_TIME_TO_LIVE;
 use super::queue::Notice;
 use super::receive::Progress;
+use super::sessions::NO_SESSION;
 use super::sessions::NewSession;
 use super::work::{HELLO, OUTCOME, PAIR, SET};
-use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION, expiry, presence};
+use super::{Broker, BrokerEvent, Limit, expiry, presence};
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::MAX_DESTINATION_BYTES;

@@ -3,11 +3,13 @@
 //! A job that concerns a session holds back the input of that session, and a hello for its UUID, until it is done; so each
 //! session has at most one job of each kind, and what a job says of it stays true.
 
+use super::Broker;
+use super::links::NO_LINK;
 use super::links::{Link, LinkId};
 use super::presence::Notes;
 use super::queue::Queue;
+use super::sessions::NO_SESSION;
 use super::work::{END, LINK, OUTCOME};
-use super::{Broker, NO_LINK, NO_SESSION};
 use crate::bug::OrBug;
 use crate::error::AbortCode;
 use crate::time::Instant;

@@ -1,6 +1,5 @@
 //! Links: one for each connection that the embedder has told us of.
 
-use super::NO_LINK;
 use super::lossy::Lossy;
 use super::ordered::{is_oversized, next_places, reserve_one, shrink_table};
 use crate::bug::OrBug;
@@ -15,6 +14,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 use slab::Slab;
+
+/// Why an entry must be in the table of links, if something else names it by its place.
+pub(super) const NO_LINK: &str = "there is no such link";
 
 /// Names a link of a broker. Never names another one later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

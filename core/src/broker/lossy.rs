@@ -2,10 +2,12 @@
 //! again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::jobs::Job;
+use super::links::NO_LINK;
 use super::links::{Frame, Link, Phase};
 use super::receive::Progress;
+use super::sessions::NO_SESSION;
 use super::work::{BYTES, FRAME, LINK, WRITTEN};
-use super::{Broker, BrokerEvent, Limit, NO_LINK, NO_SESSION};
+use super::{Broker, BrokerEvent, Limit};
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
 use crate::error::AbortCode;

@@ -1,27 +1,21 @@
 //! Messages in flight: taken and not yet ended, or still in some queue.
 
-use super::ordered::{Ordered, is_oversized, last_of, reserve_one, shrink, shrink_table};
+use super::destinations::Destinations;
+use super::ordered::{is_oversized, shrink_table};
 use super::pool::Payload;
 use super::receipts::Word;
-use super::{NO_MESSAGE, NO_SENDER};
+use super::senders::{Sender, Senders};
 use crate::bug::OrBug;
 use crate::data::message::{Past, RefusalReason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
-use alloc::collections::VecDeque;
-use core::hash::BuildHasher;
 use core::time::Duration;
-use foldhash::quality::FixedState;
-use hashbrown::HashTable;
 use slab::Slab;
-use smallvec::SmallVec;
 
+/// Why an entry must be in the table of messages, if something else names it by its place.
+pub(super) const NO_MESSAGE: &str = "there is no such message";
 /// An index that points nowhere.
 const NONE: u32 = u32::MAX;
-/// A destination of so many bytes is no allocation of its own: a UUID, or most filters of one pair.
-const SHORT: usize = 36;
-/// So many places of messages that have ended stay among those in flight of a sender, and as many as there are others.
-pub(super) const MAX_ENDED: usize = 8;
 
 /// Whether a message may still be for somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,40 +107,12 @@ pub(super) struct NewMessage {
     pub(super) deadline: Instant,
 }
 
-/// The sender of messages: one life of a client. Stays as long as its session or a message of it.
-#[derive(Debug)]
-pub(super) struct Sender {
-    pub(super) origin: Origin,
-    /// Never used for another.
-    pub(super) serial: u64,
-    /// Where receipts go.
-    pub(super) session: Option<u32>,
-    /// The highest id that was taken.
-    pub(super) highest: u64,
-    messages: u32,
-    /// Of these, those that are parked or held.
-    pub(super) waiting: u32,
-    /// Messages in flight by ascending id; [`NONE`] where one has ended.
-    in_flight: VecDeque<(u64, u32)>,
-    ended: u32,
-    /// Those that came after one with a higher id: sent again, most of them. The id, the message.
-    late: Ordered,
-}
-
-/// An encoded destination, and how many messages and links name it.
-pub(super) type Destination = (SmallVec<[u8; SHORT]>, u32);
-
 /// All messages in flight, with their senders and destinations.
 #[derive(Debug)]
 pub(super) struct Messages {
     messages: Slab<MessageEntry>,
-    senders: Slab<Sender>,
-    max_senders: usize,
-    /// By the origins that lie with the senders.
-    by_origin: HashTable<u32>,
-    hasher: FixedState,
-    next_serial: u64,
-    destinations: Slab<Destination>,
+    senders: Senders,
+    destinations: Destinations,
     next_order: u64,
     open: usize,
     /// Queue entries, and those of them that name messages which have ended.
@@ -161,12 +127,8 @@ impl Messages {
     pub(super) fn new(seed: u64, max_senders: usize) -> Self {
         Self {
             messages: Slab::new(),
-            senders: Slab::new(),
-            max_senders,
-            by_origin: HashTable::new(),
-            hasher: FixedState::with_seed(seed),
-            next_serial: 0,
-            destinations: Slab::new(),
+            senders: Senders::new(seed, max_senders),
+            destinations: Destinations::default(),
             next_order: 0,
             open: 0,
             entries: 0,
@@ -204,9 +166,8 @@ impl Messages {
     /// True where most of the memory of one of these tables is not in use.
     pub(super) fn is_oversized(&self) -> bool {
         is_oversized(self.messages.len(), self.messages.capacity())
-            || is_oversized(self.senders.len(), self.senders.capacity())
-            || is_oversized(self.destinations.len(), self.destinations.capacity())
-            || is_oversized(self.by_origin.len(), self.by_origin.capacity())
+            || self.senders.is_oversized()
+            || self.destinations.is_oversized()
     }
 
     /// Gives back memory of the messages that is not in use.
@@ -216,18 +177,12 @@ impl Messages {
 
     /// The same of destinations.
     pub(super) fn give_back_destinations(&mut self) {
-        shrink_table(&mut self.destinations);
+        self.destinations.give_back();
     }
 
     /// The same of senders.
     pub(super) fn give_back_senders(&mut self) {
-        shrink_table(&mut self.senders);
-        let Self { senders, by_origin, hasher, .. } = self;
-        if is_oversized(by_origin.len(), by_origin.capacity()) {
-            by_origin.shrink_to_fit(|&found| {
-                senders.get(found as usize).map_or(0, |sender| hasher.hash_one(sender.origin))
-            });
-        }
+        self.senders.give_back();
     }
 
     /// How many have ended, and are still named or written.
@@ -330,12 +285,8 @@ impl Messages {
         }
         self.youngest = index;
         self.open += 1;
-        self.keep_destination(destination);
-        if let Some(sender) = self.senders.get_mut(sender as usize) {
-            sender.messages += 1;
-            sender.highest = sender.highest.max(id);
-            sender.enter(id, index);
-        }
+        self.destinations.keep(destination);
+        self.senders.enter(sender, id, index);
         index
     }
 
@@ -380,170 +331,54 @@ impl Messages {
         self.ended_entries += u64::from(message.named);
         self.open -= 1;
         let (sender, id, destination) = (message.sender, message.id, message.destination);
-        self.drop_destination(destination);
-        if let Some(sender) = self.senders.get_mut(sender as usize) {
-            sender.leave(id, index);
-        }
+        self.destinations.release(destination);
+        self.senders.leave(sender, id, index);
     }
 
     /// Removes a message that has ended and that no queue names.
     pub(super) fn remove(&mut self, index: u32) {
         let message = self.messages.remove(index as usize);
-        let Some(sender) = self.senders.get_mut(message.sender as usize).or_bug(NO_SENDER) else { return };
-        sender.messages -= 1;
-        if sender.messages == 0 {
-            self.drop_sender(message.sender);
-        }
+        self.senders.release(message.sender);
     }
 
     /// The message in flight of a sender with that id.
     pub(super) fn find(&self, sender: u32, id: u64) -> Option<u32> {
-        let Sender { in_flight, late, .. } = self.senders.get(sender as usize)?;
-        let place = in_flight.binary_search_by_key(&id, |&(id, _)| id).ok();
-        let in_order = place.and_then(|place| in_flight.get(place)).filter(|&&(_, index)| index != NONE);
-        // A place in a table of messages.
-        let of_late = || late.range((id, 0, 0)..=last_of(id)).next().map(|&(_, index, _)| index as u32);
-        in_order.map(|&(_, index)| index).or_else(of_late)
+        self.senders.get(sender)?.find(id)
     }
 
     #[inline]
     pub(super) fn sender(&self, index: u32) -> Option<&Sender> {
-        self.senders.get(index as usize)
+        self.senders.get(index)
     }
 
     pub(super) fn sender_mut(&mut self, index: u32) -> Option<&mut Sender> {
-        self.senders.get_mut(index as usize).or_bug(NO_SENDER)
+        self.senders.get_mut(index)
     }
 
     /// The sender of that identity, for that session.
     pub(super) fn attach_sender(&mut self, origin: Origin, session: u32) -> u32 {
-        let is_it =
-            |&found: &u32| self.senders.get(found as usize).is_some_and(|sender| sender.origin == origin);
-        let index = match self.by_origin.find(self.hasher.hash_one(origin), is_it) {
-            Some(&index) => index,
-            None => {
-                let serial = self.next_serial;
-                self.next_serial += 1;
-                let sender = Sender {
-                    origin,
-                    serial,
-                    session: None,
-                    highest: 0,
-                    messages: 0,
-                    waiting: 0,
-                    in_flight: VecDeque::new(),
-                    ended: 0,
-                    late: Ordered::new(),
-                };
-                // There are at most as many as sessions and messages.
-                reserve_one(&mut self.senders, self.max_senders);
-                let index = self.senders.insert(sender) as u32;
-                let Self { senders, by_origin, hasher, .. } = self;
-                let hash_of = |&found: &u32| {
-                    senders.get(found as usize).map_or(0, |sender| hasher.hash_one(sender.origin))
-                };
-                by_origin.insert_unique(hash_of(&index), index, hash_of);
-                index
-            }
-        };
-        if let Some(sender) = self.senders.get_mut(index as usize) {
-            sender.session = Some(session);
-        }
-        index
+        self.senders.attach(origin, session)
     }
 
     /// The session of a sender is gone, or belongs to another life now.
     pub(super) fn detach_sender(&mut self, index: u32) {
-        if let Some(sender) = self.senders.get_mut(index as usize) {
-            sender.session = None;
-            // No more come than it has.
-            sender.in_flight.shrink_to_fit();
-        }
-        self.drop_sender(index);
+        self.senders.detach(index);
     }
 
-    #[inline]
-    fn drop_sender(&mut self, index: u32) {
-        if let Some(sender) = self.senders.get(index as usize)
-            && sender.messages == 0
-            && sender.session.is_none()
-        {
-            let hash = self.hasher.hash_one(sender.origin);
-            match self.by_origin.find_entry(hash, |&found| found == index) {
-                Ok(entry) => drop(entry.remove()),
-                Err(_) => bug!("a sender is not found by its origin"),
-            }
-            self.senders.remove(index as usize);
-        }
-    }
-
-    /// Keeps a destination, for one more who names it.
+    /// Keeps a destination, which one more alias names.
     pub(super) fn insert_destination(&mut self, bytes: &[u8]) -> u32 {
-        // There are at most as many as messages and aliases of links.
-        self.destinations.insert((SmallVec::from_slice(bytes), 1)) as u32
+        self.destinations.insert(bytes)
     }
 
-    fn keep_destination(&mut self, index: u32) {
-        match self.destinations.get_mut(index as usize) {
-            Some((_, names)) => *names += 1,
-            None => bug!("there is no such destination"),
-        }
-    }
-
-    /// One fewer names a destination.
+    /// One alias fewer names a destination.
     pub(super) fn drop_destination(&mut self, index: u32) {
-        let found = self.destinations.get_mut(index as usize).or_bug("there is no such destination");
-        if let Some((_, names)) = found {
-            *names -= 1;
-            if *names == 0 {
-                self.destinations.remove(index as usize);
-            }
-        }
+        self.destinations.release(index);
     }
 
     /// The encoding of a destination.
     #[inline]
     pub(super) fn destination(&self, index: u32) -> &[u8] {
-        let found = self.destinations.get(index as usize).or_bug("there is no such destination");
-        found.map_or(&[], |(bytes, _)| bytes)
-    }
-}
-
-impl Sender {
-    fn enter(&mut self, id: u64, index: u32) {
-        if self.in_flight.back().is_some_and(|&(last, _)| last >= id) {
-            self.late.insert((id, u64::from(index), 0));
-        } else {
-            self.in_flight.push_back((id, index));
-        }
-    }
-
-    fn leave(&mut self, id: u64, index: u32) {
-        if !self.late.is_empty() && self.late.remove(&(id, u64::from(index), 0)) {
-            return;
-        }
-        let place = match self.in_flight.front() {
-            Some(&(first, _)) if first == id => 0,
-            _ => match self.in_flight.binary_search_by_key(&id, |&(id, _)| id) {
-                Ok(place) => place,
-                Err(_) => return bug!("a message is not among those in flight of its sender"),
-            },
-        };
-        if let Some(entry) = self.in_flight.get_mut(place) {
-            entry.1 = NONE;
-            self.ended += 1;
-        }
-        while self.in_flight.front().is_some_and(|&(_, index)| index == NONE) {
-            self.in_flight.pop_front();
-            self.ended -= 1;
-        }
-        // One old message must not keep the places of all that came after it.
-        let ended = self.ended as usize;
-        if ended > MAX_ENDED && ended > self.in_flight.len() / 2 {
-            self.in_flight.retain(|&(_, index)| index != NONE);
-            self.ended = 0;
-        }
-        shrink(&mut self.in_flight);
+        self.destinations.get(index)
     }
 }
 
@@ -589,9 +424,7 @@ mod tests {
         }
         messages.drop_destination(destination);
         messages.detach_sender(sender);
-        assert!(
-            messages.destinations.is_empty() && messages.senders.is_empty() && messages.by_origin.is_empty()
-        );
+        assert_eq!((messages.destinations(), messages.senders()), (0, 0));
         assert_eq!((messages.len(), messages.open()), (0, 0));
     }
 
@@ -607,7 +440,7 @@ mod tests {
             messages.remove(index);
         }
         assert_eq!(messages.find(sender, 1), Some(old));
-        assert!(messages.sender(sender).unwrap().in_flight.len() < 200);
+        assert!(messages.sender(sender).unwrap().places() < 200);
         let again = messages.insert(Instant::default(), new(sender, 5, to));
         assert_eq!(messages.find(sender, 5), Some(again));
     }

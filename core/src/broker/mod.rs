@@ -2,6 +2,7 @@
 
 mod bounds;
 mod deliveries;
+mod destinations;
 mod ending;
 mod expiry;
 mod fit;
@@ -27,6 +28,7 @@ mod reach;
 mod receipts;
 mod receive;
 mod router;
+mod senders;
 mod sessions;
 mod shares;
 mod sources;
@@ -53,7 +55,7 @@ use core::fmt;
 use expiry::Timers;
 use holding::Holding;
 use jobs::{Job, Jobs};
-use links::{Links, Phase};
+use links::{Links, NO_LINK, Phase};
 use messages::Messages;
 use policy::Guard;
 use pool::Pool;
@@ -66,12 +68,6 @@ use shares::Shares;
 use sources::Sources;
 use uuid::Uuid;
 use work::{BYTES, FRAME, Work};
-
-/// Why an entry of a table must be there, which something else names by its place.
-const NO_LINK: &str = "there is no such link";
-const NO_SESSION: &str = "there is no such session";
-const NO_MESSAGE: &str = "there is no such message";
-const NO_SENDER: &str = "there is no such sender";
 
 /// The most events that wait to be polled, where there are enough sessions; of more, only their number is kept.
 const MAX_EVENTS: usize = 1_024;

@@ -1,12 +1,15 @@
 //! What the broker does with each frame that comes in.
 
+use super::Broker;
 use super::deliveries::QueueEntry;
 use super::jobs::Job;
+use super::links::NO_LINK;
 use super::links::{Current, Phase};
+use super::messages::NO_MESSAGE;
 use super::queue::{Acknowledged, Declined};
+use super::sessions::NO_SESSION;
 use super::sessions::Session;
 use super::work::OUTCOME;
-use super::{Broker, NO_LINK, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Reader;
 use crate::data::destination::DestinationRef;

@@ -2,14 +2,16 @@
 //!
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
+use super::Broker;
 use super::deliveries::QueueEntry;
 use super::holding::{Offer, Terms};
 use super::jobs::{Job, Offers, Release};
+use super::messages::NO_MESSAGE;
 use super::messages::{NewMessage, Open};
 use super::receipts::Word;
+use super::sessions::NO_SESSION;
 use super::sessions::Session;
 use super::work::{ENTRY, LISTED, OFFERED, RELEASED, WAITING, WATCH};
-use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::data::destination::{DestinationRef, Target};
 use crate::data::message::{Past, RefusalReason, Taken};

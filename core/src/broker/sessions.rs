@@ -1,6 +1,5 @@
 //! Sessions: what the broker keeps for a client across links.
 
-use super::NO_SESSION;
 use super::deliveries::QueueEntry;
 use super::index::{self, Index, Places};
 use super::links::LinkId;
@@ -21,6 +20,9 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
 use uuid::Uuid;
+
+/// Why an entry must be in the table of sessions, if something else names it by its place.
+pub(super) const NO_SESSION: &str = "there is no such session";
 
 /// A session. What a message for it touches lies together, and close to the front of its queue: there are many sessions, and
 /// memory is slow.

@@ -4,10 +4,12 @@
 //! it finds: all queues are gone through only when a good part of their entries have ended, or many records of ended
 //! messages are kept for them, or they take far more memory than they need; one queue, when it is full and some of it must have ended. (PROTOCOL.md, "Void deliveries")
 
+use super::Broker;
 use super::deliveries::QueueEntry;
+use super::messages::NO_MESSAGE;
 use super::ordered::MIN_TABLE;
+use super::sessions::NO_SESSION;
 use super::work::{DROPPED, ROOM, SWEPT};
-use super::{Broker, NO_MESSAGE, NO_SESSION};
 use crate::bug::OrBug;
 use crate::config::broker::BrokerConfig;
 use crate::time::Moment;

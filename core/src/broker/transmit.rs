@@ -1,12 +1,17 @@
 //! What is written next on a link, and how a frame goes out in pieces.
 
 use super::deliveries::QueueEntry;
+use super::links::NO_LINK;
 use super::links::{Current, Frame, Link, Phase};
-use super::messages::{MessageEntry, Sender};
+use super::messages::MessageEntry;
+use super::messages::NO_MESSAGE;
 use super::presence::Word;
 use super::queue::Next;
+use super::senders::NO_SENDER;
+use super::senders::Sender;
+use super::sessions::NO_SESSION;
 use super::work::{BYTES, WRITTEN};
-use super::{Broker, NO_LINK, NO_MESSAGE, NO_SENDER, NO_SESSION, Ready};
+use super::{Broker, Ready};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::data::message::Past;
