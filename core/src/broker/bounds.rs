@@ -2,6 +2,8 @@
 
 use super::deliveries::QueueEntry;
 use super::destinations::Destination;
+use super::event::BrokerEvent;
+use super::event::max_events;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
 use super::jobs::{Job, Offers, Release};
@@ -13,13 +15,13 @@ use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::max_spare;
 use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{MAX_NOTICES, Notice, Seldom};
+use super::ready::Ready;
 use super::receipts;
 use super::receive::RECEIPTS_OF_EACH;
 use super::senders::{MAX_ENDED, Sender};
 use super::sessions::Session;
 use super::sources::{MAX_REMEMBERED, Source, max_made_way};
 use super::sweep::{max_entries, max_records, max_senders, max_void_runs, most_places};
-use super::{BrokerEvent, Ready, max_events};
 use crate::config::broker::BrokerConfig;
 use crate::config::buffers::{BUFFER_CLASSES, MIN_BUFFER, buffer_class};
 use crate::data::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};

@@ -1,9 +1,11 @@
 //! How links end, and what becomes of their sessions.
 
+use super::event::BrokerEvent;
+use super::expiry;
 use super::links::NO_LINK;
 use super::links::{Frame, Link, LinkId, Phase};
+use super::state::Broker;
 use super::work::END;
-use super::{Broker, BrokerEvent, expiry};
 use crate::bug::OrBug;
 use crate::error::AbortCode;
 use crate::time::Moment;
@@ -15,7 +17,7 @@ impl Broker {
     pub(super) fn abort(&mut self, index: u32, abort: Abort) {
         if let Some(id) = self.end_link(index, Some(abort)) {
             debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
-            self.tell(BrokerEvent::LinkAborted(id, abort.code));
+            self.push_event(BrokerEvent::LinkAborted(id, abort.code));
         }
     }
 
@@ -88,7 +90,7 @@ impl Broker {
         let id = link.id(index);
         self.list(index);
         self.arm_link(index);
-        self.tell(BrokerEvent::LinkAborted(id, code));
+        self.push_event(BrokerEvent::LinkAborted(id, code));
     }
 
     /// A whole frame is read on a link, and the phase of that is returned. If it is up, and this is no ABORT, there is somebody
@@ -134,7 +136,7 @@ impl Broker {
             debug!("e_pigeon::broker", "{uuid} is away, {} in its queue", state.queue.len());
             self.sessions.connected -= 1;
             self.timers.arm(ends_at, expiry::Timer::Session(session));
-            self.tell(BrokerEvent::SessionAway(uuid));
+            self.push_event(BrokerEvent::SessionAway(uuid));
             self.note_presence(session);
         }
     }

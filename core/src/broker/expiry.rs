@@ -1,11 +1,11 @@
 //! What time does: links that fall silent, sessions and messages that expire, the end of the settling.
 
-use super::Broker;
 use super::jobs::Job;
 use super::links::NO_LINK;
 use super::links::Phase;
 use super::messages::NO_MESSAGE;
 use super::ordered::{Key, Ordered};
+use super::state::Broker;
 use super::work::EXPIRY;
 use crate::bug::OrBug;
 use crate::data::message::RefusalReason;

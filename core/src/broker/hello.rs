@@ -1,5 +1,6 @@
 //! What the broker does with a hello: a new session, the old one, or none.
 
+use super::event::BrokerEvent;
 use super::jobs::Job;
 use super::links::NO_LINK;
 use super::links::Phase;
@@ -8,8 +9,10 @@ use super::queue::Notice;
 use super::receive::Progress;
 use super::sessions::NO_SESSION;
 use super::sessions::NewSession;
+use super::sources::Limit;
+use super::state::Broker;
 use super::work::{HELLO, OUTCOME, PAIR, SET};
-use super::{Broker, BrokerEvent, Limit, expiry, presence};
+use super::{expiry, presence};
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::MAX_DESTINATION_BYTES;
@@ -72,7 +75,7 @@ impl Broker {
                 // What is left of ended ones takes its place until it is gone.
                 if self.sessions.len() + self.jobs.left >= self.config.max_sessions as usize {
                     let source = self.links.get(link).map_or(0, |link| self.sources.number(link.source));
-                    self.tell(BrokerEvent::Refused { source, limit: Limit::Sessions });
+                    self.push_event(BrokerEvent::Refused { source, limit: Limit::Sessions });
                     return Err(refuse(AbortCode::Full));
                 }
                 self.create(uuid, hello)
@@ -99,7 +102,7 @@ impl Broker {
         } else {
             self.note_presence(session);
         }
-        self.tell(match verdict {
+        self.push_event(match verdict {
             Verdict::Create => BrokerEvent::SessionOpened(uuid),
             _ => BrokerEvent::SessionResumed(uuid),
         });
@@ -347,6 +350,6 @@ impl Broker {
             self.jobs.forget(index);
         }
         self.begin_job(Job::Left(Box::new(session.queue)));
-        self.tell(BrokerEvent::SessionEnded(session.uuid));
+        self.push_event(BrokerEvent::SessionEnded(session.uuid));
     }
 }

@@ -3,12 +3,12 @@
 //! A job that concerns a session holds back the input of that session, and a hello for its UUID, until it is done; so each
 //! session has at most one job of each kind, and what a job says of it stays true.
 
-use super::Broker;
 use super::links::NO_LINK;
 use super::links::{Link, LinkId};
 use super::presence::Notes;
 use super::queue::Queue;
 use super::sessions::NO_SESSION;
+use super::state::Broker;
 use super::work::{END, LINK, OUTCOME};
 use crate::bug::OrBug;
 use crate::error::AbortCode;
@@ -181,6 +181,20 @@ impl Broker {
                 Some(job) => self.jobs.jobs.push_back(job),
                 None => untried = self.jobs.jobs.len(),
             }
+        }
+    }
+
+    /// Does what the input of a link has to wait for; false where it has to wait longer.
+    #[inline]
+    pub(super) fn is_free(&mut self, link: u32) -> bool {
+        let session = self.links.get(link).and_then(|link| link.session());
+        let state = session.and_then(|session| self.sessions.get(session));
+        match state {
+            Some(state) if state.jobs > 0 => {
+                let uuid = state.uuid;
+                self.work_for(uuid, session)
+            }
+            _ => !canary!(HoldsAllBack) || self.jobs.is_empty(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! session in it, for the end of its queue, one after the other. Looking at those of several messages at a time lets the
 //! memory fetch them together. Nothing is kept and nothing changes: it is all looked at again when the messages are taken.
 
-use super::Broker;
+use super::state::Broker;
 use crate::data::destination::{DestinationRef, Target};
 use crate::wire::frame::{Step, step};
 use crate::wire::kind;

@@ -1,13 +1,15 @@
 //! A link where frames may be lost, come twice, or in another order: what is taken, what is written, and what is written
 //! again. (PROTOCOL.md, "Lossy framed transports")
 
+use super::event::BrokerEvent;
 use super::jobs::Job;
 use super::links::NO_LINK;
 use super::links::{Frame, Link, Phase};
 use super::receive::Progress;
 use super::sessions::NO_SESSION;
+use super::sources::Limit;
+use super::state::Broker;
 use super::work::{BYTES, FRAME, LINK, WRITTEN};
-use super::{Broker, BrokerEvent, Limit};
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
 use crate::error::AbortCode;
@@ -272,7 +274,7 @@ impl Broker {
             return false;
         };
         let source = self.sources.number(link.source);
-        self.tell(BrokerEvent::Refused { source, limit });
+        self.push_event(BrokerEvent::Refused { source, limit });
         true
     }
 

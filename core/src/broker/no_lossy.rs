@@ -1,6 +1,6 @@
 //! Stands in for links that lose frames where these are left out: there are none.
 
-use super::Broker;
+use super::state::Broker;
 use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::frame::Framing;

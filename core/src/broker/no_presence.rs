@@ -1,8 +1,8 @@
 //! Stands in for presence where that is left out: each watch is refused, as with a limit of 0, and nobody is told anything.
 
-use super::Broker;
 use super::queue::Notice;
 use super::sessions::NO_SESSION;
+use super::state::Broker;
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::data::filter::FilterRef;

@@ -1,6 +1,6 @@
 //! The policy: what sessions may do, as whoever runs the broker sees it.
 
-use super::Broker;
+use super::state::Broker;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::DestinationRef;
 use crate::data::filter::FilterRef;

@@ -4,13 +4,13 @@
 //! the broker keeps only the names of those who have changed since. Where these become too many it forgets them, and
 //! tells everything again. A snapshot is no copy either, but a place in the lists of the index. (PROTOCOL.md, "Presence")
 
-use super::Broker;
 use super::holding::{Terms, for_terms, terms_of};
 use super::jobs::Job;
 use super::ordered::{Ordered, last_of};
 use super::queue::Notice;
 use super::sessions::NO_SESSION;
 use super::sessions::{Session, Sessions};
+use super::state::Broker;
 use super::work::{LISTED, NOTE, WATCH};
 use crate::bug::OrBug;
 use crate::codec::Writer;

@@ -1,9 +1,9 @@
 //! Whom a message is for: the sessions that match its destination now.
 
-use super::Broker;
 use super::index::Index;
 use super::messages::NO_MESSAGE;
 use super::messages::Open;
+use super::state::Broker;
 use crate::bug::OrBug;
 use crate::data::destination::{DestinationRef, Target};
 use crate::data::value::Pairs;

@@ -1,6 +1,5 @@
 //! What the broker does with each frame that comes in.
 
-use super::Broker;
 use super::deliveries::QueueEntry;
 use super::jobs::Job;
 use super::links::NO_LINK;
@@ -9,6 +8,7 @@ use super::messages::NO_MESSAGE;
 use super::queue::{Acknowledged, Declined};
 use super::sessions::NO_SESSION;
 use super::sessions::Session;
+use super::state::Broker;
 use super::work::OUTCOME;
 use crate::bug::OrBug;
 use crate::codec::Reader;

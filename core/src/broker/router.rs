@@ -2,7 +2,6 @@
 //!
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
-use super::Broker;
 use super::deliveries::QueueEntry;
 use super::holding::{Offer, Terms};
 use super::jobs::{Job, Offers, Release};
@@ -11,6 +10,7 @@ use super::messages::{NewMessage, Open};
 use super::receipts::Word;
 use super::sessions::NO_SESSION;
 use super::sessions::Session;
+use super::state::Broker;
 use super::work::{ENTRY, LISTED, OFFERED, RELEASED, WAITING, WATCH};
 use crate::bug::OrBug;
 use crate::data::destination::{DestinationRef, Target};

@@ -4,12 +4,12 @@
 //! counted what each sender has in it, until it holds less than half a share; so a count costs little for each message that
 //! came or went in between. (PROTOCOL.md, "Limits")
 
-use super::Broker;
 use super::messages::NO_MESSAGE;
 use super::messages::Open;
 use super::ordered::{Ordered, last_of};
 use super::sessions::NO_SESSION;
 use super::sessions::Session;
+use super::state::Broker;
 use super::work::ENTRY;
 use crate::bug::OrBug;
 use crate::config::broker::BrokerConfig;

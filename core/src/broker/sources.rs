@@ -1,10 +1,10 @@
 //! Where links come from: how many links each source has, how many of its hellos have failed, and which link without a
 //! session makes way if places run out. (PROTOCOL.md, "Resources")
 
-use super::Broker;
 use super::links::NO_LINK;
 use super::links::Phase;
 use super::ordered::{Key, Ordered, last_of};
+use super::state::Broker;
 use crate::bug::OrBug;
 use crate::config::broker::BrokerConfig;
 use crate::error::AbortCode;

@@ -4,11 +4,11 @@
 //! it finds: all queues are gone through only when a good part of their entries have ended, or many records of ended
 //! messages are kept for them, or they take far more memory than they need; one queue, when it is full and some of it must have ended. (PROTOCOL.md, "Void deliveries")
 
-use super::Broker;
 use super::deliveries::QueueEntry;
 use super::messages::NO_MESSAGE;
 use super::ordered::MIN_TABLE;
 use super::sessions::NO_SESSION;
+use super::state::Broker;
 use super::work::{DROPPED, ROOM, SWEPT};
 use crate::bug::OrBug;
 use crate::config::broker::BrokerConfig;
@@ -201,7 +201,7 @@ impl Broker {
                 self.recipients.shrink_to(MIN_TABLE);
                 self.dropped.shrink_to(MIN_TABLE);
                 self.cramped.shrink_to(MIN_TABLE);
-                self.ready.shrink_to(2 * self.ready.len());
+                self.ready.give_back();
                 self.messages.give_back();
             }
             1 => self.messages.give_back_destinations(),

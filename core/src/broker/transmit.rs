@@ -7,11 +7,12 @@ use super::messages::MessageEntry;
 use super::messages::NO_MESSAGE;
 use super::presence::Word;
 use super::queue::Next;
+use super::ready::Ready;
 use super::senders::NO_SENDER;
 use super::senders::Sender;
 use super::sessions::NO_SESSION;
+use super::state::Broker;
 use super::work::{BYTES, WRITTEN};
-use super::{Broker, Ready};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::data::message::Past;
@@ -81,7 +82,7 @@ impl Broker {
         if let Some(link) = self.links.get_mut(index)
             && !core::mem::replace(&mut link.close_listed, true)
         {
-            self.push_ready(Ready::Close(id));
+            self.ready.push(Ready::Close(id), &self.links);
         }
     }
 

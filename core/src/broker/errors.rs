@@ -1,0 +1,27 @@
+//! Errors of calls on a broker.
+
+use core::fmt;
+
+/// There is no such link; it was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownLink;
+
+impl fmt::Display for UnknownLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no such link")
+    }
+}
+
+impl core::error::Error for UnknownLink {}
+
+/// There are as many links as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyLinks;
+
+impl fmt::Display for TooManyLinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there are as many links as there may be")
+    }
+}
+
+impl core::error::Error for TooManyLinks {}
