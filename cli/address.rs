@@ -31,7 +31,7 @@ impl Address {
     pub(crate) fn parse_connect(text: &str) -> Result<Self, String> {
         let address = Self::parse(text)?;
         if matches!(address, Self::Tcp { port: 0, .. } | Self::Cobs { port: 0, .. }) {
-            return Err("port 0 is nowhere to connect to, for example 127.0.0.1:9999".into());
+            return Err("port 0 is not a port to connect to, for example 127.0.0.1:9999".into());
         }
         Ok(address)
     }
@@ -64,7 +64,7 @@ impl Address {
             return Err(format!("the rate of the line is missing, for example {EXAMPLE}"));
         };
         if baud.is_empty() || !baud.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(format!("behind the @ belongs the rate of the line, for example {EXAMPLE}"));
+            return Err(format!("the rate after the @ is not a number, for example {EXAMPLE}"));
         }
         // What does not fit is no rate either.
         Endpoint::serial(path, baud.parse().unwrap_or(u32::MAX))
@@ -89,7 +89,7 @@ impl Address {
         let example = if is_cobs { "cobs:127.0.0.1:9999" } else { "127.0.0.1:9999" };
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(format!(
-                "there is no scheme {scheme}, choose tcp, cobs, unix or serial, for example tcp://127.0.0.1:9999"
+                "unknown scheme {scheme}, choose tcp, cobs, unix or serial, for example tcp://127.0.0.1:9999"
             ));
         }
         let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']')) else {
@@ -264,12 +264,12 @@ mod tests {
         for (text, told) in [
             ("/dev/ttyS0", "the rate of the line is missing"),
             ("", "the rate of the line is missing"),
-            ("/dev/ttyS0@", "behind the @"),
-            ("/dev/ttyS0@fast", "behind the @"),
-            ("/dev/ttyS0@-9600", "behind the @"),
+            ("/dev/ttyS0@", "the rate after the @ is not a number"),
+            ("/dev/ttyS0@fast", "the rate after the @ is not a number"),
+            ("/dev/ttyS0@-9600", "the rate after the @ is not a number"),
             ("/dev/ttyS0@0", "there is no rate of 0 baud"),
             ("/dev/ttyS0@99999999999", "there is no rate of"),
-            ("@9600", "no device is named"),
+            ("@9600", "the path of the device is missing"),
         ] {
             let error = Address::parse_connect(&format!("serial:{text}")).expect_err(text);
             assert!(error.starts_with(told) && error.ends_with("for example /dev/ttyUSB0@115200"), "{error}");

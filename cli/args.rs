@@ -381,7 +381,7 @@ pub(crate) fn in_one_line(error: &clap::Error) -> String {
         }
         ErrorKind::InvalidSubcommand => {
             let told = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
-            format!("there is no command {}, {}", told.unwrap_or_default(), one_of_the_commands())
+            format!("unknown command {}, {}", told.unwrap_or_default(), one_of_the_commands())
         }
         _ => error.render().to_string(),
     };

@@ -27,12 +27,12 @@ pub(crate) fn need(count: u64) -> Result<(), Failure> {
     if limit.maximum.is_some_and(|maximum| maximum < count) {
         let maximum = limit.maximum.unwrap_or_default();
         return Err(Failure::failed(format_args!(
-            "{count} descriptors are needed and {maximum} are allowed, raise the hard limit (ulimit -Hn)"
+            "{count} open files are needed and {maximum} are allowed; raise the hard limit (ulimit -Hn)"
         )));
     }
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).map_err(|error| {
         let error = plain(&io::Error::from(error));
-        Failure::failed(format_args!("cannot have {count} descriptors: {error}; raise the limit (ulimit -n)"))
+        Failure::failed(format_args!("cannot have {count} open files: {error}; raise the limit (ulimit -n)"))
     })
 }

@@ -49,7 +49,7 @@ fn mistyped_uuid(text: &str) -> Option<String> {
         return None;
     }
     match text.bytes().find(|byte| *byte != b'-' && !byte.is_ascii_hexdigit()) {
-        Some(byte) => Some(format!("not a UUID: {:?} is no hex digit", char::from(byte))),
+        Some(byte) => Some(format!("not a UUID: {:?} is not a hex digit", char::from(byte))),
         None if digits != 32 => Some(format!("not a UUID: it has {digits} hex digits and needs 32")),
         None => Some("not a UUID: its hyphens are in the wrong places".to_owned()),
     }
@@ -85,7 +85,7 @@ mod tests {
             ("67e55044-10b1", "it has 12 hex digits and needs 32"),
             ("67e55044-10b1-426f-9247-bb680e5fe0c", "it has 31 hex digits and needs 32"),
             ("67e5504410b1426f9247bb680e5fe0c", "it has 31 hex digits and needs 32"),
-            ("67e55044-10b1-426f-9247-bb680e5feOc8", "'O' is no hex digit"),
+            ("67e55044-10b1-426f-9247-bb680e5feOc8", "'O' is not a hex digit"),
             ("67e5504-410b1-426f-9247-bb680e5fe0c8", "its hyphens are in the wrong places"),
         ] {
             let error = parse(text).expect_err(text);

@@ -38,7 +38,7 @@ impl Failure {
 
     /// A client or a broker has found a bug in itself.
     pub(crate) fn broken(what: &str) -> Self {
-        Self::failed(format_args!("the {what} has found a bug in itself; please report it"))
+        Self::failed(format_args!("internal error of the {what}; please report it"))
     }
 }
 

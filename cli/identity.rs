@@ -38,10 +38,10 @@ impl Identity {
             Ok(()) => Ok(identity),
             // Somebody was faster; theirs is as good, and both are the same client now.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Self::load(path)?.ok_or_else(|| trouble(path, "it comes and goes"))
+                Self::load(path)?.ok_or_else(|| trouble(path, "it disappeared while it was read"))
             }
             Err(error) => Err(Failure::failed(format_args!(
-                "cannot create the identity file {}: {}; choose a place where you may write",
+                "cannot create the identity file {}: {}; choose a writable directory",
                 path.display(),
                 plain(&error)
             ))),
@@ -57,12 +57,12 @@ impl Identity {
         match opened {
             Ok(Some(mode)) => Err(Failure::failed(format_args!(
                 "cannot use the identity file {}: others may read or write it (mode {mode:04o}); make it private with \
-                 chmod 600 {0}, or remove it for a new identity",
+                 chmod 600 {0}, or remove it to get a new identity",
                 path.display()
             ))),
             Ok(None) => Self::parse(&text).map(Some).map_err(|problem| trouble(path, problem)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(trouble(path, "it is no text")),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(trouble(path, "it is not text")),
             Err(error) => Err(Failure::failed(format_args!(
                 "cannot read the identity file {}: {}; name a file that you may read and write",
                 path.display(),
@@ -78,12 +78,12 @@ impl Identity {
             let (key, value) = line.split_once('=').ok_or("a line has no equals sign")?;
             match key.trim() {
                 "uuid" if uuid.is_none() => {
-                    uuid = Some(Uuid::parse_str(value.trim()).map_err(|_| "its uuid is not one")?);
+                    uuid = Some(Uuid::parse_str(value.trim()).map_err(|_| "its uuid is not a valid UUID")?);
                 }
                 "secret" if secret.is_none() => {
                     secret = Some(from_hex(value.trim()).ok_or("its secret is not 32 hex digits")?);
                 }
-                "uuid" | "secret" => return Err("it says something twice"),
+                "uuid" | "secret" => return Err("it has a uuid or a secret twice"),
                 _ => return Err("it has a line that is neither uuid nor secret"),
             }
         }
@@ -124,7 +124,7 @@ fn exposed(_file: &File) -> io::Result<Option<u32>> {
 
 fn trouble(path: &Path, problem: &str) -> Failure {
     Failure::failed(format_args!(
-        "cannot use the identity file {}: {problem}; mend it, or remove it for a new identity",
+        "cannot use the identity file {}: {problem}; correct it, or remove it to get a new identity",
         path.display()
     ))
 }

@@ -11,7 +11,7 @@ pub(crate) fn table(stats: &Stats) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<24}{figure:>14}");
     };
-    line("messages taken", stats.taken);
+    line("messages accepted", stats.taken);
     line("  answered in full", stats.answered_in_full);
     for (reason, count) in stats.by_reason() {
         line(&format!("  {reason}"), count);

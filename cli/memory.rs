@@ -19,7 +19,7 @@ pub(crate) fn config(limits: &Limits, memory: Option<u64>, hash_seed: u64) -> Re
     limits.config(hash_seed).fit_memory(bytes, &limits.given()).map_err(|error| {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         Failure::usage(format_args!(
-            "these limits need {} MiB of memory, and {} MiB are allowed; give more with --memory, or lower limits",
+            "these limits need {} MiB of memory, and {} MiB are allowed; raise --memory, or lower limits",
             mib(error.needed),
             bytes >> 20
         ))
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!((made.max_sessions, made.hash_seed), (50, 1));
         let failure = config(&limits(&["x", "--max-message-bytes", "1GiB"]), Some(64 << 20), 1).err();
         let line = failure.expect("it does not fit").line;
-        assert!(line.contains("and 64 MiB are allowed; give more with --memory"), "{line}");
+        assert!(line.contains("and 64 MiB are allowed; raise --memory"), "{line}");
     }
 
     #[test]

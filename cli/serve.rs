@@ -104,7 +104,7 @@ fn hint(address: &Address, kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind;
     match (address, kind) {
         (Address::Tcp { .. } | Address::Cobs { .. }, ErrorKind::AddrInUse) => {
-            "stop the program that has it, or choose another port with --listen"
+            "stop the program that uses it, or choose another port with --listen"
         }
         (Address::Tcp { .. } | Address::Cobs { .. }, ErrorKind::PermissionDenied) => {
             "choose a port above 1023 with --listen"
@@ -115,18 +115,16 @@ fn hint(address: &Address, kind: io::ErrorKind) -> &'static str {
         }
         (Address::Unix(_), ErrorKind::AlreadyExists) => "move it away, or choose another path",
         (Address::Unix(_), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            "make its directory, or choose a path in one that is there"
+            "create its directory, or choose a path in an existing one"
         }
-        (Address::Unix(_), ErrorKind::PermissionDenied) => {
-            "choose a path in a directory that you may write to"
-        }
+        (Address::Unix(_), ErrorKind::PermissionDenied) => "choose a path in a writable directory",
         (Address::Unix(_), _) => "choose another path",
-        (Address::Serial(_), ErrorKind::ResourceBusy) => "stop that, or choose another line",
+        (Address::Serial(_), ErrorKind::ResourceBusy) => "stop it, or choose another line",
         (Address::Serial(_), ErrorKind::PermissionDenied) => {
             "join the group that may use the line (ls -l shows it), or choose another"
         }
-        (Address::Serial(_), ErrorKind::Unsupported) => "choose another rate behind the @",
-        (Address::Serial(_), _) => "plug it in, or choose the device of a serial line",
+        (Address::Serial(_), ErrorKind::Unsupported) => "choose another rate after the @",
+        (Address::Serial(_), _) => "connect it, or choose the device of a serial line",
     }
 }
 

@@ -18,7 +18,7 @@ impl Owned {
         if text.starts_with('"') {
             let (value, rest) = quoted(text)?;
             if !rest.is_empty() {
-                return Err(format!("{rest:?} follows the closing quote"));
+                return Err(format!("unexpected {rest:?} after the closing quote"));
             }
             return Ok(Self::Str(value));
         }
@@ -103,7 +103,7 @@ impl Pair {
         loop {
             let (key, after) = left.split_once('=').ok_or_else(|| {
                 let after_a_comma =
-                    if pairs.is_empty() { "" } else { "; a comma in a value belongs into quotes" };
+                    if pairs.is_empty() { "" } else { "; put a value with a comma in quotes" };
                 format!("{left:?} has no equals sign{after_a_comma}")
             })?;
             let (value, rest) = if after.starts_with('"') {
@@ -117,9 +117,9 @@ impl Pair {
             if rest.is_empty() {
                 return Ok(pairs);
             }
-            left = rest
-                .strip_prefix(',')
-                .ok_or(format!("{rest:?} follows a value; a comma or = belongs into quotes"))?;
+            left = rest.strip_prefix(',').ok_or(format!(
+                "unexpected {rest:?} after a value; put a value with a comma or = in quotes"
+            ))?;
         }
     }
 }
@@ -197,7 +197,11 @@ mod tests {
         ] {
             assert_eq!(Pairs::parse(text), Ok(Pairs(pairs)), "{text}");
         }
-        assert!(Pairs::parse("note=hello,world").expect_err("a comma").contains("belongs into quotes"));
+        assert!(
+            Pairs::parse("note=hello,world")
+                .expect_err("a comma")
+                .contains("put a value with a comma in quotes")
+        );
         let long = format!("key={}", "x".repeat(65));
         for text in ["note", "=1", "Note=1", "a b=1", "a=1,", "a=1,Note=2", long.as_str()] {
             assert!(Pairs::parse(text).expect_err(text).contains("for example"), "{text}");

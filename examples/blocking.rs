@@ -57,5 +57,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             None => std::thread::sleep(wait),
         }
     }
-    Err("the client has found a bug in itself; please report it".into())
+    Err("internal error of the client; please report it".into())
 }

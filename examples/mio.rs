@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         driver.flush();
         if driver.is_broken() {
-            return Err("the client has found a bug in itself".into());
+            return Err("internal error of the client; please report it".into());
         }
     }
 }

@@ -56,7 +56,7 @@ fn wrong_arguments_are_told_in_one_line_that_shows_what_is_right() {
         (&["listen", "--connect", "nonsense"], "127.0.0.1:9999"),
         (&["listen", "--connect", "127.0.0.1:0"], "127.0.0.1:9999"),
         (&["listen", "hello"], "hello"),
-        (&["listen", "--identity", "/nowhere/alice"], "choose a place where you may write"),
+        (&["listen", "--identity", "/nowhere/alice"], "choose a writable directory"),
         (&["listen", "--identity", "/"], "name a file that you may read"),
         (&["send", "hello"], "--to"),
         (&["send", "--to", "bob", "hello"], "name=alice"),
@@ -108,9 +108,9 @@ fn an_address_that_cannot_be_had_is_told_with_what_to_do_instead() {
         (&["serve", "--listen", &taken][..], "choose another port with --listen"),
         // An address of documentation, which no machine has.
         (&["serve", "--listen", "192.0.2.1:9999"], "choose an address of this machine with --listen"),
-        (&["serve", "--unix", text_of(&missing)], "make its directory"),
-        (&["serve", "--serial", "/dev/no-such-line@9600"], "plug it in"),
-        (&["serve", "--serial", "/dev/null@9600"], "what is there is no serial line"),
+        (&["serve", "--unix", text_of(&missing)], "create its directory"),
+        (&["serve", "--serial", "/dev/no-such-line@9600"], "connect it"),
+        (&["serve", "--serial", "/dev/null@9600"], "this is not a serial line"),
     ] {
         let line = complaint(&stage, &by, arguments, 1);
         assert!(line.contains(named) && line.contains(arguments[2]), "{line:?}");

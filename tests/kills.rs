@@ -99,10 +99,10 @@ fn a_broker_that_finds_bugs_in_itself_lives_three_times_more_and_then_ends(pairi
         let program = broker.program();
         if bug == 4 {
             program.expect_exit(&by, 1);
-            assert!(program.stderr().ends_with("the broker has found a bug in itself; please report it\n"));
+            assert!(program.stderr().ends_with("internal error of the broker; please report it\n"));
         } else {
             by.wait("a new life of the broker", || {
-                let lives = program.stderr().matches("a new life of it begins").count();
+                let lives = program.stderr().matches("which starts again without its state").count();
                 assert_eq!(program.ended(), None, "{}", program.describe());
                 if lives == bug { Ok(()) } else { Err(program.describe()) }
             });

@@ -127,14 +127,14 @@ fn a_line_is_for_one_program_and_the_next_one_waits_for_it(pairing: Pairing) {
     second.expect_exit(&by, 1);
     let complaints = second.complaints();
     assert!(
-        complaints.len() == 1 && complaints[0].contains("another program has the line; stop that"),
+        complaints.len() == 1 && complaints[0].contains("another program uses the line; stop it"),
         "one line: {complaints:?}"
     );
 
     let mut first = Program::listen(&stage, &by, "first", line.client_end(), &[]);
     let mut next = Program::client(&stage, "next", "listen", line.client_end(), &[], Input::Nothing);
     next.wait_said(&by, "waiting for ", 1);
-    assert!(next.stderr().contains("another program has the line"), "{}", next.describe());
+    assert!(next.stderr().contains("another program uses the line"), "{}", next.describe());
     first.expect_exit_on(&by, "TERM", 0);
     next.wait_connected(&by);
     next.expect_exit_on(&by, "TERM", 0);
@@ -145,7 +145,7 @@ fn what_is_no_line_is_told_once_and_waited_for(pairing: Pairing) {
     let by = Deadline::within(30);
     let stage = Stage::of(pairing);
     for (device, told) in
-        [("/dev/no-such-line", "no such file or directory"), ("/dev/null", "what is there is no serial line")]
+        [("/dev/no-such-line", "no such file or directory"), ("/dev/null", "this is not a serial line")]
     {
         let address = format!("serial:{device}@9600");
         let arguments = ["--to", "everyone", "--give-up-after", "500ms", "hello"];

@@ -152,11 +152,11 @@ fn a_path_that_cannot_be_had_is_said_in_one_line_and_left_alone(pairing: Pairing
     let plain = stage.path("plain");
     fs::write(&plain, "precious").expect("written");
     let told = expect_refusal(&stage, &by, text_of(&plain), 1);
-    assert!(told.contains("no socket; move it away"), "{told}");
+    assert!(told.contains("not a socket; move it away"), "{told}");
     assert_eq!(fs::read_to_string(&plain).expect("still there"), "precious");
 
     let told = expect_refusal(&stage, &by, text_of(&stage.path("missing/broker")), 1);
-    assert!(told.contains("make its directory"), "{told}");
+    assert!(told.contains("create its directory"), "{told}");
     let long = stage.path(&"x".repeat(108));
     let told = expect_refusal(&stage, &by, text_of(&long), 2);
     assert!(told.contains("a socket has room for 10"), "{told}");

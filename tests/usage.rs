@@ -436,7 +436,7 @@ fn a_broker_shows_its_ledger_by_reason_on_sigusr1() {
             line.split_whitespace().last().unwrap_or_default().to_owned()
         };
         assert_eq!(
-            (figure("messages taken"), figure("expired"), figure("open")),
+            (figure("messages accepted"), figure("expired"), figure("open")),
             ("2".into(), "2".into(), "0".into())
         );
         broker.stop(&by);

@@ -82,17 +82,17 @@ impl fmt::Display for AbortCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "malformed frame",
-            Self::UnexpectedFrame => "frame not allowed here",
+            Self::UnexpectedFrame => "frame not allowed in this state",
             Self::FrameTooLarge => "frame too large",
-            Self::WindowExceeded => "window exceeded",
-            Self::BadAcknowledgement => "acknowledged what was not sent",
+            Self::WindowExceeded => "more messages than the window allows",
+            Self::BadAcknowledgement => "acknowledgement of an item that was not sent",
             Self::BadId => "message id not ascending",
             Self::BadAlias => "unknown alias",
-            Self::HandshakeTimeout => "no handshake in time",
-            Self::Silent => "no sign of life",
+            Self::HandshakeTimeout => "no handshake within the time limit",
+            Self::Silent => "no frame for three keep-alive intervals",
             Self::TakenOver => "this identity is in use by another program",
             Self::Superseded => "replaced by a newer connection",
-            Self::WrongSecret => "this UUID belongs to somebody with another secret",
+            Self::WrongSecret => "this UUID belongs to a client with another secret",
             Self::Version => "protocol version not supported",
             Self::Full => "the broker is full",
             Self::TooManyAttributes => "more attributes than the broker allows",
@@ -122,10 +122,12 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooSmall(name, least) => write!(f, "{name} is too small, at least {least}"),
-            Self::TooLarge(name, most) => write!(f, "{name} is too large, at most {most}"),
-            Self::NoMultiple(name) => write!(f, "{name} is no multiple of 64"),
-            Self::Memory { needed } => write!(f, "the memory is too small: {needed} bytes are needed"),
+            Self::TooSmall(name, least) => write!(f, "{name} is too small: give at least {least}"),
+            Self::TooLarge(name, most) => write!(f, "{name} is too large: give at most {most}"),
+            Self::NoMultiple(name) => write!(f, "{name} is not a multiple of 64: round it up"),
+            Self::Memory { needed } => {
+                write!(f, "the memory is too small: hand over at least {needed} bytes")
+            }
         }
     }
 }
@@ -179,12 +181,12 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the outbox is full: wait for receipts"),
-            Self::TooLarge { max } => write!(f, "the payload is too large: at most {max} bytes"),
-            Self::DestinationTooLong { max } => write!(f, "the destination is too long: at most {max} bytes"),
-            Self::NoTime => {
-                f.write_str("a message with a time to live of 0 never arrives: give it at least 1 ms")
+            Self::Full => f.write_str("the outbox is full: wait for the event CapacityAvailable"),
+            Self::TooLarge { max } => write!(f, "the payload is too large: send at most {max} bytes"),
+            Self::DestinationTooLong { max } => {
+                write!(f, "the destination is too long: use at most {max} encoded bytes")
             }
+            Self::NoTime => f.write_str("the time to live is 0: give at least 1 ms"),
             Self::Closed => f.write_str("the client is closed"),
         }
     }
@@ -209,7 +211,7 @@ impl fmt::Display for SetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Attribute(error) => error.fmt(f),
-            Self::Full => f.write_str("the outbox is full: wait for receipts"),
+            Self::Full => f.write_str("the outbox is full: wait for the event CapacityAvailable"),
             Self::Closed => f.write_str("the client is closed"),
         }
     }
@@ -236,9 +238,11 @@ impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooMany => {
-                f.write_str("as many filters are watched as may be: end one, or raise `watches`")
+                f.write_str("too many filters are watched: unwatch one, or raise `watches` in the config")
             }
-            Self::FilterTooLong { max } => write!(f, "the filter is too long: at most {max} bytes"),
+            Self::FilterTooLong { max } => {
+                write!(f, "the filter is too long: use at most {max} encoded bytes")
+            }
             Self::Closed => f.write_str("the client is closed"),
         }
     }

@@ -31,13 +31,13 @@ pub enum Error<R, W = R> {
 impl<R: Debug, W: Debug> Display for Error<R, W> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Released => f.write_str("the client has no more use for the connection"),
-            Self::Ended => f.write_str("the other end has closed the connection"),
+            Self::Released => f.write_str("the client ended the connection"),
+            Self::Ended => f.write_str("the broker closed the connection"),
             Self::Read(error) => write!(f, "cannot read: {error:?}"),
             Self::Write(error) => write!(f, "cannot write: {error:?}"),
-            Self::Stuck => f.write_str("the writer takes nothing and reports no error"),
-            Self::Broken => f.write_str("the client has found a bug in itself; please report it"),
-            Self::NoBuffer => f.write_str("a buffer is empty: hand over one with room for a byte at least"),
+            Self::Stuck => f.write_str("the writer accepts no bytes and reports no error"),
+            Self::Broken => f.write_str("internal error of the client; please report it"),
+            Self::NoBuffer => f.write_str("a buffer is empty: give it at least one byte"),
         }
     }
 }

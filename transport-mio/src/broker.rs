@@ -65,11 +65,11 @@ impl BrokerDriver {
     ///
     /// What the system says where the endpoint cannot be had (`AddrInUse` where somebody listens there), that what stands
     /// at the path is no socket (`AlreadyExists`), that no socket can have this path or that it is no serial line
-    /// (`InvalidInput`), that another program has the line (`ResourceBusy`), or that there are 16 listeners already.
+    /// (`InvalidInput`), that another program uses the line (`ResourceBusy`), or that the broker has 16 listeners already.
     pub fn bind(&mut self, endpoint: impl Into<Endpoint>) -> io::Result<Endpoint> {
         let listeners = self.hub.endpoints().count();
         if listeners == LISTENERS {
-            return Err(io::Error::other("there are 16 listeners already"));
+            return Err(io::Error::other("a broker has at most 16 listeners"));
         }
         let listener = Ear::bind(endpoint.into(), &self.registry, Token(self.base + listeners))?;
         let endpoint = listener.endpoint().clone();

@@ -145,7 +145,10 @@ impl ClientDriver {
             self.connect_on();
         }
         if self.dialer.is_silent(now) {
-            let error = io::Error::new(io::ErrorKind::TimedOut, "it has connected and is silent");
+            let error = io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the broker accepted the connection and did not answer",
+            );
             tracing::debug!(%error, "connection given up");
             self.lost(Some(error));
         }

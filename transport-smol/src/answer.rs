@@ -28,7 +28,7 @@ pub struct Unanswered;
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the client ended before the message was answered")
+        f.write_str("the client ended before the receipt of the message arrived")
     }
 }
 

@@ -119,7 +119,7 @@ impl Broker {
     ///
     /// What the system says where the endpoint cannot be had (`AddrInUse` where somebody listens there), that what stands
     /// at the path is no socket (`AlreadyExists`), that no socket can have this path or that it is no serial line
-    /// (`InvalidInput`), or that another program has the line (`ResourceBusy`).
+    /// (`InvalidInput`), or that another program uses the line (`ResourceBusy`).
     pub fn listen(&mut self, endpoint: impl Into<Endpoint>) -> io::Result<Endpoint> {
         let index = self.hub.endpoints().count();
         let listener = Ear::bind(endpoint.into(), self.ready.waker(Source::Listener(index)))?;

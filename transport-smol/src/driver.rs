@@ -95,7 +95,10 @@ impl Driver {
                 && self.dialer.deadline().is_some()
                 && self.dialer.is_silent(self.shared.with(|state| state.now()))
             {
-                let silent = io::Error::new(io::ErrorKind::TimedOut, "it has connected and is silent");
+                let silent = io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the broker accepted the connection and did not answer",
+                );
                 input = Input::Over(Some(silent));
             }
             if connection.flush() {

@@ -12,7 +12,7 @@ pub(crate) use bug;
 /// The error of a driver whose client or broker has found a bug in itself.
 #[must_use]
 pub fn broken(what: &str) -> std::io::Error {
-    std::io::Error::other(format!("the {what} has found a bug in itself; please report it"))
+    std::io::Error::other(format!("internal error of the {what}; please report it"))
 }
 
 #[cold]

@@ -158,8 +158,7 @@ impl<A> Dialer<A> {
                 Poll::Ready(Err(error)) => return self.failed(error),
                 Poll::Pending if now < until => return Dial::Waiting,
                 Poll::Pending => {
-                    let error =
-                        io::Error::new(io::ErrorKind::TimedOut, "no answer to the look-up of the name");
+                    let error = io::Error::new(io::ErrorKind::TimedOut, "the look-up of the name timed out");
                     return self.failed(error);
                 }
             }
@@ -226,7 +225,7 @@ impl<A> Dialer<A> {
                 Poll::Ready(Ok(stream)) => return Some((stream, self.trying.remove(index).endpoint)),
                 Poll::Ready(Err(error)) => error,
                 Poll::Pending if trying.deadline <= now => {
-                    io::Error::new(io::ErrorKind::TimedOut, "no answer to the attempt to connect")
+                    io::Error::new(io::ErrorKind::TimedOut, "the attempt to connect timed out")
                 }
                 Poll::Pending => {
                     index += 1;

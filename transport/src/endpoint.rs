@@ -55,7 +55,10 @@ impl Endpoint {
         #[cfg(unix)]
         return crate::unix::check(&path).map(|()| Self::Unix(path));
         #[cfg(not(unix))]
-        Err(io::Error::new(io::ErrorKind::Unsupported, format!("no Unix sockets here: {}", path.display())))
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("this system has no Unix sockets: {}", path.display()),
+        ))
     }
 
     /// Takes the path of a tty and its rate in bits per second, after checking that there is such a rate. Both ends have to
@@ -72,7 +75,7 @@ impl Endpoint {
         #[cfg(not(unix))]
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            format!("no serial lines here: {}@{baud}", path.display()),
+            format!("this system has no serial lines: {}@{baud}", path.display()),
         ))
     }
 
@@ -108,7 +111,10 @@ impl Endpoint {
         if self.framing() == framing {
             return Ok(());
         }
-        let told = format!("the client is configured for another framing, {self} takes {:?}", self.framing());
+        let told = format!(
+            "the framing in the config of the client does not fit: {self} needs {:?}",
+            self.framing()
+        );
         Err(io::Error::new(io::ErrorKind::InvalidInput, told))
     }
 

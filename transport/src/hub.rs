@@ -103,12 +103,12 @@ impl<L: Listening> Hub<L> {
         }
         if let Some(broker) = self.next_life.as_mut().and_then(|NextLife(make)| make()) {
             tracing::error!(
-                "the broker has found a bug in itself, and a new life of it begins; please report it"
+                "internal error of the broker, which starts again without its state; please report it"
             );
             self.broker = broker;
             self.broker.handle_timeout(self.clock.now());
         } else {
-            tracing::error!("the broker has found a bug in itself, and stops; please report it");
+            tracing::error!("internal error of the broker, which stops; please report it");
             self.listeners.clear();
             self.is_broken = true;
         }
@@ -283,7 +283,7 @@ impl<L: Listening> Hub<L> {
                     Ok((key, false)) => self.leaving.push_back((now + LINGER, key)),
                     Ok((_, true)) => {}
                     Err(error) => {
-                        tracing::debug!(%peer, %error, "dropped at once");
+                        tracing::debug!(%peer, %error, "connection dropped");
                         listener.lost(now);
                     }
                 }

@@ -32,7 +32,7 @@ impl Journal {
                 | AbortCode::NotAllowed
                 | AbortCode::HandshakeTimeout),
             ) => self.count(code.to_string()),
-            BrokerEvent::Refused { limit, .. } => self.count(format!("there are {limit}")),
+            BrokerEvent::Refused { limit, .. } => self.count(format!("{limit}")),
             other => tracing::info!("{other}"),
         }
     }
@@ -81,7 +81,7 @@ mod tests {
         let refused = BrokerEvent::Refused { source: 7, limit: Limit::Sessions };
         journal.note(&refused);
         let first = journal.line(at(1)).expect("the first at once");
-        assert!(first.ends_with("refused: 1 (there are as many sessions as max_sessions allows)"), "{first}");
+        assert!(first.ends_with("refused: 1 (max_sessions is reached)"), "{first}");
         for _ in 0..4_813 {
             journal.note(&refused);
         }

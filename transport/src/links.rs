@@ -143,9 +143,9 @@ impl<S: Socket> Links<S> {
         let (framing, source) = (peer.framing(), Source::of(peer, origin));
         let Ok(link) = broker.handle_connected_over(now, source.number(), framing) else {
             if framing.is_lossy() {
-                return Err(io::Error::other("no link is left for it"));
+                return Err(io::Error::other("all links are in use"));
             }
-            tracing::debug!(%peer, "refused: no link is left for it");
+            tracing::debug!(%peer, "refused: all links are in use");
             connection.write(Broker::FULL);
             entry.insert(Slot { connection, role: Role::Leaving(Closing::begin(now)), origin });
             return Ok((key, false));
@@ -339,7 +339,7 @@ impl Peer {
         match connection.read(input) {
             Input::Nothing => true,
             Input::Over(error) => {
-                tracing::trace!(link = self.link.index(), ?error, "connection over");
+                tracing::trace!(link = self.link.index(), ?error, "connection ended");
                 if error.is_none() {
                     // The peer has only stopped writing: it may still read why, or a farewell. One write of it.
                     self.has_output = true;
@@ -392,7 +392,7 @@ impl Peer {
             Input::Nothing => 0,
             Input::Bytes(count) => count,
             Input::Over(error) => {
-                tracing::trace!(link = self.link.index(), ?error, "connection over before its session");
+                tracing::trace!(link = self.link.index(), ?error, "connection ended before its session");
                 broker.handle_end_of_input(self.link);
                 // The next read finds it again.
                 0

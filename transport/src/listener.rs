@@ -62,7 +62,7 @@ impl<L: Listening> Listener<L> {
             if now.saturating_duration_since(self.opened_at) >= LONGEST_RETRY {
                 self.retry_after = RETRY;
             }
-            tracing::warn!(line = %self.endpoint, "lost; it will be opened again");
+            tracing::warn!(line = %self.endpoint, "line lost, opening it again");
             self.ready = true;
             self.retry_later(now);
         }
@@ -107,9 +107,9 @@ impl<L: Listening> Listener<L> {
                     | io::ErrorKind::ConnectionReset => {}
                     _ => {
                         if self.endpoint.is_line() {
-                            tracing::debug!(line = %self.endpoint, %error, "cannot be opened for now");
+                            tracing::debug!(line = %self.endpoint, %error, "cannot open the line yet");
                         } else if self.retry_at.is_none() {
-                            tracing::warn!(%error, "cannot accept connections for now; they wait");
+                            tracing::warn!(%error, "cannot accept connections yet, trying again");
                         }
                         self.retry_later(now);
                         return None;

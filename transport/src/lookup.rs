@@ -91,7 +91,7 @@ fn work() {
             continue;
         };
         let answer = catch_unwind(AssertUnwindSafe(&mut function))
-            .unwrap_or_else(|_| Err(io::Error::other("the resolver has panicked")));
+            .unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
         let mut state = lock(&lookup);
         state.function = Some(function);
         state.answer = Some(answer);

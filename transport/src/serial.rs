@@ -48,7 +48,7 @@ impl SerialLine {
     pub(crate) fn new(path: PathBuf, baud: u32) -> io::Result<Self> {
         let wrong = |told: String| Err(io::Error::new(io::ErrorKind::InvalidInput, told));
         if path.as_os_str().is_empty() {
-            return wrong("no device is named".to_owned());
+            return wrong("the path of the device is missing".to_owned());
         }
         if !is_rate(baud) {
             return wrong(format!("there is no rate of {baud} baud"));
@@ -80,14 +80,14 @@ impl fmt::Display for SerialLine {
 ///
 /// # Errors
 ///
-/// What the system says; another program has the line (`ResourceBusy`), what is there is no line (`InvalidInput`), or it
+/// What the system says; another program uses the line (`ResourceBusy`), what is there is no line (`InvalidInput`), or it
 /// cannot be that fast (`Unsupported`).
 pub fn open(line: &SerialLine) -> io::Result<File> {
     // It must not become the terminal of this program, nor wait for a modem.
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = fs::open(&line.path, flags, Mode::empty()).map(File::from).map_err(explain)?;
     if !termios::isatty(&file) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is there is no serial line"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not a serial line"));
     }
     // The first keeps out all programs, but not those of root; the second those that ask, like this one.
     termios::ioctl_tiocexcl(&file).map_err(explain)?;
@@ -103,7 +103,7 @@ pub fn open(line: &SerialLine) -> io::Result<File> {
     // A driver takes what it can do and says nothing.
     let set = termios::tcgetattr(&file)?;
     if (set.input_speed(), set.output_speed()) != (line.baud, line.baud) {
-        let told = format!("the line cannot do {} baud", line.baud);
+        let told = format!("the line does not support {} baud", line.baud);
         return Err(io::Error::new(io::ErrorKind::Unsupported, told));
     }
     Ok(file)
@@ -112,7 +112,7 @@ pub fn open(line: &SerialLine) -> io::Result<File> {
 /// What a read of a line brought: nothing at all means that it is gone.
 pub fn read(read: usize, buffer: &[u8]) -> io::Result<usize> {
     if read == 0 && !buffer.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the line was hung up"));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the line is gone"));
     }
     Ok(read)
 }
@@ -134,5 +134,5 @@ fn explain(error: rustix::io::Errno) -> io::Error {
 }
 
 fn busy() -> io::Error {
-    io::Error::new(io::ErrorKind::ResourceBusy, "another program has the line")
+    io::Error::new(io::ErrorKind::ResourceBusy, "another program uses the line")
 }

@@ -87,7 +87,7 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     match socket.connect(&SockAddr::unix(path)?) {
         // The queue of the listener is full, and the attempt is over.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(io::Error::new(error.kind(), "too many wait for the broker to accept them"))
+            Err(io::Error::new(error.kind(), "too many connections wait for the broker to accept them"))
         }
         Err(error) => Err(error),
         Ok(()) => Ok(UnixStream::from(OwnedFd::from(socket))),
@@ -121,7 +121,7 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
     let told = if bytes > LONGEST {
         format!("the path has {bytes} bytes, a socket has room for {LONGEST}")
     } else {
-        "no path that a file can have".to_owned()
+        "no file can have this path".to_owned()
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, told))
 }
@@ -134,7 +134,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     if !found.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "what is there is no socket"));
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this file is not a socket"));
     }
     match connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}

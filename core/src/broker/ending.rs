@@ -16,7 +16,7 @@ impl Broker {
     /// Ends a link, and tells the peer why where that is possible.
     pub(super) fn abort(&mut self, index: u32, abort: Abort) {
         if let Some(id) = self.end_link(index, Some(abort)) {
-            debug!("e_pigeon::broker", "link {index} is ended: {}", abort.code);
+            debug!("e_pigeon::broker", "link {index} aborted: {}", abort.code);
             self.push_event(BrokerEvent::LinkAborted(id, abort.code));
         }
     }
@@ -133,7 +133,7 @@ impl Broker {
             state.link = None;
             state.ends_at = Moment::at(ends_at);
             let uuid = state.uuid;
-            debug!("e_pigeon::broker", "{uuid} is away, {} in its queue", state.queue.len());
+            debug!("e_pigeon::broker", "{uuid} is away, {} messages in its queue", state.queue.len());
             self.sessions.connected -= 1;
             self.timers.arm(ends_at, expiry::Timer::Session(session));
             self.push_event(BrokerEvent::SessionAway(uuid));

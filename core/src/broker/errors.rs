@@ -8,7 +8,7 @@ pub struct UnknownLink;
 
 impl fmt::Display for UnknownLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is no such link")
+        f.write_str("no such link: it has ended")
     }
 }
 
@@ -20,7 +20,7 @@ pub struct TooManyLinks;
 
 impl fmt::Display for TooManyLinks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there are as many links as there may be")
+        f.write_str("no link is free: close one, or raise the limits of the config")
     }
 }
 

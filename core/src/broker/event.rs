@@ -43,13 +43,13 @@ pub enum BrokerEvent {
 impl fmt::Display for BrokerEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SessionOpened(uuid) => write!(f, "{uuid} is here"),
-            Self::SessionResumed(uuid) => write!(f, "{uuid} is back"),
-            Self::SessionAway(uuid) => write!(f, "{uuid} is away"),
-            Self::SessionEnded(uuid) => write!(f, "{uuid} is gone"),
-            Self::LinkAborted(link, code) => write!(f, "link {} was ended: {code}", link.index()),
-            Self::Refused { source, limit } => write!(f, "refused {source:#x}: there are {limit}"),
-            Self::Missed(count) => write!(f, "{count} events were missed"),
+            Self::SessionOpened(uuid) => write!(f, "{uuid}: session opened"),
+            Self::SessionResumed(uuid) => write!(f, "{uuid}: session resumed"),
+            Self::SessionAway(uuid) => write!(f, "{uuid}: away"),
+            Self::SessionEnded(uuid) => write!(f, "{uuid}: session ended"),
+            Self::LinkAborted(link, code) => write!(f, "link {} aborted: {code}", link.index()),
+            Self::Refused { source, limit } => write!(f, "refused a client of source {source:#x}: {limit}"),
+            Self::Missed(count) => write!(f, "{count} events were dropped, because they were not polled in time"),
         }
     }
 }

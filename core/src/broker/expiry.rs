@@ -147,7 +147,7 @@ impl Broker {
 
     /// Clients of the broker before have had their time to come back: all are served from now on.
     fn settle(&mut self) {
-        debug!("e_pigeon::broker", "settled");
+        debug!("e_pigeon::broker", "the wait for clients of the previous broker is over");
         self.settles_at = None;
         let end = self.links.end();
         self.begin_job(Job::Settle { next: 0, end });

@@ -14,7 +14,11 @@ pub struct TooLittleMemory {
 
 impl fmt::Display for TooLittleMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a broker with these limits needs at least {} bytes of memory", self.needed)
+        write!(
+            f,
+            "these limits need at least {} bytes of memory: allow more, or lower the limits",
+            self.needed
+        )
     }
 }
 

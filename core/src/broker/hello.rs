@@ -58,7 +58,7 @@ impl Broker {
         }
         let facts = found.and_then(|index| self.facts(index));
         let verdict = judge(hello, facts.as_ref());
-        debug!("e_pigeon::broker", "hello of {uuid}, its link {}: {verdict:?}", hello.link);
+        debug!("e_pigeon::broker", "HELLO of {uuid}, link {}: {verdict:?}", hello.link);
         let max_attributes = usize::from(self.config.max_attributes);
         if !matches!(verdict, Verdict::Resume | Verdict::Refuse(_)) {
             if attributes.len() > max_attributes {
@@ -331,7 +331,7 @@ impl Broker {
         self.receipts -= session.queue.forget_receipts();
         debug!(
             "e_pigeon::broker",
-            "the session of {} has ended, {} in its queue",
+            "the session of {} ended, {} messages in its queue",
             session.uuid,
             session.queue.len()
         );

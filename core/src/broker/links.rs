@@ -16,7 +16,7 @@ use core::num::NonZeroU64;
 use slab::Slab;
 
 /// Why an entry must be in the table of links, if something else names it by its place.
-pub(super) const NO_LINK: &str = "there is no such link";
+pub(super) const NO_LINK: &str = "no such link: it has ended";
 
 /// Names a link of a broker. Never names another one later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

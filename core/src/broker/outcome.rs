@@ -173,7 +173,7 @@ impl Broker {
         let complete = delivered == recipients && recipients > 0;
         let reason = if complete { None } else { Some(message.reason.unwrap_or(RefusalReason::Declined)) };
         let (sender, id, order) = (message.sender, message.id, message.order);
-        trace!("e_pigeon::broker", "message {id} has ended: {delivered} of {recipients}");
+        trace!("e_pigeon::broker", "message {id} ended: delivered to {delivered} of {recipients}");
         let answered = message.until_accepted && message.accepted_told;
         let timer = core::mem::take(&mut message.timed).then_some(message.deadline);
         if let Some(at) = timer {

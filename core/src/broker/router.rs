@@ -160,7 +160,7 @@ impl Broker {
         if let Some(message) = self.messages.get_mut(index).or_bug(NO_MESSAGE) {
             // At most 2^30 sessions.
             message.wanted = recipients.len() as u32;
-            trace!("e_pigeon::broker", "message {} is for {}", message.id, message.wanted);
+            trace!("e_pigeon::broker", "message {} has {} recipients", message.id, message.wanted);
             message.accepted = Word::Accepted { recipients: message.wanted, session, earlier_epoch: None };
         }
         self.deliver_to_all(index, &recipients);

@@ -49,14 +49,12 @@ pub enum Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Links => "as many links as max_links allows",
-            Self::LossyLinks => "as many links over lossy transports as max_lossy_links allows",
-            Self::LinksPerSource => "as many links of one source as max_links_per_source allows",
-            Self::FailedHellosPerSource => {
-                "as many failed hellos of one source as max_failed_hellos_per_source allows"
-            }
-            Self::Sessions => "as many sessions as max_sessions allows",
-            Self::SessionsPerLine => "as many sessions away as one line may leave",
+            Self::Links => "max_links is reached",
+            Self::LossyLinks => "max_lossy_links is reached",
+            Self::LinksPerSource => "max_links_per_source is reached",
+            Self::FailedHellosPerSource => "max_failed_hellos_per_source is reached",
+            Self::Sessions => "max_sessions is reached",
+            Self::SessionsPerLine => "too many sessions of this line are away",
         })
     }
 }
@@ -354,7 +352,7 @@ impl Broker {
         // When the hello of a link is due that has waited for that long.
         let due = (self.now + self.config.handshake_timeout).as_micros().saturating_sub(micros(PATIENCE));
         let link = self.sources.makes_way(lacks_lossy, Instant::from_micros(due)).ok_or(limit)?;
-        debug!("e_pigeon::broker", "link {link} makes way for another one");
+        debug!("e_pigeon::broker", "link {link} is closed to make room for a new one");
         self.abort(link, Abort { code: AbortCode::HandshakeTimeout, detail: 0 });
         if self.links.make_way(link) {
             // Nobody was there.

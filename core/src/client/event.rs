@@ -131,10 +131,10 @@ impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TransportLost => f.write_str("connection lost"),
-            Self::Silent => f.write_str("no sign of life from the broker"),
-            Self::HandshakeTimeout => f.write_str("the broker did not answer in time"),
-            Self::Aborted(code, _) => write!(f, "the broker says: {code}"),
-            Self::Protocol(code) => write!(f, "the broker broke the protocol: {code}"),
+            Self::Silent => f.write_str("no frame from the broker for three keep-alive intervals"),
+            Self::HandshakeTimeout => f.write_str("the broker did not answer the handshake in time"),
+            Self::Aborted(code, _) => write!(f, "the broker ended the connection: {code}"),
+            Self::Protocol(code) => write!(f, "the broker violated the protocol: {code}"),
         }
     }
 }
@@ -165,16 +165,16 @@ impl fmt::Display for CloseReason {
         match self {
             Self::Requested => f.write_str("closed"),
             Self::TakenOver => {
-                f.write_str("this identity is in use by another program: end that one, or use another identity")
+                f.write_str("this identity is in use by another program: stop it, or use another identity")
             }
             Self::Refused(AbortCode::WrongSecret, _) => f.write_str(
-                "refused: this UUID belongs to somebody with another secret: use the identity that created it",
+                "refused: this UUID belongs to a client with another secret: use the identity that created it",
             ),
             Self::Refused(AbortCode::Version, spoken) => {
                 write!(f, "refused: the broker speaks version {spoken} of the protocol: use a client of that version")
             }
             Self::Refused(AbortCode::TooManyAttributes, max) => {
-                write!(f, "refused: the broker allows {max} attributes: set fewer")
+                write!(f, "refused: the broker allows at most {max} attributes: set fewer")
             }
             Self::Refused(AbortCode::NotAllowed, _) => {
                 f.write_str("refused: the broker does not allow these attributes: set others")

@@ -44,7 +44,7 @@ pub struct DecodeError;
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the payload is no value of this type")
+        f.write_str("the payload does not decode as a value of this type")
     }
 }
 

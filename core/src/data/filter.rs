@@ -31,9 +31,9 @@ impl fmt::Display for FilterError {
         match self {
             Self::Empty => f.write_str("a filter needs at least one key=value"),
             Self::TooMany => f.write_str("a filter has at most 8 pairs"),
-            Self::KeyTwice => f.write_str("a key stands twice, so nobody can match all of it"),
+            Self::KeyTwice => f.write_str("a key occurs twice, and no session can match both values"),
             Self::Attribute(error) => error.fmt(f),
-            Self::NoRoom => f.write_str("there is no room for the filter"),
+            Self::NoRoom => f.write_str("the buffer has no room for the filter"),
         }
     }
 }

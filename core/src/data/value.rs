@@ -71,7 +71,7 @@ impl fmt::Display for AttributeError {
         f.write_str(match self {
             Self::BadKey => "a key has 1 to 32 characters of a-z, 0-9, '_', '.' and '-'",
             Self::ValueTooLong => "a string or bytes value has at most 64 bytes",
-            Self::TooMany => "too many attributes: remove one first",
+            Self::TooMany => "too many attributes: remove one of the 16",
         })
     }
 }

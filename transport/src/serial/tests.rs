@@ -73,7 +73,7 @@ fn what_is_no_line_is_told() {
     std::fs::write(&path, "text").expect("written");
     for path in [path.as_path(), Path::new("/dev/null")] {
         let error = open(&line(path, 9_600)).expect_err("no line");
-        assert_eq!(error.to_string(), "what is there is no serial line");
+        assert_eq!(error.to_string(), "this is not a serial line");
     }
     for baud in [0, 100_000_001, u32::MAX] {
         let error = SerialLine::new("/dev/ttyS0".into(), baud).expect_err("no rate");
