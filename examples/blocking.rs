@@ -1,7 +1,7 @@
 //! The smallest embedding: the state machine alone, in a blocking loop over `std::net`. It joins `room = "lobby"`, says
 //! something to all others there, and prints what they say until they have heard it: `blocking 127.0.0.1:9999 hello`
 use e_pigeon_core::{
-    Client, ClientConfig, Close, CloseReason, Event, Filter, Instant, Message, Secret, Uuid, Value,
+    Client, ClientConfig, Close::EndSession, CloseReason, Event, Filter, Instant, Message, Secret, Uuid,
 };
 use std::io::{Error, ErrorKind, Read, Write};
 use std::{net::TcpStream, time::Duration};
@@ -14,8 +14,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut client = Client::new(config.clone(), vec![0; config.memory_needed()])?;
     let start = std::time::Instant::now();
     let now = || Instant::from_micros(start.elapsed().as_micros() as u64);
-    client.set(now(), "room", Value::Str("lobby"))?;
-    let lobby = e_pigeon_core::Destination::from(Filter::all_of(&[("room", Value::Str("lobby"))])?);
+    client.set(now(), "room", "lobby".into())?;
+    let lobby = e_pigeon_core::Destination::from(Filter::all_of(&[("room", "lobby".into())])?);
     let said = client.send(now(), &Message::new(&lobby.exclude_self(), text.as_bytes()))?;
     let (mut stream, mut buffer) = (None, [0; 4096]);
     while !client.is_broken() {
@@ -28,9 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         while let Some((event, mut commands)) = client.next_event_with_commands() {
             match event {
                 Event::Message(message) => println!("{}", String::from_utf8_lossy(message.payload)),
-                Event::Receipt(it) if it.id() == said && it.is_final() => {
-                    commands.close(now(), Close::EndSession)
-                }
+                Event::Receipt(it) if it.id() == said && it.is_final() => commands.close(now(), EndSession),
                 Event::Closed(CloseReason::Requested) => return Ok(()),
                 Event::Closed(reason) => return Err(reason.to_string().into()),
                 _ => {}

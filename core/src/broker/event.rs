@@ -49,7 +49,9 @@ impl fmt::Display for BrokerEvent {
             Self::SessionEnded(uuid) => write!(f, "{uuid}: session ended"),
             Self::LinkAborted(link, code) => write!(f, "link {} aborted: {code}", link.index()),
             Self::Refused { source, limit } => write!(f, "refused a client of source {source:#x}: {limit}"),
-            Self::Missed(count) => write!(f, "{count} events were dropped, because they were not polled in time"),
+            Self::Missed(count) => {
+                write!(f, "{count} events were dropped, because they were not polled in time")
+            }
         }
     }
 }
