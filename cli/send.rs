@@ -281,9 +281,7 @@ impl Sender {
                     continue;
                 }
             };
-            let mut message = Message::new(&self.to, line);
-            message.until = self.until;
-            message.time_to_live = self.time_to_live;
+            let message = Message::new(&self.to, line).retain(self.until).time_to_live(self.time_to_live);
             match turn.client.send(&message) {
                 Ok(_) => {
                     bytes += line.len();

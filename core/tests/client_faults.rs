@@ -110,7 +110,7 @@ fn specification_f3_a_time_to_live_of_zero_is_refused_and_says_so() {
     let mut client = make(client_config(0));
     let to = uuid(1).into();
     let send = |client: &mut Client<Vec<u8>>, time_to_live| {
-        client.send(Instant::default(), &Message { time_to_live, ..Message::new(&to, b"x") })
+        client.send(Instant::default(), &Message::new(&to, b"x").time_to_live(time_to_live))
     };
     let refused = send(&mut client, Duration::ZERO).unwrap_err();
     assert_eq!(refused, SendError::NoTime);

@@ -106,7 +106,7 @@ fn until_accepted_ends_with_accepted() {
     world.cut(1);
     world.peers[1].reachable = false;
     let to = uuid(1).into();
-    let outgoing = Message { until: Retain::Accepted, ..Message::new(&to, b"keep it") };
+    let outgoing = Message::new(&to, b"keep it").retain(Retain::Accepted);
     let now = world.now;
     let id = world.peers[0].client.send(now, &outgoing).unwrap();
     world.flow();

@@ -251,7 +251,7 @@ fn what_expired_without_a_session_gives_its_place_back() {
     let mut sent = 0;
     let now = world.now;
     let to = uuid(1).into();
-    let outgoing = Message { time_to_live: Duration::from_secs(60), ..Message::new(&to, b"x") };
+    let outgoing = Message::new(&to, b"x").time_to_live(Duration::from_secs(60));
     // Written, so they have numbers, but nothing comes back.
     while world.peers[0].client.send(now, &outgoing).is_ok() {
         sent += 1;

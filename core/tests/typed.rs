@@ -22,7 +22,7 @@ fn a_value_arrives_as_it_was_sent_whatever_its_size() {
     for size in [0, 1, 10, 23, 24, 100, 500] {
         let sent = Reading { sensor: "roof", values: (0..size).collect(), note: Some("n".repeat(70)) };
         let (now, to) = (world.now, group("a").exclude_self());
-        let id = world.peers[0].client.send_as(now, &Message::typed(&to, &sent)).unwrap();
+        let id = world.peers[0].client.send_as(now, &Message::to(&to).value(&sent)).unwrap();
         world.flow();
         let Some(Event::Message(message)) = world.peers[1].client.poll_event() else { panic!("no message") };
         assert_eq!(message.decode::<Reading<'_>>(), Ok(sent));
@@ -60,13 +60,13 @@ fn what_cannot_be_sent_changes_nothing() {
         let client = &mut world.peers[0].client;
         for grows in [true, false] {
             let fickle = Fickle(Cell::new(0), grows);
-            let refused = client.send_as(now, &Message::typed(&to, &fickle));
+            let refused = client.send_as(now, &Message::to(&to).value(&fickle));
             assert_eq!(refused, Err(SendAsError::Value));
         }
-        assert_eq!(client.send_as(now, &Message::typed(&to, &Broken)), Err(SendAsError::Value));
+        assert_eq!(client.send_as(now, &Message::to(&to).value(&Broken)), Err(SendAsError::Value));
     }
     let large = "x".repeat(5_000);
-    let refused = world.peers[0].client.send_as(now, &Message::typed(&to, &large.as_str()));
+    let refused = world.peers[0].client.send_as(now, &Message::to(&to).value(&large.as_str()));
     assert_eq!(refused, Err(SendAsError::Send(SendError::TooLarge { max: 4_096 })));
     // All of the outbox is still free, and the ids go on from the beginning.
     assert_eq!(world.send(0, &to, "one").0, 1);
@@ -74,7 +74,7 @@ fn what_cannot_be_sent_changes_nothing() {
     assert_eq!(world.messages(1), ["one"]);
     let sent = (0..1_000).filter(|_| {
         let now = world.now;
-        world.peers[0].client.send_as(now, &Message::typed(&to, &7_u8)).is_ok()
+        world.peers[0].client.send_as(now, &Message::to(&to).value(&7_u8)).is_ok()
     });
     assert_eq!(sent.count(), 256);
 }

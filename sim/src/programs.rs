@@ -39,12 +39,7 @@ impl World {
         if send.only_connected {
             to = to.only_connected();
         }
-        let outgoing = Message {
-            to: to.as_ref(),
-            payload: payload.as_slice(),
-            time_to_live: send.live,
-            until: send.until,
-        };
+        let outgoing = Message::to(&to).payload(&payload).time_to_live(send.live).retain(send.until);
         let result = peer.client.send(now, &outgoing);
         let (max, boot, leaves) = (peer.config.max_payload, peer.config.boot, peer.leaves);
         trace!(self, "{from} sends {} bytes: {result:?}", payload.len());

@@ -128,10 +128,11 @@ impl Member {
 
 impl RunningClient for Member {
     fn send(&mut self, message: &Message<'_>) -> Result<MessageId, SendError> {
-        let (to, payload) = (Destination::from(message.to), message.payload.to_vec());
-        let (time_to_live, until) = (message.time_to_live, message.until);
+        let (to, payload) = (Destination::from(message.get_to()), message.get_payload().to_vec());
+        let (time_to_live, retain) = (message.get_time_to_live(), message.get_retain());
         self.ask(move |client| {
-            client.send(now(), &Message { to: to.as_ref(), payload: &payload, time_to_live, until })
+            let message = Message::to(&to).payload(&payload).time_to_live(time_to_live).retain(retain);
+            client.send(now(), &message)
         })
     }
 

@@ -25,7 +25,7 @@ fn a_value_arrives_as_it_was_sent_also_where_room_is_awaited() {
             let (alice, readings) = (alice.clone(), readings.clone());
             async move {
                 for reading in readings {
-                    let answer = alice.send_as_wait(&Message::typed(&destination, &reading)).await;
+                    let answer = alice.send_as_wait(&Message::to(&destination).value(&reading)).await;
                     drop(answer.expect("sent"));
                 }
             }
@@ -40,7 +40,7 @@ fn a_value_arrives_as_it_was_sent_also_where_room_is_awaited() {
         let _reader = smol::spawn(support::read(bob));
         support::until("all is answered", || alice.unanswered().is_empty()).await;
         let destination = to(2);
-        let answer = alice.send_as(&Message::typed(&destination, &1_u8)).expect("room");
+        let answer = alice.send_as(&Message::to(&destination).value(&1_u8)).expect("room");
         let id = answer.id();
         assert_eq!(soon("a receipt", answer).await, Ok(delivered(id, 1)));
         broker.stop().await;
@@ -53,7 +53,7 @@ fn a_full_outbox_says_so_at_once() {
     let (alice, _driver) =
         client(ClientConfig { outbox_messages: 2, ..config(1) }, any_port()).expect("works");
     let destination = to(2);
-    let message = Message::typed(&destination, &1_u8);
+    let message = Message::to(&destination).value(&1_u8);
     let _answers = [alice.send_as(&message).expect("room"), alice.send_as(&message).expect("room")];
     assert_eq!(alice.send_as(&message).map(drop), Err(SendAsError::Send(SendError::Full)));
 }

@@ -182,7 +182,7 @@ impl Outbox {
             return Err(SendError::Full);
         }
         let id = self.next_id;
-        let flags = if outgoing.until == Retain::Accepted { UNTIL_ACCEPTED } else { 0 };
+        let flags = if outgoing.retain == Retain::Accepted { UNTIL_ACCEPTED } else { 0 };
         let deadline = now.after(time_to_live * 1_000);
         let new = New {
             id,

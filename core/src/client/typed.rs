@@ -66,8 +66,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// let config = ClientConfig::new(Uuid::from_u128(1), Secret([7; 16]), 1, 1);
     /// let mut client = Client::new(config.clone(), vec![0; config.memory_needed()])?;
     /// let reading = Reading { sensor: "roof", millidegrees: -2_500 };
-    /// let everyone = Filter::everyone().into();
-    /// client.send_as(Instant::from_micros(0), &Message::typed(&everyone, &reading))?;
+    /// let everyone = Filter::everyone();
+    /// client.send_as(Instant::from_micros(0), &Message::to(&everyone).value(&reading))?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

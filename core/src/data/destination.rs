@@ -77,6 +77,12 @@ impl From<Uuid> for Destination {
     }
 }
 
+impl<'a> From<&'a Destination> for DestinationRef<'a> {
+    fn from(destination: &'a Destination) -> Self {
+        destination.as_ref()
+    }
+}
+
 impl From<DestinationRef<'_>> for Destination {
     fn from(destination: DestinationRef<'_>) -> Self {
         // What was validated never has more bytes than the capacity.

@@ -157,7 +157,7 @@ impl<'a> FilterRef<'a> {
     ///
     /// let mut room = [0; 32];
     /// let lobby = FilterRef::all_of_in(&mut room, &[("room", Value::Str("lobby"))])?;
-    /// let outgoing = Message::borrowed(lobby.into(), b"hello");
+    /// let outgoing = Message::to(lobby).payload(b"hello");
     /// # let _ = outgoing;
     /// # Ok::<(), e_pigeon_core::FilterError>(())
     /// ```
@@ -211,6 +211,12 @@ impl fmt::Debug for FilterRef<'_> {
 impl From<Filter> for Destination {
     fn from(filter: Filter) -> Self {
         filter.destination
+    }
+}
+
+impl<'a> From<&'a Filter> for DestinationRef<'a> {
+    fn from(filter: &'a Filter) -> Self {
+        filter.destination.as_ref()
     }
 }
 

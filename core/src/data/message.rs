@@ -27,41 +27,89 @@ pub enum Retain {
 }
 
 /// A message to be sent. Its content is bytes, or, with the feature `typed`, any value that serde can serialise.
+///
+/// ```
+/// use core::time::Duration;
+/// use e_pigeon_core::{Filter, Message, Retain, Value};
+///
+/// let lobby = Filter::all_of(&[("room", Value::from("lobby"))])?;
+/// let message = Message::to(&lobby)
+///     .payload(b"hello")
+///     .time_to_live(Duration::from_secs(60))
+///     .retain(Retain::Accepted);
+/// assert_eq!(message.get_payload(), b"hello");
+/// # Ok::<(), e_pigeon_core::FilterError>(())
+/// ```
+#[must_use = "a message does nothing until a client sends it"]
 pub struct Message<'a, P: ?Sized = [u8]> {
-    /// Whom it is for.
-    pub to: DestinationRef<'a>,
-    /// The content, opaque to the protocol.
-    pub payload: &'a P,
-    /// How long it may wait for its recipients, counted from the call of `send`, in whole milliseconds (rounded up,
-    /// 49 days at most). [`SendError::NoTime`](crate::SendError::NoTime) where it is 0.
-    pub time_to_live: Duration,
-    /// How long the sender keeps it.
-    pub until: Retain,
+    pub(crate) to: DestinationRef<'a>,
+    pub(crate) payload: &'a P,
+    pub(crate) time_to_live: Duration,
+    pub(crate) retain: Retain,
 }
 
 impl<'a> Message<'a> {
-    /// A message that may wait for an hour and is kept until it is delivered.
-    pub fn new(to: &'a Destination, payload: &'a [u8]) -> Self {
-        Self::with(to.as_ref(), payload)
+    /// An empty message to a destination, a filter, or one of them that is borrowed in its encoding. It may wait for an hour
+    /// and is kept until it is delivered.
+    pub fn to(to: impl Into<DestinationRef<'a>>) -> Self {
+        Self {
+            to: to.into(),
+            payload: &[],
+            time_to_live: Duration::from_secs(3600),
+            retain: Retain::Delivered,
+        }
     }
 
-    /// The same to a destination that is borrowed in its encoding.
-    pub fn borrowed(to: DestinationRef<'a>, payload: &'a [u8]) -> Self {
-        Self::with(to, payload)
+    /// The short form of [`Message::to`]`(to).`[`payload`](Self::payload)`(payload)`.
+    pub fn new(to: &'a Destination, payload: &'a [u8]) -> Self {
+        Self::to(to).payload(payload)
+    }
+
+    /// Sets the content, which is opaque to the protocol.
+    pub fn payload(mut self, payload: &'a [u8]) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// Sets a value as the content, for [`Client::send_as`](crate::Client::send_as).
+    #[cfg(feature = "typed")]
+    pub fn value<T: serde::Serialize>(self, value: &'a T) -> Message<'a, T> {
+        Message { to: self.to, payload: value, time_to_live: self.time_to_live, retain: self.retain }
     }
 }
 
 impl<'a, P: ?Sized> Message<'a, P> {
-    fn with(to: DestinationRef<'a>, payload: &'a P) -> Self {
-        Self { to, payload, time_to_live: Duration::from_secs(3600), until: Retain::Delivered }
+    /// Sets how long it may wait for its recipients, counted from the call of `send`, in whole milliseconds (rounded up, 49
+    /// days at most). `send` refuses 0 with [`SendError::NoTime`](crate::SendError::NoTime).
+    pub fn time_to_live(mut self, time_to_live: Duration) -> Self {
+        self.time_to_live = time_to_live;
+        self
     }
-}
 
-#[cfg(feature = "typed")]
-impl<'a, T: serde::Serialize> Message<'a, T> {
-    /// The same with a value, for [`Client::send_as`](crate::Client::send_as).
-    pub fn typed(to: &'a Destination, value: &'a T) -> Self {
-        Self::with(to.as_ref(), value)
+    /// Sets how long the sender keeps it.
+    pub fn retain(mut self, retain: Retain) -> Self {
+        self.retain = retain;
+        self
+    }
+
+    /// The destination.
+    pub fn get_to(&self) -> DestinationRef<'a> {
+        self.to
+    }
+
+    /// The content.
+    pub fn get_payload(&self) -> &'a P {
+        self.payload
+    }
+
+    /// How long it may wait for its recipients.
+    pub fn get_time_to_live(&self) -> Duration {
+        self.time_to_live
+    }
+
+    /// How long the sender keeps it.
+    pub fn get_retain(&self) -> Retain {
+        self.retain
     }
 }
 
@@ -80,7 +128,7 @@ impl<P: ?Sized> fmt::Debug for Message<'_, P> {
             .field("to", &self.to)
             .field("payload", &Bytes(size_of_val(self.payload)))
             .field("time_to_live", &self.time_to_live)
-            .field("until", &self.until)
+            .field("retain", &self.retain)
             .finish()
     }
 }

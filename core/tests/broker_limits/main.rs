@@ -463,7 +463,7 @@ fn accept_delay() {
     assert_eq!(world.peers[0].log.accepted, [Receipt::Accepted { id, recipients: 1, last: false }]);
     // Whoever asked for it is told at once.
     let to: Destination = uuid(1).into();
-    let outgoing = Message { until: Retain::Accepted, ..Message::new(&to, b"only this") };
+    let outgoing = Message::new(&to, b"only this").retain(Retain::Accepted);
     let id = world.peers[0].client.send(world.now, &outgoing).unwrap();
     world.up(0, MAX);
     world.down(0, MAX);

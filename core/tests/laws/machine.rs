@@ -200,12 +200,7 @@ impl Machine for ClientMachine {
             Call::Events(most) => self.events(*most, &mut answer.told),
             Call::Ready => panic!("a client has no list of links"),
             Call::Send { to, payload, live, until } => {
-                let outgoing = Message {
-                    to: (**to).as_ref(),
-                    payload: payload.as_slice(),
-                    time_to_live: *live,
-                    until: *until,
-                };
+                let outgoing = Message::to(&**to).payload(payload).time_to_live(*live).retain(*until);
                 answer.told.push(format!("{:?}", client.send(now, &outgoing)));
             }
             Call::Set(value) => answer.told.push(format!("{:?}", client.set(now, "a", Value::Int(*value)))),

@@ -196,7 +196,7 @@ impl Mess {
         };
         let payload = vec![length; length.into()];
         let time_to_live = Duration::from_secs(24 * 3600);
-        let outgoing = Message { time_to_live, ..Message::new(&to, &payload) };
+        let outgoing = Message::new(&to, &payload).time_to_live(time_to_live);
         if let Ok(id) = self.peers[n].machine.client.send(self.now, &outgoing) {
             self.sent.insert((n, id), one);
         }

@@ -56,15 +56,13 @@ fn run_client(seed: u64) {
             3..=5 => {
                 let d = dest(&mut r);
                 let payload = vec![1; r.below(66) as usize];
-                let o = Message {
-                    to: d.as_ref(),
-                    payload: payload.as_slice(),
-                    time_to_live: Duration::from_millis({
+                let o = Message::to(&d)
+                    .payload(&payload)
+                    .time_to_live(Duration::from_millis({
                         let k = if r.percent(50) { 50 } else { 100_000 };
                         r.below(k)
-                    }),
-                    until: if r.percent(30) { Retain::Accepted } else { Retain::Delivered },
-                };
+                    }))
+                    .retain(if r.percent(30) { Retain::Accepted } else { Retain::Delivered });
                 if let Ok(id) = c.send(now, &o) {
                     finals.insert(id.0, 0);
                 }

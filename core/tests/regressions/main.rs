@@ -178,7 +178,7 @@ fn a_new_life_that_takes_less_is_not_stuck_on_what_the_old_life_was_sent() {
 }
 
 fn until_accepted(world: &mut World, to: &Destination) -> MessageId {
-    let outgoing = Message { until: Retain::Accepted, ..Message::new(to, b"keep it") };
+    let outgoing = Message::new(to, b"keep it").retain(Retain::Accepted);
     let now = world.now;
     world.peers[0].client.send(now, &outgoing).unwrap()
 }
@@ -369,7 +369,7 @@ fn wants_transmit_knows_of_the_goodbye() {
     let now = world.now;
     let client = &mut world.peers[0].client;
     let time_to_live = Duration::from_millis(1);
-    client.send(now, &Message { time_to_live, ..Message::new(&uuid(1).into(), b"y") }).unwrap();
+    client.send(now, &Message::new(&uuid(1).into(), b"y").time_to_live(time_to_live)).unwrap();
     let now = now + time_to_live;
     client.handle_timeout(now);
     client.close(now, Close::KeepSession);

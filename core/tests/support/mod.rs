@@ -115,7 +115,7 @@ impl World {
         text: &str,
         time_to_live: Duration,
     ) -> MessageId {
-        let outgoing = Message { time_to_live, ..Message::new(to, text.as_bytes()) };
+        let outgoing = Message::new(to, text.as_bytes()).time_to_live(time_to_live);
         self.peers[from].client.send(self.now, &outgoing).unwrap()
     }
 

@@ -160,7 +160,7 @@ impl Node {
             let mut text = Line::new();
             text.put(b"reading ").number(self.taken + 1);
             text.put(b" celsius ").number(20 + self.taken % 5);
-            if client.send(now, &Message::borrowed(collectors, text.as_bytes())) != Err(SendError::Full) {
+            if client.send(now, &Message::to(collectors).payload(text.as_bytes())) != Err(SendError::Full) {
                 self.taken += 1;
                 self.next = now + self.every;
             }
@@ -183,5 +183,5 @@ impl Node {
 fn answer(now: Instant, client: &mut Pigeon, to: Uuid, text: &[u8]) -> bool {
     let mut room = [0; 17];
     let to = DestinationRef::uuid_in(&mut room, to);
-    client.send(now, &Message::borrowed(to, text)) != Err(SendError::Full)
+    client.send(now, &Message::to(to).payload(text)) != Err(SendError::Full)
 }

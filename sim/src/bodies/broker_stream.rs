@@ -302,7 +302,7 @@ impl Twins {
         let time_to_live = Duration::from_secs(u64::from(length % 8));
         self.both(|side, now| {
             let _ = side.honest.set(now, "a", Value::Int(i64::from(length % 2)));
-            let outgoing = Message { time_to_live, ..Message::new(&to, &payload) };
+            let outgoing = Message::new(&to, &payload).time_to_live(time_to_live);
             if let Ok(id) = side.honest.send(now, &outgoing) {
                 side.finals.insert(id, false);
             }

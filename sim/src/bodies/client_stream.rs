@@ -199,12 +199,10 @@ impl Twins {
 
     fn send(&mut self, to: &To, length: u8, live: Number, early: bool) {
         let (to, payload) = (to.destination(), vec![length; usize::from(length % 70)]);
-        let outgoing = Message {
-            to: to.as_ref(),
-            payload: payload.as_slice(),
-            time_to_live: Duration::from_millis(100 * (live.0 % 1_000)),
-            until: if early { Retain::Accepted } else { Retain::Delivered },
-        };
+        let outgoing = Message::to(&to)
+            .payload(&payload)
+            .time_to_live(Duration::from_millis(100 * (live.0 % 1_000)))
+            .retain(if early { Retain::Accepted } else { Retain::Delivered });
         if let Ok(id) = self.both(|client, now| client.send(now, &outgoing)) {
             assert_eq!(self.finals.insert(id, false), None, "an id is never used twice");
         }

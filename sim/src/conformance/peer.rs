@@ -82,7 +82,7 @@ impl Peer {
     /// Sends a message that may wait so long for its recipients.
     pub(super) fn send_for(&mut self, to: &Destination, payload: &[u8], time_to_live: Duration) {
         let now = self.now();
-        let outgoing = Message { time_to_live, ..Message::new(to, payload) };
+        let outgoing = Message::new(to, payload).time_to_live(time_to_live);
         self.client.send(now, &outgoing).expect("room for a message");
     }
 

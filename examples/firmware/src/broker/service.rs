@@ -137,7 +137,7 @@ impl Service {
                 text.put(b" worst ").number(heap::worst()).put(b" stack ").number(stack::high_water());
                 let mut room = [0; 17];
                 let to = DestinationRef::uuid_in(&mut room, to);
-                if self.client.send(now, &Message::borrowed(to, text.as_bytes())) == Err(SendError::Full) {
+                if self.client.send(now, &Message::to(to).payload(text.as_bytes())) == Err(SendError::Full) {
                     return;
                 }
                 self.asked_by = None;

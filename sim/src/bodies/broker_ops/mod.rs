@@ -199,12 +199,10 @@ impl World {
         let to = if exclude_self { to.exclude_self() } else { to };
         let to = if options & 6 == 6 { to.only_connected() } else { to };
         let payload = vec![*length; usize::from(length % 65)];
-        let outgoing = Message {
-            to: to.as_ref(),
-            payload: payload.as_slice(),
-            time_to_live: Duration::from_millis(200 * u64::from(*live)),
-            until: if *early { Retain::Accepted } else { Retain::Delivered },
-        };
+        let outgoing = Message::to(&to)
+            .payload(&payload)
+            .time_to_live(Duration::from_millis(200 * u64::from(*live)))
+            .retain(if *early { Retain::Accepted } else { Retain::Delivered });
         if let Ok(id) = self.honest[from].client.send(self.now, &outgoing) {
             let sent = Sent { payload, direct, exclude_self, had: BTreeSet::new(), is_ended: false };
             assert!(self.model.sent.insert((from, id), sent).is_none(), "an id is never used twice");

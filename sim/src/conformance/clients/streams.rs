@@ -127,7 +127,7 @@ pub(super) fn what_a_broker_does_not_read_waits_in_the_core<A: ClientAdapter>(ad
     for number in 0..COUNT {
         let (to, payload) = (to(2), numbered(number, 60_000));
         let time_to_live = Duration::from_millis(200);
-        let outgoing = Message { time_to_live, ..Message::new(&to, &payload) };
+        let outgoing = Message::new(&to, &payload).time_to_live(time_to_live);
         alice.client.send(&outgoing).expect("room for a message");
     }
     thread::sleep(Duration::from_millis(350));
