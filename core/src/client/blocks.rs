@@ -1,6 +1,6 @@
 //! Bytes in chains of small blocks: any length fits wherever blocks are free, and nothing is ever moved.
 
-use super::memory::{Cutter, Field, NONE, Table};
+use super::memory::{Cutter, NONE, Table, record};
 use crate::bug::OrBug;
 use crate::codec::shift;
 use core::ops::Range;
@@ -8,9 +8,13 @@ use core::ops::Range;
 /// Bytes of content in a block, where there are that many in all.
 const BLOCK: u32 = 96;
 const NO_BLOCK: &str = "a block lies outside the memory";
-const NEXT: Field<u32> = Field::at(0);
-/// Where the content of a block begins.
-const CONTENT: usize = 4;
+
+record! {
+    /// The next block of the chain, or the next free one.
+    NEXT: u32,
+    /// The content of the block follows.
+    => CONTENT
+}
 
 /// The blocks, those in use and those that are free.
 #[derive(Clone, Debug)]

@@ -6,28 +6,35 @@
 //! (PROTOCOL.md, "Recipient")
 
 use super::event::{AckToken, Delivery, Event};
-use super::memory::{Cutter, Field, Region, Table};
+use super::memory::{Cutter, Region, Table, record};
 use crate::bug::OrBug;
 use crate::data::message::MessageId;
 use crate::wire::item::Origin;
 use crate::wire::window::Window;
 use uuid::Uuid;
 
-const NUMBER: Field<u64> = Field::at(0);
-const BOOT: Field<u64> = Field::at(8);
-const ID: Field<u64> = Field::at(16);
-const UUID: Field<[u8; 16]> = Field::at(24);
-const AT: Field<u32> = Field::at(40);
-const LENGTH: Field<u32> = Field::at(44);
-const FLAGS: Field<u8> = Field::at(48);
-const STRIDE: usize = 49;
+record! {
+    NUMBER: u64,
+    BOOT: u64,
+    ID: u64,
+    UUID: [u8; 16],
+    /// Where the payload lies in the ring of payloads.
+    AT: u32,
+    LENGTH: u32,
+    FLAGS: u8,
+    => STRIDE
+}
 
 const REPEATED: u8 = 1;
 const DIRECT: u8 = 2;
 
-/// The number of the delivery that is declined, and that of the item that says so (0: not written yet).
-const DECLINED: Field<u64> = Field::at(0);
-const DECLINE: Field<u64> = Field::at(8);
+record! {
+    /// The number of the delivery that is declined.
+    DECLINED: u64,
+    /// The number of the item that declines it; 0 before it is written.
+    DECLINE: u64,
+    => DECLINE_STRIDE
+}
 
 /// A message that is taken in.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +87,7 @@ impl Inbox {
             first: 0,
             end_byte: 0,
             wrapped_at: 0,
-            declines: cutter.table(16, messages),
+            declines: cutter.table(DECLINE_STRIDE, messages),
             first_decline: 0,
             declined: 0,
             written: 0,

@@ -59,11 +59,35 @@ pub(crate) struct Field<T> {
 }
 
 impl<T> Field<T> {
-    /// A field at that offset.
+    /// A field at that offset. Only [`record!`] chooses offsets.
     pub(crate) const fn at(offset: usize) -> Self {
         Self { offset, of: PhantomData }
     }
+
+    /// The offset behind the field.
+    pub(crate) const fn end(self) -> usize {
+        self.offset + size_of::<T>()
+    }
 }
+
+/// Declares the fields of a record, one behind the other, and behind `=>` a name for the offset where they end: the
+/// size of a record, or of the front of one that goes on with plain bytes.
+macro_rules! record {
+    (@at $at:expr; $(#[$meta:meta])* $vis:vis $name:ident: $type:ty, $($rest:tt)+) => {
+        $(#[$meta])*
+        $vis const $name: $crate::client::memory::Field<$type> = $crate::client::memory::Field::at($at);
+        record! { @at $name.end(); $($rest)+ }
+    };
+    (@at $at:expr; $(#[$meta:meta])* => $vis:vis $end:ident) => {
+        $(#[$meta])*
+        $vis const $end: usize = $at;
+    };
+    ($($fields:tt)+) => {
+        record! { @at 0; $($fields)+ }
+    };
+}
+
+pub(crate) use record;
 
 impl<T: Scalar> Field<T> {
     /// The field of a record.

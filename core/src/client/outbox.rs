@@ -7,7 +7,7 @@
 //! written again. (PROTOCOL.md, "Sender")
 
 use super::blocks::{Blocks, Filler};
-use super::memory::{Cutter, Field, NONE, Table};
+use super::memory::{Cutter, NONE, Table, record};
 use crate::bug::OrBug;
 use crate::data::message::{Message, MessageId, Past, RefusalReason, Retain, Taken};
 use crate::error::{SendError, SetError};
@@ -16,28 +16,29 @@ use crate::time::{Instant, Moment, millis_rounded_up};
 /// An index of the lists means an entry.
 pub(super) const NO_ENTRY: &str = "an entry of the outbox has no record";
 
-const STRIDE: usize = 77;
+record! {
+    pub(super) ID: u64,
+    pub(super) NUMBER: u64,
+    /// When a message expires; for a change of attributes its place among them.
+    pub(super) DEADLINE: u64,
+    pub(super) EPOCH: u64,
+    pub(super) SESSION: u64,
+    pub(super) RECIPIENTS: u32,
+    FIRST_BLOCK: u32,
+    pub(super) PREVIOUS: u32,
+    pub(super) NEXT: u32,
+    pub(super) NEXT_EVENT: u32,
+    pub(super) PAYLOAD: u32,
+    DESTINATION: u16,
+    pub(super) FLAGS: u16,
+    pub(super) FINAL_DELIVERED: u32,
+    pub(super) FINAL_RECIPIENTS: u32,
+    pub(super) REASON: u8,
+    => STRIDE
+}
 
 /// An entry as it lies in memory.
 pub(super) type Record = [u8; STRIDE];
-
-pub(super) const ID: Field<u64> = Field::at(0);
-pub(super) const NUMBER: Field<u64> = Field::at(8);
-/// When a message expires; for a change of attributes its place among them.
-pub(super) const DEADLINE: Field<u64> = Field::at(16);
-pub(super) const EPOCH: Field<u64> = Field::at(24);
-pub(super) const SESSION: Field<u64> = Field::at(32);
-pub(super) const RECIPIENTS: Field<u32> = Field::at(40);
-const FIRST_BLOCK: Field<u32> = Field::at(44);
-pub(super) const PREVIOUS: Field<u32> = Field::at(48);
-pub(super) const NEXT: Field<u32> = Field::at(52);
-pub(super) const NEXT_EVENT: Field<u32> = Field::at(56);
-pub(super) const PAYLOAD: Field<u32> = Field::at(60);
-const DESTINATION: Field<u16> = Field::at(64);
-pub(super) const FLAGS: Field<u16> = Field::at(66);
-pub(super) const FINAL_DELIVERED: Field<u32> = Field::at(68);
-pub(super) const FINAL_RECIPIENTS: Field<u32> = Field::at(72);
-pub(super) const REASON: Field<u8> = Field::at(76);
 
 pub(super) const IS_SET: u16 = 1;
 pub(super) const UNTIL_ACCEPTED: u16 = 1 << 1;

@@ -2,29 +2,37 @@
 //!
 //! This decides whether a delivery with the retry mark is new, had before, or not for us. (PROTOCOL.md, "Recipient")
 
-use super::memory::{Cutter, Field, Table};
+use super::memory::{Cutter, Table, record};
 use crate::bug::OrBug;
 use crate::wire::item::{DeliveryPast, Origin};
 
-const UUID: Field<[u8; 16]> = Field::at(0);
-const BOOT: Field<u64> = Field::at(16);
-const HIGHEST: Field<u64> = Field::at(24);
-/// When it was last heard, in deliveries; 0: the record is empty.
-const HEARD: Field<u64> = Field::at(32);
-/// How many aliases of this link mean it.
-const ALIASES: Field<u8> = Field::at(40);
-/// A ring of bits: whether the id was had whose remainder by the window's size is the place of the bit.
-const HAD: usize = 41;
+record! {
+    UUID: [u8; 16],
+    BOOT: u64,
+    HIGHEST: u64,
+    /// When a delivery of the sender came last, in deliveries; 0 if the record is empty.
+    HEARD: u64,
+    /// How many aliases of this link mean the sender.
+    ALIASES: u8,
+    /// A ring of bits follows: the bit at the remainder of an id by the window's size says that the id was had.
+    => HAD
+}
 
-const LATE_UUID: Field<[u8; 16]> = Field::at(0);
-const LATE_BOOT: Field<u64> = Field::at(16);
-const LATE_ID: Field<u64> = Field::at(24);
-const LATE: usize = 32;
+record! {
+    LATE_UUID: [u8; 16],
+    LATE_BOOT: u64,
+    LATE_ID: u64,
+    => LATE
+}
 
-/// The record of an alias, and the id of its last delivery.
-const ALIAS_SENDER: Field<u16> = Field::at(0);
-const ALIAS_LAST: Field<u64> = Field::at(2);
-const ALIAS: usize = 10;
+record! {
+    /// The record of the sender that the alias means.
+    ALIAS_SENDER: u16,
+    /// The id of the last delivery under the alias.
+    ALIAS_LAST: u64,
+    => ALIAS
+}
+
 /// An alias without a meaning. No record has that index: there is one less than 16 bits can count.
 const NOBODY: u16 = u16::MAX;
 

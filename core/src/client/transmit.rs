@@ -1,7 +1,7 @@
 //! What a client writes next, and how a frame goes out in pieces.
 
 use super::event::Close;
-use super::memory::{Cutter, Field, Table};
+use super::memory::{Cutter, Table, record};
 use super::outbox::{Outbound, Outbox, milliseconds_left};
 use super::presence::Wish;
 use super::session::{Phase, State};
@@ -311,7 +311,11 @@ fn may_write(sending: &Sending, entry: &Outbound) -> bool {
     if entry.is_set() { !sending.is_shut() } else { sending.allows(entry.payload()) }
 }
 
-const LENGTH: Field<u16> = Field::at(0);
+record! {
+    LENGTH: u16,
+    /// The destination follows.
+    => DESTINATION
+}
 
 /// The destinations that the broker knows by alias on this link.
 #[derive(Clone, Debug)]
@@ -325,7 +329,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(cutter: &mut Cutter, slots: u8, destination_bytes: u16) -> Self {
-        let table = cutter.table(2 + usize::from(destination_bytes), u32::from(slots));
+        let table = cutter.table(DESTINATION + usize::from(destination_bytes), u32::from(slots));
         Self { table, limit: 0, used: 0, next: 0, last: 0 }
     }
 
@@ -358,7 +362,7 @@ impl Slots {
     /// True where an alias means an entry's destination.
     #[inline]
     fn is(&self, m: &[u8], slot: u8, outbox: &Outbox, entry: &Outbound) -> bool {
-        let front = self.table.bytes(m, u32::from(slot), 0).split_first_chunk::<2>();
+        let front = self.table.bytes(m, u32::from(slot), 0).split_first_chunk::<DESTINATION>();
         let Some((length, mut bytes)) = front.or_bug("a slot has no length") else { return false };
         LENGTH.of(length) == entry.destination && {
             let is_next = |piece| bytes.strip_prefix(piece).map(|rest| bytes = rest).is_some();
@@ -378,7 +382,7 @@ impl Slots {
         self.last = slot;
         // A destination is at most as long as a slot; the client has checked that.
         self.table.set(m, u32::from(slot), LENGTH, entry.destination);
-        let to = self.table.range(u32::from(slot), 2).start;
+        let to = self.table.range(u32::from(slot), DESTINATION).start;
         outbox.copy_destination(m, entry, to);
         (slot, true)
     }

@@ -3,17 +3,21 @@
 use super::watches::Watches;
 use crate::bug::OrBug;
 use crate::client::event::{Event, Presence, WatchId};
-use crate::client::memory::{Cutter, Field, Table};
+use crate::client::memory::{Cutter, Table, record};
 use crate::codec::Reader;
 use crate::wire::item::DownItem;
 use crate::wire::limits::MAX_PRESENCE;
 use uuid::Uuid;
 
-/// The number of the item.
-const NUMBER: Field<u64> = Field::at(0);
-const LENGTH: Field<u16> = Field::at(8);
-const BODY: usize = 10;
-/// What a record takes, in bytes.
+record! {
+    /// The number of the item.
+    NUMBER: u64,
+    LENGTH: u16,
+    /// The body of the frame follows.
+    => BODY
+}
+
+/// The size of a record in bytes.
 const STRIDE: usize = BODY + MAX_PRESENCE;
 
 /// The ring.

@@ -2,19 +2,22 @@
 //! (PROTOCOL.md, "Presence")
 
 use crate::client::event::WatchId;
-use crate::client::memory::{Cutter, Field, Table};
+use crate::client::memory::{Cutter, Table, record};
 use crate::codec::Reader;
 use crate::data::filter::{Filter, FilterRef};
 use crate::data::message::RefusalReason;
 use crate::error::WatchError;
 
-const NUMBER: Field<u32> = Field::at(0);
-const STAGE: Field<u8> = Field::at(4);
-const LENGTH: Field<u16> = Field::at(5);
-/// The number of the item that told the broker.
-const ITEM: Field<u64> = Field::at(7);
-const REASON: Field<u8> = Field::at(15);
-const FILTER: usize = 16;
+record! {
+    NUMBER: u32,
+    STAGE: u8,
+    LENGTH: u16,
+    /// The number of the last item that said something about the watch.
+    ITEM: u64,
+    REASON: u8,
+    /// The filter follows.
+    => FILTER
+}
 
 /// How far the broker was told of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
