@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the core, lowest first. What stands in one entry may name what stands in the entries before, and itself.
-const LAYERS: [&str; 34] = [
+const LAYERS: [&str; 35] = [
     "canary",
     "trace",
     "bug",
@@ -34,6 +34,7 @@ const LAYERS: [&str; 34] = [
     "link::timing",
     "link::reorder",
     "link::recovery",
+    "link::lossy",
     "handshake::lives",
     "handshake",
     "client",

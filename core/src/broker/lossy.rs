@@ -14,14 +14,13 @@ use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
 use crate::error::AbortCode;
 use crate::handshake::{Verdict, judge};
-use crate::link::recovery::{Place, Recovery};
-use crate::link::reorder::Reorder;
+use crate::link::lossy::{Incoming, LossyLink};
+use crate::link::recovery::Recovery;
 use crate::time::Instant;
-use crate::wire::cobs::{self, Unstuffing};
 use crate::wire::control::{Abort, Control, Welcome};
 use crate::wire::frame::Framing;
 use crate::wire::kind;
-use crate::wire::state::{MAX_PREFIX, Prefix, State, welcomed_tag};
+use crate::wire::state::State;
 use crate::wire::window::Window;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -34,27 +33,19 @@ const NOT_LOSSY: &str = "a link over a lossy transport lacks what belongs to tha
 /// What a link has besides where its framing is lossy.
 #[derive(Debug)]
 pub(super) struct Lossy {
-    framing: Framing,
-    /// What the frames of this link carry, and what its hello and welcome did.
-    tag: u32,
+    link: LossyLink,
+    /// The tag of the hello, which the welcome carries too.
     hello_tag: u32,
-    unstuffing: Unstuffing,
-    /// The front of a frame that is not whole.
+    /// The buffers of the link.
     partial: Vec<u8>,
-    /// From a welcome on.
-    recovery: Option<Recovery>,
+    early: Vec<u8>,
+    staged: Vec<u8>,
     /// The window that was last sent to the client.
-    told_window: Window,
+    sent_window: Window,
     /// The welcome, for a hello that comes again.
     welcome: Option<Welcome>,
-    reorder: Reorder,
-    /// Items that came too early.
-    early: Vec<u8>,
-    /// The frame that goes out, and how much of it is out.
-    staged: Vec<u8>,
-    out: usize,
-    /// How the link ended, for a peer that did not hear it.
-    last_words: Option<Control<'static>>,
+    /// The frame that ended the link, for a peer that did not receive it.
+    final_frame: Option<Control<'static>>,
     /// The broker is shut down.
     shuts_down: bool,
     /// Sessions of other clients that this line has left away, by index and number; some may be over by now.
@@ -68,42 +59,34 @@ pub(super) const MAX_LEFT: usize = 4;
 pub(super) const LINE_TIME_TO_LIVE: Duration = Duration::from_secs(5);
 
 impl Lossy {
-    /// `None` where the framing is not lossy.
+    /// `None` if the framing is not lossy.
     pub(super) fn new(framing: Framing) -> Option<Box<Self>> {
-        framing.is_lossy().then(|| {
-            Box::new(Self {
-                framing,
-                tag: 0,
-                hello_tag: 0,
-                unstuffing: Unstuffing::default(),
-                partial: Vec::new(),
-                recovery: None,
-                told_window: Window { messages: 0, bytes: 0 },
-                welcome: None,
-                reorder: Reorder::default(),
-                early: Vec::new(),
-                staged: Vec::new(),
-                out: 0,
-                last_words: None,
-                shuts_down: false,
-                left: Vec::new(),
-            })
-        })
+        let link = LossyLink::new(framing)?;
+        Some(Box::new(Self {
+            link,
+            hello_tag: 0,
+            partial: Vec::new(),
+            early: Vec::new(),
+            staged: Vec::new(),
+            sent_window: Window { messages: 0, bytes: 0 },
+            welcome: None,
+            final_frame: None,
+            shuts_down: false,
+            left: Vec::new(),
+        }))
     }
 
     pub(super) fn takes_datagrams(&self) -> bool {
-        self.framing == Framing::Datagram
+        !self.link.is_line
     }
 
-    /// When something is to be said again.
+    /// When something is to be sent again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.recovery.as_ref().and_then(Recovery::deadline)
+        self.link.recovery.deadline()
     }
 
     pub(super) fn timeout(&mut self, now: Instant) {
-        if let Some(recovery) = &mut self.recovery {
-            recovery.expire(now);
-        }
+        self.link.recovery.expire(now);
     }
 
     /// True where the link stays for a while after its end, because the peer may not have heard of it.
@@ -116,61 +99,36 @@ impl Lossy {
         self.shuts_down = true;
     }
 
-    /// A hello begins a new link on the same transport. What goes out now is finished.
+    /// A hello begins a new link on the same transport. The frame that is staged still goes out.
     pub(super) fn start_again(&mut self) {
-        self.recovery = None;
+        self.link.restart();
         self.welcome = None;
-        self.reorder.clear();
-        self.last_words = None;
+        self.final_frame = None;
     }
 
-    /// Moves bytes of the frame that goes out to the front of `out`; says how many.
-    fn drain(&mut self, out: &mut [u8]) -> usize {
-        let rest = self.staged.get(self.out..).or_bug("more is out than was staged").unwrap_or_default();
-        if self.framing == Framing::Datagram && rest.len() > out.len() {
-            // Cut in two, it would be two datagrams that nobody can read.
-            return 0;
-        }
-        let count = rest.len().min(out.len());
-        for (to, from) in out.iter_mut().zip(rest) {
-            *to = *from;
-        }
-        self.out += count;
-        count
-    }
-
-    /// True where a frame has gone out in part.
+    /// True if a frame has not gone out, or only in part.
     pub(super) fn has_staged(&self) -> bool {
-        self.out < self.staged.len()
+        self.link.has_staged()
     }
 }
 
-// What comes in.
+// Frames that come in.
 impl Broker {
     pub(super) fn lossy_input(&mut self, index: u32, now: Instant, bytes: &[u8]) -> usize {
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return bytes.len() };
-        let room = MAX_PREFIX + link.frame_limit + cobs::CHECKSUM;
+        let room = LossyLink::input_room(link.frame_limit);
         let Some(lossy) = link.lossy.as_mut().or_bug(NOT_LOSSY) else { return bytes.len() };
-        if lossy.framing == Framing::Datagram {
-            if bytes.len() <= room {
-                self.lossy_frame(index, now, bytes);
-            }
-            return bytes.len();
-        }
+        let is_line = lossy.link.is_line;
         let mut partial = core::mem::take(&mut lossy.partial);
-        partial.resize(room, 0);
         let mut input = bytes;
         while !input.is_empty() {
-            if self.work.is_full() {
+            if is_line && self.work.is_full() {
                 self.list_resume(index);
                 break;
             }
             let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { break };
-            let (taken, frame) = lossy.unstuffing.take(input, &mut partial);
-            input = input.get(taken..).or_bug("more was taken than came").unwrap_or_default();
-            if let Some(Ok(length)) = frame {
-                let frame = partial.get(..length).or_bug("a frame is longer than its buffer");
-                self.lossy_frame(index, now, frame.unwrap_or_default());
+            if let Some(frame) = lossy.link.next_frame(&mut input, &mut partial, room) {
+                self.lossy_frame(index, now, frame);
             }
         }
         if let Some(lossy) = self.lossy(index) {
@@ -184,28 +142,22 @@ impl Broker {
     }
 
     fn recovery(&mut self, index: u32) -> Option<&mut Recovery> {
-        self.lossy(index)?.recovery.as_mut()
+        Some(&mut self.lossy(index)?.link.recovery)
     }
 
     /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
     fn lossy_frame(&mut self, index: u32, now: Instant, frame: &[u8]) {
         self.work.charge(FRAME + (frame.len() / BYTES) as u32);
-        let mut reader = Reader::new(frame);
-        // Damaged, or of no protocol that is known.
-        let Ok(prefix) = Prefix::read(&mut reader) else { return };
-        let body = reader.rest();
-        // Without a body it says nothing.
-        let Some(&frame_kind) = body.first() else { return };
-        let is_sound = (frame_kind >= kind::MESSAGE) == (prefix.number > 0);
-        let is_hello = frame_kind == kind::HELLO && is_sound;
-        let is_refused = is_hello && self.is_refused(index, body);
+        let Some(frame) = Incoming::read(frame) else { return };
+        let is_hello = frame.kind == kind::HELLO && frame.is_sound();
+        let is_refused = is_hello && self.is_refused(index, frame.body);
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
         let Some(lossy) = link.lossy.as_mut().or_bug(NOT_LOSSY) else { return };
         if lossy.shuts_down {
             return;
         }
-        let is_ours = lossy.tag == prefix.tag || canary!(IgnoresTags);
-        let is_again = is_hello && lossy.hello_tag == prefix.tag;
+        let is_ours = lossy.link.is_own(frame.tag);
+        let is_again = is_hello && lossy.hello_tag == frame.tag;
         match &mut link.phase {
             Phase::Up { keep_alive, .. } if is_again => {
                 keep_alive.hear(now);
@@ -214,36 +166,33 @@ impl Broker {
             }
             Phase::Up { keep_alive, .. } if is_ours => {
                 keep_alive.hear(now);
-                self.read_frame(index, frame_kind);
-                match frame_kind {
-                    _ if !is_sound => self.abort(index, Abort { code: AbortCode::Malformed, detail: 0 }),
-                    kind::ACK | kind::WINDOW | kind::PING => {
-                        self.abort(index, Abort { code: AbortCode::UnexpectedFrame, detail: 0 });
-                    }
-                    _ if prefix.number > 0 => self.lossy_item(index, prefix.number, body),
-                    _ => _ = self.frame(index, body),
+                self.read_frame(index, frame.kind);
+                match frame.fault() {
+                    Some(code) => self.abort(index, Abort { code, detail: 0 }),
+                    None if frame.number > 0 => self.lossy_item(index, &frame),
+                    None => _ = self.frame(index, frame.body),
                 }
             }
             Phase::Closing { .. } if is_ours => {
-                // Whoever still speaks did not hear the end.
-                match lossy.last_words.filter(|_| frame_kind != kind::ABORT) {
+                // A client that still sends did not receive the final frame.
+                match lossy.final_frame.filter(|_| frame.kind != kind::ABORT) {
                     Some(Control::Abort(abort)) => link.abort = Some(abort),
                     Some(Control::Farewell) => link.farewell = true,
                     _ => {}
                 }
             }
-            // Two brokers that hear each other would never end.
-            Phase::Hello { .. } if frame_kind == kind::ABORT => {}
+            // Two brokers that answer each other would never end.
+            Phase::Hello { .. } if frame.kind == kind::ABORT => {}
             Phase::Hello { .. } if !is_hello => {
                 // It speaks to another life of this broker, or to an earlier link.
-                lossy.tag = prefix.tag;
-                let code = if is_sound { AbortCode::UnexpectedFrame } else { AbortCode::Malformed };
+                lossy.link.tag = frame.tag;
+                let code = if frame.is_sound() { AbortCode::UnexpectedFrame } else { AbortCode::Malformed };
                 link.abort = Some(Abort { code, detail: 0 });
             }
-            // Only where no link is in its way, one that is refused is told so.
+            // The answer to a hello that is refused is an ABORT, which would end the link that is up: it is sent only if none is.
             phase if is_hello && (!is_refused || matches!(phase, Phase::Hello { .. })) => {
                 self.start_link_again(index);
-                self.lossy_hello(index, prefix.tag, body);
+                self.lossy_hello(index, frame.tag, frame.body);
             }
             _ => {}
         }
@@ -334,7 +283,7 @@ impl Broker {
 
     fn lossy_hello(&mut self, index: u32, tag: u32, body: &[u8]) {
         if let Some(lossy) = self.lossy(index) {
-            (lossy.tag, lossy.hello_tag) = (tag, tag);
+            (lossy.link.tag, lossy.hello_tag) = (tag, tag);
         }
         self.frame(index, body);
         let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
@@ -346,35 +295,26 @@ impl Broker {
         };
         // Nothing was written on this link, so what the client has received is what was written last.
         let received = session.sending.sent();
-        lossy.tag = welcomed_tag(tag, u64::from_le_bytes(welcome.epoch), welcome.session);
-        lossy.recovery = Some(Recovery::new(received));
-        lossy.told_window = welcome.window;
+        lossy.link.establish(welcome, received);
+        lossy.sent_window = welcome.window;
         lossy.welcome = Some(*welcome);
     }
 
-    /// Takes an item where it is the next one, and those that were waiting for it.
-    fn lossy_item(&mut self, index: u32, number: u64, body: &[u8]) {
+    /// Takes an item if it is the next one, and then those that were waiting for it.
+    fn lossy_item(&mut self, index: u32, item: &Incoming<'_>) {
         let session =
             self.links.get(index).and_then(Link::session).or_bug("a link that is up has no session");
         let Some(session) = session else { return };
         let Some(received) = self.received(index).or_bug(NO_SESSION) else { return };
         let room = self.config.reorder_bytes as usize;
-        let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return };
-        let Some(recovery) = lossy.recovery.as_mut().or_bug("a link that is up has no recovery") else {
+        let Some(Lossy { link, early, .. }) = self.lossy(index).or_bug(NOT_LOSSY) else { return };
+        if !link.admit(item, received, early, room) {
             return;
-        };
-        match recovery.place(number, received) {
-            Place::Known => return,
-            Place::Ahead => {
-                lossy.early.resize(room, 0);
-                if lossy.reorder.keep(&mut lossy.early, number, body) {
-                    recovery.kept(number, received);
-                }
-                return;
-            }
-            Place::Next => _ = self.frame(index, body),
         }
-        if self.received(index) == Some(number) && self.recovery(index).is_some_and(Recovery::received_one) {
+        self.frame(index, item.body);
+        if self.received(index) == Some(item.number)
+            && self.recovery(index).is_some_and(Recovery::received_one)
+        {
             self.begin_job(Job::Early { session });
         }
     }
@@ -398,19 +338,17 @@ impl Broker {
             }
             let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return true };
             let mut early = core::mem::take(&mut lossy.early);
-            let at = lossy.reorder.find(&early, number).or_bug("an item that was kept is gone");
-            let item = at.clone().and_then(|at| early.get(at));
-            let item = item.or_bug("an item lies outside the buffer that keeps it").unwrap_or_default();
+            let Some((at, item)) = lossy.link.next_early(&early, number) else { return true };
             self.work.charge(FRAME);
             let progress = self.frame(index, item);
-            let is_taken = self.received(index) == Some(number);
+            let is_received = self.received(index) == Some(number);
             if let Some(lossy) = self.lossy(index) {
-                if let Some(at) = at.filter(|_| progress == Progress::Done) {
-                    lossy.reorder.remove(&mut early, &at);
+                if progress == Progress::Done {
+                    lossy.link.remove_early(&mut early, &at);
                 }
                 lossy.early = early;
-                if is_taken && let Some(recovery) = &mut lossy.recovery {
-                    recovery.received_one();
+                if is_received {
+                    lossy.link.recovery.received_one();
                 }
             }
             if progress == Progress::Later {
@@ -428,74 +366,53 @@ impl Broker {
         Some(self.sessions.get(session)?.receiving.received())
     }
 
-    /// The client tells where it stands.
-    pub(super) fn heard_state(&mut self, index: u32, session: u32, state: &State) -> Result<(), AbortCode> {
+    /// The client reports its state.
+    pub(super) fn receive_state(&mut self, index: u32, session: u32, state: &State) -> Result<(), AbortCode> {
         let now = self.now;
-        if !self.recovery(index).ok_or(AbortCode::UnexpectedFrame)?.hear(state, now)? {
-            return Ok(());
-        }
+        let link = self.links.get_mut(index).and_then(|link| link.lossy.as_mut());
+        let link = &mut link.ok_or(AbortCode::UnexpectedFrame)?.link;
         let sending = &mut self.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?.sending;
-        sending.set_window(state.window);
-        let more =
-            state.acknowledged.checked_sub(sending.acknowledged()).ok_or(AbortCode::BadAcknowledgement)?;
-        if more > 0 { self.acknowledged(index, session, more) } else { Ok(()) }
+        match link.receive_state(state, sending, now)? {
+            0 => Ok(()),
+            more => self.acknowledged(index, session, more),
+        }
     }
 }
 
-// What goes out.
+// Frames that go out.
 impl Broker {
     pub(super) fn lossy_transmit(&mut self, index: u32, now: Instant, out: &mut [u8]) -> usize {
         let mut written = 0;
-        while let Some(lossy) = self.lossy(index) {
-            let rest = out.get_mut(written..).or_bug("more was written than there is room");
-            written += lossy.drain(rest.unwrap_or_default());
-            let is_datagram = lossy.framing == Framing::Datagram;
-            if lossy.has_staged() || written == out.len() || (is_datagram && written > 0) {
-                break;
-            }
+        while let Some(Lossy { link, staged, .. }) = self.lossy(index)
+            && link.drain(staged, out, &mut written)
+        {
             if self.work.is_spent() {
                 // The others have their turn.
                 self.list(index);
                 break;
             }
-            // There is nothing to say now.
             let Some((number, frame)) = self.begin_lossy_frame(index, now) else { break };
-            self.stage(index, number, &frame);
-            let length = self.lossy(index).map_or(0, |lossy| lossy.staged.len());
+            let length = self.stage(index, number, &frame);
             self.work.charge(2 * WRITTEN + (length / BYTES) as u32);
         }
         written
     }
 
-    /// Builds a frame, to go out in pieces of any size: what it is made of may be gone before the last of them.
-    fn stage(&mut self, index: u32, number: u64, frame: &Frame) {
-        let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return };
-        let is_welcome = matches!(frame, Frame::Control(Control::Welcome(_)));
-        let tag = if is_welcome { lossy.hello_tag } else { lossy.tag };
-        let (prefix, is_line) = (Prefix { tag, number }, lossy.framing == Framing::Cobs);
+    /// Builds a frame and stages it; returns its length.
+    fn stage(&mut self, index: u32, number: u64, frame: &Frame) -> usize {
+        let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return 0 };
         let mut staged = core::mem::take(&mut lossy.staged);
-        let write = |writer: &mut Writer<'_>| {
-            prefix.write(writer);
-            self.write_body(index, frame, writer);
-        };
-        let mut counter = Writer::counting();
-        write(&mut counter);
-        let length = counter.total();
-        let (at, room) =
-            if is_line { (cobs::headroom(length), cobs::stuffed_len(length)) } else { (0, length) };
-        // A zero ends what was left on the line of a frame, or that would cost the handshake.
-        let lead =
-            usize::from(is_line && matches!(frame, Frame::Control(Control::Welcome(_) | Control::Abort(_))));
-        staged.clear();
-        staged.resize(lead + room, 0);
-        let buffer = staged.get_mut(lead..).or_bug("it was made longer").unwrap_or_default();
-        let body = buffer.get_mut(at..).or_bug("it was made longer");
-        write(&mut Writer::new(body.unwrap_or_default(), 0));
-        let end = if is_line { cobs::stuff(buffer, length) } else { length };
-        staged.truncate(lead + end);
+        let is_welcome = matches!(frame, Frame::Control(Control::Welcome(_)));
+        let leads = is_welcome || matches!(frame, Frame::Control(Control::Abort(_)));
+        let tag = if is_welcome { lossy.hello_tag } else { lossy.link.tag };
+        let lossy = self.links.get(index).and_then(|link| link.lossy.as_ref()).or_bug(NOT_LOSSY);
+        let write_body = |writer: &mut Writer<'_>| self.write_body(index, frame, writer);
+        let length = lossy.map_or(0, |lossy| lossy.link.build((tag, number, leads), &mut staged, write_body));
         if let Some(lossy) = self.lossy(index) {
-            (lossy.staged, lossy.out) = (staged, 0);
+            lossy.staged = staged;
+            lossy.link.stage(length);
         }
+        length
     }
 
     /// Chooses the next frame and its number, 0 for none.
@@ -503,11 +420,11 @@ impl Broker {
         let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         let Phase::Up { session, .. } = link.phase else {
             let abort = link.abort.take().map(Control::Abort);
-            let words = abort.or_else(|| core::mem::take(&mut link.farewell).then_some(Control::Farewell))?;
+            let frame = abort.or_else(|| core::mem::take(&mut link.farewell).then_some(Control::Farewell))?;
             if let (Phase::Closing { .. }, Some(lossy)) = (link.phase, &mut link.lossy) {
-                lossy.last_words = Some(words);
+                lossy.final_frame = Some(frame);
             }
-            return Some((0, Frame::Control(words)));
+            return Some((0, Frame::Control(frame)));
         };
         if let Some(welcome) = link.welcome.take() {
             return Some((0, Frame::Control(Control::Welcome(*welcome))));
@@ -520,7 +437,7 @@ impl Broker {
         if let Some(state) = self.begin_state(index, session, now) {
             return Some((0, Frame::Control(Control::State(state))));
         }
-        let recovery = self.recovery(index).or_bug("a link that is up has no recovery")?;
+        let recovery = self.recovery(index).or_bug(NOT_LOSSY)?;
         let (missing, has_room) = (recovery.next_missing(), recovery.has_room());
         let (number, frame) = match missing {
             Some(number) => (number, self.item_again(index, session, number)?),
@@ -528,10 +445,10 @@ impl Broker {
                 let frame = self.choose_item(index, session)?;
                 (self.sessions.get(session).or_bug(NO_SESSION)?.sending.sent(), frame)
             }
-            // Too much is under way.
+            // Too many are under way.
             None => return None,
         };
-        self.recovery(index).or_bug("a link that is up has no recovery")?.wrote(number, now);
+        self.recovery(index).or_bug(NOT_LOSSY)?.wrote(number, now);
         Some((number, frame))
     }
 
@@ -541,20 +458,20 @@ impl Broker {
         let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
         let received = state.receiving.received();
         let lossy = link.lossy.as_mut().or_bug(NOT_LOSSY)?;
-        let recovery = lossy.recovery.as_mut().or_bug("a link that is up has no recovery")?;
+        let recovery = &mut lossy.link.recovery;
         if recovery.has_next() {
-            // Items that are here are not taken yet, and can be told neither as received nor as beyond.
+            // Items that are here are not read yet, and can be reported neither as received nor as beyond.
             return None;
         }
-        // What is received is taken at once.
-        let has_news = received != state.receiving.told() || window != lossy.told_window;
-        if !link.ping_due && !recovery.is_state_due(has_news) {
+        // A broker acknowledges an item when it receives it.
+        let is_news = received != state.receiving.told() || window != lossy.sent_window;
+        if !link.ping_due && !recovery.is_state_due(is_news) {
             return None;
         }
+        recovery.tell(is_news, core::mem::take(&mut link.ping_due), now);
         state.receiving.tell_in_handshake(received);
         (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
-        lossy.told_window = window;
-        recovery.tell(has_news, core::mem::take(&mut link.ping_due), now);
+        lossy.sent_window = window;
         Some(recovery.state(received, received, window))
     }
 

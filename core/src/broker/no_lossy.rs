@@ -60,7 +60,7 @@ impl Broker {
         false
     }
 
-    pub(super) fn heard_state(&self, _: u32, _: u32, _: &State) -> Result<(), AbortCode> {
+    pub(super) fn receive_state(&self, _: u32, _: u32, _: &State) -> Result<(), AbortCode> {
         Err(AbortCode::UnexpectedFrame)
     }
     pub(super) fn run_early(&self, _: u32) -> bool {

@@ -94,7 +94,7 @@ impl Broker {
                 Ok(())
             }
             (Control::State(state), Phase::Up { session, .. }) => {
-                self.heard_state(link, session, &state).map_err(fault)
+                self.receive_state(link, session, &state).map_err(fault)
             }
             (Control::Goodbye(end), Phase::Up { .. }) => {
                 // Done when the frame that is being written is whole; what it is made of must not go before.

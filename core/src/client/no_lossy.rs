@@ -42,7 +42,7 @@ impl Lossy {
 impl State {
     pub(super) fn lossy_input(&self, _: &mut [u8], _: &mut [u8], _: Instant, _: &[u8]) {}
 
-    pub(super) fn heard_state(&self, _: &mut [u8], _: Instant, _: &state::State) -> Result<(), AbortCode> {
+    pub(super) fn receive_state(&self, _: &mut [u8], _: Instant, _: &state::State) -> Result<(), AbortCode> {
         Err(AbortCode::UnexpectedFrame)
     }
 

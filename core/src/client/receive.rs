@@ -59,7 +59,7 @@ impl State {
             }
             (Control::Ping, Phase::Up(_)) => Ok(()),
             (Control::Farewell, Phase::Up(_)) => self.farewell(),
-            (Control::State(state), Phase::Up(_)) => self.heard_state(m, now, &state),
+            (Control::State(state), Phase::Up(_)) => self.receive_state(m, now, &state),
             _ => Err(AbortCode::UnexpectedFrame),
         }
     }

@@ -2,6 +2,8 @@
 //! may be lost.
 
 pub(crate) mod keep_alive;
+#[cfg(feature = "lossy")]
+pub(crate) mod lossy;
 pub(crate) mod numbers;
 #[cfg(feature = "lossy")]
 pub(crate) mod recovery;
