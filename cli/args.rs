@@ -9,13 +9,15 @@ use clap::builder::{ArgPredicate, PathBufValueParser, TypedValueParser};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use e_pigeon_core::Attributes;
+
 use crate::address::Address;
 use crate::destination::Target;
 use crate::failure::Failure;
 use crate::limits::Limits;
 use crate::transport::Transport;
 use crate::units::{number, parse_duration, size};
-use crate::value::Pairs;
+use crate::value;
 
 const SERVE_NOTES: &str = "\
 Signals:
@@ -124,8 +126,8 @@ pub(crate) struct Client {
     pub(crate) identity: Option<PathBuf>,
     /// Attributes of the session, at most 16, for example room=lobby,level=3. A value with a comma needs quotes:
     /// note="a, b". Repeatable
-    #[arg(long, value_name = "KEY=VALUE,…", value_parser = Pairs::parse)]
-    pub(crate) set: Vec<Pairs>,
+    #[arg(long, value_name = "KEY=VALUE,…", value_parser = value::attributes)]
+    pub(crate) set: Vec<Attributes>,
     /// Time limit, for example 500ms or 30s: exit with 3 if there was no broker, with 1 if the work is not done. It does not
     /// end a connected `listen` without --count or `peers --watch`. Default: no limit
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]

@@ -1,8 +1,6 @@
 //! For whom a message is, as it stands on the command line.
 
-use e_pigeon_core::{Destination, Filter, Uuid, Value};
-
-use crate::value::Pair;
+use e_pigeon_core::{Destination, Filter, Uuid};
 
 /// Where `--to` sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,20 +18,13 @@ impl Target {
 
 /// Reads a UUID, `everyone`, `key=value,…` (all of them) or `any:key=value,…`.
 fn parse(text: &str) -> Result<Destination, String> {
-    if text == "everyone" {
-        return Ok(Filter::everyone().into());
-    }
     if let Ok(uuid) = Uuid::parse_str(text) {
         return Ok(uuid.into());
     }
     if let Some(problem) = mistyped_uuid(text) {
         return Err(format!("{problem}, for example 67e55044-10b1-426f-9247-bb680e5fe0c8"));
     }
-    let (list, any) = match text.strip_prefix("any:") {
-        Some(list) => (list, true),
-        None => (text, false),
-    };
-    filter(list, any).map(Destination::from).map_err(|error| {
+    text.parse::<Filter>().map(Destination::from).map_err(|error| {
         format!(
             "{error}; give a UUID, everyone, name=alice,room=lobby (all of them) or any:name=alice,name=bob"
         )
@@ -55,16 +46,10 @@ fn mistyped_uuid(text: &str) -> Option<String> {
     }
 }
 
-fn filter(list: &str, any: bool) -> Result<Filter, String> {
-    let pairs = Pair::parse_list(list)?;
-    let pairs: Vec<(&str, Value<'_>)> =
-        pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_value())).collect();
-    let filter = if any { Filter::any_of(&pairs) } else { Filter::all_of(&pairs) };
-    filter.map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use e_pigeon_core::Value;
+
     use super::*;
 
     #[test]

@@ -1,9 +1,11 @@
 //! What all clients of the program share: who they are, the signals, and the lines about the connection.
 
+use std::mem;
 use std::time::Duration;
 
 use e_pigeon_core::{
-    AbortCode, ClientConfig, Close, DisconnectReason, Event, Framing, Instant, RefusalReason, SetError,
+    AbortCode, Attributes, ClientConfig, Close, DisconnectReason, Event, Framing, Instant, RefusalReason,
+    SetError,
 };
 
 use crate::args;
@@ -12,7 +14,6 @@ use crate::identity::{Identity, random};
 use crate::report::Report;
 use crate::signals::{Signal, Signals};
 use crate::transport::{Client, ClientLoop, Next, Task, Turn};
-use crate::value::Pair;
 
 /// How long the broker may take to confirm the goodbye of a client that was interrupted, gave up, or failed.
 pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
@@ -24,7 +25,7 @@ pub(crate) struct Session {
     /// How the session is to be closed in the end.
     goodbye: Close,
     /// What the session is to have from the beginning, until the first turn.
-    attributes: Vec<Pair>,
+    attributes: Vec<Attributes>,
     framing: Framing,
     /// The broker has had a session of this client.
     pub(crate) met: bool,
@@ -62,7 +63,7 @@ impl Session {
             signals,
             report,
             goodbye,
-            attributes: arguments.set.iter().flat_map(|pairs| pairs.0.iter().cloned()).collect(),
+            attributes: arguments.set.clone(),
             framing,
             met: false,
             patience: arguments.give_up_after,
@@ -76,9 +77,10 @@ impl Session {
         if let (None, Some(patience)) = (self.give_up, self.patience) {
             self.give_up = Some(turn.now + patience);
         }
-        for pair in self.attributes.drain(..) {
-            turn.client.set(&pair.key, pair.value.as_value()).map_err(|error| match error {
-                SetError::Attribute(error) => Failure::usage(format_args!("--set {}: {error}", pair.key)),
+        let attributes = mem::take(&mut self.attributes);
+        for (key, value) in attributes.iter().flat_map(Attributes::iter) {
+            turn.client.set(key, value).map_err(|error| match error {
+                SetError::Attribute(error) => Failure::usage(format_args!("--set {key}: {error}")),
                 other => Failure::failed(other),
             })?;
         }

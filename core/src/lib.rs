@@ -162,6 +162,7 @@ pub use data::destination::{Destination, DestinationRef, MAX_DESTINATION_BYTES, 
 pub use data::filter::{Filter, FilterError, FilterRef};
 pub use data::message::{Message, MessageId, Past, Receipt, RefusalReason, Retain, Taken};
 pub use data::patch::PatchRef;
+pub use data::text::{OwnedValue, TextError};
 pub use data::value::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};
 pub use error::{AbortCode, Bound, ConfigError, SendError, SetError, WatchError};
 #[cfg(all(feature = "alloc", feature = "presence"))]

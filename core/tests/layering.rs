@@ -15,6 +15,7 @@ const LAYERS: [&str; 35] = [
     "data::patch",
     "data::destination",
     "data::filter",
+    "data::text",
     "data::message",
     "error",
     "wire::kind",

@@ -6,4 +6,5 @@ pub(crate) mod destination;
 pub(crate) mod filter;
 pub(crate) mod message;
 pub(crate) mod patch;
+pub(crate) mod text;
 pub(crate) mod value;

@@ -4,6 +4,7 @@
 use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, Writer, unzigzag, zigzag};
 use core::fmt;
+use core::num::TryFromIntError;
 
 /// The most bytes that a key may have.
 pub const MAX_KEY: usize = 32;
@@ -36,11 +37,25 @@ impl From<bool> for Value<'_> {
     }
 }
 
-impl From<i64> for Value<'_> {
-    fn from(value: i64) -> Self {
-        Self::Int(value)
-    }
+/// All integers that an `i64` can have.
+macro_rules! from_integers {
+    ($($small:ty)*; $($large:ty)*) => {
+        $(impl From<$small> for Value<'_> {
+            fn from(value: $small) -> Self {
+                Self::Int(value.into())
+            }
+        })*
+        $(impl TryFrom<$large> for Value<'_> {
+            type Error = TryFromIntError;
+
+            fn try_from(value: $large) -> Result<Self, TryFromIntError> {
+                value.try_into().map(Self::Int)
+            }
+        })*
+    };
 }
+
+from_integers!(i8 i16 i32 i64 u8 u16 u32; isize i128 u64 usize u128);
 
 impl<'a> From<&'a str> for Value<'a> {
     fn from(value: &'a str) -> Self {
@@ -50,6 +65,26 @@ impl<'a> From<&'a str> for Value<'a> {
 
 impl<'a> From<&'a [u8]> for Value<'a> {
     fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Value<'a> {
+    fn from(value: &'a [u8; N]) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<'a> From<&'a alloc::string::String> for Value<'a> {
+    fn from(value: &'a alloc::string::String) -> Self {
+        Self::Str(value)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<'a> From<&'a alloc::vec::Vec<u8>> for Value<'a> {
+    fn from(value: &'a alloc::vec::Vec<u8>) -> Self {
         Self::Bytes(value)
     }
 }
