@@ -146,8 +146,8 @@ pub mod wire;
 
 #[cfg(feature = "alloc")]
 pub use broker::{
-    Broker, BrokerEvent, Limit, LinkId, Policy, Ready, Requester, Stats, TooLittleMemory, TooManyLinks,
-    UnknownLink,
+    Broker, BrokerEvent, Limit, LinkId, LinkInfo, LinkState, Policy, Ready, Requester, SessionInfo, Stats,
+    TooLittleMemory, TooManyLinks, UnknownLink,
 };
 pub use client::{
     AckToken, Client, Close, CloseReason, Delivery, DisconnectReason, Established, Event, Presence, WatchId,

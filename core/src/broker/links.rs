@@ -368,6 +368,12 @@ impl Links {
         self.get(index).map(|link| link.id(index))
     }
 
+    /// Those that have a place, with their indices.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Link)> {
+        // There are at most 2^30.
+        self.links.iter().filter(|(_, link)| !link.made_way).map(|(index, link)| (index as u32, link))
+    }
+
     #[inline]
     pub(super) fn get(&self, index: u32) -> Option<&Link> {
         self.links.get(index as usize)

@@ -12,6 +12,7 @@ mod hello;
 mod holding;
 mod index;
 mod input;
+mod inspect;
 mod jobs;
 mod ledger;
 mod links;
@@ -44,6 +45,7 @@ mod work;
 pub use errors::{TooManyLinks, UnknownLink};
 pub use event::BrokerEvent;
 pub use fit::TooLittleMemory;
+pub use inspect::{LinkInfo, LinkState, SessionInfo};
 pub use ledger::Stats;
 pub use links::LinkId;
 pub use policy::{Policy, Requester};
@@ -54,9 +56,11 @@ pub use state::Broker;
 use crate::config::broker::BrokerConfig;
 use crate::error::AbortCode;
 use crate::time::Instant;
+use crate::wire::control::Abort;
 use crate::wire::frame::Framing;
 use crate::wire::kind;
 use jobs::Job;
+use uuid::Uuid;
 
 impl Broker {
     /// The frame that a transport is to be told when [`handle_connected`](Self::handle_connected) has no place for it.
@@ -153,6 +157,25 @@ impl Broker {
         self.guarded(now, |broker, _| broker.shut_down());
     }
 
+    /// Ends the link of a client; false if it has no session or is away. The session stays, and the client comes back after
+    /// its back-off.
+    ///
+    /// The client receives [`AbortCode::ShuttingDown`]: of the codes that tell a client to connect again it is the only one
+    /// that blames neither end.
+    pub fn disconnect(&mut self, now: Instant, uuid: Uuid) -> bool {
+        self.guarded(now, |broker, _| broker.send_away(&uuid))
+    }
+
+    fn send_away(&mut self, uuid: &Uuid) -> bool {
+        let session = self.sessions.find(uuid).and_then(|session| self.sessions.get(session));
+        let Some(link) = session.and_then(|session| session.link).and_then(|link| self.links.find(link))
+        else {
+            return false;
+        };
+        self.abort(link, Abort { code: AbortCode::ShuttingDown, detail: 0 });
+        true
+    }
+
     fn shut_down(&mut self) {
         let end = self.links.end();
         self.begin_job(Job::Close { next: 0, end });
@@ -213,6 +236,16 @@ impl Broker {
     /// The limits.
     pub fn config(&self) -> &BrokerConfig {
         &self.config
+    }
+
+    /// The sessions, in no order.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionInfo<'_>> {
+        self.sessions.iter().map(SessionInfo::of)
+    }
+
+    /// The links, in no order.
+    pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
+        LinkInfo::all(&self.links, &self.sessions, &self.sources)
     }
 
     /// What was done and is held.

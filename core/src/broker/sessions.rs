@@ -183,6 +183,10 @@ impl Sessions {
         self.sessions.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().map(|(_, session)| session)
+    }
+
     #[inline]
     pub(super) fn get(&self, index: u32) -> Option<&Session> {
         self.sessions.get(index as usize)
