@@ -5,6 +5,7 @@
 //! grows, and in no more room than they need: on the least nodes each byte counts. (PROTOCOL.md, "Lossy framed transports")
 
 mod ago;
+mod flight;
 
 use super::timing::{Repeat, RoundTrip};
 use crate::bug::OrBug;
@@ -13,20 +14,11 @@ use crate::time::Instant;
 use crate::wire::state::{SPAN, State};
 use crate::wire::window::Window;
 use ago::{Recently, StatesAgo};
+use flight::Flight;
 
-/// How many items may be under way before anything is known of the line.
-const FIRST_FLIGHT: u8 = 16;
-/// How many at most: the span, which fits.
-const MAX_FLIGHT: u8 = SPAN as u8;
 /// What was written is missing when something has come that was written so many frames later: at first, and at most, on a
 /// network on which frames overtake each other.
 const REORDERING: (u8, u8) = (3, 24);
-/// Losses alone make the flight no smaller: with fewer under way, few overtake one that is lost.
-const LEAST_FLIGHT: u8 = 8;
-/// Frames that wait on the line make it no smaller than this.
-const SLOW_FLIGHT: u8 = 2;
-/// After the first loss, so many items have to come for the flight to grow by one.
-const COMES_FOR_ONE: u8 = 4;
 /// The more timers have ended without an answer, the more states ask at once, up to so many.
 const PROBES: u8 = 3;
 /// After so many timers without any answer the line counts as cut, and is tried with a small flight.
@@ -66,11 +58,7 @@ pub(crate) struct Recovery {
     recent: u8,
     recent_at: Recently,
     /// How many items may be under way.
-    flight: u8,
-    /// True from the first loss on: the flight grows slowly.
-    is_steady: bool,
-    /// Items that have come since the flight has grown.
-    come: u8,
+    flight: Flight,
     /// The item whose round trip is measured, as so many beyond `base`, 0 for none, and when it was written.
     timed: u8,
     timed_at: Recently,
@@ -115,9 +103,7 @@ impl Recovery {
             reordering: REORDERING.0,
             recent: 0,
             recent_at: Recently::default(),
-            flight: FIRST_FLIGHT,
-            is_steady: false,
-            come: 0,
+            flight: Flight::NEW,
             timed: 0,
             timed_at: Recently::default(),
             items: Repeat::default(),
@@ -144,7 +130,7 @@ impl Recovery {
     }
 
     fn flight_has_room(&self) -> bool {
-        self.under_way().count_ones() < u32::from(self.flight)
+        self.under_way().count_ones() < u32::from(self.flight.size())
     }
 
     /// The first item that is to be written again, where the line takes it.
@@ -325,8 +311,7 @@ impl Recovery {
         }
         if late != 0 {
             self.reordering = (2 * self.reordering).min(REORDERING.1);
-            // It costs nothing.
-            self.flight = (self.flight + count(late)).min(MAX_FLIGHT);
+            self.flight.restore(count(late));
         }
         count(items)
     }
@@ -346,30 +331,20 @@ impl Recovery {
         self.orders.get(place(number)).copied().or_bug(NO_PLACE).unwrap_or_default()
     }
 
-    /// So many items have come: while nothing is lost, the flight doubles with each round trip.
+    /// So many items have come, and the flight grows if no frames wait on the line.
     fn grow(&mut self, come: u8, now: Instant) {
         // What was measured is that old; the item that is timed may be late already.
         let waits = self.timed != 0 && self.round_trip.is_long(self.timed_at.micros_until(now));
-        if waits || self.round_trip.is_queueing() {
-            return;
+        if !waits && !self.round_trip.is_queueing() {
+            self.flight.grow(come);
         }
-        self.come += come;
-        let enough = if self.is_steady { COMES_FOR_ONE } else { 1 };
-        self.flight = (self.flight + self.come / enough).min(MAX_FLIGHT);
-        self.come %= enough;
     }
 
     /// An answer took so long. A flight that only makes frames wait on the line is too large.
     fn measured(&mut self, took: u64) {
         self.round_trip.measure(took);
         self.items.forgive(0);
-        if !self.round_trip.is_queueing() {
-            return;
-        }
-        self.is_steady = true;
-        if self.flight > SLOW_FLIGHT {
-            self.flight -= self.flight.div_ceil(4);
-        } else {
+        if self.round_trip.is_queueing() && !self.flight.shrink() {
             // So few do not wait for each other: the line has become longer.
             self.round_trip.forget_least();
         }
@@ -380,11 +355,10 @@ impl Recovery {
         self.timed != 0 && self.arrived & (1 << (self.timed - 1)) != 0
     }
 
-    /// What was written well before something that has come, and has not come itself, is missing. Each costs the flight one:
-    /// a line that is too narrow loses what is too much, and one that damages frames is not too narrow.
+    /// An item that was written well before one that has come, and has not come itself, is missing.
     fn find_lost(&mut self) {
         // Where few are under way, few overtake each other.
-        let reordering = self.reordering.min(self.flight / 2).max(REORDERING.0);
+        let reordering = self.reordering.min(self.flight.size() / 2).max(REORDERING.0);
         let mut lost = 0;
         for number in self.numbers(self.under_way()) {
             let order = self.order(number);
@@ -394,9 +368,7 @@ impl Recovery {
         }
         if lost != 0 {
             self.missing |= lost;
-            self.is_steady = true;
-            let least = LEAST_FLIGHT.min(self.flight);
-            self.flight = self.flight.saturating_sub(count(lost)).max(least);
+            self.flight.lose(count(lost));
         }
     }
 
@@ -468,7 +440,7 @@ impl Recovery {
             // A state may have been lost that had it, so what comes now says how long the timer is.
             self.timed = 0;
             if self.items.failed() >= CUT {
-                (self.flight, self.is_steady) = (self.flight.min(LEAST_FLIGHT), true);
+                self.flight.cut();
             }
             if !canary!(NeverTriesAgain) {
                 self.probes = self.items.failed().min(PROBES);
