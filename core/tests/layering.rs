@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the core, lowest first. What stands in one entry may name what stands in the entries before, and itself.
-const LAYERS: [&str; 36] = [
+const LAYERS: [&str; 60] = [
     "canary",
     "trace",
     "bug",
@@ -38,10 +38,37 @@ const LAYERS: [&str; 36] = [
     "link::lossy",
     "handshake::lives",
     "handshake",
+    "client::memory",
+    "client::event",
+    "client::backoff",
+    "client::blocks",
+    "client::inbox",
+    "client::seen",
+    "client::outbox",
+    "client::answers",
+    "client::slots",
+    "client::presence::watches",
+    "client::presence::arrivals",
+    "client::presence",
+    "client::frame",
+    "client::session",
+    "client::lossy",
+    "client::hello",
+    "client::expiry",
+    "client::polling",
+    "client::transmit",
+    "client::receive",
+    "client::handles",
+    "client::commands",
+    "client::watching",
+    "client::typed",
     "client",
     "roster",
     "broker",
 ];
+
+/// A lower module and a higher one that it still names. None may be added, and this list is to become empty.
+const STILL_UPWARDS: [(&str, &str); 1] = [("client::session", "client::lossy")];
 
 /// Calls that would make the core depend on something besides its arguments.
 const BANNED_EVERYWHERE: [&str; 9] = [
@@ -139,6 +166,9 @@ fn a_lower_module_never_names_a_higher_one() {
             for named in named(line, &module) {
                 let Some(other) = layer_of(&named) else { continue };
                 seen += 1;
+                if STILL_UPWARDS.contains(&(LAYERS[layer], LAYERS[other])) {
+                    continue;
+                }
                 assert!(other <= layer, "{}:{at} names {}: {line}", path.display(), LAYERS[other]);
                 let apart = LAYERS[layer].starts_with("broker") && LAYERS[other].starts_with("client");
                 assert!(
@@ -168,6 +198,14 @@ fn the_test_for_layers_knows_a_path_when_it_sees_it() {
         [("error::Code".into(), layer("error"))]
     );
     assert!(item > layer("wire::kind") && item > layer("time"), "these would be errors");
+    let client = layer("client");
+    assert_eq!(find("use super::Client;", "client::outbox"), [("client::Client".into(), client)]);
+    assert_eq!(
+        find("use super::super::session::State;", "client::presence::watches"),
+        [("client::session::State".into(), layer("client::session"))]
+    );
+    assert!(client > layer("client::outbox"), "these would be errors");
+    assert!(layer("client::session") > layer("client::presence::watches"), "these would be errors");
     assert_eq!(find("pub(super) fn f() {}", "wire::kind"), []);
 }
 

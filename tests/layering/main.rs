@@ -35,14 +35,9 @@ const STILL_IN_A_CIRCLE: &[&str] = &[
     "core/src/broker/shares.rs",
     "core/src/broker/sources.rs",
     "core/src/broker/sweep.rs",
-    "core/src/client/commands.rs",
     "core/src/client/lossy.rs",
-    "core/src/client/mod.rs",
     "core/src/client/no_lossy.rs",
-    "core/src/client/presence/mod.rs",
     "core/src/client/session.rs",
-    "core/src/client/transmit.rs",
-    "core/src/client/typed.rs",
 ];
 
 /// Files that are still longer, and functions, each with its file. None may be added, and this list is to become empty.
@@ -50,8 +45,6 @@ const STILL_LONG: &[&str] = &[
     "core/src/broker/lossy.rs",
     "core/src/broker/messages.rs",
     "core/src/broker/mod.rs",
-    "core/src/client/outbox.rs",
-    "core/src/client/session.rs",
     "core/src/link/recovery.rs",
     "core/src/wire/item.rs",
     "core/tests/nonsense/main.rs: run",

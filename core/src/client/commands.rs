@@ -1,34 +1,14 @@
 //! What an application can ask of a client, also while it holds what an event has lent it.
 
-use super::Client;
 use super::blocks::Filler;
 use super::event::{AckToken, Close, Event};
-use super::session::State;
-use crate::codec::Bytes;
+use super::handles::{Client, Commands, parts};
 use crate::data::attributes::change_in_place;
 use crate::data::message::{Message, MessageId};
 use crate::data::patch::PatchRef;
 use crate::data::value::Value;
 use crate::error::{SendError, SetError};
 use crate::time::Instant;
-use core::fmt;
-
-/// The commands of a client beside an event: see [`Client::split`].
-pub struct Commands<'a> {
-    pub(super) state: &'a mut State,
-    /// All of the client's memory but the part that is lent.
-    pub(super) m: &'a mut [u8],
-}
-
-/// With the size of the memory in place of the memory, which has payloads in it.
-impl fmt::Debug for Commands<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Commands")
-            .field("uuid", &self.state.uuid)
-            .field("memory", &Bytes(self.m.len()))
-            .finish_non_exhaustive()
-    }
-}
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// The next event, if any, as [`poll_event`](Self::poll_event), and the commands beside it: so that a handler can
@@ -51,18 +31,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         let event = guarded!(self.state, self.state.poll_event(m, lent))?;
         Some((event, Commands { state: &mut self.state, m }))
     }
-
-    pub(super) fn commands(&mut self) -> Commands<'_> {
-        let (m, _) = parts(&mut self.memory, self.state.lent_at);
-        Commands { state: &mut self.state, m }
-    }
-}
-
-/// The memory of a client, and the part that is lent.
-pub(super) fn parts<B: AsMut<[u8]>>(memory: &mut B, lent_at: usize) -> (&mut [u8], &[u8]) {
-    // The memory has as many bytes as were cut.
-    let (m, lent) = memory.as_mut().split_at_mut_checked(lent_at).unwrap_or_default();
-    (m, lent)
 }
 
 impl Commands<'_> {

@@ -2,9 +2,9 @@
 //! written again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::event::Close;
+use super::frame::Frame;
 use super::memory::Cutter;
 use super::session::{Phase, State};
-use super::transmit::Frame;
 use crate::bug::OrBug;
 use crate::config::client::ClientConfig;
 use crate::error::AbortCode;

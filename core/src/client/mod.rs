@@ -20,6 +20,9 @@ mod blocks;
 mod commands;
 mod event;
 mod expiry;
+mod frame;
+mod handles;
+mod hello;
 mod inbox;
 // What may be left out has one seam: a room of the same names stands in for it.
 #[cfg_attr(not(feature = "lossy"), path = "no_lossy.rs")]
@@ -32,14 +35,17 @@ mod presence;
 mod receive;
 mod seen;
 mod session;
+mod slots;
 mod transmit;
 #[cfg(feature = "typed")]
 mod typed;
+#[cfg(feature = "presence")]
+mod watching;
 
-pub use commands::Commands;
 pub use event::{
     AckToken, Close, CloseReason, Delivery, DisconnectReason, Established, Event, Presence, WatchId,
 };
+pub use handles::{Client, Commands};
 #[cfg(feature = "typed")]
 pub use typed::{DecodeError, SendAsError};
 
@@ -50,39 +56,14 @@ use crate::data::message::{Message, MessageId, Receipt};
 use crate::data::value::Value;
 use crate::error::{ConfigError, SendError, SetError};
 use crate::time::Instant;
-use crate::wire::frame::{Step, header_len, step};
-use crate::wire::limits::{MAX_OVERHEAD, MAX_PRESENCE};
-use commands::parts;
-use core::fmt;
-use event::Lifecycle;
+use crate::wire::frame::{Step, step};
+use handles::parts;
 use memory::Cutter;
 use session::State;
 use uuid::Uuid;
 
 const NO_FRAME: &str = "a frame lies outside the bytes that it was found in";
 const NO_MEMORY: &str = "the memory is smaller than when the client was made";
-
-/// A client of a broker, without I/O: whoever embeds it moves bytes and tells the time.
-///
-/// It never allocates: outbox, inbox, attributes and all tables live in the one block `memory` that it is given,
-/// cut up by the [`ClientConfig`]. Method kinds and the run loop are on the [front page](crate).
-///
-/// `B` is the block: `[u8; N]`, `&mut [u8]`, `Vec<u8>` or `Box<[u8]>`.
-pub struct Client<B> {
-    memory: B,
-    state: State,
-}
-
-/// Without the memory, which has payloads in it, and without the secret.
-impl<B> fmt::Debug for Client<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("uuid", &self.state.uuid)
-            .field("is_established", &self.state.is_established())
-            .field("is_closed", &self.state.is_closed())
-            .finish_non_exhaustive()
-    }
-}
 
 impl ClientConfig {
     /// How many bytes of memory a client with these limits needs.
@@ -335,27 +316,4 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn unanswered(&self) -> impl Iterator<Item = MessageId> {
         self.state.outbox.unanswered(self.memory.as_ref())
     }
-}
-
-impl State {
-    /// Puts the first `count` bytes of `input` behind those of the partial frame, and returns the others.
-    fn keep<'i>(&mut self, kept: &mut [u8], input: &'i [u8], count: usize) -> &'i [u8] {
-        let (front, rest) = input.split_at(count.min(input.len()));
-        if let Some(room) = kept.get_mut(self.partial..self.partial + front.len()) {
-            room.copy_from_slice(front);
-            self.partial += front.len();
-        }
-        rest
-    }
-
-    /// Room that a partial frame needs: that of the largest frame and its header.
-    fn partial_size(frame_limit: usize) -> usize {
-        frame_limit + header_len(frame_limit)
-    }
-}
-
-/// The largest body of a frame for a client that takes payloads of that size, and watches filters or not.
-fn frame_limit(max_payload: u32, watches: bool) -> usize {
-    let presence = if watches { MAX_PRESENCE } else { 0 };
-    (max_payload as usize + MAX_OVERHEAD).max(presence)
 }

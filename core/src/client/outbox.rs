@@ -494,9 +494,3 @@ fn is_over(entry: &Record) -> bool {
     let is_dropped = canary!(DropsRetries) && flags & RETRY != 0;
     (flags & ENDED != 0 || is_dropped) && NUMBER.of(entry) == 0
 }
-
-/// Whole milliseconds from `now` until `deadline`, rounded up.
-pub(super) fn milliseconds_left(now: Instant, deadline: Instant) -> u32 {
-    let left = deadline.micros_since(now).div_ceil(1_000);
-    u32::try_from(left).unwrap_or(u32::MAX)
-}

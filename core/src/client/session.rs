@@ -1,25 +1,24 @@
-//! The state of a client: link, session, handshake, and what time does to them.
+//! The state of a client, and the life of its link: from a connection to its loss, and to the end of the client.
 
 use super::backoff::Backoff;
-use super::event::{Close, CloseReason, DisconnectReason, Established};
+use super::event::{Close, CloseReason, DisconnectReason, Lifecycle};
+use super::frame::Current;
 use super::inbox::Inbox;
 use super::lossy::Lossy;
 use super::memory::{Cutter, Region};
 use super::outbox::Outbox;
 use super::presence::Watching;
 use super::seen::Seen;
-use super::transmit::{Current, Slots};
-use super::{Lifecycle, frame_limit};
-use crate::codec::shift;
+use super::slots::Slots;
 use crate::config::client::{ClientConfig, Secret};
-use crate::data::attributes::AttributesRef;
 use crate::error::AbortCode;
 use crate::handshake::Epochs;
 use crate::link::keep_alive::KeepAlive;
 use crate::link::numbers::{Receiving, Sending};
 use crate::time::{Instant, Moment, millis_rounded_up};
-use crate::wire::control::{Abort, Hello, Known, Welcome};
-use crate::wire::limits::MAX_ALIASES;
+use crate::wire::control::Abort;
+use crate::wire::frame::header_len;
+use crate::wire::limits::{MAX_ALIASES, MAX_OVERHEAD, MAX_PRESENCE};
 use crate::wire::window::Window;
 use core::num::NonZeroU64;
 use uuid::Uuid;
@@ -42,7 +41,7 @@ pub(super) enum Phase {
 pub(super) struct Session {
     pub(super) epoch: u64,
     /// Never 0, so that no session needs no room of its own.
-    number: NonZeroU64,
+    pub(super) number: NonZeroU64,
     pub(super) sending: Sending,
     pub(super) receiving: Receiving,
     /// How long the broker keeps it without a link.
@@ -55,24 +54,24 @@ pub(super) struct Session {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said {
     /// Of no meaning where there is no session.
-    known: Window,
-    fresh: Window,
+    pub(super) known: Window,
+    pub(super) fresh: Window,
     /// The client has nothing left but its goodbye: a fresh session must match nobody's message.
-    only_leaves: bool,
+    pub(super) only_leaves: bool,
 }
 
 /// Everything that a client is, but for its memory.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) uuid: Uuid,
-    secret: Secret,
-    boot: u64,
-    receives: bool,
+    pub(super) secret: Secret,
+    pub(super) boot: u64,
+    pub(super) receives: bool,
     /// The application acknowledges messages itself.
     pub(super) manual: bool,
     pub(super) max_payload: u32,
     pub(super) max_destination: u16,
-    aliases: u16,
+    pub(super) aliases: u16,
     /// In milliseconds.
     handshake_timeout: u32,
 
@@ -80,23 +79,23 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// True where the embedder has a transport.
     pub(super) transport: bool,
-    link: u64,
+    pub(super) link: u64,
     /// While the link is up, when it was welcomed; before and after, when anything was read last from one that was.
     pub(super) up_or_lost_at: Moment,
     pub(super) session: Option<Session>,
     /// True where there ever was a session.
-    had_session: bool,
+    pub(super) had_session: bool,
     pub(super) epochs: Epochs,
     /// What only the hello of this link says, from when it begins to be written.
     pub(super) said: Option<Said>,
     /// What the attributes were then; the application may go on changing them.
-    hello_attributes_len: u16,
+    pub(super) hello_attributes_len: u16,
     /// What they are now; in front of them lies as much room for those of the hello.
     pub(super) attributes: Region,
     pub(super) attributes_len: u16,
     /// Changes of attributes that were made so far, and how many of them the hello contains.
     pub(super) sets: u64,
-    covered_sets: u64,
+    pub(super) covered_sets: u64,
     pub(super) closing: Option<Close>,
     pub(super) goodbye_written: bool,
 
@@ -401,123 +400,6 @@ impl State {
         Ok(())
     }
 
-    /// Makes the hello of this link; its fields stay as they are from here on.
-    pub(super) fn begin_hello(&mut self, m: &mut [u8]) {
-        let received = self.session.as_ref().map_or(0, |session| session.receiving.received());
-        let taken = self.taken(m, received);
-        if let Some(session) = &mut self.session {
-            let acknowledged = taken.max(session.receiving.told());
-            session.receiving.tell_in_handshake(acknowledged);
-        }
-        let known = self.inbox.window(m);
-        let only_leaves =
-            self.closing == Some(Close::EndSession) && self.outbox.unanswered(m).next().is_none();
-        self.said = Some(Said { known, fresh: self.inbox.fresh_window(m), only_leaves });
-        let length = usize::from(self.attributes_len);
-        let from = self.attributes.range().start;
-        shift(m, from..from + length, self.hello_attributes_at());
-        self.hello_attributes_len = self.attributes_len;
-        self.covered_sets = self.sets;
-    }
-
-    /// The hello of this link. What is not kept for it does not change before its answer.
-    pub(super) fn hello(&self) -> Option<Hello> {
-        let said = self.said?;
-        let known = self.session.as_ref().map(|session| Known {
-            epoch: session.epoch.to_le_bytes(),
-            session: session.number.get(),
-            received: session.receiving.received(),
-            acknowledged: session.receiving.told(),
-            window: said.known,
-        });
-        Some(Hello {
-            uuid: *self.uuid.as_bytes(),
-            secret: self.secret.0,
-            boot: self.boot.to_le_bytes(),
-            link: self.link,
-            known,
-            window: said.fresh,
-            max_payload: self.max_payload,
-            aliases: self.aliases,
-            receives: self.receives && !said.only_leaves,
-            presence: self.watching.items(),
-        })
-    }
-
-    fn hello_attributes_at(&self) -> usize {
-        self.attributes.range().start.saturating_sub(self.attributes.len())
-    }
-
-    /// The attributes of the hello.
-    pub(super) fn hello_attributes<'m>(&self, m: &'m [u8]) -> AttributesRef<'m> {
-        if self.said.is_some_and(|said| said.only_leaves) {
-            return AttributesRef::EMPTY;
-        }
-        let at = self.hello_attributes_at();
-        let bytes = m.get(at..at + usize::from(self.hello_attributes_len));
-        AttributesRef::trusted(bytes.unwrap_or(&[0]))
-    }
-
-    /// The broker has given this client a session.
-    pub(super) fn welcome(&mut self, m: &mut [u8], now: Instant, welcome: &Welcome) -> Result<(), AbortCode> {
-        // Nor is it an answer where the hello is not whole yet.
-        let said = self.said.take().filter(|_| self.current.is_none()).ok_or(AbortCode::UnexpectedFrame)?;
-        if welcome.keep_alive_ms == 0 {
-            return Err(AbortCode::Malformed);
-        }
-        let epoch = u64::from_le_bytes(welcome.epoch);
-        let time_to_live = welcome.session_ttl_ms.saturating_mul(1_000);
-        let max_payload = welcome.max_payload;
-        let received = welcome.resumed.map_or(0, |resumed| resumed.received);
-        let established = if let Some(resumed) = welcome.resumed {
-            let session = self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
-            if (session.epoch, session.number.get()) != (epoch, welcome.session) {
-                return Err(AbortCode::UnexpectedFrame);
-            }
-            let sending = &mut session.sending;
-            sending.resume(resumed.received, resumed.acknowledged, welcome.window)?;
-            self.outbox.resume(m, resumed.received, resumed.acknowledged, |bytes| sending.release(bytes));
-            self.inbox.acknowledge_declines(m, resumed.acknowledged);
-            self.watching.acknowledge(m, resumed.acknowledged);
-            self.inbox.resume(m, resumed.received);
-            (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
-            self.told_window = said.known;
-            if canary!(SaysAcknowledgementOnce) {
-                let taken = self.inbox.acknowledged(m, session.receiving.received());
-                session.receiving.tell_in_handshake(taken.max(session.receiving.told()));
-            }
-            Established::Resumed
-        } else {
-            let sending = Sending::fresh(welcome.window);
-            let receiving = Receiving::default();
-            let number = NonZeroU64::new(welcome.session).ok_or(AbortCode::Malformed)?;
-            self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
-            self.outbox.restart(m, now, self.covered_sets);
-            self.inbox.start_session();
-            self.watching.start_session(m);
-            self.told_window = said.fresh;
-            self.epochs.remember(epoch, welcome.session);
-            if self.had_session { Established::Lost } else { Established::Fresh }
-        };
-        debug!(
-            "e_pigeon::client",
-            "{}: session {} of {epoch:016x}, {established:?}", self.uuid, welcome.session
-        );
-        // No message under way is larger: the broker took those.
-        self.outbox.refuse_larger_than(m, max_payload);
-        self.had_session = true;
-        if let Some(lossy) = &mut self.lossy {
-            lossy.establish(welcome, received);
-        }
-        self.slots.limit(welcome.slots);
-        self.phase = Phase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
-        self.up_or_lost_at = Moment::at(now);
-        self.carried = false;
-        self.outbox.recheck_deadlines(now);
-        self.lifecycle.establish(established);
-        Ok(())
-    }
-
     /// True where this client was there in that life of the broker, when the newest session had that number.
     pub(super) fn was_here(&self, epoch: u64, newest: u64) -> bool {
         self.epochs.was_here(epoch, newest)
@@ -532,4 +414,25 @@ impl State {
     pub(super) fn due_window(&self, m: &[u8]) -> Option<Window> {
         (!self.inbox.has_old()).then(|| self.inbox.window(m)).filter(|&window| window != self.told_window)
     }
+
+    /// Puts the first `count` bytes of `input` behind those of the partial frame, and returns the others.
+    pub(super) fn keep<'i>(&mut self, kept: &mut [u8], input: &'i [u8], count: usize) -> &'i [u8] {
+        let (front, rest) = input.split_at(count.min(input.len()));
+        if let Some(room) = kept.get_mut(self.partial..self.partial + front.len()) {
+            room.copy_from_slice(front);
+            self.partial += front.len();
+        }
+        rest
+    }
+
+    /// Room that a partial frame needs: that of the largest frame and its header.
+    fn partial_size(frame_limit: usize) -> usize {
+        frame_limit + header_len(frame_limit)
+    }
+}
+
+/// The largest body of a frame for a client that takes payloads of that size, and watches filters or not.
+fn frame_limit(max_payload: u32, watches: bool) -> usize {
+    let presence = if watches { MAX_PRESENCE } else { 0 };
+    (max_payload as usize + MAX_OVERHEAD).max(presence)
 }

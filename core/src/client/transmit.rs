@@ -1,75 +1,17 @@
 //! What a client writes next, and how a frame goes out in pieces.
 
 use super::event::Close;
-use super::memory::{Cutter, Table, record};
-use super::outbox::{Outbound, Outbox, milliseconds_left};
-use super::presence::Wish;
+use super::frame::{Current, Frame};
+use super::outbox::Outbound;
 use super::session::{Phase, State};
 use crate::bug::OrBug;
 use crate::codec::Writer;
-use crate::error::AbortCode;
 use crate::link::numbers::Sending;
 use crate::time::Instant;
 use crate::wire::control::{Abort, Control};
 use crate::wire::frame::{header_len, write_header};
 use crate::wire::item::{MessageItem, UpItem};
 use crate::wire::kind;
-use crate::wire::window::Window;
-
-/// A frame, described so that it can be written again from its beginning.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Frame {
-    /// That of the state.
-    Hello,
-    Ack(u64),
-    Window(Window),
-    Decline(u64),
-    Message {
-        entry: Outbound,
-        slot: u8,
-        defines: bool,
-        id_step: u64,
-        time_to_live_ms: u32,
-    },
-    Set(Outbound),
-    Watch(Wish),
-    Goodbye(Close),
-    Ping,
-    Abort(AbortCode),
-    /// That of the recovery; on lossy framed transports.
-    #[cfg(feature = "lossy")]
-    State,
-}
-
-impl Frame {
-    /// How many bytes its header has at least.
-    fn least_header(&self) -> usize {
-        match self {
-            Self::Message { entry, .. } => header_len(entry.payload()),
-            _ => 1,
-        }
-    }
-
-    /// True where it has a number.
-    fn is_item(&self) -> bool {
-        matches!(self, Self::Decline(_) | Self::Message { .. } | Self::Set(_) | Self::Watch(_))
-    }
-}
-
-/// The frame that is being written, how long its body is, and how much of the whole is out.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Current {
-    frame: Frame,
-    body: usize,
-    offset: usize,
-}
-
-impl Current {
-    /// True where the frame has a number.
-    pub(super) fn is_item(&self) -> bool {
-        self.frame.is_item()
-    }
-}
 
 impl State {
     pub(super) fn transmit(&mut self, m: &mut [u8], now: Instant, out: &mut [u8]) -> usize {
@@ -311,79 +253,8 @@ fn may_write(sending: &Sending, entry: &Outbound) -> bool {
     if entry.is_set() { !sending.is_shut() } else { sending.allows(entry.payload()) }
 }
 
-record! {
-    LENGTH: u16,
-    /// The destination follows.
-    => DESTINATION
-}
-
-/// The destinations that the broker knows by alias on this link.
-#[derive(Clone, Debug)]
-pub(super) struct Slots {
-    table: Table,
-    limit: u8,
-    used: u8,
-    next: u8,
-    last: u8,
-}
-
-impl Slots {
-    pub(super) fn new(cutter: &mut Cutter, slots: u8, destination_bytes: u16) -> Self {
-        let table = cutter.table(DESTINATION + usize::from(destination_bytes), u32::from(slots));
-        Self { table, limit: 0, used: 0, next: 0, last: 0 }
-    }
-
-    /// A new link: no alias means anything.
-    pub(super) fn start_link(&mut self) {
-        (self.used, self.next, self.last) = (0, 0, 0);
-    }
-
-    /// The broker knows so many.
-    pub(super) fn limit(&mut self, slots: u8) {
-        // There are at most 16.
-        self.limit = slots.min(self.table.count() as u8).max(1);
-    }
-
-    /// The alias of an entry's destination, and whether it has to be defined.
-    #[inline]
-    fn choose(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
-        // Most often it is that of the message before.
-        let (mut slot, mut others) = (self.last, 0..self.used);
-        while slot < self.used {
-            if self.is(m, slot, outbox, entry) {
-                self.last = slot;
-                return (slot, false);
-            }
-            slot = others.next().unwrap_or(self.used);
-        }
-        self.define(m, outbox, entry)
-    }
-
-    /// True where an alias means an entry's destination.
-    #[inline]
-    fn is(&self, m: &[u8], slot: u8, outbox: &Outbox, entry: &Outbound) -> bool {
-        let front = self.table.bytes(m, u32::from(slot), 0).split_first_chunk::<DESTINATION>();
-        let Some((length, mut bytes)) = front.or_bug("a slot has no length") else { return false };
-        LENGTH.of(length) == entry.destination && {
-            let is_next = |piece| bytes.strip_prefix(piece).map(|rest| bytes = rest).is_some();
-            outbox.pieces(m, entry, 0, entry.destination()).all(is_next)
-        }
-    }
-
-    /// Gives an entry's destination an alias.
-    fn define(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
-        if self.table.count() == 0 {
-            // Each message says where it goes.
-            return (0, true);
-        }
-        let slot = self.next;
-        self.next = if slot + 1 < self.limit { slot + 1 } else { 0 };
-        self.used = self.used.max(slot + 1);
-        self.last = slot;
-        // A destination is at most as long as a slot; the client has checked that.
-        self.table.set(m, u32::from(slot), LENGTH, entry.destination);
-        let to = self.table.range(u32::from(slot), DESTINATION).start;
-        outbox.copy_destination(m, entry, to);
-        (slot, true)
-    }
+/// Whole milliseconds from `now` until `deadline`, rounded up.
+fn milliseconds_left(now: Instant, deadline: Instant) -> u32 {
+    let left = deadline.micros_since(now).div_ceil(1_000);
+    u32::try_from(left).unwrap_or(u32::MAX)
 }

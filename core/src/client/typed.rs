@@ -3,7 +3,8 @@
 //! The encoding is postcard's. What is not Rust, or is not to depend on the order of fields, does better with bytes.
 
 use super::blocks::Filler;
-use super::{Client, Commands, Delivery};
+use super::event::Delivery;
+use super::handles::{Client, Commands};
 use crate::data::message::{Message, MessageId};
 use crate::error::SendError;
 use crate::time::Instant;

@@ -6,8 +6,6 @@
 mod arrivals;
 mod watches;
 
-use super::Client;
-use super::commands::{Commands, parts};
 use super::event::{Event, WatchId};
 use super::memory::Cutter;
 use crate::bug::OrBug;
@@ -16,7 +14,6 @@ use crate::config::client::ClientConfig;
 use crate::data::filter::Filter;
 use crate::data::message::RefusalReason;
 use crate::error::WatchError;
-use crate::time::Instant;
 use crate::wire::item::UpItem;
 use arrivals::Arrivals;
 use watches::Watches;
@@ -57,6 +54,24 @@ impl Watching {
     pub(super) fn start_session(&mut self, m: &mut [u8]) {
         self.watches.start_session(m);
         self.arrivals.start_session();
+    }
+
+    // What the application wants.
+
+    /// Begins a watch.
+    pub(super) fn watch(&mut self, m: &mut [u8], filter: &Filter) -> Result<WatchId, WatchError> {
+        self.watches.watch(m, filter)
+    }
+
+    /// Ends a watch.
+    pub(super) fn unwatch(&self, m: &mut [u8], watch: WatchId) {
+        self.watches.unwatch(m, watch);
+    }
+
+    /// True where the application wants what comes under that watch.
+    #[cfg(feature = "alloc")]
+    pub(super) fn wants(&self, m: &[u8], watch: WatchId) -> bool {
+        self.watches.wants(m, watch)
     }
 
     // What the broker is told.
@@ -126,7 +141,8 @@ impl Watching {
         self.lend(m, lent)
     }
 
-    fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8]) -> Option<Event<'m>> {
+    /// The next item that is still wanted. Everything that was lent before is taken with that.
+    pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8]) -> Option<Event<'m>> {
         self.arrivals.lend(m, lent, &self.watches)
     }
 
@@ -138,71 +154,5 @@ impl Watching {
     /// The last item that may be acknowledged where all up to `received` are here.
     pub(super) fn acknowledged(&self, lent: &[u8], received: u64) -> u64 {
         self.arrivals.acknowledged(lent, received)
-    }
-}
-
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
-    /// Asks who is here: all sessions that a message to this filter would go to. First comes
-    /// [`Event::PresenceReset`], then an [`Event::Presence`] for each, then [`Event::PresenceSynced`]; after that each
-    /// change, as it stands when it is told. Whoever falls behind is told all of it again.
-    ///
-    /// Works before the first connection, and lasts until [`unwatch`](Self::unwatch) or the end of this client, across
-    /// links, sessions and brokers. (PROTOCOL.md, "Presence")
-    ///
-    /// # Errors
-    ///
-    /// All of them are the caller's fault; see [`watches`](ClientConfig::watches). Where the *broker* does not allow
-    /// it, [`Event::WatchRefused`] follows.
-    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
-        self.commands().watch(now, filter)
-    }
-
-    /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
-    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
-        self.commands().unwatch(now, watch);
-    }
-
-    /// The next event of presence, if any, past all others, as [`poll_receipt`](Self::poll_receipt) does with receipts.
-    pub fn poll_presence(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        let state = &mut self.state;
-        if state.takes_commands() { state.watching.poll(m, lent) } else { None }
-    }
-}
-
-/// For a roster, which takes presence and leaves everything else.
-#[cfg(feature = "alloc")]
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
-    /// The next event of presence, if any, past all others; refusals of watches are left.
-    pub(crate) fn poll_arrival(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        let state = &mut self.state;
-        if state.takes_commands() { state.watching.lend(m, lent) } else { None }
-    }
-
-    /// True where the application wants what comes under that watch.
-    pub(crate) fn wants(&self, watch: WatchId) -> bool {
-        self.state.watching.watches.wants(self.memory.as_ref(), watch)
-    }
-}
-
-impl Commands<'_> {
-    /// As [`Client::watch`].
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
-        self.state.advance(now);
-        if !self.state.takes_commands() {
-            return Err(WatchError::Closed);
-        }
-        self.state.watching.watches.watch(self.m, filter)
-    }
-
-    /// As [`Client::unwatch`].
-    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
-        self.state.advance(now);
-        self.state.watching.watches.unwatch(self.m, watch);
     }
 }

@@ -64,7 +64,7 @@ impl Stage {
 
 /// What is said about a watch: the record, and whether it is wanted.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::client) struct Wish {
+pub(crate) struct Wish {
     pub(super) index: u32,
     pub(super) number: u32,
     pub(super) is_wanted: bool,

@@ -1,0 +1,61 @@
+//! What an embedder holds: the client, and its commands beside an event.
+
+use super::session::State;
+use crate::codec::Bytes;
+#[cfg(doc)]
+use crate::config::client::ClientConfig;
+use core::fmt;
+
+/// A client of a broker, without I/O: whoever embeds it moves bytes and tells the time.
+///
+/// It never allocates: outbox, inbox, attributes and all tables live in the one block `memory` that it is given,
+/// cut up by the [`ClientConfig`]. Method kinds and the run loop are on the [front page](crate).
+///
+/// `B` is the block: `[u8; N]`, `&mut [u8]`, `Vec<u8>` or `Box<[u8]>`.
+pub struct Client<B> {
+    pub(super) memory: B,
+    pub(super) state: State,
+}
+
+/// Without the memory, which has payloads in it, and without the secret.
+impl<B> fmt::Debug for Client<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("uuid", &self.state.uuid)
+            .field("is_established", &self.state.is_established())
+            .field("is_closed", &self.state.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The commands of a client beside an event: see [`Client::split`].
+pub struct Commands<'a> {
+    pub(super) state: &'a mut State,
+    /// All of the client's memory but the part that is lent.
+    pub(super) m: &'a mut [u8],
+}
+
+/// With the size of the memory in place of the memory, which has payloads in it.
+impl fmt::Debug for Commands<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands")
+            .field("uuid", &self.state.uuid)
+            .field("memory", &Bytes(self.m.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: AsMut<[u8]>> Client<B> {
+    /// The commands while no event is lent.
+    pub(super) fn commands(&mut self) -> Commands<'_> {
+        let (m, _) = parts(&mut self.memory, self.state.lent_at);
+        Commands { state: &mut self.state, m }
+    }
+}
+
+/// The memory of a client, and the part that is lent.
+pub(super) fn parts<B: AsMut<[u8]>>(memory: &mut B, lent_at: usize) -> (&mut [u8], &[u8]) {
+    // The memory has as many bytes as were cut.
+    let (m, lent) = memory.as_mut().split_at_mut_checked(lent_at).unwrap_or_default();
+    (m, lent)
+}

@@ -1,0 +1,75 @@
+//! The calls for presence of a client and its commands. (PROTOCOL.md, "Presence")
+
+use super::event::{Event, WatchId};
+use super::handles::{Client, Commands, parts};
+#[cfg(doc)]
+use crate::config::client::ClientConfig;
+use crate::data::filter::Filter;
+use crate::error::WatchError;
+use crate::time::Instant;
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
+    /// Asks who is here: all sessions that a message to this filter would go to. First comes
+    /// [`Event::PresenceReset`], then an [`Event::Presence`] for each, then [`Event::PresenceSynced`]; after that each
+    /// change, as it stands when it is told. Whoever falls behind is told all of it again.
+    ///
+    /// Works before the first connection, and lasts until [`unwatch`](Self::unwatch) or the end of this client, across
+    /// links, sessions and brokers. (PROTOCOL.md, "Presence")
+    ///
+    /// # Errors
+    ///
+    /// All of them are the caller's fault; see [`watches`](ClientConfig::watches). Where the *broker* does not allow
+    /// it, [`Event::WatchRefused`] follows.
+    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
+        self.commands().watch(now, filter)
+    }
+
+    /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
+    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
+        self.commands().unwatch(now, watch);
+    }
+
+    /// The next event of presence, if any, past all others, as [`poll_receipt`](Self::poll_receipt) does with receipts.
+    pub fn poll_presence(&mut self) -> Option<Event<'_>> {
+        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        let state = &mut self.state;
+        if state.takes_commands() { state.watching.poll(m, lent) } else { None }
+    }
+}
+
+/// For a roster, which takes presence and leaves everything else.
+#[cfg(feature = "alloc")]
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
+    /// The next event of presence, if any, past all others; refusals of watches are left.
+    pub(crate) fn poll_arrival(&mut self) -> Option<Event<'_>> {
+        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
+        let state = &mut self.state;
+        if state.takes_commands() { state.watching.lend(m, lent) } else { None }
+    }
+
+    /// True where the application wants what comes under that watch.
+    pub(crate) fn wants(&self, watch: WatchId) -> bool {
+        self.state.watching.wants(self.memory.as_ref(), watch)
+    }
+}
+
+impl Commands<'_> {
+    /// As [`Client::watch`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
+        self.state.advance(now);
+        if !self.state.takes_commands() {
+            return Err(WatchError::Closed);
+        }
+        self.state.watching.watch(self.m, filter)
+    }
+
+    /// As [`Client::unwatch`].
+    pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
+        self.state.advance(now);
+        self.state.watching.unwatch(self.m, watch);
+    }
+}
