@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 /// Why a link ends, as one end tells the other. (PROTOCOL.md, "Codes")
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]

@@ -4,6 +4,7 @@ use crate::data::message::RefusalReason;
 
 /// What a broker has done and holds. Messages: `taken = answered + open`. Deliveries:
 /// `routed = delivered + declined + expired + refused + gone + held`.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -7,6 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 /// The number of a message among those of one boot of its sender. Counts from 1.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub u64);
 
@@ -134,6 +135,7 @@ impl<P: ?Sized> fmt::Debug for Message<'_, P> {
 }
 
 /// What became of a message. Each message ends in exactly one receipt for which [`Receipt::is_final`] is true.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// The broker has the message.
@@ -173,6 +175,7 @@ impl Receipt {
 }
 
 /// Why a message was not confirmed by all that it was for. Where several apply, the first that happened.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]

@@ -371,3 +371,45 @@ impl Display for Filter {
         self.as_ref().fmt(f)
     }
 }
+
+/// Through serde: the same text.
+#[cfg(feature = "serde")]
+mod through_serde {
+    use super::{Attributes, Destination, Filter, FromStr};
+    use core::fmt;
+    use core::marker::PhantomData;
+    use serde::de::{Deserialize, Deserializer, Error, Visitor};
+    use serde::ser::{Serialize, Serializer};
+
+    struct Text<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text as on the command line")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    macro_rules! as_text {
+        ($($name:ty)*) => {
+            $(impl Serialize for $name {
+                fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.collect_str(self)
+                }
+            }
+
+            impl<'de> Deserialize<'de> for $name {
+                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    deserializer.deserialize_str(Text(PhantomData))
+                }
+            })*
+        };
+    }
+
+    as_text!(Attributes Filter Destination);
+}
