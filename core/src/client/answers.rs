@@ -50,7 +50,7 @@ impl Outbox {
     /// Lets each message of a run that is still unanswered take note of its answer, and tells the application.
     fn for_run(&mut self, m: &mut [u8], first: u64, count: u32, mut note: impl FnMut(&mut Record)) {
         let id = |outbox: &Self, m: &[u8], index: u32| outbox.entries.get(m, index, ID);
-        let mut index = self.finger;
+        let mut index = self.receipt_hint;
         // Back to before the run: its first entry may be a change of attributes with the id of the message in front of it.
         while index != NONE && id(self, m, index) >= first {
             index = self.entries.get(m, index, PREVIOUS);
@@ -73,10 +73,10 @@ impl Outbox {
             }
             // A change of attributes has the id of the message before it, which must still be found.
             if flags & IS_SET == 0 {
-                self.finger = index;
+                self.receipt_hint = index;
                 if flags & ENDED == 0 {
                     note(entry);
-                    self.tell(m, index);
+                    self.push_event(m, index);
                 }
             }
             index = next;
@@ -85,11 +85,11 @@ impl Outbox {
 
     /// A message was answered: the application is to be told. Where it is a repetition that has its last receipt, that is
     /// noted until it is acknowledged.
-    fn tell(&mut self, m: &mut [u8], index: u32) {
+    fn push_event(&mut self, m: &mut [u8], index: u32) {
         let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
         let (flags, number) = (FLAGS.of(entry), NUMBER.of(entry));
         if flags & (RETRY | ENDED) == RETRY | ENDED {
-            self.crossed = self.crossed.max(self.ahead(number));
+            self.acked_by_receipt = self.acked_by_receipt.max(self.ahead(number));
         }
         if flags & IN_EVENTS != 0 {
             return;
@@ -191,7 +191,7 @@ impl Outbox {
         let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
         let recipients = accepted_for(entry);
         end(entry, 0, recipients, Some(reason));
-        self.tell(m, index);
+        self.push_event(m, index);
     }
 
     /// Ids of the messages that are not answered, in the order of sending.

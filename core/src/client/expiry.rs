@@ -2,7 +2,7 @@
 
 use super::event::DisconnectReason;
 use super::lossy::Lossy;
-use super::session::{Phase, State};
+use super::session::{ClientPhase, State};
 use crate::error::AbortCode;
 use crate::time::Instant;
 
@@ -10,13 +10,13 @@ impl State {
     pub(super) fn timeout(&mut self, m: &mut [u8], now: Instant) {
         let now = self.advance(now);
         match self.phase {
-            Phase::Opening { until } if now >= until => {
+            ClientPhase::Opening { until } if now >= until => {
                 self.give_up(now, DisconnectReason::HandshakeTimeout, Some(AbortCode::HandshakeTimeout));
             }
-            Phase::Up(keep_alive) if keep_alive.is_dead(now) => {
+            ClientPhase::Up(keep_alive) if keep_alive.is_dead(now) => {
                 self.give_up(now, DisconnectReason::Silent, Some(AbortCode::Silent));
             }
-            Phase::Up(keep_alive) => self.ping_due |= keep_alive.is_ping_due(now),
+            ClientPhase::Up(keep_alive) => self.ping_due |= keep_alive.is_ping_due(now),
             _ => {}
         }
         let is_linked = self.is_linked();
@@ -53,11 +53,11 @@ impl State {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let link = match self.phase {
-            Phase::Down { retry_at } => Some(retry_at).filter(|&at| !self.transport && at > self.now),
-            Phase::Opening { until } => Some(until),
-            Phase::Up(keep_alive) if self.ping_due => Some(keep_alive.dead_at()),
-            Phase::Up(keep_alive) => Some(keep_alive.dead_at().min(keep_alive.ping_at())),
-            Phase::Closed => return None,
+            ClientPhase::Down { retry_at } => Some(retry_at).filter(|&at| !self.transport && at > self.now),
+            ClientPhase::Opening { until } => Some(until),
+            ClientPhase::Up(keep_alive) if self.ping_due => Some(keep_alive.dead_at()),
+            ClientPhase::Up(keep_alive) => Some(keep_alive.dead_at().min(keep_alive.ping_at())),
+            ClientPhase::Closed => return None,
         };
         let lossy = self.lossy.as_ref().filter(|_| self.is_linked()).and_then(Lossy::deadline);
         [link, lossy, self.forget_at(), self.outbox.earliest_deadline()].into_iter().flatten().min()

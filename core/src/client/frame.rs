@@ -2,14 +2,14 @@
 
 use super::event::Close;
 use super::outbox::Outbound;
-use super::presence::Wish;
+use super::presence::WatchOp;
 use crate::error::AbortCode;
 use crate::wire::frame::header_len;
 use crate::wire::window::Window;
 
 /// A frame, described so that it can be written again from its beginning.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Frame {
+pub(super) enum ClientFrame {
     /// That of the state.
     Hello,
     Ack(u64),
@@ -23,7 +23,7 @@ pub(super) enum Frame {
         time_to_live_ms: u32,
     },
     Set(Outbound),
-    Watch(Wish),
+    Watch(WatchOp),
     Goodbye(Close),
     Ping,
     Abort(AbortCode),
@@ -32,7 +32,7 @@ pub(super) enum Frame {
     State,
 }
 
-impl Frame {
+impl ClientFrame {
     /// How many bytes its header has at least.
     pub(super) fn least_header(&self) -> usize {
         match self {
@@ -49,13 +49,13 @@ impl Frame {
 
 /// The frame that is being written, how long its body is, and how much of the whole is out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Current {
-    pub(super) frame: Frame,
+pub(super) struct PartialFrame {
+    pub(super) frame: ClientFrame,
     pub(super) body: usize,
     pub(super) offset: usize,
 }
 
-impl Current {
+impl PartialFrame {
     /// True where the frame has a number.
     pub(super) fn is_item(&self) -> bool {
         self.frame.is_item()

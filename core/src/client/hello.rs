@@ -1,7 +1,7 @@
 //! The handshake: the hello of a link, and the welcome that answers it. (PROTOCOL.md, "Handshake")
 
 use super::event::{Close, Established};
-use super::session::{Phase, Said, Session, State};
+use super::session::{ClientPhase, ClientSession, Said, State};
 use crate::codec::shift;
 use crate::data::attributes::AttributesRef;
 use crate::error::AbortCode;
@@ -102,7 +102,8 @@ impl State {
             let sending = Sending::fresh(welcome.window);
             let receiving = Receiving::default();
             let number = NonZeroU64::new(welcome.session).ok_or(AbortCode::Malformed)?;
-            self.session = Some(Session { epoch, number, sending, receiving, time_to_live, max_payload });
+            self.session =
+                Some(ClientSession { epoch, number, sending, receiving, time_to_live, max_payload });
             self.outbox.restart(m, now, self.covered_sets);
             self.inbox.start_session();
             self.watching.start_session(m);
@@ -121,7 +122,7 @@ impl State {
             lossy.establish(welcome, received);
         }
         self.slots.limit(welcome.slots);
-        self.phase = Phase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
+        self.phase = ClientPhase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
         self.up_or_lost_at = Moment::at(now);
         self.carried = false;
         self.outbox.recheck_deadlines(now);

@@ -2,9 +2,9 @@
 //! written again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::event::Close;
-use super::frame::Frame;
+use super::frame::ClientFrame;
 use super::memory::Cutter;
-use super::session::{Phase, State};
+use super::session::{ClientPhase, State};
 use crate::bug::OrBug;
 use crate::config::client::ClientConfig;
 use crate::error::AbortCode;
@@ -112,9 +112,9 @@ impl State {
         self.heard(now);
         match (frame.kind, self.phase) {
             _ if !frame.is_sound() => self.fail(now, AbortCode::Malformed),
-            (kind::ABORT, _) | (kind::WELCOME, Phase::Opening { .. }) => self.frame(m, now, frame.body),
+            (kind::ABORT, _) | (kind::WELCOME, ClientPhase::Opening { .. }) => self.frame(m, now, frame.body),
             // They come again once this client is welcomed, or the answer to a hello comes twice.
-            (_, Phase::Opening { .. }) | (kind::WELCOME, _) => {}
+            (_, ClientPhase::Opening { .. }) | (kind::WELCOME, _) => {}
             _ => match frame.fault() {
                 Some(code) => self.fail(now, code),
                 None if frame.number > 0 => self.lossy_item(m, early, now, &frame),
@@ -179,16 +179,16 @@ impl State {
         {
             self.stage(m, staged, number, &frame);
         }
-        if let (Phase::Up(keep_alive), 1..) = (&mut self.phase, written) {
+        if let (ClientPhase::Up(keep_alive), 1..) = (&mut self.phase, written) {
             keep_alive.speak(now);
         }
         written
     }
 
     /// Builds a frame and stages it.
-    fn stage(&mut self, m: &[u8], staged: &mut [u8], number: u64, frame: &Frame) {
+    fn stage(&mut self, m: &[u8], staged: &mut [u8], number: u64, frame: &ClientFrame) {
         let Some(Lossy { link, .. }) = self.lossy.as_ref().or_bug(NOT_LOSSY) else { return };
-        let front = (link.tag, number, matches!(frame, Frame::Hello));
+        let front = (link.tag, number, matches!(frame, ClientFrame::Hello));
         let length = link.build(front, staged, |writer| self.write_body(m, frame, writer));
         if let Some(lossy) = &mut self.lossy {
             lossy.link.stage(length);
@@ -196,16 +196,16 @@ impl State {
     }
 
     /// Chooses the next frame and its number, 0 for none.
-    fn begin_lossy_frame(&mut self, m: &mut [u8], now: Instant) -> Option<(u64, Frame)> {
+    fn begin_lossy_frame(&mut self, m: &mut [u8], now: Instant) -> Option<(u64, ClientFrame)> {
         match self.phase {
-            Phase::Opening { .. } => return self.begin_hello_again(m, now).map(|frame| (0, frame)),
-            Phase::Up(_) => {}
-            Phase::Down { .. } | Phase::Closed => {
-                return self.last_words.take().map(|code| (0, Frame::Abort(code)));
+            ClientPhase::Opening { .. } => return self.begin_hello_again(m, now).map(|frame| (0, frame)),
+            ClientPhase::Up(_) => {}
+            ClientPhase::Down { .. } | ClientPhase::Closed => {
+                return self.last_words.take().map(|code| (0, ClientFrame::Abort(code)));
             }
         }
         if self.begin_state(m, now) {
-            return Some((0, Frame::State));
+            return Some((0, ClientFrame::State));
         }
         let recovery = &self.lossy.as_ref()?.link.recovery;
         let (missing, has_room) = (recovery.next_missing(), recovery.has_room());
@@ -223,13 +223,13 @@ impl State {
         self.begin_goodbye(m, now).map(|frame| (0, frame))
     }
 
-    fn begin_hello_again(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+    fn begin_hello_again(&mut self, m: &mut [u8], now: Instant) -> Option<ClientFrame> {
         let lossy = self.lossy.as_mut().filter(|lossy| !lossy.request.is_running())?;
         lossy.request.start_again(now);
         if self.said.is_none() {
             self.begin_hello(m);
         }
-        Some(Frame::Hello)
+        Some(ClientFrame::Hello)
     }
 
     /// Begins a state, if one is due.
@@ -269,24 +269,24 @@ impl State {
     }
 
     /// The item of that number, which was written before.
-    fn item_again(&mut self, m: &mut [u8], now: Instant, number: u64) -> Option<Frame> {
+    fn item_again(&mut self, m: &mut [u8], now: Instant, number: u64) -> Option<ClientFrame> {
         if let Some(declined) = self.inbox.declined_by(m, number) {
-            return Some(Frame::Decline(declined));
+            return Some(ClientFrame::Decline(declined));
         }
-        if let Some(wish) = self.watching.told_with(m, number) {
-            return Some(Frame::Watch(wish));
+        if let Some(op) = self.watching.told_with(m, number) {
+            return Some(ClientFrame::Watch(op));
         }
         let entry = self.outbox.numbered(m, number)?;
         Some(self.describe(m, now, entry))
     }
 
     /// A goodbye, when the broker has everything else, and knows what is acknowledged.
-    fn begin_goodbye(&mut self, m: &[u8], now: Instant) -> Option<Frame> {
+    fn begin_goodbye(&mut self, m: &[u8], now: Instant) -> Option<ClientFrame> {
         let how = self.due_goodbye(m)?;
         let lossy = self.lossy.as_mut()?;
         lossy.request.start_again(now);
         self.goodbye_written = true;
-        Some(Frame::Goodbye(how))
+        Some(ClientFrame::Goodbye(how))
     }
 
     fn due_goodbye(&self, m: &[u8]) -> Option<Close> {
@@ -303,8 +303,8 @@ impl State {
             return true;
         }
         match self.phase {
-            Phase::Opening { .. } => !lossy.request.is_running(),
-            Phase::Up(_) => {
+            ClientPhase::Opening { .. } => !lossy.request.is_running(),
+            ClientPhase::Up(_) => {
                 let recovery = &lossy.link.recovery;
                 let is_state_due = |(_, _, is_news)| recovery.is_state_due(is_news);
                 self.ping_due
@@ -313,7 +313,7 @@ impl State {
                     || (recovery.has_room() && self.has_new_item(m))
                     || self.due_goodbye(m).is_some()
             }
-            Phase::Down { .. } | Phase::Closed => false,
+            ClientPhase::Down { .. } | ClientPhase::Closed => false,
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) const IS_READ: bool = false;
 
 /// Nothing is ever wished.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wish {}
+pub(super) enum WatchOp {}
 
 /// Nothing.
 #[derive(Clone, Debug)]
@@ -30,20 +30,20 @@ impl Watching {
 
     pub(super) fn start_session(&self, _: &mut [u8]) {}
 
-    pub(super) fn next_wish(&self, _: &[u8]) -> Option<Wish> {
+    pub(super) fn next_op(&self, _: &[u8]) -> Option<WatchOp> {
         None
     }
 
-    pub(super) fn told_with(&self, _: &[u8], _: u64) -> Option<Wish> {
+    pub(super) fn told_with(&self, _: &[u8], _: u64) -> Option<WatchOp> {
         None
     }
 
-    pub(super) fn tell(&self, _: &mut [u8], wish: Wish, _: u64) {
-        match wish {}
+    pub(super) fn tell(&self, _: &mut [u8], op: WatchOp, _: u64) {
+        match op {}
     }
 
-    pub(super) fn write(&self, _: &[u8], wish: Wish, _: &mut Writer<'_>) {
-        match wish {}
+    pub(super) fn write(&self, _: &[u8], op: WatchOp, _: &mut Writer<'_>) {
+        match op {}
     }
 
     pub(super) fn acknowledge(&self, _: &mut [u8], _: u64) {}

@@ -72,9 +72,9 @@ pub(super) struct Outbox {
     pub(super) acknowledged: u64,
     /// So many numbers are to be acknowledged until the last one is under which a message was repeated whose receipt
     /// crossed it.
-    pub(super) crossed: u32,
+    pub(super) acked_by_receipt: u32,
     /// Where the last receipt was found: the next one is most likely right behind, or right in front.
-    pub(super) finger: u32,
+    pub(super) receipt_hint: u32,
     pub(super) first_event: u32,
     pub(super) last_event: u32,
     next_id: u64,
@@ -143,8 +143,8 @@ impl Outbox {
             cursor: NONE,
             unacknowledged: NONE,
             acknowledged: 0,
-            crossed: 0,
-            finger: NONE,
+            acked_by_receipt: 0,
+            receipt_hint: NONE,
             first_event: NONE,
             last_event: NONE,
             next_id: 1,
@@ -296,7 +296,7 @@ impl Outbox {
     /// True where a repetition that crossed its receipt may not have come, and would have to be written again. The broker
     /// must not forget that it has answered before it has that. (PROTOCOL.md, "Acknowledgement")
     pub(super) fn is_crossed(&self) -> bool {
-        self.crossed != 0
+        self.acked_by_receipt != 0
     }
 
     /// By how much a number is above what is acknowledged: less than there are entries.
@@ -371,7 +371,7 @@ impl Outbox {
     /// A new session: everything is to be sent again, what was ever written with the retry mark. Changes of
     /// attributes up to `covered` were in the hello; messages past their deadline end here.
     pub(super) fn restart(&mut self, m: &mut [u8], now: Instant, covered: u64) {
-        (self.acknowledged, self.crossed) = (0, 0);
+        (self.acknowledged, self.acked_by_receipt) = (0, 0);
         let mut index = self.head;
         while index != NONE {
             let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { break };
@@ -401,7 +401,7 @@ impl Outbox {
 
     /// The broker has acknowledged up to that number; `released` is told the payload bytes of each message.
     pub(super) fn acknowledge(&mut self, m: &mut [u8], up_to: u64, mut released: impl FnMut(usize)) {
-        self.crossed = self.crossed.saturating_sub(self.ahead(up_to));
+        self.acked_by_receipt = self.acked_by_receipt.saturating_sub(self.ahead(up_to));
         self.acknowledged = up_to;
         while self.unacknowledged != NONE {
             let index = self.unacknowledged;
@@ -449,9 +449,9 @@ impl Outbox {
                 *pointer = next;
             }
         }
-        if self.finger == index {
+        if self.receipt_hint == index {
             // Receipts that come from the newest message to the oldest find the next one in front.
-            self.finger = if next == NONE { previous } else { next };
+            self.receipt_hint = if next == NONE { previous } else { next };
         }
         if previous == NONE {
             self.head = next;

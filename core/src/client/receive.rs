@@ -2,8 +2,8 @@
 
 use super::inbox::Entry;
 use super::presence;
-use super::seen::{Repetition, Verdict};
-use super::session::{Phase, State};
+use super::seen::{Disposition, Repetition};
+use super::session::{ClientPhase, State};
 use crate::codec::Reader;
 use crate::error::AbortCode;
 use crate::time::Instant;
@@ -30,7 +30,7 @@ impl State {
                 // Under a watch that was never begun: it counts as taken, and says nothing.
                 None
             };
-            if !matches!(self.phase, Phase::Up(_)) {
+            if !matches!(self.phase, ClientPhase::Up(_)) {
                 return Err(AbortCode::UnexpectedFrame);
             }
             return self.item(m, item, body);
@@ -50,16 +50,16 @@ impl State {
                 self.aborted(now, abort);
                 Ok(())
             }
-            (Control::Welcome(welcome), Phase::Opening { .. }) => self.welcome(m, now, &welcome),
-            (Control::Ack(more), Phase::Up(_)) => self.acknowledged(m, more),
-            (Control::Window(window), Phase::Up(_)) => {
+            (Control::Welcome(welcome), ClientPhase::Opening { .. }) => self.welcome(m, now, &welcome),
+            (Control::Ack(more), ClientPhase::Up(_)) => self.acknowledged(m, more),
+            (Control::Window(window), ClientPhase::Up(_)) => {
                 let session = self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
                 session.sending.set_window(window);
                 Ok(())
             }
-            (Control::Ping, Phase::Up(_)) => Ok(()),
-            (Control::Farewell, Phase::Up(_)) => self.farewell(),
-            (Control::State(state), Phase::Up(_)) => self.receive_state(m, now, &state),
+            (Control::Ping, ClientPhase::Up(_)) => Ok(()),
+            (Control::Farewell, ClientPhase::Up(_)) => self.farewell(),
+            (Control::State(state), ClientPhase::Up(_)) => self.receive_state(m, now, &state),
             _ => Err(AbortCode::UnexpectedFrame),
         }
     }
@@ -157,22 +157,22 @@ impl State {
                 DeliveryPast::Sent | DeliveryPast::Parked => false,
             },
         });
-        let verdict = self.seen.judge(m, sender, id, deliver.late, repetition);
+        let disposition = self.seen.classify(m, sender, id, deliver.late, repetition);
         trace!(
             "e_pigeon::client",
-            "{}: message {id}, {} bytes: {verdict:?}",
+            "{}: message {id}, {} bytes: {disposition:?}",
             self.uuid,
             deliver.payload.len()
         );
-        let fits = match verdict {
-            Verdict::HandOn => {
+        let fits = match disposition {
+            Disposition::HandOn => {
                 let origin = self.seen.origin(m, sender);
                 let entry = Entry { origin, id, repeated: repetition.is_some(), direct: deliver.direct };
                 let (m, lent) = m.split_at_mut(self.lent_at.min(m.len()));
                 self.inbox.push(m, lent, number, &entry, deliver.payload)
             }
-            Verdict::HadIt => true,
-            Verdict::Decline => self.inbox.decline(m, number),
+            Disposition::HadIt => true,
+            Disposition::Decline => self.inbox.decline(m, number),
         };
         if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
     }

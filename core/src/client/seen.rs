@@ -38,7 +38,7 @@ const NOBODY: u16 = u16::MAX;
 
 /// What to do with a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Disposition {
     /// It is new: into the inbox.
     HandOn,
     /// It was had: acknowledge it, nothing else.
@@ -175,63 +175,67 @@ impl Seen {
     }
 
     /// Decides about a delivery and marks what is handed on.
-    pub(super) fn judge(
+    pub(super) fn classify(
         &mut self,
         m: &mut [u8],
         sender: u32,
         id: u64,
         late: bool,
         repetition: Option<Repetition>,
-    ) -> Verdict {
+    ) -> Disposition {
         self.clock += 1;
-        let verdict = match repetition {
-            None => Verdict::HandOn,
-            Some(repetition) => self.judge_repetition(m, sender, id, repetition),
+        let disposition = match repetition {
+            None => Disposition::HandOn,
+            Some(repetition) => self.classify_repetition(m, sender, id, repetition),
         };
-        let is_new = verdict == Verdict::HandOn && !canary!(RemembersWhenTaken);
+        let is_new = disposition == Disposition::HandOn && !canary!(RemembersWhenTaken);
         self.hear(m, sender, is_new.then_some(id));
         if is_new && (late || repetition.is_some_and(|r| r.past == DeliveryPast::Parked && !r.direct)) {
             self.mark_late(m, sender, id);
         }
-        verdict
+        disposition
     }
 
     /// The rule for a delivery that may be a repetition, case by case in the order of PROTOCOL.md.
-    fn judge_repetition(&self, m: &[u8], sender: u32, id: u64, repetition: Repetition) -> Verdict {
+    fn classify_repetition(&self, m: &[u8], sender: u32, id: u64, repetition: Repetition) -> Disposition {
         let Repetition { past, direct, here, had_been_here } = repetition;
         if canary!(TakesRepetitions) {
-            return Verdict::HandOn;
+            return Disposition::HandOn;
         }
         let (here, had_been_here) = (here || canary!(LetsAnybodyIn), had_been_here || canary!(LetsAnybodyIn));
         let taken = matches!(past, DeliveryPast::Taken { .. });
         let highest = self.senders.get(m, sender, HIGHEST);
         if id > highest {
-            return if taken && !direct && !here { Verdict::Decline } else { Verdict::HandOn };
+            return if taken && !direct && !here { Disposition::Decline } else { Disposition::HandOn };
         }
         let below = highest - id;
         if below < self.window() && self.has_had(m, sender, id) {
             // Who had what was for its own UUID is the recipient, whenever it came. Otherwise it is one that had a session when
             // the message was accepted. That this session has ended since takes nothing back.
-            return if taken && !direct && !had_been_here { Verdict::Decline } else { Verdict::HadIt };
+            return if taken && !direct && !had_been_here {
+                Disposition::Decline
+            } else {
+                Disposition::HadIt
+            };
         }
         if past == DeliveryPast::Parked && !direct {
             if self.is_late(m, sender, id) {
-                return Verdict::HadIt;
+                return Disposition::HadIt;
             }
             // Within the window a clear bit proves that it was not had; below, only a late list that has forgotten
             // nothing does.
             return if below < self.window() || !self.late_overflowed {
-                Verdict::HandOn
+                Disposition::HandOn
             } else {
-                Verdict::Decline
+                Disposition::Decline
             };
         }
         if canary!(HandsOnOutOfOrder) && below < self.window() {
-            return Verdict::HandOn;
+            return Disposition::HandOn;
         }
         // In the window it was not had, but now it would come out of order. Below nothing is known: that this client was
         // there when it was accepted does not prove that it was meant, nor that it got it.
-        Verdict::Decline
+        Disposition::Decline
     }
 
     /// Marks what was handed on, for [`canary`](crate::canary).
@@ -360,44 +364,48 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_is_judged_by_what_was_had() {
+    fn a_repetition_is_classified_by_what_was_had() {
         let (mut seen, mut m) = seen();
         let m = m.as_mut_slice();
         let sent =
             Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false, had_been_here: false });
         let parked =
             Some(Repetition { past: DeliveryPast::Parked, direct: false, here: false, had_been_here: false });
-        assert_eq!(seen.judge(m, 0, 100, false, taken(false, true)), Verdict::Decline, "not here");
-        assert_eq!(seen.judge(m, 0, 100, false, taken(true, true)), Verdict::HandOn);
-        assert_eq!(seen.judge(m, 0, 100, false, taken(true, true)), Verdict::HadIt);
+        assert_eq!(seen.classify(m, 0, 100, false, taken(false, true)), Disposition::Decline, "not here");
+        assert_eq!(seen.classify(m, 0, 100, false, taken(true, true)), Disposition::HandOn);
+        assert_eq!(seen.classify(m, 0, 100, false, taken(true, true)), Disposition::HadIt);
         assert_eq!(
-            seen.judge(m, 0, 100, false, taken(false, true)),
-            Verdict::Decline,
+            seen.classify(m, 0, 100, false, taken(false, true)),
+            Disposition::Decline,
             "had, cannot be counted"
         );
-        assert_eq!(seen.judge(m, 0, 100, false, sent), Verdict::HadIt);
-        assert_eq!(seen.judge(m, 0, 99, false, sent), Verdict::Decline, "too late for the order");
-        assert_eq!(seen.judge(m, 0, 99, false, parked), Verdict::HandOn);
-        assert_eq!(seen.judge(m, 0, 99, false, parked), Verdict::HadIt);
-        assert_eq!(seen.judge(m, 0, 36, false, sent), Verdict::Decline, "below the window");
+        assert_eq!(seen.classify(m, 0, 100, false, sent), Disposition::HadIt);
+        assert_eq!(seen.classify(m, 0, 99, false, sent), Disposition::Decline, "too late for the order");
+        assert_eq!(seen.classify(m, 0, 99, false, parked), Disposition::HandOn);
+        assert_eq!(seen.classify(m, 0, 99, false, parked), Disposition::HadIt);
+        assert_eq!(seen.classify(m, 0, 36, false, sent), Disposition::Decline, "below the window");
         assert_eq!(
-            seen.judge(m, 0, 36, false, taken(true, true)),
-            Verdict::Decline,
+            seen.classify(m, 0, 36, false, taken(true, true)),
+            Disposition::Decline,
             "it may not have matched then"
         );
-        assert_eq!(seen.judge(m, 0, 36, false, parked), Verdict::HandOn);
-        assert_eq!(seen.judge(m, 0, 36, false, parked), Verdict::HadIt, "remembered as late");
+        assert_eq!(seen.classify(m, 0, 36, false, parked), Disposition::HandOn);
+        assert_eq!(seen.classify(m, 0, 36, false, parked), Disposition::HadIt, "remembered as late");
         assert_eq!(
-            seen.judge(m, 0, 98, true, sent),
-            Verdict::Decline,
+            seen.classify(m, 0, 98, true, sent),
+            Disposition::Decline,
             "too late for the order, parked or not"
         );
         assert_eq!(
-            seen.judge(m, 0, 35, false, parked),
-            Verdict::HandOn,
+            seen.classify(m, 0, 35, false, parked),
+            Disposition::HandOn,
             "takes the place of 99 in the late list"
         );
-        assert_eq!(seen.judge(m, 0, 34, false, parked), Verdict::Decline, "may have been had and forgotten");
+        assert_eq!(
+            seen.classify(m, 0, 34, false, parked),
+            Disposition::Decline,
+            "may have been had and forgotten"
+        );
     }
 
     #[test]
@@ -408,12 +416,15 @@ mod tests {
             Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false, had_been_here: false });
         let mut had = std::collections::BTreeSet::new();
         for id in [1, 2, 3, 40, 63, 64, 65, 70, 127, 190, 191, 400, 401, 463] {
-            seen.judge(m, 0, id, false, None);
+            seen.classify(m, 0, id, false, None);
             had.insert(id);
             for other in 1..=id {
-                let expected =
-                    if id - other < 64 && had.contains(&other) { Verdict::HadIt } else { Verdict::Decline };
-                assert_eq!(seen.judge(m, 0, other, false, sent), expected, "{other} after {id}");
+                let expected = if id - other < 64 && had.contains(&other) {
+                    Disposition::HadIt
+                } else {
+                    Disposition::Decline
+                };
+                assert_eq!(seen.classify(m, 0, other, false, sent), expected, "{other} after {id}");
             }
         }
     }
@@ -437,7 +448,7 @@ mod tests {
         let (mut seen, mut m) = seen();
         let m = m.as_mut_slice();
         let origin = |n: u8| Origin { uuid: [n; 16], boot: 1 };
-        assert_eq!(seen.judge(m, 0, 5, false, None), Verdict::HandOn);
+        assert_eq!(seen.classify(m, 0, 5, false, None), Disposition::HandOn);
         assert!(seen.define(m, 1, &origin(2)));
         assert!(seen.define(m, 1, &origin(3)), "takes the record of the second");
         assert_eq!(seen.resolve(m, 0, 7), Some((0, 7)));
@@ -449,6 +460,6 @@ mod tests {
         let sent =
             Some(Repetition { past: DeliveryPast::Sent, direct: false, here: false, had_been_here: false });
         assert!(seen.define(m, 1, &origin(3)));
-        assert_eq!(seen.judge(m, 1, 5, false, sent), Verdict::HandOn, "the first sender is forgotten");
+        assert_eq!(seen.classify(m, 1, 5, false, sent), Disposition::HandOn, "the first sender is forgotten");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::backoff::Backoff;
 use super::event::{Close, CloseReason, DisconnectReason, Lifecycle};
-use super::frame::Current;
+use super::frame::PartialFrame;
 use super::inbox::Inbox;
 use super::lossy::Lossy;
 use super::memory::{Cutter, Region};
@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 /// Where the link is.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Phase {
+pub(super) enum ClientPhase {
     /// There is none; one is wanted from that moment on.
     Down { retry_at: Instant },
     /// Hello goes out, welcome is awaited until then.
@@ -38,7 +38,7 @@ pub(super) enum Phase {
 
 /// The session at the broker, as far as it is known.
 #[derive(Clone, Debug)]
-pub(super) struct Session {
+pub(super) struct ClientSession {
     pub(super) epoch: u64,
     /// Never 0, so that no session needs no room of its own.
     pub(super) number: NonZeroU64,
@@ -76,13 +76,13 @@ pub(super) struct State {
     handshake_timeout: u32,
 
     pub(super) now: Instant,
-    pub(super) phase: Phase,
+    pub(super) phase: ClientPhase,
     /// True where the embedder has a transport.
     pub(super) transport: bool,
     pub(super) link: u64,
     /// While the link is up, when it was welcomed; before and after, when anything was read last from one that was.
     pub(super) up_or_lost_at: Moment,
-    pub(super) session: Option<Session>,
+    pub(super) session: Option<ClientSession>,
     /// True where there ever was a session.
     pub(super) had_session: bool,
     pub(super) epochs: Epochs,
@@ -116,7 +116,7 @@ pub(super) struct State {
     pub(super) lifecycle: Lifecycle,
 
     /// The frame that is being written.
-    pub(super) current: Option<Current>,
+    pub(super) current: Option<PartialFrame>,
     pub(super) last_words: Option<AbortCode>,
     pub(super) ping_due: bool,
     /// The window that the broker was told.
@@ -171,7 +171,7 @@ impl State {
             aliases,
             handshake_timeout: u32::try_from(millis_rounded_up(config.handshake_timeout)).unwrap_or(u32::MAX),
             now: Instant::default(),
-            phase: Phase::Down { retry_at: Instant::default() },
+            phase: ClientPhase::Down { retry_at: Instant::default() },
             transport: false,
             link: 0,
             up_or_lost_at: Moment::NEVER,
@@ -231,19 +231,19 @@ impl State {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
+        matches!(self.phase, ClientPhase::Closed)
     }
 
     pub(super) fn is_established(&self) -> bool {
-        matches!(self.phase, Phase::Up(_))
+        matches!(self.phase, ClientPhase::Up(_))
     }
 
     pub(super) fn is_linked(&self) -> bool {
-        matches!(self.phase, Phase::Opening { .. } | Phase::Up(_))
+        matches!(self.phase, ClientPhase::Opening { .. } | ClientPhase::Up(_))
     }
 
     pub(super) fn wants_connection(&self) -> bool {
-        !self.transport && matches!(self.phase, Phase::Down { retry_at } if self.now >= retry_at)
+        !self.transport && matches!(self.phase, ClientPhase::Down { retry_at } if self.now >= retry_at)
     }
 
     pub(super) fn wants_disconnect(&self) -> bool {
@@ -251,7 +251,7 @@ impl State {
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
-        if let Phase::Up(keep_alive) = &mut self.phase {
+        if let ClientPhase::Up(keep_alive) = &mut self.phase {
             keep_alive.hear(now);
         }
     }
@@ -276,7 +276,7 @@ impl State {
         if let Some(lossy) = &mut self.lossy {
             lossy.start_link(self.boot, self.link);
         }
-        self.phase = Phase::Opening { until: now.after(u64::from(self.handshake_timeout) * 1_000) };
+        self.phase = ClientPhase::Opening { until: now.after(u64::from(self.handshake_timeout) * 1_000) };
         debug!("e_pigeon::client", "{}: link {} is connected", self.uuid, self.link);
         self.lifecycle.connect();
     }
@@ -290,12 +290,14 @@ impl State {
             lossy.drop_staged();
         }
         match self.phase {
-            Phase::Opening { .. } | Phase::Up(_) => self.link_lost(now, DisconnectReason::TransportLost),
+            ClientPhase::Opening { .. } | ClientPhase::Up(_) => {
+                self.link_lost(now, DisconnectReason::TransportLost);
+            }
             // An attempt to connect has failed.
-            Phase::Down { retry_at } if !had && now >= retry_at => {
+            ClientPhase::Down { retry_at } if !had && now >= retry_at => {
                 self.retry(now, DisconnectReason::TransportLost);
             }
-            Phase::Down { .. } | Phase::Closed => {}
+            ClientPhase::Down { .. } | ClientPhase::Closed => {}
         }
     }
 
@@ -314,7 +316,7 @@ impl State {
 
     fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
         debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.uuid, self.link);
-        if let Phase::Up(keep_alive) = self.phase {
+        if let ClientPhase::Up(keep_alive) = self.phase {
             let lasted = self.up_or_lost_at.get().is_some_and(|since| keep_alive.has_lasted(since, now));
             // The network cut it; a broker that ends links has its reasons, whatever it wrote before.
             let worked = self.carried && reason == DisconnectReason::TransportLost;
@@ -324,7 +326,7 @@ impl State {
             // The broker may have lost the link at any time since, and counts from then.
             self.up_or_lost_at = Moment::at(keep_alive.heard());
         }
-        self.unwelcome = matches!(self.phase, Phase::Opening { .. });
+        self.unwelcome = matches!(self.phase, ClientPhase::Opening { .. });
         self.partial = 0;
         self.current = None;
         self.said = None;
@@ -334,17 +336,17 @@ impl State {
 
     pub(super) fn try_elsewhere(&mut self, now: Instant) -> bool {
         let now = self.advance(now);
-        let goes_on = core::mem::take(&mut self.unwelcome) && matches!(self.phase, Phase::Down { .. });
+        let goes_on = core::mem::take(&mut self.unwelcome) && matches!(self.phase, ClientPhase::Down { .. });
         if goes_on {
             self.backoff.take_back();
-            self.phase = Phase::Down { retry_at: now };
+            self.phase = ClientPhase::Down { retry_at: now };
         }
         goes_on
     }
 
     fn retry(&mut self, now: Instant, reason: DisconnectReason) {
         let retry_at = now.after(self.backoff.next_delay());
-        self.phase = Phase::Down { retry_at };
+        self.phase = ClientPhase::Down { retry_at };
         self.lifecycle.disconnect(reason, Moment::at(retry_at));
         self.outbox.recheck_deadlines(now);
     }
@@ -364,7 +366,7 @@ impl State {
 
     fn end(&mut self, reason: CloseReason) {
         debug!("e_pigeon::client", "{}: {reason}", self.uuid);
-        self.phase = Phase::Closed;
+        self.phase = ClientPhase::Closed;
         self.said = None;
         self.current = None;
         self.lifecycle.close(reason);
@@ -376,7 +378,7 @@ impl State {
         }
         self.closing = Some(how);
         // Where the broker never heard of this client and nothing is to be said, there is nobody to ask.
-        let unknown = !self.had_session && matches!(self.phase, Phase::Down { .. });
+        let unknown = !self.had_session && matches!(self.phase, ClientPhase::Down { .. });
         if unknown && !self.outbox.has_unwritten(m) {
             self.end(CloseReason::Requested);
         }

@@ -1,9 +1,9 @@
 //! What a client writes next, and how a frame goes out in pieces.
 
 use super::event::Close;
-use super::frame::{Current, Frame};
+use super::frame::{ClientFrame, PartialFrame};
 use super::outbox::Outbound;
-use super::session::{Phase, State};
+use super::session::{ClientPhase, State};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::link::numbers::Sending;
@@ -42,7 +42,7 @@ impl State {
                         written += header + body;
                         continue;
                     }
-                    Current { frame, body, offset: 0 }
+                    PartialFrame { frame, body, offset: 0 }
                 }
             };
             let mut writer = Writer::new(rest, current.offset);
@@ -51,12 +51,12 @@ impl State {
             written += writer.written();
             let offset = current.offset + writer.written();
             if offset < header_len(current.body) + current.body {
-                self.current = Some(Current { offset, ..current });
+                self.current = Some(PartialFrame { offset, ..current });
             }
         }
         if written > 0 {
             self.ping_due = false;
-            if let Phase::Up(keep_alive) = &mut self.phase {
+            if let ClientPhase::Up(keep_alive) = &mut self.phase {
                 keep_alive.speak(now);
             }
         }
@@ -64,16 +64,18 @@ impl State {
     }
 
     /// Chooses the next frame, behind so many bytes that were just written, and takes it up: from here on it is under way.
-    fn begin_frame(&mut self, m: &mut [u8], now: Instant, written: usize) -> Option<Frame> {
+    fn begin_frame(&mut self, m: &mut [u8], now: Instant, written: usize) -> Option<ClientFrame> {
         match self.phase {
-            Phase::Opening { .. } if self.said.is_none() => {
+            ClientPhase::Opening { .. } if self.said.is_none() => {
                 self.begin_hello(m);
-                return Some(Frame::Hello);
+                return Some(ClientFrame::Hello);
             }
-            Phase::Up(_) => {}
-            Phase::Opening { .. } => return None,
+            ClientPhase::Up(_) => {}
+            ClientPhase::Opening { .. } => return None,
             // Why the link has ended, while the transport is still there.
-            Phase::Down { .. } | Phase::Closed => return self.last_words.take().map(Frame::Abort),
+            ClientPhase::Down { .. } | ClientPhase::Closed => {
+                return self.last_words.take().map(ClientFrame::Abort);
+            }
         }
         let due = self.due_acknowledgement(m);
         let window = self.due_window(m);
@@ -81,21 +83,21 @@ impl State {
         if let Some(more) = due {
             session.receiving.tell(more);
             self.carried = true;
-            return Some(Frame::Ack(more));
+            return Some(ClientFrame::Ack(more));
         }
         if let Some(window) = window {
             self.told_window = window;
-            return Some(Frame::Window(window));
+            return Some(ClientFrame::Window(window));
         }
         if let Some(frame) = self.begin_item(m, now) {
             return Some(frame);
         }
         if let Some(how) = self.goodbye(m) {
             self.goodbye_written = true;
-            return Some(Frame::Goodbye(how));
+            return Some(ClientFrame::Goodbye(how));
         }
         // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
-        (self.ping_due && written == 0).then_some(Frame::Ping)
+        (self.ping_due && written == 0).then_some(ClientFrame::Ping)
     }
 
     fn due_acknowledgement(&self, m: &[u8]) -> Option<u64> {
@@ -105,7 +107,7 @@ impl State {
     }
 
     /// The next item: first what has a number already, in the order of numbers, then declines, then watches, then the outbox.
-    pub(super) fn begin_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+    pub(super) fn begin_item(&mut self, m: &mut [u8], now: Instant) -> Option<ClientFrame> {
         if self.goodbye_written {
             return None;
         }
@@ -117,12 +119,12 @@ impl State {
             let number = session.sending.assign(None);
             self.inbox.begin_decline(m, number);
             self.inbox.advance_decline();
-            return Some(Frame::Decline(declined));
+            return Some(ClientFrame::Decline(declined));
         }
-        if let Some(wish) = self.watching.next_wish(m) {
+        if let Some(op) = self.watching.next_op(m) {
             let number = session.sending.assign(None);
-            self.watching.tell(m, wish, number);
-            return Some(Frame::Watch(wish));
+            self.watching.tell(m, op, number);
+            return Some(ClientFrame::Watch(op));
         }
         let entry = self.outbox.next_outbound(m)?;
         if !may_write(&session.sending, &entry) {
@@ -135,25 +137,25 @@ impl State {
 
     /// The next item that has a number already.
     #[cold]
-    fn repeat_item(&mut self, m: &mut [u8], now: Instant) -> Option<Frame> {
+    fn repeat_item(&mut self, m: &mut [u8], now: Instant) -> Option<ClientFrame> {
         let sending = &mut self.session.as_mut()?.sending;
         let number = sending.next();
         sending.repeated(1);
         if let Some((declined, _)) = self.inbox.next_decline(m).filter(|&(_, own)| own == number) {
             self.inbox.advance_decline();
-            return Some(Frame::Decline(declined));
+            return Some(ClientFrame::Decline(declined));
         }
-        if let Some(wish) = self.watching.told_with(m, number) {
-            return Some(Frame::Watch(wish));
+        if let Some(op) = self.watching.told_with(m, number) {
+            return Some(ClientFrame::Watch(op));
         }
         let entry = self.outbox.next_outbound(m)?;
         self.outbox.begin(m, entry.index, number)?;
         Some(self.describe(m, now, entry))
     }
 
-    pub(super) fn describe(&mut self, m: &mut [u8], now: Instant, entry: Outbound) -> Frame {
+    pub(super) fn describe(&mut self, m: &mut [u8], now: Instant, entry: Outbound) -> ClientFrame {
         if entry.is_set() {
-            return Frame::Set(entry);
+            return ClientFrame::Set(entry);
         }
         let (id, deadline) = self.outbox.id_and_deadline(m, entry);
         let (slot, defines, id_step) = if self.lossy.is_some() {
@@ -165,20 +167,26 @@ impl State {
             self.last_id = id;
             (slot, defines, id_step)
         };
-        Frame::Message { entry, slot, defines, id_step, time_to_live_ms: milliseconds_left(now, deadline) }
+        ClientFrame::Message {
+            entry,
+            slot,
+            defines,
+            id_step,
+            time_to_live_ms: milliseconds_left(now, deadline),
+        }
     }
 
-    pub(super) fn write_body(&self, m: &[u8], frame: &Frame, writer: &mut Writer<'_>) {
+    pub(super) fn write_body(&self, m: &[u8], frame: &ClientFrame, writer: &mut Writer<'_>) {
         match *frame {
-            Frame::Hello => {
+            ClientFrame::Hello => {
                 if let Some(hello) = self.hello() {
                     hello.write_frame(self.hello_attributes(m), writer);
                 }
             }
-            Frame::Ack(more) => Control::Ack(more).write_link(writer),
-            Frame::Window(window) => Control::Window(window).write_link(writer),
-            Frame::Decline(number) => UpItem::Decline(number).write(writer),
-            Frame::Message { entry, slot, defines, id_step, time_to_live_ms } => {
+            ClientFrame::Ack(more) => Control::Ack(more).write_link(writer),
+            ClientFrame::Window(window) => Control::Window(window).write_link(writer),
+            ClientFrame::Decline(number) => UpItem::Decline(number).write(writer),
+            ClientFrame::Message { entry, slot, defines, id_step, time_to_live_ms } => {
                 let (retry, until_accepted) = (self.outbox.past(m, entry), entry.until_accepted());
                 let head = MessageItem {
                     slot,
@@ -195,18 +203,18 @@ impl State {
                     writer.raw(piece);
                 }
             }
-            Frame::Set(entry) => {
+            ClientFrame::Set(entry) => {
                 writer.u8(kind::SET);
                 for piece in self.outbox.pieces(m, &entry, 0, entry.payload()) {
                     writer.raw(piece);
                 }
             }
-            Frame::Watch(wish) => self.watching.write(m, wish, writer),
-            Frame::Goodbye(how) => Control::Goodbye(how == Close::EndSession).write_link(writer),
-            Frame::Ping => Control::Ping.write_link(writer),
-            Frame::Abort(code) => Control::Abort(Abort { code, detail: 0 }).write_link(writer),
+            ClientFrame::Watch(op) => self.watching.write(m, op, writer),
+            ClientFrame::Goodbye(how) => Control::Goodbye(how == Close::EndSession).write_link(writer),
+            ClientFrame::Ping => Control::Ping.write_link(writer),
+            ClientFrame::Abort(code) => Control::Abort(Abort { code, detail: 0 }).write_link(writer),
             #[cfg(feature = "lossy")]
-            Frame::State => {
+            ClientFrame::State => {
                 if let Some(state) = self.state() {
                     Control::State(state).write_link(writer);
                 }
@@ -222,8 +230,8 @@ impl State {
             return true;
         }
         match self.phase {
-            Phase::Opening { .. } => self.said.is_none(),
-            Phase::Up(_) => {
+            ClientPhase::Opening { .. } => self.said.is_none(),
+            ClientPhase::Up(_) => {
                 self.ping_due
                     || self.due_acknowledgement(m).is_some()
                     || self.due_window(m).is_some()
@@ -237,7 +245,7 @@ impl State {
     /// True where an item may be written for the first time on this link.
     pub(super) fn has_new_item(&self, m: &[u8]) -> bool {
         let has_any =
-            || self.inbox.has_decline() || self.watching.next_wish(m).is_some() || self.may_write_outbox(m);
+            || self.inbox.has_decline() || self.watching.next_op(m).is_some() || self.may_write_outbox(m);
         !self.goodbye_written && has_any()
     }
 

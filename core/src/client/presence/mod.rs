@@ -18,7 +18,7 @@ use crate::wire::item::UpItem;
 use arrivals::Arrivals;
 use watches::Watches;
 
-pub(super) use watches::Wish;
+pub(super) use watches::WatchOp;
 
 /// False where nothing of presence is read.
 pub(super) const IS_READ: bool = true;
@@ -77,26 +77,26 @@ impl Watching {
     // What the broker is told.
 
     /// The next thing that it was never told.
-    pub(super) fn next_wish(&self, m: &[u8]) -> Option<Wish> {
-        if self.watches.are_unused() { None } else { self.watches.next_wish(m) }
+    pub(super) fn next_op(&self, m: &[u8]) -> Option<WatchOp> {
+        if self.watches.are_unused() { None } else { self.watches.next_op(m) }
     }
 
     /// What it was told with that number.
-    pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<Wish> {
+    pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<WatchOp> {
         self.watches.told_with(m, item)
     }
 
     /// It is told, with that number.
-    pub(super) fn tell(&self, m: &mut [u8], wish: Wish, item: u64) {
-        self.watches.tell(m, wish, item);
+    pub(super) fn tell(&self, m: &mut [u8], op: WatchOp, item: u64) {
+        self.watches.tell(m, op, item);
     }
 
     /// Writes the body of the frame.
-    pub(super) fn write(&self, m: &[u8], wish: Wish, writer: &mut Writer<'_>) {
-        if !wish.is_wanted {
-            UpItem::Unwatch(wish.number).write(writer);
-        } else if let Some(filter) = self.watches.filter(m, wish) {
-            UpItem::Watch(wish.number, filter).write(writer);
+    pub(super) fn write(&self, m: &[u8], op: WatchOp, writer: &mut Writer<'_>) {
+        if !op.is_wanted {
+            UpItem::Unwatch(op.number).write(writer);
+        } else if let Some(filter) = self.watches.filter(m, op) {
+            UpItem::Watch(op.number, filter).write(writer);
         }
     }
 

@@ -64,7 +64,7 @@ impl Stage {
 
 /// What is said about a watch: the record, and whether it is wanted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct WatchOp {
     pub(super) index: u32,
     pub(super) number: u32,
     pub(super) is_wanted: bool,
@@ -154,39 +154,39 @@ impl Watches {
 
     /// The next thing that the broker was never told.
     #[inline(never)] // It is asked for with each item, and most clients watch nothing.
-    pub(super) fn next_wish(&self, m: &[u8]) -> Option<Wish> {
+    pub(super) fn next_op(&self, m: &[u8]) -> Option<WatchOp> {
         let untold = |&index: &u32| matches!(self.stage(m, index), Stage::Wanted | Stage::Unwanted);
         let index = self.indices().filter(untold).min_by_key(|&index| self.table.get(m, index, NUMBER))?;
-        Some(self.wish(m, index))
+        Some(self.op(m, index))
     }
 
     /// What the broker was told with that number.
-    pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<Wish> {
+    pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<WatchOp> {
         let told = |&index: &u32| {
             matches!(
                 self.stage(m, index),
                 Stage::Asked | Stage::AskedInVain | Stage::AskedRefused | Stage::Leaving
             ) && self.table.get(m, index, ITEM) == item
         };
-        self.indices().find(told).map(|index| self.wish(m, index))
+        self.indices().find(told).map(|index| self.op(m, index))
     }
 
-    fn wish(&self, m: &[u8], index: u32) -> Wish {
+    fn op(&self, m: &[u8], index: u32) -> WatchOp {
         let is_wanted = !matches!(self.stage(m, index), Stage::Unwanted | Stage::Leaving);
-        Wish { index, number: self.table.get(m, index, NUMBER), is_wanted }
+        WatchOp { index, number: self.table.get(m, index, NUMBER), is_wanted }
     }
 
     /// The filter of a watch.
-    pub(super) fn filter<'m>(&self, m: &'m [u8], wish: Wish) -> Option<FilterRef<'m>> {
-        let length = usize::from(self.table.get(m, wish.index, LENGTH));
-        let bytes = self.table.bytes(m, wish.index, FILTER).get(..length)?;
+    pub(super) fn filter<'m>(&self, m: &'m [u8], op: WatchOp) -> Option<FilterRef<'m>> {
+        let length = usize::from(self.table.get(m, op.index, LENGTH));
+        let bytes = self.table.bytes(m, op.index, FILTER).get(..length)?;
         FilterRef::read(&mut Reader::new(bytes)).ok()
     }
 
     /// The broker is told, with that number.
-    pub(super) fn tell(&self, m: &mut [u8], wish: Wish, item: u64) {
-        self.table.set(m, wish.index, ITEM, item);
-        self.set(m, wish.index, if wish.is_wanted { Stage::Asked } else { Stage::Leaving });
+    pub(super) fn tell(&self, m: &mut [u8], op: WatchOp, item: u64) {
+        self.table.set(m, op.index, ITEM, item);
+        self.set(m, op.index, if op.is_wanted { Stage::Asked } else { Stage::Leaving });
     }
 
     /// The broker has acknowledged items up to that number.
