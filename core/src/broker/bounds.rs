@@ -1,5 +1,6 @@
 //! How much memory a broker can come to need: each table at its limit, all at once.
 
+use super::capacity::{max_entries, max_records, max_senders, max_void_runs, most_places};
 use super::deliveries::QueueEntry;
 use super::destinations::Destination;
 use super::event::BrokerEvent;
@@ -13,15 +14,14 @@ use super::lossy::{Lossy, MAX_LEFT};
 use super::messages::MessageEntry;
 use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::max_spare;
-use super::presence::{MAX_UNACKNOWLEDGED, Watch, Word};
 use super::queue::{MAX_NOTICES, Notice, Seldom};
 use super::ready::Ready;
 use super::receipts;
-use super::receive::RECEIPTS_OF_EACH;
+use super::receipts::RECEIPTS_OF_EACH;
 use super::senders::{MAX_ENDED, Sender};
 use super::sessions::Session;
 use super::sources::{MAX_REMEMBERED, Source, max_made_way};
-use super::sweep::{max_entries, max_records, max_senders, max_void_runs, most_places};
+use super::watches::{MAX_UNACKNOWLEDGED, Watch, Word};
 use crate::config::broker::BrokerConfig;
 use crate::config::buffers::{BUFFER_CLASSES, MIN_BUFFER, buffer_class};
 use crate::data::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};

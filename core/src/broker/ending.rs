@@ -1,10 +1,10 @@
 //! How links end, and what becomes of their sessions.
 
 use super::event::BrokerEvent;
-use super::expiry;
 use super::links::NO_LINK;
 use super::links::{Frame, Link, LinkId, Phase};
 use super::state::Broker;
+use super::timers::Timer;
 use super::work::END;
 use crate::bug::OrBug;
 use crate::error::AbortCode;
@@ -135,7 +135,7 @@ impl Broker {
             let uuid = state.uuid;
             debug!("e_pigeon::broker", "{uuid} is away, {} messages in its queue", state.queue.len());
             self.sessions.connected -= 1;
-            self.timers.arm(ends_at, expiry::Timer::Session(session));
+            self.timers.arm(ends_at, Timer::Session(session));
             self.push_event(BrokerEvent::SessionAway(uuid));
             self.note_presence(session);
         }
@@ -158,7 +158,7 @@ impl Broker {
         let Some(link) = self.links.remove(index).or_bug(NO_LINK) else { return };
         self.sources.part(link.source, self.now);
         if let Some(at) = link.timer.get() {
-            self.timers.disarm(at, expiry::Timer::Link(index));
+            self.timers.disarm(at, Timer::Link(index));
         }
         for slot in link.slots {
             self.messages.drop_destination(slot);

@@ -4,8 +4,8 @@ use super::jobs::Job;
 use super::links::NO_LINK;
 use super::links::Phase;
 use super::messages::NO_MESSAGE;
-use super::ordered::{Key, Ordered};
 use super::state::Broker;
+use super::timers::Timer;
 use super::work::EXPIRY;
 use crate::bug::OrBug;
 use crate::data::message::RefusalReason;
@@ -13,60 +13,6 @@ use crate::error::AbortCode;
 use crate::time::{Instant, Moment};
 use crate::wire::control::Abort;
 use alloc::vec::Vec;
-
-/// Whose time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Timer {
-    Link(u32),
-    Session(u32),
-    Message(u32),
-}
-
-/// Timers by the moment at which they are due.
-#[derive(Debug, Default)]
-pub(super) struct Timers {
-    /// The moment, the kind, whose.
-    due: Ordered,
-}
-
-impl Timer {
-    fn key(self, at: Instant) -> Key {
-        let (kind, index) = match self {
-            Self::Link(index) => (0, index),
-            Self::Session(index) => (1, index),
-            Self::Message(index) => (2, index),
-        };
-        (at.as_micros(), kind, u64::from(index))
-    }
-
-    fn of((_, kind, index): Key) -> Self {
-        // It was one.
-        let index = index as u32;
-        match kind {
-            0 => Self::Link(index),
-            1 => Self::Session(index),
-            _ => Self::Message(index),
-        }
-    }
-}
-
-impl Timers {
-    pub(super) fn arm(&mut self, at: Instant, timer: Timer) {
-        self.due.insert(timer.key(at));
-    }
-
-    pub(super) fn disarm(&mut self, at: Instant, timer: Timer) {
-        self.due.remove(&timer.key(at));
-    }
-
-    pub(super) fn first(&self) -> Option<Instant> {
-        self.due.first().map(|&(at, ..)| Instant::from_micros(at))
-    }
-
-    fn pop(&mut self, now: Instant) -> Option<Timer> {
-        if self.first()? <= now { self.due.pop_first().map(Timer::of) } else { None }
-    }
-}
 
 impl Broker {
     pub(super) fn expire(&mut self, now: Instant) {

@@ -6,13 +6,14 @@ use super::links::NO_LINK;
 use super::links::Phase;
 use super::lossy::LINE_TIME_TO_LIVE;
 use super::queue::Notice;
-use super::receive::Progress;
 use super::sessions::NO_SESSION;
 use super::sessions::NewSession;
 use super::sources::Limit;
 use super::state::Broker;
+use super::timers::Timer;
+use super::watches::MAX_UNACKNOWLEDGED;
+use super::work::Progress;
 use super::work::{HELLO, OUTCOME, PAIR, SET};
-use super::{expiry, presence};
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::MAX_DESTINATION_BYTES;
@@ -230,7 +231,7 @@ impl Broker {
         }
         if let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             if let Some(at) = core::mem::replace(&mut state.ends_at, Moment::NEVER).get() {
-                self.timers.disarm(at, expiry::Timer::Session(session));
+                self.timers.disarm(at, Timer::Session(session));
             }
             state.shut = shut;
             state.link = self.links.id(link);
@@ -242,7 +243,7 @@ impl Broker {
             // More senders than there are sessions are hardly ever heard of.
             let senders = u16::try_from(self.config.max_sessions).unwrap_or(MAX_ALIASES);
             state.aliases = hello.aliases.min(senders).clamp(1, MAX_ALIASES);
-            state.presence_items = hello.presence.min(presence::MAX_UNACKNOWLEDGED);
+            state.presence_items = hello.presence.min(MAX_UNACKNOWLEDGED);
             self.sessions.connected += 1;
         }
         self.arm_link(link);
@@ -339,7 +340,7 @@ impl Broker {
             self.sessions.connected -= 1;
         }
         if let Some(at) = session.ends_at.get() {
-            self.timers.disarm(at, expiry::Timer::Session(index));
+            self.timers.disarm(at, Timer::Session(index));
         }
         self.messages.detach_sender(session.sender);
         self.queue_places -= session.queue.capacity();

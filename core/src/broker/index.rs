@@ -12,12 +12,23 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
+#[cfg(feature = "presence")]
+use uuid::Uuid;
 
 /// Where a session stands in the lists: that of everyone first, then that of each of its pairs in order.
 pub(super) type Places = Box<[u32]>;
 
 /// A list keeps room for so many, or for four times as many as stand in it.
 pub(super) const KEPT: usize = 16;
+
+/// Finds sessions and what they are, for a watch.
+#[cfg(feature = "presence")]
+pub(super) trait Directory {
+    /// The sessions by what they have.
+    fn lists(&self) -> &Index;
+    /// The UUID and the attributes of a session.
+    fn identity(&self, session: u32) -> Option<(Uuid, AttributesRef<'_>)>;
+}
 
 /// Gives the index access to a session that has moved within a list.
 pub(super) trait Sessions {

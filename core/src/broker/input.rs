@@ -3,8 +3,8 @@
 use super::errors::UnknownLink;
 use super::links::{LinkId, NO_LINK, Phase};
 use super::lookahead;
-use super::receive::Progress;
 use super::state::Broker;
+use super::work::Progress;
 use super::work::{BYTES, FRAME};
 use crate::bug::OrBug;
 use crate::time::Instant;

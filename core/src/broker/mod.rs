@@ -1,6 +1,9 @@
 //! The broker: a state machine that an embedder feeds with bytes and time, and asks for bytes and links to serve.
 
+mod admission;
 mod bounds;
+mod capacity;
+mod counts;
 mod deliveries;
 mod destinations;
 mod ending;
@@ -8,6 +11,7 @@ mod errors;
 mod event;
 mod expiry;
 mod fit;
+mod gate;
 mod hello;
 mod holding;
 mod index;
@@ -36,10 +40,15 @@ mod router;
 mod senders;
 mod sessions;
 mod shares;
+mod sharing;
 mod sources;
 mod state;
 mod sweep;
+mod timers;
 mod transmit;
+mod turns;
+#[cfg_attr(not(feature = "presence"), path = "no_watches.rs")]
+mod watches;
 mod work;
 
 pub use errors::{TooManyLinks, UnknownLink};

@@ -3,6 +3,7 @@
 use super::queue::Notice;
 use super::sessions::NO_SESSION;
 use super::state::Broker;
+use super::watches::{Notes, Word};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::data::filter::FilterRef;
@@ -11,27 +12,6 @@ use crate::error::AbortCode;
 use crate::wire::item::Refused;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use uuid::Uuid;
-
-pub(super) const MAX_UNACKNOWLEDGED: u16 = 256;
-
-/// Nothing is ever told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {}
-
-/// Nothing is watched.
-#[derive(Debug)]
-pub(super) enum Watch {}
-
-/// Nobody is to be told.
-#[derive(Debug)]
-pub(super) enum Notes {}
-
-impl Notes {
-    pub(super) fn uuid(&self) -> Uuid {
-        match *self {}
-    }
-}
 
 impl Broker {
     pub(super) fn watch(&mut self, session: u32, number: u32, _: FilterRef<'_>) -> Result<(), AbortCode> {

@@ -3,12 +3,12 @@
 //! The states of a message are in PROTOCOL.md, "Broker". One function here for each thing that can happen to it.
 
 use super::deliveries::QueueEntry;
-use super::expiry::Timer;
 use super::messages::NO_MESSAGE;
 use super::messages::Open;
 use super::receipts::Word;
 use super::sessions::NO_SESSION;
 use super::state::Broker;
+use super::timers::Timer;
 use crate::bug::OrBug;
 use crate::data::destination::DestinationRef;
 use crate::data::message::{Past, RefusalReason};

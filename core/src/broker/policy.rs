@@ -1,6 +1,5 @@
 //! The policy: what sessions may do, as whoever runs the broker sees it.
 
-use super::state::Broker;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::DestinationRef;
 use crate::data::filter::FilterRef;
@@ -71,7 +70,7 @@ pub trait Policy: Send + Sync {
 
 /// The policy of a broker; none: everything is allowed.
 #[derive(Default)]
-pub(super) struct Guard(Option<Box<dyn Policy>>);
+pub(super) struct Guard(pub(super) Option<Box<dyn Policy>>);
 
 impl Guard {
     pub(super) fn new(policy: impl Policy + 'static) -> Self {
@@ -82,31 +81,5 @@ impl Guard {
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Guard(policy)" } else { "Guard(open)" })
-    }
-}
-
-impl Broker {
-    /// Whether a session may send to a destination in the table.
-    pub(super) fn may_send(&self, session: u32, to: u32) -> bool {
-        // Without a policy everything is allowed.
-        let Some(policy) = &self.guard.0 else { return true };
-        let to = DestinationRef::trusted(self.messages.destination(to));
-        self.subject(session).is_some_and(|from| policy.may_send(from, to))
-    }
-
-    pub(super) fn may_have(&self, who: Uuid, attributes: AttributesRef<'_>) -> bool {
-        self.guard.0.as_ref().is_none_or(|policy| policy.may_have(who, attributes))
-    }
-
-    #[cfg(feature = "presence")]
-    pub(super) fn may_watch(&self, session: u32, filter: FilterRef<'_>) -> bool {
-        // Without a policy everything is allowed.
-        let Some(policy) = &self.guard.0 else { return true };
-        self.subject(session).is_some_and(|who| policy.may_watch(who, filter))
-    }
-
-    fn subject(&self, session: u32) -> Option<Requester<'_>> {
-        let session = self.sessions.get(session)?;
-        Some(Requester { uuid: session.uuid, attributes: session.attributes() })
     }
 }

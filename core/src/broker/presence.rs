@@ -4,18 +4,17 @@
 //! the broker keeps only the names of those who have changed since. Where these become too many it forgets them, and
 //! tells everything again. A snapshot is no copy either, but a place in the lists of the index. (PROTOCOL.md, "Presence")
 
-use super::holding::{Terms, for_terms, terms_of};
 use super::jobs::Job;
-use super::ordered::{Ordered, last_of};
+use super::ordered::last_of;
 use super::queue::Notice;
 use super::sessions::NO_SESSION;
-use super::sessions::{Session, Sessions};
+use super::sessions::Session;
 use super::state::Broker;
+use super::watches::*;
 use super::work::{LISTED, NOTE, WATCH};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::data::attributes::AttributesRef;
-use crate::data::destination::{DestinationRef, Target};
 use crate::data::filter::FilterRef;
 use crate::data::message::RefusalReason;
 use crate::error::AbortCode;
@@ -23,220 +22,12 @@ use crate::wire::item::{DownItem, PresenceState, Refused};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use foldhash::quality::FixedState;
 use uuid::Uuid;
 
-/// How many items of presence may be unacknowledged at the most, whatever the client takes.
-pub(super) const MAX_UNACKNOWLEDGED: u16 = 256;
 /// How many sessions are looked at for one watcher before others have their turn.
 const LOOKED_AT_PER_CALL: u32 = 1_024;
-
-/// An item of presence, described: what it says is looked up when it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
-    /// A snapshot begins.
-    Reset(u32),
-    /// How it stands with this client.
-    Peer(u32, [u8; 16]),
-    /// The snapshot is complete.
-    Synced(u32),
-}
-
-/// What a watcher is to be told next.
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    /// That a snapshot begins.
-    Reset,
-    /// Those in one of the lists of the filter: `left` of them from the front, or none looked at yet.
-    ///
-    /// It is gone through from its end, because whoever leaves a list is replaced by its last: so nobody moves
-    /// from the part that is to come into the part that is done, and whoever joins has changed and is told anyway.
-    Listing { list: usize, left: Option<usize> },
-    /// Those who have changed.
-    Changes,
-}
-
-/// A filter that a session watches.
-#[derive(Debug)]
-pub(super) struct Watch {
-    number: u32,
-    filter: Box<[u8]>,
-    stage: Stage,
-    changed: BTreeSet<[u8; 16]>,
-}
-
-impl Watch {
-    fn filter(&self) -> DestinationRef<'_> {
-        DestinationRef::trusted(&self.filter)
-    }
-
-    /// Somebody who matches, or did, has changed.
-    fn note(&mut self, uuid: Uuid, backlog: usize) {
-        if matches!(self.stage, Stage::Reset) {
-            return;
-        }
-        self.changed.insert(*uuid.as_bytes());
-        if self.changed.len() > backlog {
-            self.changed.clear();
-            self.stage = Stage::Reset;
-        }
-    }
-
-    fn next(&mut self, sessions: &Sessions, budget: &mut u32) -> Option<Word> {
-        match self.stage {
-            Stage::Reset => {
-                self.stage = Stage::Listing { list: self.first_list(sessions), left: None };
-                Some(Word::Reset(self.number))
-            }
-            Stage::Listing { list, left } => self.next_listed(sessions, list, left, budget),
-            Stage::Changes => self.changed.pop_first().map(|uuid| Word::Peer(self.number, uuid)),
-        }
-    }
-
-    /// Whoever matches all of the pairs stands in the shortest list too.
-    fn first_list(&self, sessions: &Sessions) -> usize {
-        // Other filters have one list, or look at all.
-        let Target::AllOf(pairs) = self.filter().target() else { return 0 };
-        let shortest =
-            pairs.encoded().enumerate().min_by_key(|(_, pair)| sessions.index().with_pair(pair).len());
-        shortest.map_or(0, |(list, _)| list)
-    }
-
-    fn next_listed(
-        &mut self,
-        sessions: &Sessions,
-        mut list: usize,
-        mut left: Option<usize>,
-        budget: &mut u32,
-    ) -> Option<Word> {
-        while *budget > 0 {
-            let Some(members) = members(self.filter(), sessions, list) else {
-                // That was the last list.
-                self.stage = Stage::Changes;
-                return Some(Word::Synced(self.number));
-            };
-            let at = left.unwrap_or(members.len()).min(members.len());
-            // All of that list were looked at.
-            let Some((&session, _)) = members.get(..at).and_then(<[u32]>::split_last) else {
-                // Of all-of one list is enough.
-                list = if matches!(self.filter().target(), Target::AllOf(_)) { usize::MAX } else { list + 1 };
-                left = None;
-                continue;
-            };
-            *budget -= 1;
-            left = Some(at - 1);
-            if let Some(state) = sessions.get(session)
-                && self.filter().matches(state.uuid, state.attributes())
-                && !is_in_earlier_list(self.filter(), state.attributes(), list)
-            {
-                self.stage = Stage::Listing { list, left };
-                return Some(Word::Peer(self.number, *state.uuid.as_bytes()));
-            }
-        }
-        self.stage = Stage::Listing { list, left };
-        None
-    }
-}
-
-/// The sessions in one of the lists of a filter; `None` behind the last.
-fn members<'s>(filter: DestinationRef<'_>, sessions: &'s Sessions, list: usize) -> Option<&'s [u32]> {
-    match filter.target() {
-        Target::AllOf(pairs) | Target::AnyOf(pairs) => {
-            pairs.encoded().nth(list).map(|pair| sessions.index().with_pair(pair))
-        }
-        Target::Everyone => (list == 0).then(|| sessions.index().everyone()),
-        Target::Uuid(_) => None,
-    }
-}
-
-fn is_in_earlier_list(filter: DestinationRef<'_>, attributes: AttributesRef<'_>, list: usize) -> bool {
-    // Other filters look at one list only.
-    let Target::AnyOf(pairs) = filter.target() else { return false };
-    pairs.encoded().take(list).any(|pair| attributes.pairs().encoded().any(|own| own == pair))
-}
-
-/// Who watches what, found by what a session that changes has.
-#[derive(Debug)]
-pub(super) struct Watchers {
-    /// A term, the session, the number of its watch.
-    standing: Ordered,
-    hasher: FixedState,
-}
-
-impl Watchers {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { standing: Ordered::new(), hasher: FixedState::with_seed(seed.rotate_left(16)) }
-    }
-
-    fn insert(&mut self, session: u32, watch: &Watch) {
-        let standing = &mut self.standing;
-        for_terms(&self.hasher, watch.filter(), |term| {
-            standing.insert((term, u64::from(session), u64::from(watch.number)));
-        });
-    }
-
-    fn remove(&mut self, session: u32, watch: &Watch) {
-        let standing = &mut self.standing;
-        for_terms(&self.hasher, watch.filter(), |term| {
-            standing.remove(&(term, u64::from(session), u64::from(watch.number)));
-        });
-    }
-
-    /// The terms under which watches may stand that somebody matches who has or had these attributes, each once.
-    fn terms(&self, uuid: Uuid, states: &[Box<[u8]>]) -> Terms {
-        let mut terms = Terms::new();
-        for state in states {
-            let found = terms_of(&self.hasher, uuid, AttributesRef::trusted(state));
-            for term in found {
-                if !terms.contains(&term) {
-                    terms.push(term);
-                }
-            }
-        }
-        terms
-    }
-}
-
-/// The notifications that a change of a session makes, and how far they have come.
-///
-/// Watches that begin meanwhile are passed over or notified as it happens: they begin with a snapshot, which says how it stands then.
-#[derive(Debug)]
-pub(super) struct Notes {
-    uuid: Uuid,
-    /// Its attributes before and after: each watch that either matches is notified.
-    states: Vec<Box<[u8]>>,
-    /// The same of what has changed since this began. Its notifications follow when this is done.
-    again: Vec<Box<[u8]>>,
-    /// The next watch: one of the terms of these states, and the key in the tree of watches.
-    term: usize,
-    from: (u64, u64),
-}
-
 /// So many watches are looked for in the tree at a time.
 const NOTED_AT_ONCE: usize = 64;
-
-impl Notes {
-    fn of(uuid: Uuid, states: Vec<Box<[u8]>>) -> Self {
-        Self { uuid, states, again: Vec::new(), term: 0, from: (0, 0) }
-    }
-
-    pub(super) fn uuid(&self) -> Uuid {
-        self.uuid
-    }
-
-    /// It has changed again.
-    fn add(&mut self, states: Vec<Box<[u8]>>) {
-        for state in states {
-            if !self.again.contains(&state) {
-                self.again.push(state);
-            }
-        }
-    }
-
-    fn matches(&self, filter: DestinationRef<'_>) -> bool {
-        self.states.iter().any(|state| filter.matches(self.uuid, AttributesRef::trusted(state)))
-    }
-}
 
 impl Broker {
     /// A client wants to know who matches a filter.

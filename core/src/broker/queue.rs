@@ -6,8 +6,8 @@
 use super::deliveries::{Deliveries, QueueEntry};
 use super::log::{Cursor, Kind, Run, find, join};
 use super::ordered::shrink;
-use super::presence::Word;
 use super::receipts::Receipts;
+use super::watches::Word;
 use crate::data::message::RefusalReason;
 use crate::wire::item::{DownItem, Refused};
 use alloc::boxed::Box;

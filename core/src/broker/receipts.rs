@@ -5,6 +5,9 @@ use crate::data::message::RefusalReason;
 use crate::wire::item::{Accepted, DownItem, Final};
 use alloc::collections::VecDeque;
 
+/// So many receipts may wait for a sender, however many wait for all of them.
+pub(super) const RECEIPTS_OF_EACH: usize = 16;
+
 /// What is said about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {

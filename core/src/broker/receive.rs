@@ -6,10 +6,12 @@ use super::links::NO_LINK;
 use super::links::{Current, Phase};
 use super::messages::NO_MESSAGE;
 use super::queue::{Acknowledged, Declined};
+use super::receipts::RECEIPTS_OF_EACH;
 use super::sessions::NO_SESSION;
 use super::sessions::Session;
 use super::state::Broker;
 use super::work::OUTCOME;
+use super::work::Progress;
 use crate::bug::OrBug;
 use crate::codec::Reader;
 use crate::data::destination::DestinationRef;
@@ -19,17 +21,6 @@ use crate::wire::item::{MessageItem, UpItem};
 use crate::wire::kind;
 use crate::wire::limits::VERSION;
 use crate::wire::window::Window;
-
-/// Whether a frame was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    Done,
-    /// It has to come again, when what it waits for is done.
-    Later,
-}
-
-/// So many receipts may wait for a sender, however many wait for all of them.
-pub(super) const RECEIPTS_OF_EACH: usize = 16;
 
 impl Broker {
     /// Takes a frame; one that is not allowed ends the link.

@@ -1,13 +1,14 @@
 //! Sessions: what the broker keeps for a client across links.
 
 use super::deliveries::QueueEntry;
+#[cfg(feature = "presence")]
+use super::index::Directory;
 use super::index::{self, Index, Places};
 use super::links::LinkId;
 use super::ordered::{is_oversized, reserve_one, shrink_table};
-use super::presence::Watch;
 use super::queue::Queue;
 use super::shares::Shares;
-use super::sweep::Searched;
+use super::watches::Watch;
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::handshake::{Facts, Holder};
@@ -163,6 +164,17 @@ impl index::Sessions for Slab<Session> {
     fn placed(&mut self, session: u32) -> Option<(AttributesRef<'_>, &mut [u32])> {
         let session = self.get_mut(session as usize)?;
         Some((AttributesRef::trusted(&session.attributes), &mut session.places))
+    }
+}
+
+#[cfg(feature = "presence")]
+impl Directory for Sessions {
+    fn lists(&self) -> &Index {
+        &self.index
+    }
+
+    fn identity(&self, session: u32) -> Option<(Uuid, AttributesRef<'_>)> {
+        self.get(session).map(|session| (session.uuid, session.attributes()))
     }
 }
 
@@ -337,6 +349,21 @@ impl Sessions {
     /// All have smaller indices.
     pub(super) fn places(&self) -> usize {
         self.sessions.capacity()
+    }
+}
+
+/// How a full queue was searched for entries of messages that have ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Searched {
+    /// Where the order of messages was.
+    pub(super) order: u64,
+    /// When a part of what was left will have ended.
+    pub(super) next: Moment,
+}
+
+impl Default for Searched {
+    fn default() -> Self {
+        Self { order: 0, next: Moment::NEVER }
     }
 }
 

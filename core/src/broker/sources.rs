@@ -1,30 +1,24 @@
 //! Where links come from: how many links each source has, how many of its hellos have failed, and which link without a
 //! session makes way if places run out. (PROTOCOL.md, "Resources")
 
-use super::links::NO_LINK;
-use super::links::Phase;
 use super::ordered::{Key, Ordered, last_of};
-use super::state::Broker;
 use crate::bug::OrBug;
 use crate::config::broker::BrokerConfig;
-use crate::error::AbortCode;
 use crate::time::{Instant, micros};
-use crate::wire::control::Abort;
-use crate::wire::frame::Framing;
 use core::fmt;
 use core::time::Duration;
 use slab::Slab;
 
 /// A link that has not said hello for so long makes way for another one if places run out.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// One call looks at so many links to find out which have waited that long. The oldest come first.
-const LOOKS_PER_CALL: u32 = 256;
+pub(super) const LOOKS_PER_CALL: u32 = 256;
 /// Sources without a link whose failed hellos are remembered, at the most.
 pub(super) const MAX_REMEMBERED: u32 = 1_024;
 /// The failed hellos of a source are forgotten one by one, all of them in this time.
-const MEMORY: Duration = Duration::from_secs(60);
+pub(super) const MEMORY: Duration = Duration::from_secs(60);
 /// Links that made way and are not closed yet, at the most.
-const MAX_MADE_WAY: u32 = 256;
+pub(super) const MAX_MADE_WAY: u32 = 256;
 
 const NO_SOURCE: &str = "there is no such source";
 
@@ -295,7 +289,7 @@ impl Sources {
 
     /// The link that makes way for another one: of the source with most that are overdue, the oldest; one over a lossy framed
     /// transport, where only that helps. Overdue are those that were `due` before.
-    fn makes_way(&mut self, only_lossy: bool, due: Instant) -> Option<u32> {
+    pub(super) fn makes_way(&mut self, only_lossy: bool, due: Instant) -> Option<u32> {
         for _ in 0..LOOKS_PER_CALL {
             let first = self.listed.range(Listed::Fresh(0, 0, Place(0)).key()..=last_of(1 << TAG)).next();
             // There are no more that are overdue.
@@ -333,57 +327,6 @@ fn oldest(listed: &Ordered, place: Place) -> Option<(u64, u32)> {
 /// Where a source stands among those whose links make way.
 fn rank(listed: &Ordered, place: Place, count: u32) -> Option<Key> {
     oldest(listed, place).map(|(until, _)| Listed::Crowd(count, until, place).key())
-}
-
-impl Broker {
-    /// Makes sure that there is a place for one more link, or says which limit is reached.
-    pub(super) fn make_place(&mut self, source: u64, framing: Framing) -> Result<(), Limit> {
-        if let Some(limit) = self.sources.refusal(source, self.now, &self.config) {
-            return Err(limit);
-        }
-        let lacks_lossy = framing.is_lossy() && self.links.lossy() >= self.config.max_lossy_links as usize;
-        if !lacks_lossy && self.links.len() < self.config.max_links as usize {
-            return Ok(());
-        }
-        let limit = if lacks_lossy { Limit::LossyLinks } else { Limit::Links };
-        if self.links.made_way() >= max_made_way(&self.config) as usize {
-            return Err(limit);
-        }
-        // When the hello of a link is due that has waited for that long.
-        let due = (self.now + self.config.handshake_timeout).as_micros().saturating_sub(micros(PATIENCE));
-        let link = self.sources.makes_way(lacks_lossy, Instant::from_micros(due)).ok_or(limit)?;
-        debug!("e_pigeon::broker", "link {link} is closed to make room for a new one");
-        self.abort(link, Abort { code: AbortCode::HandshakeTimeout, detail: 0 });
-        if self.links.make_way(link) {
-            // Nobody was there.
-            self.list_close(link);
-        }
-        Ok(())
-    }
-
-    /// A link waits for a hello from now on, until then at the latest.
-    pub(super) fn await_hello(&mut self, index: u32, until: Instant) {
-        let Some(link) = self.links.get(index).or_bug(NO_LINK) else { return };
-        self.sources.wait(link.source, index, link.is_lossy(), until);
-    }
-
-    /// A link does not wait for its hello any more, if it did: it has come, or never will.
-    pub(super) fn stop_waiting(&mut self, index: u32) {
-        let Some(link) = self.links.get(index).or_bug(NO_LINK) else { return };
-        if let Phase::Hello { until } = link.phase {
-            self.sources.heard(link.source, index, link.is_lossy(), until);
-        }
-    }
-
-    /// The same where that counts as a failed hello.
-    pub(super) fn give_hello_up(&mut self, index: u32) {
-        self.stop_waiting(index);
-        if let Some(link) = self.links.get(index)
-            && matches!(link.phase, Phase::Hello { .. })
-        {
-            self.sources.failed(link.source, self.now, self.config.max_failed_hellos_per_source);
-        }
-    }
 }
 
 #[cfg(test)]

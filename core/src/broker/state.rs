@@ -1,8 +1,9 @@
 //! The broker's tables in one struct, and what all of its parts do with them: begin a call, wake a link, report an event.
 
+use super::capacity;
+use super::counts::Counts;
 use super::deliveries::QueueEntry;
 use super::event::{BrokerEvent, Events, max_events};
-use super::expiry::Timers;
 use super::holding::Holding;
 use super::jobs::Jobs;
 use super::ledger::Stats;
@@ -10,14 +11,13 @@ use super::links::{LinkId, Links, NO_LINK};
 use super::messages::Messages;
 use super::policy::{Guard, Policy};
 use super::pool::Pool;
-#[cfg(feature = "presence")]
-use super::presence::Watchers;
-use super::reach::Counts;
 use super::ready::{Ready, ReadyList};
 use super::sessions::Sessions;
 use super::shares::Shares;
 use super::sources::{self, Sources};
-use super::sweep;
+use super::timers::Timers;
+#[cfg(feature = "presence")]
+use super::watches::Watchers;
 use super::work::Work;
 use crate::bug::{self, OrBug};
 use crate::config::broker::BrokerConfig;
@@ -102,7 +102,7 @@ impl Broker {
             links: Links::new(config.max_links.saturating_add(sources::max_made_way(&config))),
             sources: Sources::default(),
             sessions: Sessions::new(config.hash_seed, config.max_sessions, config.max_attributes),
-            messages: Messages::new(config.hash_seed, sweep::max_senders(&config) as usize),
+            messages: Messages::new(config.hash_seed, capacity::max_senders(&config) as usize),
             pool: Pool::new(config.max_message_bytes),
             holding: Holding::new(config.hash_seed, config.max_held),
             #[cfg(feature = "presence")]

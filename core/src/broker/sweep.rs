@@ -4,21 +4,18 @@
 //! it finds: all queues are gone through only when a good part of their entries have ended, or many records of ended
 //! messages are kept for them, or they take far more memory than they need; one queue, when it is full and some of it must have ended. (PROTOCOL.md, "Void deliveries")
 
+use super::capacity::*;
 use super::deliveries::QueueEntry;
 use super::messages::NO_MESSAGE;
 use super::ordered::MIN_TABLE;
 use super::sessions::NO_SESSION;
+use super::sessions::Searched;
 use super::state::Broker;
 use super::work::{DROPPED, ROOM, SWEPT};
 use crate::bug::OrBug;
-use crate::config::broker::BrokerConfig;
 use crate::time::Moment;
 use core::time::Duration;
 
-/// Fewer ended ones are not worth going through all queues.
-const MIN_ENDED: u64 = 1_024;
-/// So many places in queues may be free however few are in use.
-const MIN_SPARE: u64 = 65_536;
 /// So long memory of tables stays unused before it is given back.
 const UNUSED: Duration = Duration::from_secs(2);
 /// Tables give their memory back one after the other, as many as that and one.
@@ -31,69 +28,6 @@ const SAMPLES: usize = 2 * SEARCH_PART;
 const AT_ONCE: usize = 1_024;
 /// So many runs of the log of a queue are written again at the price of an entry.
 const RUNS: usize = 16;
-/// Void deliveries are joined to runs that take at most this part of the window in bytes, for it opens run by run.
-const MAX_WINDOW_PARTS: u32 = 16;
-
-/// How a full queue was searched for entries of messages that have ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Searched {
-    /// Where the order of messages was.
-    order: u64,
-    /// When a part of what was left will have ended.
-    next: Moment,
-}
-
-impl Default for Searched {
-    fn default() -> Self {
-        Self { order: 0, next: Moment::NEVER }
-    }
-}
-
-/// Into so many parts void deliveries divide the window of a session: the shorter the queues, the fewer.
-fn window_parts(config: &BrokerConfig) -> u32 {
-    (config.queue_messages / 2).clamp(1, MAX_WINDOW_PARTS)
-}
-
-/// A log has no more runs of void deliveries that lie next to each other: two of these make up more than a part of the window.
-pub(super) fn max_void_runs(config: &BrokerConfig) -> u64 {
-    2 * u64::from(window_parts(config)) + 2
-}
-
-/// So many records of ended messages may be kept for the queues that name them, before these are gone through.
-pub(super) fn max_ended(config: &BrokerConfig) -> u64 {
-    let messages = u64::from(config.max_messages);
-    MIN_ENDED.min(messages).max(messages / 4)
-}
-
-/// All queues have no more entries than that.
-pub(super) fn max_entries(config: &BrokerConfig) -> u64 {
-    let all = u64::from(config.max_sessions).saturating_mul(config.queue_messages.into());
-    all.min(config.max_queued.into())
-}
-
-/// There are no more records of messages than that, ended ones included. Each but the newest is named by a queue, waits, or is
-/// written on a link.
-pub(super) fn max_records(config: &BrokerConfig) -> u64 {
-    let ended = 2 * max_ended(config) + u64::from(super::work::MESSAGES) + u64::from(config.max_links);
-    let needed = max_entries(config) + u64::from(config.max_held) + u64::from(config.max_links) + 1;
-    needed.min(u64::from(config.max_messages) + ended)
-}
-
-/// There are no more senders than that: each has a session, or a message.
-pub(super) fn max_senders(config: &BrokerConfig) -> u64 {
-    u64::from(config.max_sessions) + max_records(config)
-}
-
-/// So many places may queues have for so many entries, before they are gone through; then they have half of that.
-fn max_places(entries: u64, sessions: u64) -> u64 {
-    MIN_SPARE + 4 * entries + 8 * sessions
-}
-
-/// So many places all queues have at the most. While they are gone through some grow, which have three entries then for each
-/// eight places.
-pub(super) fn most_places(entries: u64, sessions: u64) -> u64 {
-    max_places(entries, sessions).saturating_add(entries.saturating_mul(8) / 3)
-}
 
 impl Broker {
     /// True where entries of ended messages are to be dropped from all queues.

@@ -4,6 +4,14 @@
 //! are what was counted, rounded up. What is left when the meter is spent goes on with the next turn: input is offered again
 //! (`Ready::Resume`), output is listed again, and the rest are jobs, for which `poll_timeout` says *now*.
 
+/// Whether a frame was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Done,
+    /// It has to come again, when what it waits for is done.
+    Later,
+}
+
 /// So many units one call may do. It ends what it is at: a message goes to all its recipients at once.
 pub(super) const BUDGET: u32 = 32_768;
 /// So many messages a call takes besides: their recipients and their sender, which may run on other cores, begin with these
