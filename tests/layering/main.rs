@@ -16,36 +16,10 @@ const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 80;
 
 /// The files of the core that are still in a circle. None may be added, and this list is to become empty.
-const STILL_IN_A_CIRCLE: &[&str] = &[
-    "core/src/broker/expiry.rs",
-    "core/src/broker/jobs.rs",
-    "core/src/broker/links.rs",
-    "core/src/broker/lookahead.rs",
-    "core/src/broker/lossy.rs",
-    "core/src/broker/messages.rs",
-    "core/src/broker/mod.rs",
-    "core/src/broker/no_lossy.rs",
-    "core/src/broker/no_presence.rs",
-    "core/src/broker/policy.rs",
-    "core/src/broker/presence.rs",
-    "core/src/broker/queue.rs",
-    "core/src/broker/reach.rs",
-    "core/src/broker/receive.rs",
-    "core/src/broker/sessions.rs",
-    "core/src/broker/shares.rs",
-    "core/src/broker/sources.rs",
-    "core/src/broker/sweep.rs",
-    "core/src/client/lossy.rs",
-    "core/src/client/no_lossy.rs",
-    "core/src/client/session.rs",
-];
+const STILL_IN_A_CIRCLE: &[&str] = &[];
 
 /// Files that are still longer, and functions, each with its file. None may be added, and this list is to become empty.
 const STILL_LONG: &[&str] = &[
-    "core/src/broker/lossy.rs",
-    "core/src/broker/messages.rs",
-    "core/src/broker/mod.rs",
-    "core/src/link/recovery.rs",
     "core/src/wire/item.rs",
     "core/tests/nonsense/main.rs: run",
     "core/tests/nonsense/client.rs: run_client",

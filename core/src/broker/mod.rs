@@ -24,6 +24,8 @@ mod log;
 mod lookahead;
 #[cfg_attr(not(feature = "lossy"), path = "no_lossy.rs")]
 mod lossy;
+#[cfg_attr(not(feature = "lossy"), path = "no_lossy_io.rs")]
+mod lossy_io;
 mod messages;
 mod ordered;
 mod outcome;

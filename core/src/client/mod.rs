@@ -27,6 +27,8 @@ mod inbox;
 // What may be left out has one seam: a room of the same names stands in for it.
 #[cfg_attr(not(feature = "lossy"), path = "no_lossy.rs")]
 mod lossy;
+#[cfg_attr(not(feature = "lossy"), path = "no_lossy_io.rs")]
+mod lossy_io;
 mod memory;
 mod outbox;
 mod polling;

@@ -1,12 +1,9 @@
-//! Stands in for links that lose frames where these are left out: there are none.
+//! Stands in for the type of links that may lose frames: there are none.
 
 use super::memory::Cutter;
-use super::session::State;
 use crate::config::client::ClientConfig;
-use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::control::Welcome;
-use crate::wire::state;
 
 /// No client has it.
 #[derive(Clone, Debug)]
@@ -35,22 +32,5 @@ impl Lossy {
 
     pub(super) fn timeout(&mut self, _: Instant) {
         match *self {}
-    }
-}
-
-/// None of these is called, for want of a [`Lossy`].
-impl State {
-    pub(super) fn lossy_input(&self, _: &mut [u8], _: &mut [u8], _: Instant, _: &[u8]) {}
-
-    pub(super) fn receive_state(&self, _: &mut [u8], _: Instant, _: &state::State) -> Result<(), AbortCode> {
-        Err(AbortCode::UnexpectedFrame)
-    }
-
-    pub(super) fn lossy_transmit(&self, _: &mut [u8], _: Instant, _: &mut [u8]) -> usize {
-        0
-    }
-
-    pub(super) fn lossy_wants_transmit(&self, _: &[u8]) -> bool {
-        false
     }
 }
