@@ -19,8 +19,8 @@ pub struct Requester<'a> {
 /// What sessions may do. Everything, where a method is not written.
 ///
 /// A policy is a function: the same question always has the same answer, so that a broker goes on being one. What is
-/// refused is answered with [`RefusalReason::NotAllowed`](crate::Reason::NotAllowed), a hello with
-/// [`AbortCode::NotAllowed`](crate::Code::NotAllowed). (PROTOCOL.md, "Policy")
+/// refused is answered with [`RefusalReason::NotAllowed`](crate::RefusalReason::NotAllowed), a hello with
+/// [`AbortCode::NotAllowed`](crate::AbortCode::NotAllowed). (PROTOCOL.md, "Policy")
 ///
 /// Deny by attribute: only admins speak to everyone, and nobody makes itself one who was not one when it came.
 ///

@@ -28,7 +28,7 @@ impl<B> fmt::Debug for Client<B> {
     }
 }
 
-/// The commands of a client beside an event: see [`Client::split`].
+/// The commands of a client beside an event: see [`Client::next_event_with_commands`].
 pub struct Commands<'a> {
     pub(super) state: &'a mut State,
     /// All of the client's memory but the part that is lent.
