@@ -61,6 +61,7 @@ impl Broker {
     /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
     fn lossy_frame(&mut self, index: u32, now: Instant, frame: &[u8]) {
         self.work.charge(FRAME + (frame.len() / BYTES) as u32);
+        // It is damaged.
         let Some(frame) = Incoming::read(frame) else { return };
         let is_hello = frame.kind == kind::HELLO && frame.is_sound();
         let is_refused = is_hello && self.is_refused(index, frame.body);
@@ -251,6 +252,7 @@ impl Broker {
             }
             let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { return true };
             let mut early = core::mem::take(&mut lossy.early);
+            // A bug, as was said.
             let Some((at, item)) = lossy.link.next_early(&early, number) else { return true };
             self.work.charge(FRAME);
             let progress = self.frame(index, item);
@@ -304,6 +306,7 @@ impl Broker {
                 self.list(index);
                 break;
             }
+            // There is nothing to write now.
             let Some((number, frame)) = self.begin_lossy_frame(index, now) else { break };
             let length = self.stage(index, number, &frame);
             self.work.charge(2 * WRITTEN + (length / BYTES) as u32);

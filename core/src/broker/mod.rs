@@ -179,6 +179,7 @@ impl Broker {
 
     fn send_away(&mut self, uuid: &Uuid) -> bool {
         let session = self.sessions.find(uuid).and_then(|session| self.sessions.get(session));
+        // It has no session, or is away.
         let Some(link) = session.and_then(|session| session.link).and_then(|link| self.links.find(link))
         else {
             return false;

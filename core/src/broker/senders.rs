@@ -108,6 +108,7 @@ impl Senders {
 
     /// A message of a sender has left the table of messages.
     pub(super) fn release(&mut self, index: u32) {
+        // A bug, as was said.
         let Some(sender) = self.get_mut(index) else { return };
         sender.messages -= 1;
         if sender.messages == 0 {

@@ -32,6 +32,7 @@ impl State {
 
     /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
     fn lossy_frame(&mut self, m: &mut [u8], early: &mut [u8], now: Instant, frame: &[u8]) {
+        // It is damaged.
         let Some(frame) = Incoming::read(frame) else { return };
         if !self.lossy.as_ref().is_some_and(|lossy| lossy.link.is_own(frame.tag)) {
             return;
@@ -66,6 +67,7 @@ impl State {
             if !lossy.link.recovery.received_one() {
                 return;
             }
+            // A bug, as was said.
             let Some((at, item)) = lossy.link.next_early(early, next) else { return };
             self.frame(m, now, item);
             // An item that ends the link is removed too.
