@@ -23,7 +23,7 @@ use e_pigeon_transport::{
 type Hub = e_pigeon_transport::Hub<Ear>;
 
 /// The standard library cannot tell which socket is ready, so this adapter looks at all of them this often.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A socket that does not block.
 struct Stream(TcpStream);
