@@ -170,8 +170,14 @@ fn implemented(head: &str) -> &str {
 }
 
 fn public_api(sources: &Sources) -> Vec<String> {
-    let public: BTreeSet<(String, String)> =
-        ["", "broker", "client"].into_iter().flat_map(|module| exports(sources, module)).collect();
+    let mut found: Vec<_> =
+        ["", "broker", "client"].iter().flat_map(|module| exports(sources, module)).collect();
+    let mut public = BTreeSet::new();
+    // A module may export what one below it defines.
+    while let Some((module, name)) = found.pop() {
+        found.extend(exports(sources, &module).into_iter().filter(|(_, exported)| *exported == name));
+        public.insert((module, name));
+    }
     let names: BTreeSet<&str> = public.iter().map(|(_, name)| name.as_str()).collect();
     let mut list = BTreeSet::new();
     for (module, source) in sources {

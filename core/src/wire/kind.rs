@@ -60,7 +60,7 @@ pub const REFUSAL: u8 = 0x32;
 pub const VOID: u8 = 0x34;
 /// Somebody who is watched is here, has changed or is gone.
 pub const PRESENCE: u8 = 0x38;
-/// What was known about who is here no longer holds; a snapshot follows.
+/// What the client knows of presence no longer holds; a snapshot follows.
 pub const PRESENCE_RESET: u8 = 0x39;
 /// The snapshot is complete.
 pub const PRESENCE_SYNCED: u8 = 0x3a;

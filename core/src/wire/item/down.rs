@@ -1,85 +1,11 @@
-//! Items: what a link numbers. A message is read and written here some million times a second, so it is done by
-//! hand, in the same format as everything else.
+//! Items that a broker writes. (PROTOCOL.md, "Frames")
 
-use super::kind;
-use super::limits::{MAX_ALIASES, MAX_SLOTS};
 use crate::codec::{Bytes, Malformed, Reader, Writer, varint_len, zigzag};
 use crate::data::attributes::AttributesRef;
-use crate::data::destination::DestinationRef;
-use crate::data::filter::FilterRef;
 use crate::data::message::{Past, RefusalReason, Taken};
-use crate::data::patch::PatchRef;
+use crate::wire::kind;
+use crate::wire::limits::MAX_ALIASES;
 use core::fmt;
-
-/// A message on its way to the broker.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct MessageItem<'a> {
-    /// The alias of the destination on this link.
-    pub slot: u8,
-    /// The destination, where the alias is new or gets another meaning.
-    pub define: Option<DestinationRef<'a>>,
-    /// The id, less that of the message before on this link (0 before the first).
-    pub id_step: u64,
-    /// How much longer it may wait, in milliseconds.
-    pub time_to_live_ms: u32,
-    /// Where it is sent again on another session: what is known about before.
-    pub retry: Option<Past>,
-    /// True where *accepted* is the final receipt.
-    pub until_accepted: bool,
-    /// The content: the rest of the frame.
-    pub payload: &'a [u8],
-}
-
-/// With the size of the payload in place of the payload.
-impl fmt::Debug for MessageItem<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message")
-            .field("slot", &self.slot)
-            .field("define", &self.define)
-            .field("id_step", &self.id_step)
-            .field("time_to_live_ms", &self.time_to_live_ms)
-            .field("retry", &self.retry)
-            .field("until_accepted", &self.until_accepted)
-            .field("payload", &Bytes(self.payload.len()))
-            .finish()
-    }
-}
-
-impl<'a> MessageItem<'a> {
-    /// Writes everything but the payload.
-    pub fn write_head(&self, writer: &mut Writer<'_>) {
-        let pieces = self.define.map(|destination| core::iter::once(destination.as_bytes()));
-        self.write_head_with(writer, pieces);
-    }
-
-    /// The same where the destination lies in pieces; `define` is not looked at.
-    pub fn write_head_with<'p>(
-        &self,
-        writer: &mut Writer<'_>,
-        define: Option<impl Iterator<Item = &'p [u8]>>,
-    ) {
-        let mut first = kind::MESSAGE;
-        if define.is_some() {
-            first |= kind::MESSAGE_DEFINES;
-        }
-        if self.retry.is_some() {
-            first |= kind::MESSAGE_RETRY;
-        }
-        if self.until_accepted {
-            first |= kind::MESSAGE_UNTIL_ACCEPTED;
-        }
-        writer.u8(first);
-        writer.u8(self.slot);
-        if let Some(pieces) = define {
-            pieces.for_each(|piece| writer.raw(piece));
-        }
-        writer.u64(self.id_step);
-        writer.u32(self.time_to_live_ms);
-        if let Some(past) = self.retry {
-            past.write(writer);
-        }
-    }
-}
 
 /// The sender of a delivery: one life of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -282,21 +208,6 @@ pub enum PresenceState {
     Away = 2,
 }
 
-/// An item from a client to the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpItem<'a> {
-    /// A message.
-    Message(MessageItem<'a>),
-    /// A change of attributes.
-    Set(PatchRef<'a>),
-    /// The delivery of that number is declined.
-    Decline(u64),
-    /// Presence of those who match is wanted, under a number of the client's choice.
-    Watch(u32, FilterRef<'a>),
-    /// It is no longer wanted.
-    Unwatch(u32),
-}
-
 /// An item from the broker to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DownItem<'a> {
@@ -316,68 +227,6 @@ pub enum DownItem<'a> {
     PresenceReset(u32),
     /// The snapshot for this watch is complete.
     PresenceSynced(u32),
-}
-
-impl<'a> UpItem<'a> {
-    /// Reads what follows the byte of kind of an item for the broker.
-    pub fn read(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        if frame_kind & 0xf8 == kind::MESSAGE {
-            return read_message(frame_kind, reader).map(Self::Message);
-        }
-        let item = match frame_kind {
-            kind::SET => Self::Set(PatchRef::read(reader)?),
-            kind::DECLINE => Self::Decline(reader.u64()?),
-            kind::WATCH => Self::Watch(reader.u32()?, FilterRef::read(reader)?),
-            kind::UNWATCH => Self::Unwatch(reader.u32()?),
-            _ => return Err(Malformed),
-        };
-        reader.finish()?;
-        Ok(item)
-    }
-
-    /// Writes the body of the frame.
-    pub fn write(&self, writer: &mut Writer<'_>) {
-        match self {
-            Self::Message(message) => {
-                message.write_head(writer);
-                writer.raw(message.payload);
-            }
-            Self::Set(patch) => {
-                writer.u8(kind::SET);
-                writer.raw(patch.as_bytes());
-            }
-            Self::Decline(number) => {
-                writer.u8(kind::DECLINE);
-                writer.u64(*number);
-            }
-            Self::Watch(watch, filter) => {
-                writer.u8(kind::WATCH);
-                writer.u32(*watch);
-                writer.raw(filter.as_bytes());
-            }
-            Self::Unwatch(watch) => {
-                writer.u8(kind::UNWATCH);
-                writer.u32(*watch);
-            }
-        }
-    }
-}
-
-fn read_message<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<MessageItem<'a>, Malformed> {
-    let flag = |flag: u8| frame_kind & flag != 0;
-    let slot = reader.u8()?;
-    if slot >= MAX_SLOTS {
-        return Err(Malformed);
-    }
-    let define = if flag(kind::MESSAGE_DEFINES) { Some(DestinationRef::read(reader)?) } else { None };
-    let id_step = reader.u64()?;
-    if id_step == 0 {
-        return Err(Malformed);
-    }
-    let time_to_live_ms = reader.u32()?;
-    let retry = if flag(kind::MESSAGE_RETRY) { Some(Past::read(reader)?) } else { None };
-    let until_accepted = flag(kind::MESSAGE_UNTIL_ACCEPTED);
-    Ok(MessageItem { slot, define, id_step, time_to_live_ms, retry, until_accepted, payload: reader.rest() })
 }
 
 impl<'a> DownItem<'a> {
