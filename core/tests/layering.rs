@@ -203,7 +203,7 @@ fn a_lower_module_never_names_a_higher_one() {
     let mut seen = 0;
     for (path, code) in source("src") {
         let module = module_of(&path);
-        // The root and the folders only say what there is in them.
+        // The root and the folders only declare the modules in them.
         let Some(layer) = layer_of(&module) else {
             let is_folder = path.ends_with("lib.rs") || path.ends_with("mod.rs");
             assert!(is_folder, "{} is in no layer: name it in this test", path.display());

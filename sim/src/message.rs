@@ -1,4 +1,4 @@
-//! A message as the model keeps it: for whom it may be, who has it, and what its sender was told.
+//! A message as the model keeps it: for which clients it may be, which have it, and which receipts its sender has.
 
 use crate::step::{Attributes, Send, To};
 use e_pigeon_core::{Instant, Receipt};
@@ -60,7 +60,7 @@ pub(crate) struct Sent {
     /// The last *accepted* that was told.
     pub(crate) accepted: Option<u32>,
     pub(crate) answer: Option<Receipt>,
-    /// When it was sent, and when it was surely no longer with the broker, in the order of what applications do and are told.
+    /// When it was sent, and when it was surely no longer with the broker, in the order of commands and events of applications.
     pub(crate) sent_at: u64,
     pub(crate) left_at: Option<u64>,
     pub(crate) handed: BTreeSet<(usize, u64)>,

@@ -168,7 +168,7 @@ impl Client {
         })
     }
 
-    /// Asks who is here: all sessions that a message to this filter would go to. First comes [`Event::PresenceReset`], then
+    /// Watches the presence of all sessions that match a filter, connected and away. First comes [`Event::PresenceReset`], then
     /// an [`Event::Presence`] for each, then [`Event::PresenceSynced`]; after that each change. It lasts until
     /// [`unwatch`](Self::unwatch) or the end of this client, across links, sessions and brokers.
     ///
@@ -186,7 +186,7 @@ impl Client {
         })
     }
 
-    /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
+    /// Ends a watch: no further event names it. Harmless if it has ended already.
     pub fn unwatch(&self, watch: WatchId) {
         self.shared.with(|state| {
             state.core.unwatch(state.now(), watch);

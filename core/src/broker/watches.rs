@@ -32,8 +32,8 @@ pub(super) enum Stage {
     Reset,
     /// Those in one of the lists of the filter: `left` of them from the front, or none looked at yet.
     ///
-    /// It is gone through from its end, because whoever leaves a list is replaced by its last: so nobody moves
-    /// from the part that is to come into the part that is done, and whoever joins has changed and is told anyway.
+    /// The list is read from its end: a session that leaves it is replaced by its last one, so no session moves from the part
+    /// that is to come into the part that is done, and a session that joins has changed and is written anyway.
     Listing { list: usize, left: Option<usize> },
     /// Those who have changed.
     Changes,
@@ -76,7 +76,7 @@ impl Watch {
         }
     }
 
-    /// Whoever matches all of the pairs stands in the shortest list too.
+    /// A session that matches all of the pairs stands in the shortest list too.
     pub(super) fn first_list(&self, sessions: &impl Directory) -> usize {
         // Other filters have one list, or look at all.
         let Target::AllOf(pairs) = self.filter().target() else { return 0 };

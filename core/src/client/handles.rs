@@ -6,7 +6,7 @@ use crate::codec::Bytes;
 use crate::config::client::ClientConfig;
 use core::fmt;
 
-/// A client of a broker, without I/O: whoever embeds it moves bytes and tells the time.
+/// A client of a broker, without I/O: an embedder moves bytes and passes the time.
 ///
 /// It never allocates: outbox, inbox, attributes and all tables live in the one block `memory` that it is given,
 /// cut up by the [`ClientConfig`]. Method kinds and the run loop are on the [front page](crate).

@@ -9,9 +9,10 @@ use crate::error::WatchError;
 use crate::time::Instant;
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
-    /// Asks who is here: all sessions that a message to this filter would go to. First comes
+    /// Watches the presence of all sessions that match a filter, connected and away. First comes
     /// [`Event::PresenceReset`], then an [`Event::Presence`] for each, then [`Event::PresenceSynced`]; after that each
-    /// change, as it stands when it is told. Whoever falls behind is told all of it again.
+    /// change, with the attributes that the session has when the broker writes it. A client that falls behind gets a new
+    /// snapshot.
     ///
     /// Works before the first connection, and lasts until [`unwatch`](Self::unwatch) or the end of this client, across
     /// links, sessions and brokers. (PROTOCOL.md, "Presence")
@@ -24,7 +25,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         self.commands().watch(now, filter)
     }
 
-    /// No longer asks that. Nothing more is told of it; a watch that has ended is harmless.
+    /// Ends a watch: no further event names it. Harmless if it has ended already.
     pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
         self.commands().unwatch(now, watch);
     }

@@ -84,8 +84,8 @@ pub struct ClientConfig {
     /// 16 KiB; what has no room is sent again.
     pub reorder_bytes: u32,
     /// True where the application acknowledges messages itself. Default false: the next `poll_event` does. Receipts
-    /// are acknowledged in order with messages: whoever holds back an acknowledgement while thousands of receipts come
-    /// has to wait with sending, until it is given.
+    /// are acknowledged in order with messages: an application that holds back an acknowledgement while thousands of
+    /// receipts come cannot send until it gives it.
     pub manual_acknowledgement: bool,
 }
 

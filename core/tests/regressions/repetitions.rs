@@ -141,7 +141,7 @@ fn what_is_parked_again_after_a_decline_is_not_handed_twice() {
     assert_eq!(world.messages(n), expected);
 }
 
-/// A message of an earlier session ends in this one before its repetition comes: whoever matches next must not get it too.
+/// A message of an earlier session ends in this one before its repetition comes: the next session that matches must not get it too.
 #[test]
 fn a_repetition_that_crosses_the_receipt_of_an_earlier_session_comes_to_nobody_else() {
     let mut raw = Raw::new(BrokerConfig::new(0));

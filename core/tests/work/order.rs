@@ -64,7 +64,7 @@ fn a_hello_waits_for_what_is_still_told_of_its_client() {
     }
 }
 
-/// A session changes while watchers are still told of its last change: all is told, in one job.
+/// A session changes while its last change is still written to watchers: one job writes both.
 #[test]
 fn what_changes_while_it_is_told_is_told_too() {
     for budget in [88, 300, 32_768] {

@@ -17,8 +17,8 @@ pub(in crate::bodies) fn secret(n: u8) -> Secret {
     Secret([0x70 + n; 16])
 }
 
-/// True where a fuzzer has found out a secret, which it does by looking at what is compared: whoever has it may be put
-/// out by right.
+/// True where a fuzzer has found out a secret, which it does by looking at what is compared: a client with the
+/// secret may rightly be displaced.
 pub(in crate::bodies) fn has_secret(bytes: &[u8], n: u8) -> bool {
     bytes.windows(16).any(|part| part == secret(n).0)
 }
