@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use e_pigeon_core::{AckToken, CloseReason, Delivery, Event, Instant, MessageId, Uuid};
 
 use crate::args;
+use crate::context::{ClientContext, GOODBYE, Link, refused};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{GOODBYE, Link, Session, refused};
 use crate::signals::Signal;
 use crate::terminal;
 use crate::transport::{Next, Task, Turn};
@@ -21,7 +21,7 @@ const WRITING: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(arguments: &args::Listen) -> Result<u8, Failure> {
     // A message is acknowledged when stdout has taken it, and only then. That also limits what waits for stdout.
-    let (mut carrier, session) = Session::open(&arguments.client, Signal::success, |config| {
+    let (mut carrier, context) = ClientContext::open(&arguments.client, Signal::success, |config| {
         config.manual_acknowledgement = true;
     })?;
     let printer = Printer {
@@ -32,10 +32,10 @@ pub(crate) fn run(arguments: &args::Listen) -> Result<u8, Failure> {
         left: arguments.count,
         unwritten: VecDeque::new(),
     };
-    let goodbye = session.goodbye();
+    let goodbye = context.goodbye();
     let is_endless = arguments.count.is_none();
-    let listener = Listener { session, printer, is_endless, stage: Stage::Printing, outcome: Ok(0) };
-    carrier.run(&mut Session::polite(goodbye, listener))
+    let listener = Listener { context, printer, is_endless, stage: Stage::Printing, outcome: Ok(0) };
+    carrier.run(&mut ClientContext::polite(goodbye, listener))
 }
 
 /// How far it has got. The time is when the stage ends whatever has happened; without one it takes as long as it takes.
@@ -49,7 +49,7 @@ enum Stage {
 }
 
 struct Listener {
-    session: Session,
+    context: ClientContext,
     printer: Printer,
     /// Only a signal ends it.
     is_endless: bool,
@@ -60,8 +60,8 @@ struct Listener {
 
 impl Task for Listener {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
-        self.session.set_attributes(turn)?;
-        let signal = self.session.signals.take();
+        self.context.set_attributes(turn)?;
+        let signal = self.context.signals.take();
         let (written, outcome) = self.printer.written();
         if let Some(token) = written {
             turn.client.acknowledge(token);
@@ -86,7 +86,7 @@ impl Task for Listener {
         } else if self.stage == Stage::Printing && self.printer.is_done() {
             self.stage = Stage::Writing(None);
         }
-        if let Some(failure) = self.session.given_up(turn.now, self.is_endless) {
+        if let Some(failure) = self.context.given_up(turn.now, self.is_endless) {
             return Err(failure);
         }
         if let Stage::Writing(until) = self.stage
@@ -94,7 +94,7 @@ impl Task for Listener {
         {
             self.close(turn, until.map(|_| turn.now + GOODBYE));
         }
-        let patience = self.session.deadline(self.is_endless);
+        let patience = self.context.deadline(self.is_endless);
         let earliest = |until: Option<Instant>| [until, patience].into_iter().flatten().min();
         Ok(match self.stage {
             Stage::Printing => Next::Wait(patience),
@@ -110,7 +110,7 @@ impl Task for Listener {
 impl Listener {
     fn close(&mut self, turn: &mut Turn<'_>, until: Option<Instant>) {
         if !matches!(self.stage, Stage::Closing(_)) {
-            self.session.close(turn.client);
+            self.context.close(turn.client);
         }
         self.stage = Stage::Closing(until);
     }
@@ -136,7 +136,7 @@ impl Listener {
                 Event::Closed(reason) => ended = Some(Err(Failure::failed(reason))),
                 _ => {}
             }
-            self.session.tell(link, turn.trouble.as_deref());
+            self.context.tell(link, turn.trouble.as_deref());
         }
         ended
     }

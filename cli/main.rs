@@ -3,6 +3,7 @@
 mod address;
 mod args;
 mod bench;
+mod context;
 mod demo;
 mod descriptors;
 mod destination;
@@ -20,7 +21,6 @@ mod peers;
 mod report;
 mod send;
 mod serve;
-mod session;
 mod signals;
 mod stderr;
 mod tally;

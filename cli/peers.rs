@@ -11,9 +11,9 @@ use e_pigeon_core::{
 };
 
 use crate::args;
+use crate::context::{ClientContext, GOODBYE, Link, refused};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::{GOODBYE, Link, Session, refused};
 use crate::signals::Signal;
 use crate::transport::{Next, Task, Turn};
 use crate::value::write_value;
@@ -26,20 +26,20 @@ const MAX_PEERS: usize = 1 << 20;
 pub(crate) fn run(arguments: &args::Peers) -> Result<u8, Failure> {
     let watch = arguments.watch;
     let code = if watch { Signal::success } else { Signal::exit_code };
-    let (mut carrier, session) = Session::open(&arguments.client, code, |config| {
+    let (mut carrier, context) = ClientContext::open(&arguments.client, code, |config| {
         config.receives = false;
         config.watches = 1;
     })?;
     let out = Output::start(carrier.wake())?;
     let printer = Printer { out, json: arguments.json, watch, is_complete: false };
     let roster = Roster::new(MAX_PEERS);
-    let goodbye = session.goodbye();
-    let watcher = Watcher { session, roster, printer, code, is_asked: false, closing: None, failure: None };
-    carrier.run(&mut Session::polite(goodbye, watcher))
+    let goodbye = context.goodbye();
+    let watcher = Watcher { context, roster, printer, code, is_asked: false, closing: None, failure: None };
+    carrier.run(&mut ClientContext::polite(goodbye, watcher))
 }
 
 struct Watcher {
-    session: Session,
+    context: ClientContext,
     roster: Roster,
     printer: Printer,
     /// The exit code for a signal.
@@ -54,12 +54,12 @@ struct Watcher {
 
 impl Task for Watcher {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
-        self.session.set_attributes(turn)?;
+        self.context.set_attributes(turn)?;
         if !std::mem::replace(&mut self.is_asked, true) {
             turn.client.watch(&Filter::everyone()).map_err(Failure::failed)?;
         }
         let watch = self.printer.watch;
-        let signal = self.session.signals.take();
+        let signal = self.context.signals.take();
         let (_, outcome) = self.printer.out.written();
         if let Some(result) = self.take_events(turn) {
             return result.map(Next::Done);
@@ -79,13 +79,13 @@ impl Task for Watcher {
             }
         }
         if self.closing.is_none()
-            && let Some(failure) = self.session.given_up(turn.now, watch)
+            && let Some(failure) = self.context.given_up(turn.now, watch)
         {
             return Err(failure);
         }
         if let Some((patience, code)) = end {
             if self.closing.is_none() {
-                self.session.close(turn.client);
+                self.context.close(turn.client);
             }
             let until = turn.now + patience;
             // A signal overrules a goodbye that takes its time.
@@ -96,9 +96,9 @@ impl Task for Watcher {
                 return self.failure.take().map_or(Ok(Next::Done(code)), Err);
             }
             Some((at, _)) => Next::Wait(Some(at)),
-            None if self.printer.out.has_room() => Next::Wait(self.session.deadline(watch)),
+            None if self.printer.out.has_room() => Next::Wait(self.context.deadline(watch)),
             // The broker keeps further changes until the reader goes on.
-            None => Next::Hold(self.session.deadline(watch)),
+            None => Next::Hold(self.context.deadline(watch)),
         })
     }
 }
@@ -124,7 +124,7 @@ impl Watcher {
                 Event::Closed(reason) => ended = Some(Err(Failure::failed(reason))),
                 _ => {}
             }
-            self.session.tell(link, turn.trouble.as_deref());
+            self.context.tell(link, turn.trouble.as_deref());
         }
         ended
     }

@@ -9,10 +9,10 @@ use e_pigeon_core::{
 };
 
 use crate::args;
+use crate::context::{ClientContext, GOODBYE, Link, refused};
 use crate::failure::Failure;
 use crate::lines::{self, Lines};
 use crate::output::Output;
-use crate::session::{GOODBYE, Link, Session, refused};
 use crate::signals::Signal;
 use crate::tally::Tally;
 use crate::transport::{Next, Task, Turn};
@@ -29,7 +29,7 @@ const QUIET: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
     let mut largest = 0;
-    let (mut carrier, mut session) = Session::open(&arguments.client, Signal::exit_code, |config| {
+    let (mut carrier, mut context) = ClientContext::open(&arguments.client, Signal::exit_code, |config| {
         config.receives = false;
         largest = config.max_payload;
     })?;
@@ -37,19 +37,19 @@ pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
     let source = if arguments.messages.is_empty() {
         let delimiter = if arguments.nul { 0 } else { b'\n' };
         if io::stdin().is_terminal() {
-            session.report.line("each line is a message; Ctrl-D ends");
+            context.report.line("each line is a message; Ctrl-D ends");
         } else {
-            session.report.show_progress(None);
+            context.report.show_progress(None);
         }
         Source::Stdin(Lines::of_stdin(delimiter, largest as usize, carrier.wake())?)
     } else {
         if total > 1 {
-            session.report.show_progress(Some(total));
+            context.report.show_progress(Some(total));
         }
         Source::Arguments(arguments.messages.into_iter().map(OsString::into_encoded_bytes).collect(), 0)
     };
     if arguments.to.has_star {
-        session.report.line("note: * in --to matches only itself; there are no wildcards");
+        context.report.line("note: * in --to matches only itself; there are no wildcards");
     }
     let mut to = arguments.to.destination;
     if arguments.exclude_self {
@@ -59,9 +59,9 @@ pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
         to = to.only_connected();
     }
     let json = arguments.json.then(|| Output::start(carrier.wake())).transpose()?;
-    let goodbye = session.goodbye();
+    let goodbye = context.goodbye();
     let sender = Sender {
-        session,
+        context,
         source,
         to,
         until: arguments.until.into(),
@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: args::Send) -> Result<u8, Failure> {
         over: None,
         settled: None,
     };
-    carrier.run(&mut Session::polite(goodbye, sender))
+    carrier.run(&mut ClientContext::polite(goodbye, sender))
 }
 
 /// Where the messages come from.
@@ -123,7 +123,7 @@ enum Over {
 }
 
 struct Sender {
-    session: Session,
+    context: ClientContext,
     source: Source,
     to: Destination,
     until: Retain,
@@ -152,8 +152,8 @@ struct Sender {
 
 impl Task for Sender {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Next, Failure> {
-        self.session.set_attributes(turn)?;
-        let signal = self.session.signals.take();
+        self.context.set_attributes(turn)?;
+        let signal = self.context.signals.take();
         let mut ending = signal.map(|signal| Over::Interrupted(signal.exit_code()));
         if self.settled.is_some() {
             return self.finish(turn, ending);
@@ -188,22 +188,22 @@ impl Task for Sender {
         }
         // With all receipts there, a goodbye that takes its time is not worth an error.
         if ending.is_none() && self.over.is_none() {
-            ending = self.session.given_up(turn.now, false).map(Over::Failed);
+            ending = self.context.given_up(turn.now, false).map(Over::Failed);
         }
         // An interruption overrules a goodbye that takes its time.
         if let Some(ending) = ending
             && self.over.as_ref().is_none_or(|(over, _)| *over == Over::Answered)
         {
-            let is_patient = ending == Over::Answered && self.session.met;
+            let is_patient = ending == Over::Answered && self.context.met;
             if !is_patient && !turn.client.is_established() {
                 return self.settle(turn, ending);
             }
-            self.session.close(turn.client);
+            self.context.close(turn.client);
             self.more = false;
             let limit = if ending == Over::Answered { FAREWELL } else { GOODBYE };
             self.over = Some((ending, turn.now + limit));
         }
-        self.session.report.progress(self.tally.ended());
+        self.context.report.progress(self.tally.ended());
         if self.over.as_ref().is_some_and(|(_, at)| *at <= turn.now)
             && let Some((over, _)) = self.over.take()
         {
@@ -211,7 +211,7 @@ impl Task for Sender {
         }
         let deadlines = match &self.over {
             Some((_, at)) => [Some(*at), None],
-            None => [self.session.deadline(false), self.quiet_since.map(|since| since + QUIET)],
+            None => [self.context.deadline(false), self.quiet_since.map(|since| since + QUIET)],
         };
         Ok(Next::Wait(if self.more { Some(turn.now) } else { deadlines.into_iter().flatten().min() }))
     }
@@ -234,12 +234,12 @@ impl Sender {
                 Event::CapacityAvailable => self.blocked = false,
                 Event::AttributesRefused(reason) => {
                     self.refused = true;
-                    self.session.report.line(format_args!("error: {}", refused(reason).line));
+                    self.context.report.line(format_args!("error: {}", refused(reason).line));
                 }
                 Event::Closed(reason) => return Some(reason),
                 _ => {}
             }
-            self.session.tell(link, turn.trouble.as_deref());
+            self.context.tell(link, turn.trouble.as_deref());
         }
         None
     }
@@ -255,11 +255,11 @@ impl Sender {
             return;
         }
         match recipients {
-            0 => self.session.report.line("waiting for a session that matches --to"),
-            1 => self.session.report.line("waiting for 1 recipient that is away, or slow"),
+            0 => self.context.report.line("waiting for a session that matches --to"),
+            1 => self.context.report.line("waiting for 1 recipient that is away, or slow"),
             // Which of them have confirmed is known only in the end.
             many => self
-                .session
+                .context
                 .report
                 .line(format_args!("waiting for some of {many} recipients that are away, or slow")),
         }
@@ -313,7 +313,7 @@ impl Sender {
         self.advance();
         self.tally.too_large();
         let place = self.place;
-        self.session.report.line(format_args!(
+        self.context.report.line(format_args!(
             "error: message {place} is too large: {length} bytes, at most {max}; send it in parts"
         ));
     }
@@ -345,7 +345,7 @@ impl Sender {
             self.settled = Some((over, limit));
             return Ok(Next::Hold(limit));
         }
-        self.session.report.hide_progress();
+        self.context.report.hide_progress();
         let complete = self.source.is_at_end()?;
         if over != Over::Unread {
             let mut summary = self.tally.summary();
@@ -356,7 +356,7 @@ impl Sender {
                 }
                 Source::Stdin(_) => summary.push_str("; stdin was not read to its end"),
             }
-            self.session.report.line(summary);
+            self.context.report.line(summary);
         }
         match over {
             Over::Interrupted(code) => Ok(Next::Done(code)),

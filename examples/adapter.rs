@@ -20,7 +20,7 @@ use e_pigeon_transport::{
     Clock, Closing, Connection, INPUT, Input, Listener, Listening, OUTPUT, Socket, bind_tcp, fill, tune_tcp,
 };
 
-type Hub = e_pigeon_transport::Hub<Ear>;
+type Hub = e_pigeon_transport::Hub<Acceptor>;
 
 /// The standard library cannot tell which socket is ready, so this adapter looks at all of them this often.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -66,9 +66,9 @@ impl Socket for Stream {
 }
 
 /// A listening socket that does not block.
-struct Ear(TcpListener);
+struct Acceptor(TcpListener);
 
-impl Listening for Ear {
+impl Listening for Acceptor {
     type Socket = Stream;
 
     fn accept(&mut self) -> io::Result<(Stream, Option<SocketAddr>)> {
@@ -261,7 +261,7 @@ impl BrokerAdapter for Plain {
         let broker =
             Broker::new(config, epoch).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let mut hub = Hub::new(broker);
-        hub.listen(Listener::new(Ear(socket), address.into()));
+        hub.listen(Listener::new(Acceptor(socket), address.into()));
         let mut keys = 0;
         let hub = Held::start(hub, move |hub| {
             let mut prepare = |_: &mut Stream, key: usize| {

@@ -19,7 +19,7 @@ pub(crate) fn measure(setup: &Setup<'_>, clients: usize) -> Result<Outcome, Fail
     descriptors::need(clients as u64 + 64)?;
     let broker = setup.broker()?;
     let mut fleet = Fleet::new(setup.clients_transport())?;
-    setup.halt.wakes(fleet.wake());
+    setup.interrupt.wakes(fleet.wake());
     for _ in 0..clients {
         fleet.add(small(setup)?, broker.resolver()?)?;
     }
@@ -108,7 +108,7 @@ impl Load for Idle<'_> {
     }
 
     fn round(&mut self, now: Instant, call: &mut Vec<usize>) -> Result<Then, Failure> {
-        if self.setup.halt.asked().is_some() {
+        if self.setup.interrupt.asked().is_some() {
             self.outcome.interrupted = true;
             return Ok(Then::Done);
         }

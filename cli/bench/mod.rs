@@ -7,10 +7,10 @@ mod broker;
 mod content;
 mod curves;
 mod depth;
-mod halt;
 mod histogram;
 mod idle;
 mod inside;
+mod interrupt;
 mod leaving;
 mod outcome;
 mod ping_pong;
@@ -29,7 +29,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::{Value, json};
 
 use self::curves::CURVES;
-use self::halt::Halt;
+use self::interrupt::Interrupt;
 use self::outcome::Outcome;
 use self::progress::Progress;
 use self::setup::Setup;
@@ -39,7 +39,7 @@ use crate::failure::Failure;
 
 pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
     let chosen = arguments.chosen()?;
-    let setup = Setup { arguments, halt: &Halt::catch()?, progress: Progress::new() };
+    let setup = Setup { arguments, interrupt: &Interrupt::catch()?, progress: Progress::new() };
     let mut report = Report::new(arguments.json);
     if let Some(path) = &arguments.plot {
         let failed = |error| Failure::system(&format!("write {}", path.display()), &error);
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
                 let outcome = curve.measure(&setup, size)?;
                 report.tell(curve.name, &about, &outcome)?;
                 found.push((size, outcome));
-                if setup.halt.asked().is_some() {
+                if setup.interrupt.asked().is_some() {
                     return report.end(&setup);
                 }
             }
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &args::Bench) -> Result<u8, Failure> {
         setup.progress.label(format!("{} {about}", workload.name()));
         let outcome = workload.measure(&setup)?;
         report.tell(workload.name(), &about, &outcome)?;
-        if setup.halt.asked().is_some() {
+        if setup.interrupt.asked().is_some() {
             break;
         }
     }
@@ -149,7 +149,7 @@ impl Report {
             });
             print(&format!("{all}\n"))?;
         }
-        Ok(match setup.halt.asked() {
+        Ok(match setup.interrupt.asked() {
             Some(signal) => signal.exit_code(),
             None => u8::from(self.is_broken),
         })

@@ -17,7 +17,7 @@ use crate::transport::{Client, Fleet, Load, Then};
 pub(crate) fn measure(setup: &Setup<'_>, payload: usize) -> Result<Outcome, Failure> {
     let broker = setup.broker()?;
     let mut fleet = Fleet::new(setup.clients_transport())?;
-    setup.halt.wakes(fleet.wake());
+    setup.interrupt.wakes(fleet.wake());
     let configs =
         [setup.client(Capacity { messages: 1, payload })?, setup.client(Capacity { messages: 1, payload })?];
     let uuids = configs.each_ref().map(|config| config.uuid);
@@ -35,7 +35,7 @@ pub(crate) fn measure(setup: &Setup<'_>, payload: usize) -> Result<Outcome, Fail
         setup,
         broker: &broker,
         sides,
-        phase: Phase::Connecting,
+        phase: PingPongPhase::Connecting,
         since: Instant::default(),
         until: Instant::default(),
         served: time::Instant::now(),
@@ -49,7 +49,7 @@ pub(crate) fn measure(setup: &Setup<'_>, payload: usize) -> Result<Outcome, Fail
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum PingPongPhase {
     Connecting,
     Warming,
     Measuring,
@@ -71,7 +71,7 @@ struct PingPong<'a> {
     broker: &'a Broker,
     /// The first serves.
     sides: [Side; 2],
-    phase: Phase,
+    phase: PingPongPhase,
     /// When this phase began.
     since: Instant,
     until: Instant,
@@ -84,7 +84,7 @@ struct PingPong<'a> {
 }
 
 impl PingPong<'_> {
-    fn enter(&mut self, phase: Phase, now: Instant, until: Instant) {
+    fn enter(&mut self, phase: PingPongPhase, now: Instant, until: Instant) {
         (self.phase, self.since, self.until) = (phase, now, until);
     }
 
@@ -145,12 +145,12 @@ impl Load for PingPong<'_> {
                 other => expect_no_end(&other)?,
             }
         }
-        let serves = who == 0 && self.phase == Phase::Warming && side.answers.total() == 0;
+        let serves = who == 0 && self.phase == PingPongPhase::Warming && side.answers.total() == 0;
         if has_come && who == 0 {
-            if self.phase == Phase::Measuring {
+            if self.phase == PingPongPhase::Measuring {
                 self.trips.push(u64::try_from(self.served.elapsed().as_nanos()).unwrap_or(u64::MAX));
             }
-            if self.phase == Phase::Ending {
+            if self.phase == PingPongPhase::Ending {
                 return Ok(());
             }
         }
@@ -164,9 +164,9 @@ impl Load for PingPong<'_> {
     }
 
     fn round(&mut self, now: Instant, call: &mut Vec<usize>) -> Result<Then, Failure> {
-        let asked = self.setup.halt.asked().is_some();
+        let asked = self.setup.interrupt.asked().is_some();
         match self.phase {
-            Phase::Connecting => {
+            PingPongPhase::Connecting => {
                 if asked {
                     self.interrupted = true;
                     return Ok(Then::Done);
@@ -178,31 +178,33 @@ impl Load for PingPong<'_> {
                 if self.sides.iter().any(|side| !side.is_ready) {
                     return self.setup.wait_for_connections(now, self.since);
                 }
-                self.enter(Phase::Warming, now, now + WARM_UP);
+                self.enter(PingPongPhase::Warming, now, now + WARM_UP);
                 call.push(0);
             }
-            Phase::Warming if now >= self.until => {
-                self.enter(Phase::Measuring, now, now + self.setup.time());
+            PingPongPhase::Warming if now >= self.until => {
+                self.enter(PingPongPhase::Measuring, now, now + self.setup.time());
                 self.setup.progress.begin(self.setup.time());
                 self.processor = self.broker.processor_seconds().map(|before| (before, before));
             }
-            Phase::Measuring if asked || now >= self.until || self.trips.len() as u64 >= self.most => {
+            PingPongPhase::Measuring
+                if asked || now >= self.until || self.trips.len() as u64 >= self.most =>
+            {
                 self.interrupted = asked;
-                self.enter(Phase::Ending, now, now + QUIET);
+                self.enter(PingPongPhase::Ending, now, now + QUIET);
                 self.setup.progress.end();
                 self.processor = self
                     .processor
                     .zip(self.broker.processor_seconds())
                     .map(|((before, _), after)| (before, after));
             }
-            Phase::Ending => {
+            PingPongPhase::Ending => {
                 let [first, second] = &self.sides;
                 let is_back = first.expected.seen() == second.answers.total();
                 if (is_back && first.answers.open() + second.answers.open() == 0) || now >= self.until {
                     return Ok(Then::Done);
                 }
             }
-            Phase::Warming | Phase::Measuring => {}
+            PingPongPhase::Warming | PingPongPhase::Measuring => {}
         }
         Ok(Then::Until(Some(self.setup.progress.tick(now, self.until))))
     }

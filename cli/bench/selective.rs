@@ -31,7 +31,7 @@ pub(crate) fn measure(setup: &Setup<'_>, sessions: u32) -> Result<Outcome, Failu
         let until = Instant::now() + setup.time() / 3;
         let mut batches = Vec::new();
         while batches.len() < 3 || Instant::now() < until {
-            if setup.halt.asked().is_some() {
+            if setup.interrupt.asked().is_some() {
                 outcome.interrupted = true;
                 return Ok(outcome);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use e_pigeon_core::{ClientConfig, Event, Instant};
 
 use super::broker::Broker;
-use super::halt::Halt;
+use super::interrupt::Interrupt;
 use super::leaving::Leaving;
 use super::progress::Progress;
 use super::timing::PATIENCE;
@@ -20,7 +20,7 @@ pub(super) const CONNECTING: usize = 64;
 /// What all workloads have.
 pub(super) struct Setup<'a> {
     pub(super) arguments: &'a args::Bench,
-    pub(super) halt: &'a Halt,
+    pub(super) interrupt: &'a Interrupt,
     pub(super) progress: Progress,
 }
 

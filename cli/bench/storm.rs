@@ -28,7 +28,7 @@ pub(crate) fn measure(setup: &Setup<'_>, clients: usize, each: u64) -> Result<Ou
     descriptors::need(clients as u64 + 64)?;
     let broker = setup.broker()?;
     let mut fleet = Fleet::new(setup.clients_transport())?;
-    setup.halt.wakes(fleet.wake());
+    setup.interrupt.wakes(fleet.wake());
     let open = Arc::new(AtomicBool::new(true));
     let mut recipients = Vec::new();
     // A group of its own, where others use the same broker.
@@ -64,7 +64,7 @@ pub(crate) fn measure(setup: &Setup<'_>, clients: usize, each: u64) -> Result<Ou
             accepted: 0,
             is_ready: false,
         },
-        phase: Phase::Connecting,
+        phase: StormPhase::Connecting,
         counted: 0,
         started: 0,
         resumed: 0,
@@ -83,7 +83,7 @@ pub(crate) fn measure(setup: &Setup<'_>, clients: usize, each: u64) -> Result<Ou
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum StormPhase {
     Connecting,
     /// All connections are given up.
     Cutting,
@@ -118,7 +118,7 @@ struct Storm<'a> {
     each: u64,
     group: i64,
     sender: Sender,
-    phase: Phase,
+    phase: StormPhase,
     /// Recipients that have a session, or are away, as the phase wants it.
     counted: usize,
     /// How many have begun to connect.
@@ -135,7 +135,7 @@ struct Storm<'a> {
 }
 
 impl Storm<'_> {
-    fn enter(&mut self, phase: Phase, now: Instant) {
+    fn enter(&mut self, phase: StormPhase, now: Instant) {
         (self.phase, self.since, self.counted) = (phase, now, 0);
     }
 
@@ -145,7 +145,7 @@ impl Storm<'_> {
         if !std::mem::replace(&mut recipient.is_dressed, true) {
             client.set("group", Value::Int(self.group)).map_err(Failure::failed)?;
         }
-        if phase == Phase::Cutting && !std::mem::replace(&mut recipient.is_cut, true) {
+        if phase == StormPhase::Cutting && !std::mem::replace(&mut recipient.is_cut, true) {
             client.reconnect();
         }
         while let Some(event) = client.poll_event() {
@@ -154,7 +154,9 @@ impl Storm<'_> {
                     self.counted += 1;
                     self.resumed += usize::from(how == Established::Resumed);
                 }
-                Event::Disconnected { retry_at: Some(_), .. } if phase == Phase::Cutting => self.counted += 1,
+                Event::Disconnected { retry_at: Some(_), .. } if phase == StormPhase::Cutting => {
+                    self.counted += 1;
+                }
                 Event::Message(message) => recipient.expected.see(message.payload),
                 // Kept away.
                 Event::Disconnected { retry_at: Some(_), .. } => {}
@@ -181,7 +183,7 @@ impl Storm<'_> {
                 other => expect_no_end(&other)?,
             }
         }
-        if self.phase == Phase::Queueing {
+        if self.phase == StormPhase::Queueing {
             sender.fill(client, self.each)?;
         }
         Ok(())
@@ -227,13 +229,13 @@ impl Load for Storm<'_> {
     }
 
     fn round(&mut self, now: Instant, call: &mut Vec<usize>) -> Result<Then, Failure> {
-        if self.setup.halt.asked().is_some() {
+        if self.setup.interrupt.asked().is_some() {
             self.outcome.interrupted = true;
             return Ok(Then::Done);
         }
         let clients = self.recipients.len();
         match self.phase {
-            Phase::Connecting => {
+            StormPhase::Connecting => {
                 if self.since == Instant::default() {
                     self.since = now;
                     call.push(clients);
@@ -246,20 +248,20 @@ impl Load for Storm<'_> {
                     return self.setup.wait_for_connections(now, self.since);
                 }
                 self.open.store(false, Ordering::Release);
-                self.enter(Phase::Cutting, now);
+                self.enter(StormPhase::Cutting, now);
                 call.extend(0..clients);
             }
-            Phase::Cutting if self.counted == clients => {
-                self.enter(Phase::Queueing, now);
+            StormPhase::Cutting if self.counted == clients => {
+                self.enter(StormPhase::Queueing, now);
                 call.push(clients);
             }
-            Phase::Queueing if self.sender.accepted == self.each => {
+            StormPhase::Queueing if self.sender.accepted == self.each => {
                 self.open.store(true, Ordering::Release);
-                self.enter(Phase::Returning, now);
+                self.enter(StormPhase::Returning, now);
                 self.resumed = 0;
                 self.setup.progress.begin_counting(clients as u64);
             }
-            Phase::Returning => {
+            StormPhase::Returning => {
                 self.setup.progress.count(self.done as u64);
                 if self.done > 0 && self.first.is_none() {
                     self.first = Some(now);
@@ -269,7 +271,7 @@ impl Load for Storm<'_> {
                     return Ok(Then::Done);
                 }
             }
-            Phase::Cutting | Phase::Queueing => {}
+            StormPhase::Cutting | StormPhase::Queueing => {}
         }
         // What stands still for so long goes on no more.
         let done = self.sender.accepted + self.sender.answers.answered() + (self.counted + self.done) as u64;

@@ -27,7 +27,7 @@ pub(crate) struct Shape {
 pub(crate) fn measure(setup: &Setup<'_>, shape: Shape) -> Result<Outcome, Failure> {
     let broker = setup.broker()?;
     let mut fleet = Fleet::new(setup.clients_transport())?;
-    setup.halt.wakes(fleet.wake());
+    setup.interrupt.wakes(fleet.wake());
     let mut load = Streams::new(setup, &broker, shape, &mut fleet)?;
     setup.drive(fleet, &mut load)?;
     Ok(load.outcome())
@@ -47,7 +47,7 @@ struct Stream {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum StreamPhase {
     Connecting,
     Sending,
     /// Nothing new is sent.
@@ -60,7 +60,7 @@ struct Streams<'a> {
     shape: Shape,
     /// By client: first all senders, then the recipients.
     parts: Vec<Part>,
-    phase: Phase,
+    phase: StreamPhase,
     ready: usize,
     /// What each of these was first given.
     attributes: Vec<Option<i64>>,
@@ -128,7 +128,7 @@ impl<'a> Streams<'a> {
             broker,
             shape,
             parts,
-            phase: Phase::Connecting,
+            phase: StreamPhase::Connecting,
             ready: 0,
             attributes,
             most: setup.arguments.messages.unwrap_or(u64::MAX),
@@ -142,7 +142,7 @@ impl<'a> Streams<'a> {
     }
 
     fn begin(&mut self, now: Instant) {
-        self.phase = Phase::Sending;
+        self.phase = StreamPhase::Sending;
         // Where there is a number of messages, all of them count.
         self.warm_until = if self.most == u64::MAX { now + WARM_UP } else { now };
         self.until = self.warm_until + self.setup.time();
@@ -228,7 +228,7 @@ impl Load for Streams<'_> {
                         other => expect_no_end(&other)?,
                     }
                 }
-                if self.phase == Phase::Sending {
+                if self.phase == StreamPhase::Sending {
                     stream.fill(client, self.shape.window, self.most)?;
                 }
             }
@@ -237,8 +237,8 @@ impl Load for Streams<'_> {
     }
 
     fn round(&mut self, now: Instant, call: &mut Vec<usize>) -> Result<Then, Failure> {
-        let asked = self.setup.halt.asked().is_some();
-        if self.phase == Phase::Connecting {
+        let asked = self.setup.interrupt.asked().is_some();
+        if self.phase == StreamPhase::Connecting {
             if asked {
                 self.interrupted = true;
                 return Ok(Then::Done);
@@ -260,12 +260,12 @@ impl Load for Streams<'_> {
             self.begun = Some(self.mark(now));
         }
         let is_over = || asked || now >= self.until || self.streams().all(|s| s.answers.total() >= self.most);
-        if self.phase == Phase::Sending && is_over() {
-            self.phase = Phase::Ending;
+        if self.phase == StreamPhase::Sending && is_over() {
+            self.phase = StreamPhase::Ending;
             self.interrupted = asked && now < self.until;
             self.setup.progress.end();
         }
-        if self.phase == Phase::Sending {
+        if self.phase == StreamPhase::Sending {
             let soon = if self.begun.is_none() { self.warm_until } else { self.until };
             return Ok(Then::Until(Some(self.setup.progress.tick(now, soon))));
         }

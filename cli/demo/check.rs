@@ -26,7 +26,7 @@ pub(crate) struct Promise {
 
 /// What became of one promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct PromiseCheck {
     pub(crate) promise: &'static str,
     /// What was looked at.
     pub(crate) seen: String,
@@ -47,18 +47,18 @@ impl Faults {
         self.first.get_or_insert_with(text);
     }
 
-    fn verdict(self, promise: &'static str, seen: String) -> Verdict {
+    fn verdict(self, promise: &'static str, seen: String) -> PromiseCheck {
         let count = self.count;
         let broken = self.first.map(|first| match count {
             1 => first,
             _ => format!("{first}, and {} more", count - 1),
         });
-        Verdict { promise, seen, broken }
+        PromiseCheck { promise, seen, broken }
     }
 }
 
 /// Checks everything, and returns a verdict on each promise.
-pub(crate) fn verdicts(promise: &Promise, records: &Records) -> Vec<Verdict> {
+pub(crate) fn verdicts(promise: &Promise, records: &Records) -> Vec<PromiseCheck> {
     let [mut twice, mut order, mut missing, mut strays] = [(); 4].map(|()| Faults::default());
     // How many members have each message.
     let mut holders: Vec<Vec<u32>> = records.sent.iter().map(|stream| vec![0; stream.len()]).collect();

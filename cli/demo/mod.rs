@@ -13,7 +13,7 @@ mod story;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use check::Verdict;
+use check::PromiseCheck;
 use stage::{Stage, Stop, print};
 
 use crate::args;
@@ -47,7 +47,7 @@ fn play(arguments: &args::Demo, seed: u64) -> Result<u8, Stop> {
 }
 
 /// The verdicts for people.
-fn table(verdicts: &[Verdict]) -> String {
+fn table(verdicts: &[PromiseCheck]) -> String {
     let width = verdicts.iter().map(|verdict| verdict.promise.len()).max().unwrap_or_default();
     let mut text = String::from("\n");
     for verdict in verdicts {
@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn the_table_shows_what_is_broken() {
-        let kept = Verdict { promise: "once", seen: "5 deliveries".into(), broken: None };
+        let kept = PromiseCheck { promise: "once", seen: "5 deliveries".into(), broken: None };
         let broken =
-            Verdict { promise: "in order", seen: "1 stream".into(), broken: Some("2 after 3".into()) };
+            PromiseCheck { promise: "in order", seen: "1 stream".into(), broken: Some("2 after 3".into()) };
         let text = table(&[kept.clone(), broken]);
         assert_eq!(
             text,

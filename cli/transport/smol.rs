@@ -25,40 +25,40 @@ use crate::lives::Lives;
 use crate::wake::Wake;
 
 /// Wakes a loop; several calls before it looks are one.
-pub(super) struct Bell {
-    ring: Sender<()>,
-    rung: Receiver<()>,
+pub(super) struct WakeSignal {
+    sender: Sender<()>,
+    receiver: Receiver<()>,
 }
 
-impl Bell {
+impl WakeSignal {
     pub(super) fn new() -> Self {
-        let (ring, rung) = bounded(1);
-        Self { ring, rung }
+        let (sender, receiver) = bounded(1);
+        Self { sender, receiver }
     }
 
-    pub(super) fn ring(&self) {
+    pub(super) fn notify(&self) {
         // Where it is full, the loop has not looked since the last time.
-        let _ = self.ring.try_send(());
+        let _ = self.sender.try_send(());
     }
 
     pub(super) fn wake(&self) -> Wake {
-        let ring = self.ring.clone();
+        let sender = self.sender.clone();
         // Where it is full, the loop has not looked since the last time.
         Arc::new(move || {
-            let _ = ring.try_send(());
+            let _ = sender.try_send(());
         })
     }
 
-    pub(super) async fn heard(&self) {
+    pub(super) async fn notified(&self) {
         // This end keeps the channel open.
-        let _ = self.rung.recv().await;
+        let _ = self.receiver.recv().await;
     }
 }
 
 pub(crate) struct ClientLoop {
     client: Client,
     driver: Option<adapter::Driver>,
-    bell: Bell,
+    signal: WakeSignal,
 }
 
 impl ClientLoop {
@@ -66,15 +66,15 @@ impl ClientLoop {
         let resolver = Resolver::new(move || broker.resolve());
         let (inner, driver) = adapter::client(config, resolver).map_err(limits::explain)?;
         let client = Client::new(inner);
-        Ok(Self { client, driver: Some(driver), bell: Bell::new() })
+        Ok(Self { client, driver: Some(driver), signal: WakeSignal::new() })
     }
 
     pub(super) fn wake(&self) -> Wake {
-        self.bell.wake()
+        self.signal.wake()
     }
 
     pub(super) fn run(&mut self, task: &mut dyn Task) -> Result<u8, Failure> {
-        let Self { client, driver, bell } = self;
+        let Self { client, driver, signal } = self;
         let (driver, watched) = (driver.take(), client.inner.clone());
         smol::block_on(or(
             async {
@@ -87,7 +87,7 @@ impl ClientLoop {
                         Next::Done(code) => return Ok(code),
                     };
                     let left = wanted.map(|at| at.saturating_duration_since(client.now()));
-                    let others = or(bell.heard(), sleep(left));
+                    let others = or(signal.notified(), sleep(left));
                     if takes_events {
                         or(client.has_event(), others).await;
                     } else {
@@ -205,7 +205,7 @@ impl task::Client for Client {
 
 pub(crate) struct BrokerLoop {
     broker: adapter::Broker,
-    bell: Bell,
+    signal: WakeSignal,
 }
 
 impl BrokerLoop {
@@ -215,7 +215,7 @@ impl BrokerLoop {
         let broker = adapter::Broker::with_broker::<Endpoint>(broker, []);
         let mut broker = broker.map_err(|error| Failure::system("start the broker", &error))?;
         broker.renew_with(move || lives.next(time::Instant::now()));
-        Ok(Self { broker, bell: Bell::new() })
+        Ok(Self { broker, signal: WakeSignal::new() })
     }
 
     pub(super) fn bind(&mut self, endpoint: Endpoint) -> io::Result<Endpoint> {
@@ -223,23 +223,23 @@ impl BrokerLoop {
     }
 
     pub(super) fn wake(&self) -> Wake {
-        self.bell.wake()
+        self.signal.wake()
     }
 
     pub(super) fn run(mut self, ending: Asked<'_>) -> Result<(), Failure> {
-        let stopper = self.broker.stopper();
-        let bell = &self.bell;
+        let shutdown_handle = self.broker.shutdown_handle();
+        let signal = &self.signal;
         smol::block_on(or(self.broker.run(), async {
             loop {
-                match ending(&|| stopper.stats()) {
+                match ending(&|| shutdown_handle.stats()) {
                     Some(Ending::Sudden) => return,
-                    Some(Ending::Orderly) => break stopper.stop(),
-                    None => bell.heard().await,
+                    Some(Ending::Orderly) => break shutdown_handle.stop(),
+                    None => signal.notified().await,
                 }
             }
             let again = async {
-                while ending(&|| stopper.stats()) != Some(Ending::Sudden) {
-                    bell.heard().await;
+                while ending(&|| shutdown_handle.stats()) != Some(Ending::Sudden) {
+                    signal.notified().await;
                 }
             };
             or(sleep(Some(FAREWELL)), again).await;

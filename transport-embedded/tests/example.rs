@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use async_io::Async;
 use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Event, Value};
 use e_pigeon_embedded::{Stream, idle, now};
-use e_pigeon_mio::{BrokerLoop, Endpoint, Stopper};
+use e_pigeon_mio::{BrokerLoop, Endpoint, ShutdownHandle};
 use embedded_io_adapters::futures_03::FromFutures;
 use support::{block_on, config, make, soon};
 
@@ -28,7 +28,7 @@ fn example() -> PathBuf {
 
 struct Broker {
     address: SocketAddr,
-    stopper: Stopper,
+    shutdown_handle: ShutdownHandle,
     thread: JoinHandle<()>,
 }
 
@@ -40,14 +40,14 @@ impl Broker {
         let Endpoint::Tcp(address) = broker.bind(at).expect("bound") else {
             panic!("not what was asked for")
         };
-        let stopper = broker.stopper();
+        let shutdown_handle = broker.shutdown_handle();
         let thread = thread::spawn(move || broker.run().expect("it runs"));
-        Self { address, stopper, thread }
+        Self { address, shutdown_handle, thread }
     }
 
     /// What it knew is gone.
     fn end(self) {
-        self.stopper.stop().expect("stopped");
+        self.shutdown_handle.stop().expect("stopped");
         self.thread.join().expect("no panic");
     }
 }

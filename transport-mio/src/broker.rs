@@ -9,7 +9,7 @@ use e_pigeon_transport::{Endpoint, Hub};
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use crate::listening::Ear;
+use crate::listening::Acceptor;
 use crate::stream::{Stream, note};
 
 /// The first tokens of the range belong to the listeners.
@@ -23,7 +23,7 @@ const LISTENERS: usize = 16;
 /// all that goes out in `flush`, one write per link and turn.
 #[derive(Debug)]
 pub struct BrokerDriver {
-    hub: Hub<Ear>,
+    hub: Hub<Acceptor>,
     registry: Registry,
     base: usize,
 }
@@ -71,7 +71,7 @@ impl BrokerDriver {
         if listeners == LISTENERS {
             return Err(io::Error::other("a broker has at most 16 listeners"));
         }
-        let listener = Ear::bind(endpoint.into(), &self.registry, Token(self.base + listeners))?;
+        let listener = Acceptor::bind(endpoint.into(), &self.registry, Token(self.base + listeners))?;
         let endpoint = listener.endpoint().clone();
         self.hub.listen(listener);
         Ok(endpoint)

@@ -96,9 +96,9 @@ mod pipe {
     use mio::unix::pipe::{Receiver, Sender, new};
     use mio::{Interest, Registry, Token};
 
-    struct Bell(Sender);
+    struct ChannelWaker(Sender);
 
-    impl Wake for Bell {
+    impl Wake for ChannelWaker {
         fn wake(self: Arc<Self>) {
             // Where nobody reads any more, the attempt is over.
             let _ = (&self.0).write(&[0]);
@@ -108,6 +108,6 @@ mod pipe {
     pub(super) fn lay(registry: &Registry, token: Token) -> io::Result<(Receiver, Waker)> {
         let (sender, mut receiver) = new()?;
         registry.register(&mut receiver, token, Interest::READABLE)?;
-        Ok((receiver, Waker::from(Arc::new(Bell(sender)))))
+        Ok((receiver, Waker::from(Arc::new(ChannelWaker(sender)))))
     }
 }

@@ -105,4 +105,4 @@ mod tests;
 pub use broker::BrokerDriver;
 pub use client::ClientDriver;
 pub use e_pigeon_transport::{Clock, Endpoint, Resolver};
-pub use run::{Application, BrokerLoop, ClientLoop, Stopper};
+pub use run::{Application, BrokerLoop, ClientLoop, ShutdownHandle};

@@ -19,7 +19,7 @@ use crate::stream::Stream;
 
 /// A listening socket; with that of a Unix socket goes its file.
 #[derive(Debug)]
-pub(crate) enum Ear {
+pub(crate) enum Acceptor {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix {
@@ -34,7 +34,7 @@ pub(crate) enum Ear {
     },
 }
 
-impl Ear {
+impl Acceptor {
     /// Listens on `endpoint`; the loop tells of connections on `token`.
     pub(crate) fn bind(endpoint: Endpoint, registry: &Registry, token: Token) -> io::Result<Listener<Self>> {
         match endpoint {
@@ -70,7 +70,7 @@ impl Ear {
     }
 }
 
-impl Listening for Ear {
+impl Listening for Acceptor {
     type Socket = Stream;
 
     fn accept(&mut self) -> io::Result<(Stream, Option<SocketAddr>)> {

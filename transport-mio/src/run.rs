@@ -17,12 +17,12 @@ const DRIVER: Token = Token(1);
 
 /// Ends a loop from another thread, and wakes it for anything else that it should look at.
 #[derive(Clone, Debug)]
-pub struct Stopper {
+pub struct ShutdownHandle {
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
 }
 
-impl Stopper {
+impl ShutdownHandle {
     fn new(poll: &Poll) -> io::Result<Self> {
         Ok(Self {
             waker: Arc::new(Waker::new(poll.registry(), WAKE)?),
@@ -64,7 +64,7 @@ pub trait Application {
     /// All events of this turn are handled: the time for commands, such as
     /// [`Client::send`](e_pigeon_core::Client::send) through [`ClientDriver::client`].
     ///
-    /// They go out together when this returns. It is called once per turn, also for [`Stopper::wake`].
+    /// They go out together when this returns. It is called once per turn, also for [`ShutdownHandle::wake`].
     fn commands(&mut self, driver: &mut ClientDriver) {
         let _ = driver;
     }
@@ -96,7 +96,7 @@ impl<F: FnMut(Event<'_>)> Application for F {
 pub struct ClientLoop {
     poll: Poll,
     driver: ClientDriver,
-    stopper: Stopper,
+    shutdown_handle: ShutdownHandle,
 }
 
 impl ClientLoop {
@@ -107,16 +107,16 @@ impl ClientLoop {
     /// The system has no more descriptors, or (`InvalidInput`) the config contradicts itself.
     pub fn new(config: ClientConfig, resolver: impl Into<Resolver>) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let stopper = Stopper::new(&poll)?;
+        let shutdown_handle = ShutdownHandle::new(&poll)?;
         let driver = ClientDriver::new(config, resolver, poll.registry().try_clone()?, DRIVER)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        Ok(Self { poll, driver, stopper })
+        Ok(Self { poll, driver, shutdown_handle })
     }
 
     /// A handle that ends the loop from elsewhere.
     #[must_use]
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.shutdown_handle.clone()
     }
 
     /// The driver, for what is to be done before the loop runs.
@@ -124,7 +124,7 @@ impl ClientLoop {
         &mut self.driver
     }
 
-    /// Runs until the client is closed: by a [`Stopper`], which ends the session as `goodbye` says and waits 5 seconds at
+    /// Runs until the client is closed: by a [`ShutdownHandle`], which ends the session as `goodbye` says and waits 5 seconds at
     /// most, by a command of the application, or because the broker refuses this client for good.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl ClientLoop {
             if farewell.is_none() {
                 application.commands(&mut self.driver);
             }
-            if self.stopper.is_asked() && farewell.is_none() {
+            if self.shutdown_handle.is_asked() && farewell.is_none() {
                 let now = self.driver.now();
                 self.driver.client().close(now, goodbye);
                 farewell = Some(now + FAREWELL);
@@ -178,10 +178,10 @@ impl ClientLoop {
 /// let (hash_seed, epoch) = (23, 42); // In a program of your own: random numbers.
 /// let mut broker = BrokerLoop::new(BrokerConfig::new(hash_seed), epoch)?;
 /// let address = broker.bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))?;
-/// let stopper = broker.stopper();
+/// let shutdown_handle = broker.shutdown_handle();
 /// let thread = std::thread::spawn(move || broker.run());
 /// println!("listening on {address}");
-/// stopper.stop()?;
+/// shutdown_handle.stop()?;
 /// thread.join().expect("the broker does not panic")?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -189,7 +189,7 @@ impl ClientLoop {
 pub struct BrokerLoop {
     poll: Poll,
     driver: BrokerDriver,
-    stopper: Stopper,
+    shutdown_handle: ShutdownHandle,
 }
 
 impl BrokerLoop {
@@ -210,9 +210,9 @@ impl BrokerLoop {
     /// The system has no more descriptors.
     pub fn with_broker(broker: Broker) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let stopper = Stopper::new(&poll)?;
+        let shutdown_handle = ShutdownHandle::new(&poll)?;
         let driver = BrokerDriver::with_broker(broker, poll.registry().try_clone()?, DRIVER);
-        Ok(Self { poll, driver, stopper })
+        Ok(Self { poll, driver, shutdown_handle })
     }
 
     /// Listens on one more endpoint, and returns it with its real port.
@@ -226,8 +226,8 @@ impl BrokerLoop {
 
     /// A handle that ends the loop from elsewhere.
     #[must_use]
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.shutdown_handle.clone()
     }
 
     /// The driver, for its endpoints and its figures.
@@ -235,7 +235,7 @@ impl BrokerLoop {
         &mut self.driver
     }
 
-    /// Runs until a [`Stopper`] ends it: then it listens no longer, tells its clients, and returns when they
+    /// Runs until a [`ShutdownHandle`] ends it: then it listens no longer, tells its clients, and returns when they
     /// have heard it, after 5 seconds at most. What the broker reports goes to `tracing` on the way.
     ///
     /// # Errors
@@ -256,7 +256,7 @@ impl BrokerLoop {
                 self.driver.handle_ready(event);
             }
             self.driver.handle_deadline();
-            if self.stopper.is_asked() && farewell.is_none() {
+            if self.shutdown_handle.is_asked() && farewell.is_none() {
                 self.driver.stop();
                 farewell = Some(self.driver.now() + FAREWELL);
             }

@@ -409,12 +409,12 @@ fn a_broker_that_stops_tells_its_clients() {
 fn loops_run_by_themselves_until_they_are_stopped() {
     let mut broker = BrokerLoop::new(BrokerConfig::new(0), 1).expect("a broker");
     let address = broker.bind(any_port()).expect("a port");
-    let stop_broker = broker.stopper();
+    let stop_broker = broker.shutdown_handle();
     let broker = std::thread::spawn(move || broker.run());
 
     let config = ClientConfig::new(Uuid::from_u128(1), Secret([7; 16]), 1, 1);
     let mut client = ClientLoop::new(config, address.clone()).expect("a client");
-    let stop_client = client.stopper();
+    let stop_client = client.shutdown_handle();
     let now = client.driver().now();
     let me = Destination::from(Uuid::from_u128(1));
     client.driver().client().send(now, &Message::new(&me, b"to myself")).expect("room");

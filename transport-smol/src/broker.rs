@@ -10,7 +10,7 @@ use e_pigeon_core::{BrokerConfig, Instant, Stats};
 use e_pigeon_transport::{Endpoint, FAREWELL, Hub};
 
 use crate::alarm::Alarm;
-use crate::listening::Ear;
+use crate::listening::Acceptor;
 use crate::ready::{ReadyList, Source};
 use crate::stream::{Stream, note};
 
@@ -26,38 +26,38 @@ use crate::stream::{Stream, note};
 ///
 /// let (hash_seed, epoch) = (23, 42); // In a program of your own: random numbers.
 /// let mut broker = Broker::bind(BrokerConfig::new(hash_seed), epoch, [SocketAddr::from(([127, 0, 0, 1], 0))])?;
-/// let stopper = broker.stopper();
+/// let shutdown_handle = broker.shutdown_handle();
 /// println!("listening on {}", broker.endpoints().next().expect("the one"));
 /// let task = smol::spawn(async move { broker.run().await });
-/// stopper.stop();
+/// shutdown_handle.stop();
 /// smol::block_on(task);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Broker {
-    hub: Hub<Ear>,
+    hub: Hub<Acceptor>,
     ready: Arc<ReadyList>,
     alarm: Alarm,
     outside: Arc<Outside>,
-    /// When a stop is given up.
+    /// When the broker stops waiting for its clients.
     farewell: Option<Instant>,
 }
 
-/// What handles see of a broker.
+/// What a broker shares with its handles.
 #[derive(Debug, Default)]
 struct Outside {
     stop: AtomicBool,
     stats: Mutex<Stats>,
 }
 
-/// Ends a [`Broker`] from elsewhere, and tells how it is doing.
+/// Ends a [`Broker`] from another task or thread, and returns its counters.
 #[derive(Clone, Debug)]
-pub struct Stopper {
+pub struct ShutdownHandle {
     ready: Arc<ReadyList>,
     outside: Arc<Outside>,
 }
 
-impl Stopper {
+impl ShutdownHandle {
     /// Asks the broker to say goodbye and to end. Returns at once; [`Broker::run`] returns when it is done.
     pub fn stop(&self) {
         self.outside.stop.store(true, Ordering::Release);
@@ -122,7 +122,7 @@ impl Broker {
     /// (`InvalidInput`), or that another program uses the line (`ResourceBusy`).
     pub fn listen(&mut self, endpoint: impl Into<Endpoint>) -> io::Result<Endpoint> {
         let index = self.hub.endpoints().count();
-        let listener = Ear::bind(endpoint.into(), self.ready.waker(Source::Listener(index)))?;
+        let listener = Acceptor::bind(endpoint.into(), self.ready.waker(Source::Listener(index)))?;
         let endpoint = listener.endpoint().clone();
         self.hub.listen(listener);
         Ok(endpoint)
@@ -133,13 +133,13 @@ impl Broker {
         self.hub.endpoints()
     }
 
-    /// A handle that ends the broker from elsewhere.
+    /// A handle that ends the broker from another task or thread.
     #[must_use]
-    pub fn stopper(&self) -> Stopper {
-        Stopper { ready: self.ready.clone(), outside: self.outside.clone() }
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle { ready: self.ready.clone(), outside: self.outside.clone() }
     }
 
-    /// What the broker has counted so far. [`Stopper::stats`] tells it while the broker runs.
+    /// The counters. Use [`ShutdownHandle::stats`] while the broker runs.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.hub.stats()
@@ -165,7 +165,7 @@ impl Broker {
         self.hub.untaken_bytes()
     }
 
-    /// Runs until a [`Stopper`] ends it: then it listens no longer, tells its clients, and returns when they have heard it,
+    /// Runs until a [`ShutdownHandle`] ends it: then it listens no longer, tells its clients, and returns when they have heard it,
     /// after 5 seconds at most; or at once where the broker [is broken](Self::is_broken). What the broker reports goes to
     /// `tracing` on the way.
     ///

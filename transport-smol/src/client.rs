@@ -11,10 +11,10 @@ use e_pigeon_core::{
 };
 use e_pigeon_transport::{Endpoint, Resolver};
 
-use crate::answer::Answer;
+use crate::delivered::Delivered;
 use crate::driver::Driver;
 use crate::event::Event;
-use crate::state::{Shared, State};
+use crate::state::{Inner, Shared};
 use crate::waiters::{Place, Waiters};
 
 /// Makes a client: a handle for the application, and a driver that does all the I/O.
@@ -41,7 +41,7 @@ pub fn client(config: ClientConfig, resolver: impl Into<Resolver>) -> Result<(Cl
 /// Commands take effect at once and never wait, whether or not there is a connection. Every future here may be dropped
 /// at any time: what it has not given out is not lost, and what it has not done is not done in half.
 ///
-/// When the last clone is dropped and no [`Answer`] is awaited any more, the client leaves as with [`Close::KeepSession`]: what
+/// When the last clone is dropped and no [`Delivered`] is awaited any more, the client leaves as with [`Close::KeepSession`]: what
 /// was sent is still written, for 5 seconds at most, and the session stays at the broker for its time to live.
 #[derive(Debug)]
 pub struct Client {
@@ -52,15 +52,15 @@ pub struct Client {
 impl Client {
     /// Takes a message. It is sent as soon as there is a session, and kept until it is answered. Never waits.
     ///
-    /// Returns its [answer](Answer), which knows the [id](Answer::id) of the message, may be awaited for the receipt, and may
-    /// be dropped.
+    /// Returns a future of its [outcome](Delivered), which has the [id](Delivered::id) of the message, may be awaited for the receipt,
+    /// and may be dropped.
     ///
     /// # Errors
     ///
     /// [`SendError::Full`] where the outbox has no room now; [`Event::CapacityAvailable`] follows, and
     /// [`send_wait`](Self::send_wait) waits for it. [`SendError::Closed`] after [`close`](Self::close), and where there is no
     /// driver any more. The others are the caller's fault.
-    pub fn send(&self, message: &Message<'_>) -> Result<Answer, SendError> {
+    pub fn send(&self, message: &Message<'_>) -> Result<Delivered, SendError> {
         let sent = self.shared.with(|state| {
             let sent = state.send(message);
             if sent == Err(SendError::Full) {
@@ -68,7 +68,7 @@ impl Client {
             }
             sent
         });
-        sent.map(|id| self.answer(id))
+        sent.map(|id| self.delivered(id))
     }
 
     /// The same, but waits while the outbox has no room: in turn with others who wait here.
@@ -78,7 +78,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`send`](Self::send), but never [`SendError::Full`].
-    pub async fn send_wait(&self, message: &Message<'_>) -> Result<Answer, SendError> {
+    pub async fn send_wait(&self, message: &Message<'_>) -> Result<Delivered, SendError> {
         self.wait_for_room(|state| match state.send(message) {
             Err(SendError::Full) => None,
             sent => Some(sent),
@@ -89,20 +89,20 @@ impl Client {
     /// Tries to send as long as that brings nothing, in turn with others.
     pub(crate) async fn wait_for_room<E>(
         &self,
-        mut attempt: impl FnMut(&mut State) -> Option<Result<MessageId, E>>,
-    ) -> Result<Answer, E> {
+        mut attempt: impl FnMut(&mut Inner) -> Option<Result<MessageId, E>>,
+    ) -> Result<Delivered, E> {
         let mut turn = Turn::new(&self.shared, |state| &mut state.senders);
         let sent = poll_fn(|context| {
             turn.poll(context.waker(), |state, place| {
                 let has_turn = state.senders.is_first(place) || state.is_over();
-                if has_turn { attempt(state).map(|sent| sent.map(|id| self.answer(id))) } else { None }
+                if has_turn { attempt(state).map(|sent| sent.map(|id| self.delivered(id))) } else { None }
             })
         });
         sent.await
     }
 
-    pub(crate) fn answer(&self, id: MessageId) -> Answer {
-        Answer::new(self.shared.clone(), id)
+    pub(crate) fn delivered(&self, id: MessageId) -> Delivered {
+        Delivered::new(self.shared.clone(), id)
     }
 
     /// Waits for the next event; `None` when there will be none any more, because [`Event::Closed`] was the last or the
@@ -154,7 +154,7 @@ impl Client {
         self.change(|state| state.core.remove(state.now(), key))
     }
 
-    fn change(&self, change: impl FnOnce(&mut State) -> Result<(), SetError>) -> Result<(), SetError> {
+    fn change(&self, change: impl FnOnce(&mut Inner) -> Result<(), SetError>) -> Result<(), SetError> {
         self.shared.with(|state| {
             if state.is_over() {
                 return Err(SetError::Closed);
@@ -194,27 +194,27 @@ impl Client {
         });
     }
 
-    /// Keeps who is here, from now on: all that this client [watches](Self::watch), but no more than `max_peers`. Presence
+    /// Keeps a roster from now on: all sessions that this client [watches](Self::watch), but no more than `max_peers`. Presence
     /// then goes into the [`roster`](Self::roster) as it comes, whether or not anybody takes events, and is no event any
     /// more.
     pub fn keep_roster(&self, max_peers: usize) {
-        self.shared.with(|state| state.kept.begin(max_peers));
+        self.shared.with(|state| state.roster.begin(max_peers));
     }
 
-    /// Who is here now, as far as this client was told; empty without [`keep_roster`](Self::keep_roster).
+    /// The roster as it is now; empty without [`keep_roster`](Self::keep_roster).
     ///
     /// What is returned does not change any more. It is copied once after a change, and shared from then on.
     #[must_use]
     pub fn roster(&self) -> Arc<Roster> {
-        self.shared.with(|state| state.kept.show())
+        self.shared.with(|state| state.roster.show())
     }
 
     /// Waits until the roster has changed since this last returned one; `None` when the client is over. Where several
-    /// tasks wait, one of them is told.
+    /// tasks wait, one of them gets it.
     pub async fn roster_changed(&self) -> Option<Arc<Roster>> {
         let mut turn = Turn::new(&self.shared, |state| &mut state.watchers);
         poll_fn(|context| {
-            turn.poll(context.waker(), |state, _| match state.kept.take_news() {
+            turn.poll(context.waker(), |state, _| match state.roster.take_news() {
                 None if state.is_over() => Some(None),
                 news => news.map(Some),
             })
@@ -222,7 +222,7 @@ impl Client {
         .await
     }
 
-    /// Leaves, now; the future is only needed by whoever wants to know when the broker has confirmed it.
+    /// Closes the client at once; await the future to know when the broker has confirmed it.
     ///
     /// What was sent and can be written is written, the message that was handed out last is acknowledged, and no other
     /// is handed out. The future's result is how the client ended, or `None` where the driver is gone before that. It
@@ -237,9 +237,8 @@ impl Client {
         }
     }
 
-    /// Gives up the connection, as if the network had broken it: for whoever knows that it leads nowhere any more, after a
-    /// change of networks, say. The driver connects again by itself, to whatever the resolver says then. Harmless where
-    /// there is no connection.
+    /// Gives up the connection, as if the network had broken it; use it after a change of networks, for example. The driver
+    /// connects again by itself, to the endpoint that the resolver returns then. Harmless without a connection.
     pub fn reconnect(&self) {
         self.shared.with(|state| {
             state.reconnect = true;
@@ -278,7 +277,7 @@ impl Client {
         self.shared.with(|state| state.is_broken)
     }
 
-    /// Says whom the driver is connected to. A connection alone is no session yet.
+    /// The endpoint that the driver is connected to. A connection alone is no session yet.
     #[must_use]
     pub fn connected_to(&self) -> Option<Endpoint> {
         self.shared.with(|state| state.connected_to.clone())
@@ -312,17 +311,17 @@ impl Drop for Client {
 /// A place among those who wait, which is given up when this is dropped.
 struct Turn<'s> {
     shared: &'s Shared,
-    line: fn(&mut State) -> &mut Waiters,
+    line: fn(&mut Inner) -> &mut Waiters,
     place: Option<Place>,
 }
 
 impl<'s> Turn<'s> {
-    fn new(shared: &'s Shared, line: fn(&mut State) -> &mut Waiters) -> Self {
+    fn new(shared: &'s Shared, line: fn(&mut Inner) -> &mut Waiters) -> Self {
         Self { shared, line, place: None }
     }
 
     /// Tries, and waits where that brings nothing.
-    fn poll<T>(&mut self, waker: &Waker, attempt: impl FnOnce(&mut State, Place) -> Option<T>) -> Poll<T> {
+    fn poll<T>(&mut self, waker: &Waker, attempt: impl FnOnce(&mut Inner, Place) -> Option<T>) -> Poll<T> {
         let (line, place) = (self.line, &mut self.place);
         self.shared.with(|state| {
             let place = *place.get_or_insert_with(|| line(state).join());

@@ -14,7 +14,7 @@ use e_pigeon_transport::{
 
 use crate::alarm::Alarm;
 use crate::connecting::Attempt;
-use crate::state::{Shared, State};
+use crate::state::{Inner, Shared};
 use crate::stream::{Stream, note};
 
 /// All the I/O of a client: a future to be spawned, or to be awaited beside the application.
@@ -121,7 +121,7 @@ impl Driver {
             again = true;
         }
         if wishes.is_late || (wishes.is_closed && self.closing.is_none() && !wishes.disconnect) {
-            self.shared.with(State::end);
+            self.shared.with(Inner::end);
             return Poll::Ready(());
         }
         if wishes.connect && matches!(self.transport, Transport::None) {
@@ -297,7 +297,7 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.shared.with(State::end);
+        self.shared.with(Inner::end);
     }
 }
 

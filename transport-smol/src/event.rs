@@ -1,4 +1,4 @@
-//! What a client tells its application, owned.
+//! Events of a client, owned.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub enum Event {
     },
     /// A message for this client.
     Message(OwnedDelivery),
-    /// What became of a message whose [`Answer`](crate::Answer) was to come [as an event](crate::Answer::into_event).
+    /// The receipt of a message whose outcome was turned [into an event](crate::Delivered::into_event).
     Receipt(Receipt),
     /// What `send`, `set` or `remove` refused for lack of room has room now.
     CapacityAvailable,
@@ -42,7 +42,7 @@ pub enum Event {
     Closed(CloseReason),
 }
 
-/// Who is here, under one watch.
+/// A session that a watch reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
     /// Under which watch this is told.

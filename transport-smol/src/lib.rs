@@ -15,7 +15,7 @@
 //!     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
 //!     let mut broker = Broker::bind(BrokerConfig::new(random()), random(), [any_port])?;
 //!     let endpoint = broker.endpoints().next().expect("the one").clone();
-//!     let stopper = broker.stopper();
+//!     let shutdown_handle = broker.shutdown_handle();
 //!     let broker = smol::spawn(async move { broker.run().await });
 //!
 //!     // In earnest these four are random numbers; whoever wants to be the same client tomorrow keeps the first two.
@@ -42,7 +42,7 @@
 //!     assert!(matches!(receipt?, Receipt::Final { delivered: 1, recipients: 1, .. }));
 //!
 //!     driver.await;
-//!     stopper.stop();
+//!     shutdown_handle.stop();
 //!     broker.await;
 //!     Ok::<(), Box<dyn std::error::Error>>(())
 //! })?;
@@ -62,7 +62,7 @@
 //!
 //! Every future of this crate may be dropped at any time, so each may stand in a `select` or under a time-out. What
 //! [`Client::next_event`] has not returned is still there, what [`Client::send_wait`] has not returned was not sent, and an
-//! [`Answer`] is about a message that goes its way in any case.
+//! [`Delivered`] is about a message that goes its way in any case.
 //!
 //! # Where the broker is
 //!
@@ -82,24 +82,24 @@
 //! that are ready.
 
 mod alarm;
-mod answer;
 mod broker;
 mod client;
 mod connecting;
+mod delivered;
 mod driver;
 mod event;
-mod kept;
 mod listening;
 mod ready;
+mod roster;
 mod state;
 mod stream;
 #[cfg(feature = "typed")]
 mod typed;
 mod waiters;
 
-pub use answer::{Answer, Unanswered};
-pub use broker::{Broker, Stopper};
+pub use broker::{Broker, ShutdownHandle};
 pub use client::{Client, client};
+pub use delivered::{Delivered, InFlight};
 pub use driver::Driver;
 pub use e_pigeon_transport::{Clock, Endpoint, Resolver};
 pub use event::{Event, OwnedDelivery, Presence};

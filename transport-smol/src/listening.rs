@@ -19,7 +19,7 @@ use crate::stream::Stream;
 
 /// A listening socket. When it says `WouldBlock`, its waker is called once somebody comes.
 #[derive(Debug)]
-pub(crate) struct Ear {
+pub(crate) struct Acceptor {
     kind: Kind,
     waker: Waker,
 }
@@ -41,7 +41,7 @@ enum Kind {
     },
 }
 
-impl Ear {
+impl Acceptor {
     /// Listens on `endpoint`.
     pub(crate) fn bind(endpoint: Endpoint, waker: Waker) -> io::Result<Listener<Self>> {
         let (kind, endpoint) = match endpoint {
@@ -106,7 +106,7 @@ impl Kind {
     }
 }
 
-impl Listening for Ear {
+impl Listening for Acceptor {
     type Socket = Stream;
 
     fn accept(&mut self) -> io::Result<(Stream, Option<SocketAddr>)> {

@@ -1,7 +1,7 @@
-//! What a client's handles and its driver share, behind one lock.
+//! The state that the handles and the driver of a client share, behind one lock.
 //!
-//! Whoever holds the lock acts on the core at once. Wakers are called, and dropped, after it was given back: both may run
-//! code of the executor's that comes back here.
+//! A handle or a driver that has the lock acts on the core at once. Wakers are called, and dropped, after the lock is released: both
+//! may run code of the executor that takes it again.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -15,16 +15,16 @@ use e_pigeon_core::{
 use e_pigeon_transport::{Clock, Endpoint};
 
 use crate::event::Event;
-use crate::kept::Kept;
+use crate::roster::RosterCache;
 use crate::waiters::{Place, Waiters};
 
-/// What is shared.
+/// The lock and the state behind it.
 #[derive(Debug)]
-pub(crate) struct Shared(Mutex<State>);
+pub(crate) struct Shared(Mutex<Inner>);
 
 /// Everything about a client but its socket.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct Inner {
     pub(crate) core: Client<Box<[u8]>>,
     clock: Clock,
     manual: bool,
@@ -34,20 +34,20 @@ pub(crate) struct State {
     pub(crate) senders: Waiters,
     pub(crate) closers: Waiters,
     pub(crate) watchers: Waiters,
-    pub(crate) answers: HashMap<MessageId, Slot>,
-    /// Receipts that are to be told as events. While there are `max_reports`, no further receipt is taken from the core.
+    pub(crate) in_flight: HashMap<MessageId, Slot>,
+    /// Receipts that are to be events. While there are `max_reports`, no further receipt is taken from the core.
     reports: VecDeque<Receipt>,
     max_reports: usize,
-    /// What remained to be told when the client had closed.
+    /// Events that were left when the client had closed.
     rest: VecDeque<Event>,
-    /// Who is here, where that is wanted.
-    pub(crate) kept: Kept,
+    /// The roster, if the application keeps one.
+    pub(crate) roster: RosterCache,
     /// The message that was handed out last, to be acknowledged when the next event is asked for.
     lent: Option<AckToken>,
-    /// A command was refused for lack of room, and the application wants to know when there is some.
+    /// A command was refused for lack of room, so the application gets an event when there is room.
     refused: bool,
     has_room: bool,
-    /// Handles that are there: clients, and answers that somebody still wants.
+    /// How many handles exist: clients, and outcomes of messages that were not dropped.
     pub(crate) clients: usize,
     pub(crate) wanted: usize,
     /// Nobody drives the client any more.
@@ -64,20 +64,20 @@ pub(crate) struct State {
     dropped: Vec<Waker>,
 }
 
-/// What becomes of the receipts of a message.
+/// Where the receipts of a message go.
 #[derive(Debug)]
 pub(crate) enum Slot {
-    /// Somebody has the answer in hand: the interim receipt, and whom to wake.
+    /// To a [`Delivered`](crate::Delivered): the receipt so far, and the waker of its task.
     Held(Option<Receipt>, Option<Waker>),
-    /// The final one is there for whoever has the answer in hand.
+    /// To a [`Delivered`](crate::Delivered), which has not been polled since the final receipt came.
     Done(Receipt),
-    /// They come as events.
+    /// To the events.
     Event,
 }
 
 impl Shared {
     pub(crate) fn new(core: Client<Box<[u8]>>, manual: bool, max_reports: usize) -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(Inner {
             core,
             clock: Clock::start(),
             manual,
@@ -86,11 +86,11 @@ impl Shared {
             senders: Waiters::default(),
             closers: Waiters::default(),
             watchers: Waiters::default(),
-            answers: HashMap::new(),
+            in_flight: HashMap::new(),
             reports: VecDeque::new(),
             max_reports,
             rest: VecDeque::new(),
-            kept: Kept::default(),
+            roster: RosterCache::default(),
             lent: None,
             refused: false,
             has_room: false,
@@ -107,8 +107,8 @@ impl Shared {
         }))
     }
 
-    /// Does something with the state, hands out what has come of it, and wakes whom it concerns.
-    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+    /// Calls `act`, hands out the receipts and events that follow from it, and wakes the tasks that wait for them.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Inner) -> R) -> R {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = act(&mut state);
         state.settle();
@@ -121,50 +121,50 @@ impl Shared {
     }
 }
 
-impl State {
+impl Inner {
     pub(crate) fn now(&self) -> Instant {
         self.clock.now()
     }
 
-    /// The driver waits from now on, until a command wakes it.
+    /// Notes that the driver waits until a command wakes it.
     pub(crate) fn driver_waits(&mut self, waker: &Waker) {
         let before = self.driver.replace(waker.clone());
         self.dropped.extend(before);
     }
 
-    /// There is something for the driver to do.
+    /// Wakes the driver for new work.
     pub(crate) fn wake_driver(&mut self) {
         self.wakers.extend(self.driver.take());
     }
 
-    /// True where nobody holds the client or an answer any more.
+    /// True if no handle of the client and no outcome of a message is left.
     pub(crate) fn is_alone(&self) -> bool {
         self.clients == 0 && self.wanted == 0
     }
 
-    /// The driver has to know when it is the last that is left.
+    /// Wakes the driver if it is the last part of the client that is left.
     pub(crate) fn wake_driver_where_alone(&mut self) {
         if self.is_alone() {
             self.wake_driver();
         }
     }
 
-    /// A waker is of no more use.
+    /// Drops a waker after the lock is released.
     pub(crate) fn drop_waker(&mut self, waker: Option<Waker>) {
         self.dropped.extend(waker);
     }
 
-    /// True where no command is taken and nothing comes any more.
+    /// True if the client takes no command and has no further event.
     pub(crate) fn is_over(&self) -> bool {
         self.over || self.closed.is_some()
     }
 
-    /// Nobody drives the client any more: whoever waits is told.
+    /// Notes that the driver is gone, and wakes all tasks that wait.
     pub(crate) fn end(&mut self) {
         self.over = true;
     }
 
-    /// Gives up a place; whoever comes first now may try.
+    /// Gives up a place, and lets the task that is first now try.
     pub(crate) fn leave(&mut self, line: fn(&mut Self) -> &mut Waiters, place: Place) {
         let waker = line(self).leave(place);
         self.dropped.extend(waker);
@@ -175,7 +175,7 @@ impl State {
         self.send_by(|core, now| core.send(now, message))
     }
 
-    /// The same, however the core is given the message.
+    /// Sends a message by the given call of the core.
     pub(crate) fn send_by<E: From<SendError>>(
         &mut self,
         send: impl FnOnce(&mut Client<Box<[u8]>>, Instant) -> Result<MessageId, E>,
@@ -185,18 +185,18 @@ impl State {
         }
         let now = self.now();
         let id = send(&mut self.core, now)?;
-        self.answers.insert(id, Slot::Held(None, None));
+        self.in_flight.insert(id, Slot::Held(None, None));
         self.wanted += 1;
         self.wake_driver();
         Ok(id)
     }
 
-    /// A command was refused, and its caller goes on with other things.
+    /// Notes that a command was refused and its caller does not wait.
     pub(crate) fn note_refused(&mut self) {
         self.refused = true;
     }
 
-    /// Leaves; says again what was said before.
+    /// Closes the client. Further calls change nothing.
     pub(crate) fn close(&mut self, how: Close) {
         self.core.close(self.now(), how);
         self.senders.wake_first(&mut self.wakers);
@@ -219,11 +219,11 @@ impl State {
             return Some(event);
         }
         let now = self.now();
-        // Receipts and room are handed out elsewhere, and are not there where reports are not many.
+        // Receipts and room are handed out elsewhere, so the core has none, unless too many reports wait.
         self.settle_receipts();
         let event = Event::from_core(self.core.poll_event()?, now)?;
         if matches!(event, Event::Presence(_) | Event::PresenceSynced(_)) {
-            // There is room for more now, and the broker has to hear of it.
+            // The inbox has room for more presence, which the driver has to tell the broker.
             self.wake_driver();
         }
         if let Event::Message(message) = &event
@@ -239,15 +239,15 @@ impl State {
         !self.reports.is_empty() || self.has_room || !self.rest.is_empty() || self.core.has_event()
     }
 
-    /// The receipt of a message, to where it is wanted.
+    /// Puts a receipt where the application wants it.
     pub(crate) fn hand_out(&mut self, receipt: Receipt) {
         let id = receipt.id();
-        match self.answers.get_mut(&id) {
-            // Nobody wants it.
+        match self.in_flight.get_mut(&id) {
+            // Its outcome was dropped.
             None | Some(Slot::Done(_)) => {}
             Some(Slot::Event) => {
                 if receipt.is_final() {
-                    self.answers.remove(&id);
+                    self.in_flight.remove(&id);
                 }
                 self.reports.push_back(receipt);
             }
@@ -273,20 +273,20 @@ impl State {
         }
     }
 
-    /// Presence goes into the roster, where there is one; true where there was some.
+    /// Puts presence into the roster, if there is one; true if there was presence.
     pub(crate) fn settle_presence(&mut self) -> bool {
-        let any = self.kept.update(&mut self.core);
-        if self.kept.has_news() {
+        let any = self.roster.update(&mut self.core);
+        if self.roster.has_news() {
             self.watchers.wake_all(&mut self.wakers);
         }
         any
     }
 
-    /// Hands out what the core has for others than readers, and wakes whoever can go on.
+    /// Hands out receipts and presence of the core, and wakes all tasks that can go on.
     fn settle(&mut self) {
         self.settle_receipts();
         if self.settle_presence() {
-            // There is room for more now, and the broker has to hear of it.
+            // The inbox has room for more presence, which the driver has to tell the broker.
             self.wake_driver();
         }
         if self.core.is_closed() && self.closed.is_none() {
@@ -300,7 +300,7 @@ impl State {
             for waiters in [readers, senders, closers, watchers] {
                 waiters.wake_all(&mut self.wakers);
             }
-            for slot in self.answers.values_mut() {
+            for slot in self.in_flight.values_mut() {
                 if let Slot::Held(_, waker) = slot {
                     self.wakers.extend(waker.take());
                 }
@@ -308,7 +308,7 @@ impl State {
         }
     }
 
-    /// The core lends no message any more: what else it has to say is taken, so that it is known how it ended.
+    /// Takes the last events of a closed core, which lends no message any more: one of them says how it ended.
     fn take_rest(&mut self) {
         let now = self.now();
         while let Some(event) = self.core.poll_event() {

@@ -3,8 +3,8 @@
 use e_pigeon_core::{DecodeError, Message, SendAsError, SendError};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Answer;
 use crate::client::Client;
+use crate::delivered::Delivered;
 use crate::event::OwnedDelivery;
 
 const FULL: SendAsError = SendAsError::Send(SendError::Full);
@@ -16,7 +16,7 @@ impl Client {
     /// # Errors
     ///
     /// The same, or the value cannot be serialised.
-    pub fn send_as<T: Serialize>(&self, message: &Message<'_, T>) -> Result<Answer, SendAsError> {
+    pub fn send_as<T: Serialize>(&self, message: &Message<'_, T>) -> Result<Delivered, SendAsError> {
         let sent = self.shared.with(|state| {
             let sent = state.send_by(|core, now| core.send_as(now, message));
             if sent == Err(FULL) {
@@ -24,7 +24,7 @@ impl Client {
             }
             sent
         });
-        sent.map(|id| self.answer(id))
+        sent.map(|id| self.delivered(id))
     }
 
     /// The same, but waits while the outbox has no room, as [`send_wait`](Self::send_wait) does.
@@ -32,7 +32,10 @@ impl Client {
     /// # Errors
     ///
     /// As [`send_as`](Self::send_as), but never that the outbox is full.
-    pub async fn send_as_wait<T: Serialize>(&self, message: &Message<'_, T>) -> Result<Answer, SendAsError> {
+    pub async fn send_as_wait<T: Serialize>(
+        &self,
+        message: &Message<'_, T>,
+    ) -> Result<Delivered, SendAsError> {
         self.wait_for_room(|state| match state.send_by(|core, now| core.send_as(now, message)) {
             Err(FULL) => None,
             sent => Some(sent),

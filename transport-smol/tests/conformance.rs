@@ -14,7 +14,7 @@ use e_pigeon_sim::conformance::{
     Address, Addresses, BrokerAdapter, ClientAdapter, Heard, RunningBroker, RunningClient, Transport,
     check_broker, check_client,
 };
-use e_pigeon_smol::{Broker, Client, Endpoint, Resolver, Stopper, client};
+use e_pigeon_smol::{Broker, Client, Endpoint, Resolver, ShutdownHandle, client};
 use futures_lite::FutureExt;
 use futures_lite::future::poll_once;
 use smol::Timer;
@@ -71,7 +71,7 @@ impl Drop for Task {
 
 struct Running {
     address: Address,
-    stopper: Stopper,
+    shutdown_handle: ShutdownHandle,
     task: Task,
 }
 
@@ -86,9 +86,9 @@ impl BrokerAdapter for Smol {
             Endpoint::Unix(path) => Address::Unix(path.clone()),
             other => panic!("the kit knows no {other}"),
         };
-        let (stopper, polls) = (broker.stopper(), self.polls);
+        let (shutdown_handle, polls) = (broker.shutdown_handle(), self.polls);
         let task = Task::start(move || async move { renewed(polls, async || broker.run().await).await });
-        Ok(Running { address, stopper, task })
+        Ok(Running { address, shutdown_handle, task })
     }
 }
 
@@ -98,11 +98,11 @@ impl RunningBroker for Running {
     }
 
     fn stats(&self) -> Stats {
-        self.stopper.stats()
+        self.shutdown_handle.stats()
     }
 
     fn stop(mut self) {
-        self.stopper.stop();
+        self.shutdown_handle.stop();
         self.task.join();
     }
 }

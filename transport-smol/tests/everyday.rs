@@ -11,7 +11,7 @@ use e_pigeon_core::{
     Broker as Core, BrokerConfig, ClientConfig, Close, CloseReason, DisconnectReason, Established, Filter,
     Receipt, Roster, SendError, Value,
 };
-use e_pigeon_smol::{Broker, Event, Unanswered, client};
+use e_pigeon_smol::{Broker, Event, InFlight, client};
 use futures_lite::future::{or, poll_once, zip};
 use support::{
     Running, any_port, config, delivered, established, everyone_else, hello, join, join_as, message,
@@ -262,7 +262,7 @@ fn answers_can_come_as_events_and_first_of_all_as_accepted() {
         assert_eq!(receipts.first(), Some(&accepted), "what had come already is told too");
         let unanswered = alice.send(&outgoing(&to(99), b"to nobody")).expect("room");
         soon("goodbye", alice.close(Close::EndSession)).await;
-        assert_eq!(soon("no receipt", unanswered).await, Err(Unanswered));
+        assert_eq!(soon("no receipt", unanswered).await, Err(InFlight));
         broker.stop().await;
     });
 }
@@ -302,7 +302,7 @@ fn a_driver_that_is_dropped_leaves_nobody_waiting() {
             ),
         )
         .await;
-        assert_eq!((events, answer), (vec![], Err(Unanswered)));
+        assert_eq!((events, answer), (vec![], Err(InFlight)));
         assert!(alice.is_closed());
         assert_eq!(alice.close(Close::EndSession).await, None);
     });
@@ -352,7 +352,8 @@ fn whoever_talks_nonsense_hears_the_last_words() {
 fn a_hello_whose_connection_has_ended_is_not_judged() {
     smol::block_on(async {
         let mut broker = Broker::bind(BrokerConfig::new(0), 1, [any_port()]).expect("bound");
-        let (endpoint, stopper) = (broker.endpoints().next().expect("the one").clone(), broker.stopper());
+        let (endpoint, shutdown_handle) =
+            (broker.endpoints().next().expect("the one").clone(), broker.shutdown_handle());
         let address = endpoint.as_tcp().expect("TCP");
         let alice = join(1, &endpoint);
         or(broker.run(), async { _ = established(&alice).await }).await;
@@ -369,7 +370,7 @@ fn a_hello_whose_connection_has_ended_is_not_judged() {
                 let sent = alice.send(&outgoing(&to(1), b"still here")).expect("room");
                 let event = soon("a message", alice.next_event()).await;
                 assert!(matches!(event, Some(Event::Message(_))), "{event:?} in round {round}");
-                until("those connections are gone", || stopper.stats().links == 1).await;
+                until("those connections are gone", || shutdown_handle.stats().links == 1).await;
                 drop(sent);
             }
         })
@@ -378,7 +379,7 @@ fn a_hello_whose_connection_has_ended_is_not_judged() {
         let mut living = TcpStream::connect(address).expect("accepted");
         living.write_all(&hello(1, 2)).expect("written");
         or(broker.run(), async {
-            until("it is there", || stopper.stats().links == 2).await;
+            until("it is there", || shutdown_handle.stats().links == 2).await;
             smol::Timer::after(Duration::from_millis(50)).await;
             drop(living);
             let event = soon("the loss of the link", alice.next_event()).await;

@@ -54,7 +54,7 @@ pub struct Dialer<A> {
     resolver: Resolver,
     framing: Framing,
     timeout: Duration,
-    phase: Phase,
+    phase: DialPhase,
     /// Endpoints of this round that were not tried yet.
     left: VecDeque<Endpoint>,
     trying: Vec<Trying<A>>,
@@ -64,7 +64,7 @@ pub struct Dialer<A> {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum DialPhase {
     Idle,
     /// The resolver was asked, and may take until then.
     LookingUp(Instant),
@@ -88,7 +88,7 @@ impl<A> Dialer<A> {
             resolver,
             framing,
             timeout: Duration::from_secs(10),
-            phase: Phase::Idle,
+            phase: DialPhase::Idle,
             left: VecDeque::new(),
             trying: Vec::new(),
             failure: None,
@@ -103,7 +103,7 @@ impl<A> Dialer<A> {
 
     /// Says whether names are being looked up elsewhere, or may be: [`advance`](Self::advance) needs a waker that works.
     pub fn needs_waker(&self) -> bool {
-        matches!(self.phase, Phase::LookingUp(_)) && self.resolver.may_wait()
+        matches!(self.phase, DialPhase::LookingUp(_)) && self.resolver.may_wait()
     }
 
     /// The connection is gone, and the client has got `handle_disconnected`: it tries the next endpoint of this round at
@@ -116,12 +116,13 @@ impl<A> Dialer<A> {
 
     /// The client wants a connection: goes on with the round where endpoints are left, or begins a new one.
     pub fn begin(&mut self, now: Instant) {
-        self.phase = if self.left.is_empty() { Phase::LookingUp(now + LOOK_UP) } else { Phase::Racing(now) };
+        self.phase =
+            if self.left.is_empty() { DialPhase::LookingUp(now + LOOK_UP) } else { DialPhase::Racing(now) };
     }
 
     /// Drops what is under way: the next round begins with the names.
     pub fn give_up(&mut self) {
-        self.phase = Phase::Idle;
+        self.phase = DialPhase::Idle;
         self.left.clear();
         self.trying.clear();
     }
@@ -130,13 +131,13 @@ impl<A> Dialer<A> {
     /// [silent](Self::is_silent).
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Idle => None,
-            Phase::LookingUp(until) => Some(*until),
-            Phase::Racing(next) => {
+            DialPhase::Idle => None,
+            DialPhase::LookingUp(until) => Some(*until),
+            DialPhase::Racing(next) => {
                 let next = Some(*next).filter(|_| self.may_try_another());
                 self.trying.iter().map(|trying| trying.deadline).chain(next).min()
             }
-            Phase::Connected(_, until) => Some(*until).filter(|_| !self.left.is_empty()),
+            DialPhase::Connected(_, until) => Some(*until).filter(|_| !self.left.is_empty()),
         }
     }
 
@@ -149,11 +150,11 @@ impl<A> Dialer<A> {
         mut start: impl FnMut(&Endpoint) -> io::Result<A>,
         mut check: impl FnMut(&mut A) -> Poll<io::Result<S>>,
     ) -> Dial<S> {
-        if let Phase::LookingUp(until) = self.phase {
+        if let DialPhase::LookingUp(until) = self.phase {
             match self.resolver.poll(waker) {
                 Poll::Ready(Ok(endpoints)) => {
                     self.left = in_order(endpoints, self.last_good.as_ref());
-                    self.phase = Phase::Racing(now);
+                    self.phase = DialPhase::Racing(now);
                 }
                 Poll::Ready(Err(error)) => return self.failed(error),
                 Poll::Pending if now < until => return Dial::Waiting,
@@ -163,7 +164,7 @@ impl<A> Dialer<A> {
                 }
             }
         }
-        while let Phase::Racing(next) = self.phase {
+        while let DialPhase::Racing(next) = self.phase {
             if let Some((stream, endpoint)) = self.look(now, &mut check) {
                 return self.connected(now, stream, endpoint);
             }
@@ -178,12 +179,12 @@ impl<A> Dialer<A> {
             match endpoint.check_framing(self.framing).and_then(|()| start(&endpoint)) {
                 Ok(attempt) => {
                     self.trying.push(Trying { attempt, endpoint, deadline: now + self.timeout });
-                    self.phase = Phase::Racing(now + HEAD_START);
+                    self.phase = DialPhase::Racing(now + HEAD_START);
                 }
                 Err(error) => self.failure = Some(error),
             }
         }
-        if matches!(self.phase, Phase::Racing(_)) && self.trying.is_empty() && self.left.is_empty() {
+        if matches!(self.phase, DialPhase::Racing(_)) && self.trying.is_empty() && self.left.is_empty() {
             let failure = self.failure.take().unwrap_or_else(|| io::ErrorKind::NotFound.into());
             return self.failed(failure);
         }
@@ -192,7 +193,7 @@ impl<A> Dialer<A> {
 
     /// The client is established: the endpoint is a good one, and the round is over.
     pub fn note_session(&mut self) {
-        if let Phase::Connected(endpoint, _) = &self.phase {
+        if let DialPhase::Connected(endpoint, _) = &self.phase {
             self.last_good = Some(endpoint.clone());
             self.give_up();
         }
@@ -201,12 +202,12 @@ impl<A> Dialer<A> {
     /// Says whether the connection has given no session for so long that another endpoint should be tried: it is to be
     /// dropped, as if it had broken.
     pub fn is_silent(&self, now: Instant) -> bool {
-        matches!(self.phase, Phase::Connected(..)) && self.deadline().is_some_and(|until| until <= now)
+        matches!(self.phase, DialPhase::Connected(..)) && self.deadline().is_some_and(|until| until <= now)
     }
 
     /// Says whether a connection that ends now has given no session, and the round has other endpoints.
     fn goes_on(&self) -> bool {
-        matches!(self.phase, Phase::Connected(..)) && !self.left.is_empty()
+        matches!(self.phase, DialPhase::Connected(..)) && !self.left.is_empty()
     }
 
     fn may_try_another(&self) -> bool {
@@ -235,7 +236,7 @@ impl<A> Dialer<A> {
             tracing::debug!(endpoint = %trying.endpoint, %error, "cannot connect");
             self.failure = Some(error);
             self.trying.remove(index);
-            self.phase = Phase::Racing(now);
+            self.phase = DialPhase::Racing(now);
         }
         None
     }
@@ -245,7 +246,7 @@ impl<A> Dialer<A> {
         for trying in self.trying.drain(..).rev() {
             self.left.push_front(trying.endpoint);
         }
-        self.phase = Phase::Connected(endpoint.clone(), now + SILENCE);
+        self.phase = DialPhase::Connected(endpoint.clone(), now + SILENCE);
         Dial::Connected(stream, endpoint)
     }
 

@@ -24,13 +24,13 @@ static POOL: Mutex<Pool> = Mutex::new(Pool { running: 0, waiting: VecDeque::new(
 /// What the threads of a process have to do.
 struct Pool {
     running: usize,
-    waiting: VecDeque<Weak<Mutex<State>>>,
+    waiting: VecDeque<Weak<Mutex<LookupState>>>,
 }
 
 /// A function that may take its time, and its last answer.
-pub(crate) struct Lookup(Arc<Mutex<State>>);
+pub(crate) struct Lookup(Arc<Mutex<LookupState>>);
 
-struct State {
+struct LookupState {
     /// Away while it runs.
     function: Option<Function>,
     answer: Option<io::Result<Vec<Endpoint>>>,
@@ -42,7 +42,7 @@ struct State {
 impl Lookup {
     pub(crate) fn new(function: Function) -> Self {
         let function = Some(function);
-        Self(Arc::new(Mutex::new(State { function, answer: None, waker: None, asked: false })))
+        Self(Arc::new(Mutex::new(LookupState { function, answer: None, waker: None, asked: false })))
     }
 
     /// Takes the answer, where there is one; else asks, unless that was done already.
@@ -63,7 +63,7 @@ impl Lookup {
 }
 
 /// Lets a thread call the function.
-fn begin(lookup: &Arc<Mutex<State>>) -> io::Result<()> {
+fn begin(lookup: &Arc<Mutex<LookupState>>) -> io::Result<()> {
     let mut pool = lock(&POOL);
     pool.waiting.push_back(Arc::downgrade(lookup));
     if pool.running == THREADS {
@@ -104,7 +104,7 @@ fn work() {
     }
 }
 
-fn next() -> Option<Weak<Mutex<State>>> {
+fn next() -> Option<Weak<Mutex<LookupState>>> {
     let mut pool = lock(&POOL);
     let lookup = pool.waiting.pop_front();
     if lookup.is_none() {
@@ -128,17 +128,17 @@ mod tests {
     use super::*;
 
     /// Tells of each wake-up.
-    struct Bell(Mutex<Sender<()>>);
+    struct ChannelWaker(Mutex<Sender<()>>);
 
-    impl Wake for Bell {
+    impl Wake for ChannelWaker {
         fn wake(self: Arc<Self>) {
             let _ = lock(&self.0).send(());
         }
     }
 
-    fn bell() -> (Waker, Receiver<()>) {
+    fn waker() -> (Waker, Receiver<()>) {
         let (rings, rung) = channel();
-        (Waker::from(Arc::new(Bell(Mutex::new(rings)))), rung)
+        (Waker::from(Arc::new(ChannelWaker(Mutex::new(rings)))), rung)
     }
 
     fn here() -> io::Result<Vec<Endpoint>> {
@@ -157,7 +157,7 @@ mod tests {
             gate.recv().expect("the test goes on");
             here()
         }));
-        let (waker, rung) = bell();
+        let (waker, rung) = waker();
         // As often as attempts are given up.
         for _ in 0..10 {
             assert!(lookup.poll(&waker).is_pending());
@@ -181,7 +181,7 @@ mod tests {
             assert!(calls > 1, "the first call panics, on purpose");
             here()
         }));
-        let (waker, rung) = bell();
+        let (waker, rung) = waker();
         assert!(lookup.poll(&waker).is_pending());
         rung.recv_timeout(SOON).expect("a call of the waker");
         assert!(matches!(lookup.poll(&waker), Poll::Ready(Err(_))));

@@ -13,23 +13,23 @@ use smol::future::{or, yield_now};
 use crate::failure::Failure;
 use crate::limits;
 use crate::transport::load::{Load, Then};
-use crate::transport::smol::{Bell, Client, sleep};
+use crate::transport::smol::{Client, WakeSignal, sleep};
 use crate::wake::Wake;
 
 pub(crate) struct Fleet {
-    members: Vec<(Client, adapter::Driver, Rc<Bell>)>,
+    members: Vec<(Client, adapter::Driver, Rc<WakeSignal>)>,
     /// Rung after each turn.
-    bell: Rc<Bell>,
+    signal: Rc<WakeSignal>,
 }
 
 impl Fleet {
     pub(super) fn new() -> Self {
-        Self { members: Vec::new(), bell: Rc::new(Bell::new()) }
+        Self { members: Vec::new(), signal: Rc::new(WakeSignal::new()) }
     }
 
     pub(super) fn add(&mut self, config: ClientConfig, broker: Resolver) -> Result<(), Failure> {
         let (client, driver) = adapter::client(config, broker).map_err(limits::explain)?;
-        self.members.push((Client::new(client), driver, Rc::new(Bell::new())));
+        self.members.push((Client::new(client), driver, Rc::new(WakeSignal::new())));
         Ok(())
     }
 
@@ -38,27 +38,27 @@ impl Fleet {
     }
 
     pub(super) fn wake(&self) -> Wake {
-        self.bell.wake()
+        self.signal.wake()
     }
 
     pub(super) fn run(self, load: &mut dyn Load, spins: bool) -> Result<(), Failure> {
-        let Self { members, bell } = self;
+        let Self { members, signal } = self;
         let start = time::Instant::now();
-        let bells: Vec<Rc<Bell>> = members.iter().map(|(_, _, bell)| Rc::clone(bell)).collect();
+        let signals: Vec<Rc<WakeSignal>> = members.iter().map(|(_, _, signal)| Rc::clone(signal)).collect();
         let shared = RefCell::new((load, Ok(())));
         let executor = LocalExecutor::new();
         for (who, (mut client, driver, call)) in members.into_iter().enumerate() {
-            let (shared, bell) = (&shared, Rc::clone(&bell));
-            let begin = Rc::new(Bell::new());
+            let (shared, signal) = (&shared, Rc::clone(&signal));
+            let begin = Rc::new(WakeSignal::new());
             let begun = Rc::clone(&begin);
             let drive = async move {
-                begun.heard().await;
+                begun.notified().await;
                 driver.run().await;
             };
             executor.spawn(drive).detach();
             let run = async move {
-                call.heard().await;
-                begin.ring();
+                call.notified().await;
+                begin.notify();
                 loop {
                     let turn = {
                         let (load, outcome) = &mut *shared.borrow_mut();
@@ -73,11 +73,11 @@ impl Fleet {
                         }
                         goes_on
                     };
-                    bell.ring();
+                    signal.notify();
                     if !turn {
                         return;
                     }
-                    or(client.has_event(), call.heard()).await;
+                    or(client.has_event(), call.notified()).await;
                 }
             };
             executor.spawn(run).detach();
@@ -93,8 +93,8 @@ impl Fleet {
                     load.round(now, &mut call)?
                 };
                 for who in call.drain(..) {
-                    if let Some(bell) = bells.get(who) {
-                        bell.ring();
+                    if let Some(signal) = signals.get(who) {
+                        signal.notify();
                     }
                 }
                 match then {
@@ -102,7 +102,7 @@ impl Fleet {
                     Then::Until(_) if spins => yield_now().await,
                     Then::Until(until) => {
                         let left = until.map(|at| at.saturating_duration_since(now));
-                        or(bell.heard(), sleep(left)).await;
+                        or(signal.notified(), sleep(left)).await;
                     }
                 }
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use e_pigeon_core::{Broker, BrokerConfig, LinkId, Ready, Stats};
 
 use super::place::Address;
-use super::socket::{Ear, Got, Socket};
+use super::socket::{Acceptor, Got, Socket};
 use super::waiting::until;
 
 /// How long its thread sleeps where nothing happens.
@@ -59,7 +59,7 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn start(config: BrokerConfig, epoch: u64, at: &Address) -> Self {
-        let (ear, address) = Ear::bind(at).expect("a free address");
+        let (acceptor, address) = Acceptor::bind(at).expect("a free address");
         let shared = Arc::new(Shared {
             manners: Mutex::new(Manners::GOOD),
             blow: Mutex::new(None),
@@ -71,7 +71,7 @@ impl Host {
         let mut desk = Desk {
             broker: Broker::new(config, epoch).expect("a config that works"),
             origin: Instant::now(),
-            ear,
+            acceptor,
             lines: Vec::new(),
             shared: shared.clone(),
         };
@@ -124,7 +124,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 struct Desk {
     broker: Broker,
     origin: Instant,
-    ear: Ear,
+    acceptor: Acceptor,
     lines: Vec<Line>,
     shared: Arc<Shared>,
 }
@@ -205,7 +205,7 @@ impl Desk {
 
     fn accept(&mut self, now: e_pigeon_core::Instant, manners: Manners) -> bool {
         let mut any = false;
-        while let Some(socket) = self.ear.accept() {
+        while let Some(socket) = self.acceptor.accept() {
             any = true;
             self.shared.accepted.fetch_add(1, Ordering::AcqRel);
             if manners.slams {

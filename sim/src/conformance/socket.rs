@@ -112,16 +112,16 @@ impl Socket {
 
 /// A listening socket.
 #[derive(Debug)]
-pub(super) enum Ear {
+pub(super) enum Acceptor {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener),
 }
 
-impl Ear {
+impl Acceptor {
     /// Listens, and returns the real address. A socket's file that somebody left behind is replaced.
     pub(super) fn bind(address: &Address) -> io::Result<(Self, Address)> {
-        let (ear, address) = match address {
+        let (acceptor, address) = match address {
             Address::Tcp(address) => {
                 let listener = TcpListener::bind(address)?;
                 let address = Address::Tcp(listener.local_addr()?);
@@ -133,8 +133,8 @@ impl Ear {
                 (Self::Unix(UnixListener::bind(path)?), address.clone())
             }
         };
-        either!(Self, &ear, listener => listener.set_nonblocking(true))?;
-        Ok((ear, address))
+        either!(Self, &acceptor, listener => listener.set_nonblocking(true))?;
+        Ok((acceptor, address))
     }
 
     /// The next connection, if any.

@@ -13,11 +13,11 @@ pub(super) struct Full {
 
 impl Full {
     pub(super) fn new() -> Self {
-        let ear = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        ear.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
-        ear.listen(0).expect("it listens");
-        let address = ear.local_addr().expect("its address");
-        let mut sockets = vec![ear];
+        let acceptor = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        acceptor.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        acceptor.listen(0).expect("it listens");
+        let address = acceptor.local_addr().expect("its address");
+        let mut sockets = vec![acceptor];
         for _ in 0..8 {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
             socket.set_nonblocking(true).expect("non-blocking");

@@ -19,7 +19,7 @@ fn a_loop_that_is_stopped_removes_its_file() {
     let (_folder, path) = folder();
     let mut broker = BrokerLoop::new(BrokerConfig::new(0), 1).expect("a broker");
     broker.bind(Endpoint::Unix(path.clone())).expect("bound");
-    broker.stopper().stop().expect("woken");
+    broker.shutdown_handle().stop().expect("woken");
     assert!(path.exists());
     broker.run().expect("ran to its end");
     assert!(!path.exists());

@@ -9,7 +9,7 @@ use e_pigeon_core::{
     BrokerConfig, ClientConfig, Destination, Established, Filter, Message, MessageId, Receipt, Secret, Stats,
     Uuid,
 };
-use e_pigeon_smol::{Broker, Client, Endpoint, Event, OwnedDelivery, Stopper, client};
+use e_pigeon_smol::{Broker, Client, Endpoint, Event, OwnedDelivery, ShutdownHandle, client};
 use futures_lite::FutureExt;
 use smol::{Task, Timer};
 
@@ -58,7 +58,7 @@ pub fn over_each<F: Future<Output = ()>>(test: impl Fn(Endpoint) -> F) {
 /// A broker that runs.
 pub struct Running {
     pub endpoint: Endpoint,
-    pub stopper: Stopper,
+    pub shutdown_handle: ShutdownHandle,
     task: Task<()>,
 }
 
@@ -66,12 +66,12 @@ impl Running {
     pub fn start(config: BrokerConfig, epoch: u64, endpoint: Endpoint) -> Self {
         let mut broker = Broker::bind(config, epoch, [endpoint]).expect("bound");
         let endpoint = broker.endpoints().next().expect("the one").clone();
-        let stopper = broker.stopper();
-        Self { endpoint, stopper, task: smol::spawn(async move { broker.run().await }) }
+        let shutdown_handle = broker.shutdown_handle();
+        Self { endpoint, shutdown_handle, task: smol::spawn(async move { broker.run().await }) }
     }
 
     pub fn stats(&self) -> Stats {
-        self.stopper.stats()
+        self.shutdown_handle.stats()
     }
 
     /// Drops it where it stands.
@@ -80,7 +80,7 @@ impl Running {
     }
 
     pub async fn stop(self) {
-        self.stopper.stop();
+        self.shutdown_handle.stop();
         soon("the broker stops", self.task).await;
     }
 }

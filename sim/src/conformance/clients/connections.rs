@@ -11,7 +11,7 @@ use crate::conformance::host::{Blow, Host, Manners};
 use crate::conformance::log::Log;
 use crate::conformance::numbers::config;
 use crate::conformance::place::Place;
-use crate::conformance::socket::Ear;
+use crate::conformance::socket::Acceptor;
 use crate::conformance::waiting::{soon, until};
 
 fn settled() -> BrokerConfig {
@@ -20,8 +20,8 @@ fn settled() -> BrokerConfig {
 
 pub(super) fn a_broker_that_is_not_there_is_found_when_it_is<A: ClientAdapter>(adapter: &A, place: &Place) {
     // The address is that of somebody who has gone.
-    let (ear, address) = Ear::bind(&place.address()).expect("a free address");
-    drop(ear);
+    let (acceptor, address) = Acceptor::bind(&place.address()).expect("a free address");
+    drop(acceptor);
     let client = adapter.start_client(config(1), &address);
     let mut alice = Told { client, log: Log::default() };
     alice.send(1, 0, 100);

@@ -16,7 +16,7 @@ use crate::conformance::host::{Blow, Host, Manners};
 use crate::conformance::log::Log;
 use crate::conformance::numbers::config;
 use crate::conformance::place::{Address, Place};
-use crate::conformance::socket::Ear;
+use crate::conformance::socket::Acceptor;
 use crate::conformance::waiting::until;
 
 /// What an endpoint does that is no broker, or not one that has room.
@@ -36,14 +36,14 @@ struct Trap {
 
 impl Trap {
     fn set(place: &Place, bad: Bad) -> Self {
-        let (ear, address) = Ear::bind(&place.another_address()).expect("a free address");
+        let (acceptor, address) = Acceptor::bind(&place.another_address()).expect("a free address");
         let ended = Arc::new(AtomicBool::new(false));
         let until_ended = ended.clone();
         thread::spawn(move || {
             let mut heard = Vec::new();
             while !until_ended.load(Ordering::Acquire) {
                 if bad != Bad::Silent
-                    && let Some(mut socket) = ear.accept()
+                    && let Some(mut socket) = acceptor.accept()
                     && bad == Bad::Full
                 {
                     let _ = socket.write(Broker::FULL);

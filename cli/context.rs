@@ -19,7 +19,7 @@ use crate::transport::{Client, ClientLoop, Next, Task, Turn};
 pub(crate) const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What a command keeps while its client runs.
-pub(crate) struct Session {
+pub(crate) struct ClientContext {
     pub(crate) signals: Signals,
     pub(crate) report: Report,
     /// How the session is to be closed in the end.
@@ -34,7 +34,7 @@ pub(crate) struct Session {
     give_up: Option<Instant>,
 }
 
-impl Session {
+impl ClientContext {
     /// Makes a client with the identity and the attributes that the command line names, and its loop.
     ///
     /// `code` is the exit code for a signal that the client does not react to. `adapt` sets what this kind of client needs
@@ -59,7 +59,7 @@ impl Session {
         let carrier = ClientLoop::new(arguments.transport, config, arguments.connect.clone())?;
         let signals = Signals::catch_for_client(carrier.wake(), code)?;
         let report = Report::new(&arguments.connect, identity.uuid);
-        let session = Self {
+        let context = Self {
             signals,
             report,
             goodbye,
@@ -69,7 +69,7 @@ impl Session {
             patience: arguments.give_up_after,
             give_up: None,
         };
-        Ok((carrier, session))
+        Ok((carrier, context))
     }
 
     /// Gives the session its attributes. To be called in each turn; the first is before the client connects.

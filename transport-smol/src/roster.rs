@@ -1,24 +1,24 @@
-//! Who is here, kept by a client for its application.
+//! The roster that a client keeps for its application: connected and away sessions.
 
 use std::sync::Arc;
 
 use e_pigeon_core::{Client, Roster};
 
-/// A roster, as it is and as it was last shown.
+/// A roster, and the copy that was last handed out.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct RosterCache {
     roster: Option<Roster>,
     shown: Option<Arc<Roster>>,
     is_news: bool,
 }
 
-impl Kept {
+impl RosterCache {
     /// Keeps one from now on.
     pub(crate) fn begin(&mut self, max_peers: usize) {
         *self = Self { roster: Some(Roster::new(max_peers)), ..Self::default() };
     }
 
-    /// Takes in what the client has; true where that was something.
+    /// Takes the presence events of the client; true if there was one.
     pub(crate) fn update(&mut self, client: &mut Client<Box<[u8]>>) -> bool {
         let Self { roster, shown, is_news } = self;
         let Some(roster) = roster else { return false };
@@ -28,7 +28,7 @@ impl Kept {
         })
     }
 
-    /// The roster as it is now; empty where none is kept. Copied once after each change that somebody looks at.
+    /// The roster as it is now; empty if none is kept. It is copied once after each change, and only if somebody asks for it.
     pub(crate) fn show(&mut self) -> Arc<Roster> {
         let Self { roster, shown, .. } = self;
         let copy = || Arc::new(roster.clone().unwrap_or_else(|| Roster::new(0)));
@@ -39,7 +39,7 @@ impl Kept {
         self.is_news
     }
 
-    /// The roster, where it has changed since the last time.
+    /// The roster, if it has changed since the last call.
     pub(crate) fn take_news(&mut self) -> Option<Arc<Roster>> {
         std::mem::take(&mut self.is_news).then(|| self.show())
     }

@@ -1,4 +1,4 @@
-//! What becomes of one message, as a future.
+//! The outcome of one message, as a future.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -10,32 +10,31 @@ use e_pigeon_core::{MessageId, Receipt};
 
 use crate::state::{Shared, Slot};
 
-/// The answer to a message that was sent: a future of its final [`Receipt`].
+/// The outcome of a message that was sent: a future of its final [`Receipt`].
 ///
-/// It needs no polling to come true, holds up nothing, and can be dropped: then nobody hears what became of the
-/// message, which goes its way all the same. Whoever would rather have receipts among the events of
-/// [`Client::next_event`](crate::Client::next_event) says [`into_event`](Self::into_event).
+/// The message is delivered without polling this, and also if this is dropped; the receipt is lost then. To get receipts as
+/// events of [`Client::next_event`](crate::Client::next_event) use [`into_event`](Self::into_event).
 #[derive(Debug)]
-pub struct Answer {
+pub struct Delivered {
     shared: Arc<Shared>,
     id: MessageId,
     receipt: Option<Receipt>,
 }
 
-/// The client ended before the message was answered. It is not known what became of it.
+/// The client ended while the message was in flight: its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unanswered;
+pub struct InFlight;
 
-impl fmt::Display for Unanswered {
+impl fmt::Display for InFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the client ended before the receipt of the message arrived")
     }
 }
 
-impl std::error::Error for Unanswered {}
+impl std::error::Error for InFlight {}
 
-impl Answer {
-    /// For a message that the state has a slot for.
+impl Delivered {
+    /// For a message that has a slot in the shared state.
     pub(crate) fn new(shared: Arc<Shared>, id: MessageId) -> Self {
         Self { shared, id, receipt: None }
     }
@@ -46,22 +45,22 @@ impl Answer {
         self.id
     }
 
-    /// Waits for the first receipt: *accepted*, or the final one where that comes first.
+    /// Waits for the first receipt: *accepted*, or the final one if that comes first.
     ///
     /// # Errors
     ///
-    /// The client ended before.
-    pub async fn accepted(&mut self) -> Result<Receipt, Unanswered> {
+    /// [`InFlight`] if the client ends before that.
+    pub async fn accepted(&mut self) -> Result<Receipt, InFlight> {
         poll_fn(|context| self.poll_receipt(context.waker(), false)).await
     }
 
-    /// Lets the receipts, with those that have come already, be events of
+    /// Turns the receipts of this message, also those that have come already, into events of
     /// [`Client::next_event`](crate::Client::next_event).
     ///
-    /// Whoever says this has to take events: while as many such receipts wait there as the outbox has places, no
-    /// other receipt is handed out either.
+    /// The application has to take events then: while as many such receipts wait as the outbox has places, no other receipt is
+    /// handed out either.
     pub fn into_event(self) {
-        self.shared.with(|state| match state.answers.insert(self.id, Slot::Event) {
+        self.shared.with(|state| match state.in_flight.insert(self.id, Slot::Event) {
             Some(Slot::Held(accepted, waker)) => {
                 state.drop_waker(waker);
                 if let Some(receipt) = accepted {
@@ -69,12 +68,12 @@ impl Answer {
                 }
             }
             Some(Slot::Done(receipt)) => state.hand_out(receipt),
-            // It was awaited to its end already.
-            Some(Slot::Event) | None => drop(state.answers.remove(&self.id)),
+            // The final receipt was returned already.
+            Some(Slot::Event) | None => drop(state.in_flight.remove(&self.id)),
         });
     }
 
-    fn poll_receipt(&mut self, waker: &Waker, is_final: bool) -> Poll<Result<Receipt, Unanswered>> {
+    fn poll_receipt(&mut self, waker: &Waker, is_final: bool) -> Poll<Result<Receipt, InFlight>> {
         if let Some(receipt) = self.receipt {
             return Poll::Ready(Ok(receipt));
         }
@@ -82,7 +81,7 @@ impl Answer {
         self.shared.with(|state| {
             let is_over = state.is_over();
             let mut before = None;
-            let result = match state.answers.get_mut(&id) {
+            let result = match state.in_flight.get_mut(&id) {
                 Some(Slot::Done(receipt)) => {
                     *kept = Some(*receipt);
                     Poll::Ready(Ok(*receipt))
@@ -92,10 +91,10 @@ impl Answer {
                     before = place.replace(waker.clone());
                     Poll::Pending
                 }
-                _ => Poll::Ready(Err(Unanswered)),
+                _ => Poll::Ready(Err(InFlight)),
             };
             if kept.is_some() {
-                state.answers.remove(&id);
+                state.in_flight.remove(&id);
             }
             state.drop_waker(before);
             result
@@ -103,21 +102,21 @@ impl Answer {
     }
 }
 
-impl Future for Answer {
-    type Output = Result<Receipt, Unanswered>;
+impl Future for Delivered {
+    type Output = Result<Receipt, InFlight>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.poll_receipt(context.waker(), true)
     }
 }
 
-impl Drop for Answer {
+impl Drop for Delivered {
     fn drop(&mut self) {
         let id = self.id;
         self.shared.with(|state| {
-            // One that became an event stays.
-            if !matches!(state.answers.get(&id), Some(Slot::Event))
-                && let Some(Slot::Held(_, waker)) = state.answers.remove(&id)
+            // A slot whose receipts are events stays.
+            if !matches!(state.in_flight.get(&id), Some(Slot::Event))
+                && let Some(Slot::Held(_, waker)) = state.in_flight.remove(&id)
             {
                 state.drop_waker(waker);
             }

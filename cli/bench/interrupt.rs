@@ -7,14 +7,14 @@ use crate::failure::Failure;
 use crate::signals::{Signal, Signals};
 use crate::wake::Wake;
 
-pub(crate) struct Halt {
+pub(crate) struct Interrupt {
     signals: Signals,
-    /// The loop that is to look.
+    /// Wakes the loop that runs.
     wake: Arc<Mutex<Option<Wake>>>,
     asked: Cell<Option<Signal>>,
 }
 
-impl Halt {
+impl Interrupt {
     pub(crate) fn catch() -> Result<Self, Failure> {
         let wake: Arc<Mutex<Option<Wake>>> = Arc::default();
         let woken = Arc::clone(&wake);
@@ -26,12 +26,12 @@ impl Halt {
         Ok(Self { signals, wake, asked: Cell::new(None) })
     }
 
-    /// From now on this is the loop to wake.
+    /// Wakes this loop from now on.
     pub(crate) fn wakes(&self, wake: Wake) {
         *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
     }
 
-    /// The signal that has come, and goes on to hold.
+    /// The signal that has come; it stays set.
     pub(crate) fn asked(&self) -> Option<Signal> {
         self.asked.set(self.asked.get().or_else(|| self.signals.take()));
         self.asked.get()
