@@ -33,12 +33,10 @@ macro_rules! limits {
 
             /// The config that these options make, with the library's default for each option that was not given.
             pub(crate) fn config(&self, hash_seed: u64) -> BrokerConfig {
-                let default = BrokerConfig::new(hash_seed);
-                BrokerConfig {
-                    hash_seed,
-                    $($memory: self.$memory.unwrap_or(default.$memory),)*
-                    $($name: self.$name,)*
-                }
+                let mut config = BrokerConfig::new(hash_seed);
+                $(config.$memory = self.$memory.unwrap_or(config.$memory);)*
+                $(config.$name = self.$name;)*
+                config
             }
 
             /// The limits that were given although they could follow from the memory.

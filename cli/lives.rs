@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_breaks_more_than_three_times_a_minute_ends() {
-        let config = BrokerConfig { max_sessions: 77, ..BrokerConfig::new(1) };
+        let config = BrokerConfig::new(1).max_sessions(77);
         let mut lives = Lives::new(config);
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);

@@ -42,21 +42,20 @@ pub(crate) fn measure(setup: &Setup<'_>, clients: usize) -> Result<Outcome, Fail
 
 /// A client that takes little memory.
 pub(crate) fn small(setup: &Setup<'_>) -> Result<ClientConfig, Failure> {
-    Ok(ClientConfig {
-        max_payload: 256,
-        outbox_messages: 4,
-        outbox_bytes: 2048,
-        inbox_messages: 256,
-        inbox_bytes: 64 * 1024,
-        senders: 1,
-        seen_window: 256,
-        late_ids: 1,
-        destination_slots: 1,
-        destination_bytes: 64,
-        attribute_bytes: 256,
-        watches: 0,
-        ..setup.identity()?
-    })
+    Ok(setup
+        .identity()?
+        .max_payload(256)
+        .outbox_messages(4)
+        .outbox_bytes(2048)
+        .inbox_messages(256)
+        .inbox_bytes(64 * 1024)
+        .senders(1)
+        .seen_window(256)
+        .late_ids(1)
+        .destination_slots(1)
+        .destination_bytes(64)
+        .attribute_bytes(256)
+        .watches(0))
 }
 
 struct Idle<'a> {

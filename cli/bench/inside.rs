@@ -38,17 +38,15 @@ pub(crate) struct Inside {
 impl Inside {
     /// Makes one that has room for everything.
     pub(crate) fn new(sessions: u32, queue: u32) -> Result<Self, Failure> {
-        let config = BrokerConfig {
-            max_links: sessions,
-            max_sessions: sessions,
-            max_messages: 1 << 22,
-            queue_messages: queue,
-            queue_bytes: 1 << 30,
-            window_messages: WIDE.messages,
-            window_bytes: WIDE.bytes,
-            settle: Duration::ZERO,
-            ..BrokerConfig::new(0)
-        };
+        let config = BrokerConfig::new(0)
+            .max_links(sessions)
+            .max_sessions(sessions)
+            .max_messages(1 << 22)
+            .queue_messages(queue)
+            .queue_bytes(1 << 30)
+            .window_messages(WIDE.messages)
+            .window_bytes(WIDE.bytes)
+            .settle(Duration::ZERO);
         Ok(Self {
             broker: Broker::new(config, EPOCH).map_err(limits::explain)?,
             now: Instant::from_micros(1),

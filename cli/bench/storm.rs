@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use e_pigeon_core::{
-    ClientConfig, Destination, Established, Event, Filter, Instant, Message, Receipt, SendError, Value,
-};
+use e_pigeon_core::{Destination, Established, Event, Filter, Instant, Message, Receipt, SendError, Value};
 use e_pigeon_mio::Resolver;
 
 use super::content::{Answers, Expected, Payload, SMALLEST};
@@ -34,7 +32,7 @@ pub(crate) fn measure(setup: &Setup<'_>, clients: usize, each: u64) -> Result<Ou
     // A group of its own, where others use the same broker.
     let group = i64::from(u32::from_ne_bytes(random()?));
     for _ in 0..clients {
-        let config = ClientConfig { reconnect_min: RETRY, reconnect_max: RETRY, ..idle::small(setup)? };
+        let config = idle::small(setup)?.reconnect_min(RETRY).reconnect_max(RETRY);
         recipients.push(Recipient {
             expected: Expected::new(0, SMALLEST),
             is_dressed: false,

@@ -28,7 +28,7 @@ pub(crate) struct Life {
 impl Life {
     /// Starts a broker that knows nothing of any life before.
     pub(crate) fn begin(transport: Transport, address: SocketAddr, epoch: u64) -> Result<Self, Failure> {
-        let config = BrokerConfig { settle: SETTLE, ..BrokerConfig::new(epoch) };
+        let config = BrokerConfig::new(epoch).settle(SETTLE);
         let mut broker = BrokerLoop::new(transport, config, epoch)?;
         let limit = Instant::now() + REBIND;
         let endpoint = loop {

@@ -90,7 +90,7 @@ fn message_again(to: Option<&Destination>, retry: Option<Past>) -> Vec<u8> {
 
 impl Ready {
     fn new() -> Self {
-        let config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) };
+        let config = BrokerConfig::new(0).settle(Duration::ZERO);
         let (mut broker, now) = (Broker::new(config, 1).unwrap(), Instant::from_micros(1));
         let link = broker.handle_connected(now, 0).unwrap();
         let mut ready = Self { broker, now, link, bytes: vec![] };

@@ -147,6 +147,18 @@ pub enum Bound {
     Because(&'static str, u64),
 }
 
+macro_rules! bounds {
+    ($($type:ty: $kind:ident),*) => { $(
+        impl From<$type> for Bound {
+            fn from(value: $type) -> Self {
+                Self::$kind(value.into())
+            }
+        }
+    )* };
+}
+
+bounds!(u8: Number, u16: Number, u32: Number, u64: Number, Duration: Time);
+
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

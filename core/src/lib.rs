@@ -98,7 +98,8 @@
 //!   `e_pigeon::broker`: changes of links and sessions as `debug`, messages as `trace`. Never secrets or payloads.
 //! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Delivery::decode`.
 //! - `serde`: [`Receipt`], [`RefusalReason`], [`AbortCode`] and `Stats` through serde, and [`Attributes`], [`Filter`] and
-//!   [`Destination`] as the text that their `Display` writes. Secrets have no such form.
+//!   [`Destination`] as the text that their `Display` writes. A config is written as its limits by name, times in seconds, and
+//!   reads, as a `DeserializeSeed`, those that are given. Identities, secrets and seeds have no such form.
 //! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
 //! - `lossy`: links that lose frames, over COBS or datagrams. Without it there is no [`Framing`] but that of streams.
 //! - `presence`: who is here: `Client::watch` and what comes of it. Without it a client watches nothing, and a broker refuses

@@ -12,7 +12,7 @@ use support::raw::{Raw, frame, message};
 use support::uuid;
 
 fn config() -> BrokerConfig {
-    BrokerConfig { settle: Duration::ZERO, window_messages: 8, window_bytes: 1 << 16, ..BrokerConfig::new(0) }
+    BrokerConfig::new(0).settle(Duration::ZERO).window_messages(8).window_bytes(1 << 16)
 }
 
 /// Gives the broker bytes, and returns which links then have something to write.
@@ -80,7 +80,7 @@ fn half_a_window_presses() {
         let to = uuid(1).into();
         message(define.then_some(&to), 1, None, &[0; 4_000])
     };
-    let mut raw = Raw::new(BrokerConfig { window_messages: 100, ..config() });
+    let mut raw = Raw::new(config().window_messages(100));
     let (from, _) = (raw.up(0, 1), raw.up(1, 1));
     let bytes: Vec<u8> = (0..8).flat_map(|n| large(n == 0)).collect();
     assert!(!ready_after(&mut raw, from, &bytes).contains(&from));

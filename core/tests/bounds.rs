@@ -12,46 +12,42 @@ use support::{World, client_config, group, uuid};
 static ALLOCATOR: Counting = Counting;
 
 fn small() -> BrokerConfig {
-    BrokerConfig {
-        max_links: 8,
-        max_sessions: 8,
-        max_payload: 1 << 10,
-        max_messages: 256,
-        max_message_bytes: 128 << 10,
-        max_held: 64,
-        queue_messages: 64,
-        queue_bytes: 32 << 10,
-        window_messages: 16,
-        window_bytes: 16 << 10,
-        receipt_backlog: 16,
-        max_watches: 2,
-        watch_backlog: 16,
-        settle: Duration::ZERO,
-        ..BrokerConfig::new(0)
-    }
+    BrokerConfig::new(0)
+        .max_links(8)
+        .max_sessions(8)
+        .max_payload(1 << 10)
+        .max_messages(256)
+        .max_message_bytes(128 << 10)
+        .max_held(64)
+        .queue_messages(64)
+        .queue_bytes(32 << 10)
+        .window_messages(16)
+        .window_bytes(16 << 10)
+        .receipt_backlog(16)
+        .max_watches(2)
+        .watch_backlog(16)
+        .settle(Duration::ZERO)
 }
 
 /// As on a microcontroller, where what is small is most of it.
 fn tiny() -> BrokerConfig {
-    BrokerConfig {
-        max_attributes: 4,
-        max_payload: 64,
-        destination_bytes: 64,
-        destination_slots: 1,
-        max_messages: 8,
-        max_message_bytes: 384,
-        max_held: 2,
-        queue_messages: 4,
-        queue_bytes: 256,
-        window_messages: 2,
-        window_bytes: 128,
-        receipt_backlog: 1,
-        max_watches: 0,
-        watch_backlog: 1,
-        reorder_bytes: 0,
-        max_lossy_links: 0,
-        ..small()
-    }
+    small()
+        .max_attributes(4)
+        .max_payload(64)
+        .destination_bytes(64)
+        .destination_slots(1)
+        .max_messages(8)
+        .max_message_bytes(384)
+        .max_held(2)
+        .queue_messages(4)
+        .queue_bytes(256)
+        .window_messages(2)
+        .window_bytes(128)
+        .receipt_backlog(1)
+        .max_watches(0)
+        .watch_backlog(1)
+        .reorder_bytes(0)
+        .max_lossy_links(0)
 }
 
 // One after the other: what is in use is counted for all threads.

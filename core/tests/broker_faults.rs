@@ -192,7 +192,7 @@ fn newcomer_17_a_message_that_nobody_ever_matched_was_for_nobody() {
 
 #[test]
 fn core_p15_a_link_that_goes_on_reading_is_named_once() {
-    let mut raw = Raw::new(BrokerConfig { window_messages: 1 << 20, ..BrokerConfig::new(0) });
+    let mut raw = Raw::new(BrokerConfig::new(0).window_messages(1 << 20));
     let from = raw.up(0, 1);
     let first = message(Some(&uuid(77).into()), 1, None, b"");
     assert_eq!(raw.broker.handle_input(raw.now, from, &first), Ok(first.len()));
@@ -213,7 +213,7 @@ fn core_p15_a_link_that_goes_on_reading_is_named_once() {
 
 #[test]
 fn core_p15_links_that_are_gone_leave_the_list_of_ready_ones() {
-    let mut raw = Raw::new(BrokerConfig { max_links: 4, ..BrokerConfig::new(0) });
+    let mut raw = Raw::new(BrokerConfig::new(0).max_links(4));
     let lasting = raw.link();
     for _ in 0..10_000 {
         let link = raw.link();

@@ -345,7 +345,7 @@ fn one_old_message_does_not_stall_the_traffic_to_others() {
 
 #[test]
 fn a_full_queue_is_a_refusal_and_not_a_drop() {
-    let config = BrokerConfig { queue_messages: 3, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).queue_messages(3);
     let mut world = World::with(2, config);
     world.cut(1);
     world.peers[1].reachable = false;
@@ -406,7 +406,7 @@ fn a_broker_that_settles_takes_nothing_from_clients_of_its_predecessor() {
 
 #[test]
 fn too_many_attributes_for_this_broker_are_refused_with_the_limit() {
-    let mut world = World::with(1, BrokerConfig { max_attributes: 1, ..BrokerConfig::new(0) });
+    let mut world = World::with(1, BrokerConfig::new(0).max_attributes(1));
     let now = world.now;
     world.peers[0].client.set(now, "more", Value::Int(1)).unwrap();
     world.settle();

@@ -16,7 +16,7 @@ fn seconds(count: u64) -> Duration {
 #[test]
 fn receipts_low_1_a_recipient_that_has_another_session_since_is_counted() {
     let ttl = seconds(5);
-    let config = BrokerConfig { settle: seconds(1), session_ttl: ttl, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).settle(seconds(1)).session_ttl(ttl);
     let mut world = World::with(3, config);
     world.peers[2].sleeps = true;
     let id = world.send(0, &group("a").exclude_self(), "hello");

@@ -72,10 +72,7 @@ impl Script {
 
 /// The conversation; returns how it ended and how many bytes were moved.
 fn conversation(cut_at: Option<(usize, Cut)>) -> (Ending, usize, usize) {
-    let mut world = World::with(
-        0,
-        e_pigeon_core::BrokerConfig { settle: Duration::from_secs(1), ..e_pigeon_core::BrokerConfig::new(0) },
-    );
+    let mut world = World::with(0, e_pigeon_core::BrokerConfig::new(0).settle(Duration::from_secs(1)));
     world.join(client_config(0), "a");
     world.join(client_config(1), "b");
     let mut script = Script { world, moved: 0, cut_at, cuts: 0 };

@@ -19,7 +19,7 @@ static ALLOCATOR: Counting = Counting;
 /// A client that reads but never acknowledges its receipts, and does not care that its window was shut.
 #[test]
 fn receipts_that_are_never_acknowledged_do_not_pile_up() {
-    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).receipt_backlog(16).window_messages(64);
     let mut raw = Raw::new(config);
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9)).only_connected();
@@ -45,7 +45,7 @@ fn receipts_that_are_never_acknowledged_do_not_pile_up() {
 /// The same over links: retries of what is in flight are answered each time, and the answers are kept.
 #[test]
 fn answers_to_retries_do_not_pile_up_over_links() {
-    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).receipt_backlog(16).window_messages(64);
     let mut raw = Raw::new(config);
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9));
@@ -72,7 +72,7 @@ fn answers_to_retries_do_not_pile_up_over_links() {
 /// The same, each link resumed: one more window of new messages on each.
 #[test]
 fn a_shut_window_stays_shut_over_resumed_links() {
-    let config = BrokerConfig { receipt_backlog: 16, window_messages: 64, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).receipt_backlog(16).window_messages(64);
     let mut raw = Raw::new(config);
     let mut link = raw.up(0, 1);
     let to = Destination::from(uuid(9)).only_connected();
@@ -102,8 +102,7 @@ fn a_shut_window_stays_shut_over_resumed_links() {
 /// A message that is refused at once (too large) makes a receipt too, but nobody looks at the backlog.
 #[test]
 fn receipts_of_refused_messages_shut_the_window_too() {
-    let config =
-        BrokerConfig { receipt_backlog: 16, window_messages: 64, max_payload: 64, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).receipt_backlog(16).window_messages(64).max_payload(64);
     let mut raw = Raw::new(config);
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9));
@@ -168,7 +167,7 @@ fn looking_for_recipients_by_two_common_pairs_is_work() {
 #[test]
 fn a_broker_full_of_ended_messages_does_not_search_all_queues_for_each_message() {
     let count = 16_000_u32;
-    let config = BrokerConfig { max_messages: 4 * count, window_messages: 100_000, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).max_messages(4 * count).window_messages(100_000);
     let mut raw = Raw::new(config);
     let links: Vec<LinkId> = (1..=4).map(|n| raw.up(n, 1)).collect();
     let from = raw.up(0, 1);
@@ -211,7 +210,7 @@ fn a_broker_full_of_ended_messages_does_not_search_all_queues_for_each_message()
 /// Ids of retries that go into the middle of what is in flight.
 #[test]
 fn a_retry_in_the_middle_of_what_is_in_flight_costs_little() {
-    let mut raw = Raw::new(BrokerConfig { window_messages: 200_000, ..BrokerConfig::new(0) });
+    let mut raw = Raw::new(BrokerConfig::new(0).window_messages(200_000));
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(9));
     let fill = |raw: &mut Raw, link, first: u64, n: u64, to: &Destination, past| {
@@ -284,7 +283,7 @@ fn what_expired_without_a_session_gives_its_place_back() {
 
 #[test]
 fn what_the_broker_never_takes_is_answered_as_soon_as_that_is_known() {
-    let config = BrokerConfig { max_payload: 100, window_bytes: 100, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).max_payload(100).window_bytes(100);
     let mut world = World::with(2, config);
     let now = world.now;
     let to: Destination = uuid(1).into();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the core, lowest first. What stands in one entry may name what stands in the entries before, and itself.
-const LAYERS: [&str; 109] = [
+const LAYERS: [&str; 110] = [
     "canary",
     "trace",
     "bug",
@@ -26,7 +26,8 @@ const LAYERS: [&str; 109] = [
     "wire::state",
     "wire::control",
     "wire::item",
-    "config::checks",
+    "config::through_serde",
+    "config::declare",
     "config::buffers",
     "config::client",
     "config::broker",

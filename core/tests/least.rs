@@ -31,7 +31,7 @@ fn a_client_works_in_its_least_memory() {
     assert!(needed <= BUDGET, "{needed} bytes");
     let memory = vec![0xaa; config.memory_needed()];
     let mut client = Client::new(config, memory).unwrap();
-    let mut broker = Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) }, 1).unwrap();
+    let mut broker = Broker::new(BrokerConfig::new(0).settle(Duration::ZERO), 1).unwrap();
     let mut now = Instant::from_micros(1);
     let (mut heard, mut answered, mut sent) = (0, 0, 0);
     for round in 0..5 {

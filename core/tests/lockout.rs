@@ -33,7 +33,7 @@ struct Place {
 
 impl Place {
     fn new(adapt: impl FnOnce(&mut BrokerConfig)) -> Self {
-        let mut config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) };
+        let mut config = BrokerConfig::new(0).settle(Duration::ZERO);
         adapt(&mut config);
         let broker = Broker::new(config, 1).unwrap();
         Self { broker, now: Instant::from_micros(1), events: vec![], closed: vec![], written: vec![] }
@@ -391,7 +391,7 @@ fn a_line_whose_client_forgets_who_it_is_each_second_welcomes_it_each_time() {
 
 #[test]
 fn attack_a12_what_is_no_repetition_cannot_be_declined_and_so_not_be_made_to_wait() {
-    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+    let mut raw = Raw::new(BrokerConfig::new(0).settle(Duration::ZERO));
     let mut abort = |retry: Option<Past>, receiver: usize| {
         let to = raw.up(receiver, 1);
         let from = raw.up(receiver + 1, 1);

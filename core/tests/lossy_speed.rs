@@ -65,7 +65,7 @@ fn lab(seed: u64, framing: Framing, way: Way) -> Lab {
         (config.outbox_messages, config.inbox_messages) = (2_048, 2_048);
         (config.outbox_bytes, config.inbox_bytes) = (1 << 20, 1 << 20);
     });
-    let config = BrokerConfig { settle: ms(0), ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).settle(ms(0));
     lab.broker = Broker::new(config, 1).unwrap();
     lab.delay = ms(1);
     lab.peers[FAR].way = Some(way);

@@ -40,7 +40,7 @@ fn put(raw: &mut Raw, link: LinkId, mut bytes: &[u8]) {
 #[test]
 fn field_s1_memory_goes_back_after_a_burst() {
     const CLIENTS: usize = 70;
-    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+    let mut raw = Raw::new(BrokerConfig::new(0).settle(Duration::ZERO));
     // Two senders, for one takes no more than half of a queue.
     let from = [raw.up(1_000, 1), raw.up(1_001, 1)];
     let before = resident();

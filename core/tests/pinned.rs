@@ -68,7 +68,7 @@ fn core_p1_a_broker_refuses_void_from_a_client() {
 }
 
 fn unsettled() -> BrokerConfig {
-    BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) }
+    BrokerConfig::new(0).settle(Duration::ZERO)
 }
 
 /// Lets time pass at a broker alone, with all that is due.
@@ -109,8 +109,7 @@ fn send(raw: &mut Raw, from: LinkId, count: usize, ms: u32, bytes: usize) {
 
 #[test]
 fn core_p1_applications_that_sleep_take_no_places_of_others() {
-    let config =
-        BrokerConfig { max_messages: 1_000, settle: Duration::from_millis(1), ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).max_messages(1_000).settle(Duration::from_millis(1));
     let mut world = World::with(7, config);
     for n in 0..4 {
         world.peers[n].sleeps = true;
@@ -142,7 +141,7 @@ fn core_p1_applications_that_sleep_take_no_places_of_others() {
 
 #[test]
 fn core_p1_clients_that_do_not_read_hold_no_records_of_what_has_ended() {
-    let mut raw = Raw::new(BrokerConfig { max_messages: 8_192, ..unsettled() });
+    let mut raw = Raw::new(unsettled().max_messages(8_192));
     let readers: Vec<LinkId> = (1..=16).map(|n| raw.up(n, 1)).collect();
     let from = raw.up(0, 1);
     for (n, &reader) in readers.iter().enumerate() {
@@ -247,7 +246,7 @@ fn core_p1_void_deliveries_keep_their_place_in_the_window() {
 
 #[test]
 fn core_p1_void_deliveries_are_joined_whatever_window_their_client_gives_meanwhile() {
-    let mut raw = Raw::new(BrokerConfig { queue_messages: 64, sender_queue: 64, ..unsettled() });
+    let mut raw = Raw::new(unsettled().queue_messages(64).sender_queue(64));
     let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
     let window = |bytes| frame(|w| Control::Window(Window { messages: 1_000, bytes }).write(w));
     send(&mut raw, from, 64, 50, 100);
@@ -311,7 +310,7 @@ fn core_p1_a_decline_of_what_is_void_counts_as_nothing() {
 #[test]
 fn core_p6_full_queues_are_not_searched_while_nothing_in_them_can_have_ended() {
     const AWAY: usize = 300;
-    let mut raw = Raw::new(BrokerConfig { queue_messages: 8_192, ..unsettled() });
+    let mut raw = Raw::new(unsettled().queue_messages(8_192));
     for n in 1..=AWAY {
         raw.away(n, AttributesRef::EMPTY);
     }
@@ -352,7 +351,7 @@ fn core_p6_full_queues_are_not_searched_while_nothing_in_them_can_have_ended() {
 
 #[test]
 fn core_p6_a_full_queue_has_room_when_some_of_it_has_ended() {
-    let mut raw = Raw::new(BrokerConfig { queue_messages: 4_096, ..unsettled() });
+    let mut raw = Raw::new(unsettled().queue_messages(4_096));
     raw.away(0, AttributesRef::EMPTY);
     let from = raw.up(1, 1);
     // Far too few for all queues to be gone through.
@@ -367,7 +366,7 @@ fn core_p6_a_full_queue_has_room_when_some_of_it_has_ended() {
 
 #[test]
 fn core_p7_ended_deliveries_behind_many_numbered_ones_cost_no_more_than_others() {
-    let mut raw = Raw::new(BrokerConfig { queue_messages: 32_768, sender_queue: u32::MAX, ..unsettled() });
+    let mut raw = Raw::new(unsettled().queue_messages(32_768).sender_queue(u32::MAX));
     let (reader, from) = (raw.up(0, 1), raw.up(1, 1));
     send(&mut raw, from, 16_000, 3_600_000, 0);
     raw.swallow(reader);
@@ -406,7 +405,7 @@ fn core_p11_what_has_ended_leaves_the_queues_of_those_who_are_away() {
 
 #[test]
 fn receipts_that_nobody_reads_take_no_memory_of_others() {
-    let mut raw = Raw::new(BrokerConfig { max_receipts: 1_000, ..unsettled() });
+    let mut raw = Raw::new(unsettled().max_receipts(1_000));
     let nobody = Destination::from(uuid(99)).only_connected();
     for n in 1..=20 {
         let attacker = raw.up(n, 1);
@@ -440,8 +439,7 @@ fn receipts_that_nobody_reads_take_no_memory_of_others() {
 
 #[test]
 fn attack_a12_one_sender_cannot_take_all_places_of_those_that_wait() {
-    let mut raw =
-        Raw::new(BrokerConfig { max_held: 1_000, max_parked: 500, sender_waiting: 250, ..unsettled() });
+    let mut raw = Raw::new(unsettled().max_held(1_000).max_parked(500).sender_waiting(250));
     let nobody = Destination::from(uuid(99));
     let park = |raw: &mut Raw, link: LinkId, count: usize| {
         let before = raw.broker.stats().waiting;
@@ -464,7 +462,7 @@ fn attack_a12_one_sender_cannot_take_all_places_of_those_that_wait() {
 
 #[test]
 fn attack_a13_one_sender_cannot_fill_the_queue_of_another() {
-    let mut raw = Raw::new(BrokerConfig { queue_messages: 2_000, sender_queue: 1_000, ..unsettled() });
+    let mut raw = Raw::new(unsettled().queue_messages(2_000).sender_queue(1_000));
     raw.away(0, AttributesRef::EMPTY);
     let (attacker, honest) = (raw.up(1, 1), raw.up(2, 1));
     send(&mut raw, attacker, 5_000, 3_600_000, 1);

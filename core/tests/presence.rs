@@ -89,7 +89,7 @@ fn any_of_names_nobody_twice_in_its_snapshot() {
 
 #[test]
 fn a_watcher_that_falls_behind_is_told_everything_again_and_nothing_piles_up() {
-    let config = BrokerConfig { watch_backlog: 3, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).watch_backlog(3);
     let mut world = World::with(1, config);
     let watch = world.watch(0, &room("a"));
     world.settle();
@@ -173,7 +173,7 @@ fn what_is_no_longer_watched_is_told_no_more() {
 
 #[test]
 fn there_are_as_many_watches_as_the_client_and_the_broker_allow() {
-    let config = BrokerConfig { max_watches: 2, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).max_watches(2);
     let mut world = World::with(1, config);
     let watches: Vec<_> = (0..4).map(|n| world.watch(0, &room(&format!("{n}")))).collect();
     let client = &mut world.peers[0].client;
@@ -233,13 +233,11 @@ fn a_snapshot_is_written_in_turns_where_few_of_many_match() {
 fn run(seed: u64) {
     let mut random = Random(seed);
     let settle = Duration::from_millis(200);
-    let config = BrokerConfig {
-        watch_backlog: 1 + random.below(6) as u32,
-        max_watches: 4,
-        session_ttl: Duration::from_secs(20),
-        settle,
-        ..BrokerConfig::new(0)
-    };
+    let config = BrokerConfig::new(0)
+        .watch_backlog(1 + random.below(6) as u32)
+        .max_watches(4)
+        .session_ttl(Duration::from_secs(20))
+        .settle(settle);
     let mut world = World::with(0, config);
     let rooms = ["a", "b", "c"];
     let count = 2 + random.below(6) as usize;

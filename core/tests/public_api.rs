@@ -185,7 +185,9 @@ fn public_api(sources: &Sources) -> Vec<String> {
         let defines = |name: &str| public.contains(&(module.clone(), name.to_owned()));
         let is_hidden = ["wire", "codec", "canary"].iter().any(|hidden| module.starts_with(hidden));
         for item in items(&lines, 0) {
-            if item.head.starts_with("impl") {
+            if item.head == "config!" {
+                list_configs(&mut list, &item);
+            } else if item.head.starts_with("impl") {
                 let name = implemented(&item.head);
                 if names.contains(name) && (!is_hidden || defines(name)) {
                     list_impl(&mut list, name, &item);
@@ -203,6 +205,17 @@ fn defined(head: &str) -> Option<&str> {
     let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub const ", "pub fn ", "pub type "];
     let rest = kinds.iter().find_map(|kind| head.strip_prefix(kind))?;
     rest.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).next()
+}
+
+/// A config is a list from which a macro makes fields, and a setter for each that has a default.
+fn list_configs(list: &mut BTreeSet<String>, item: &Item<'_>) {
+    for config in items(&item.body, 4) {
+        let name = defined(&config.head).unwrap_or_default();
+        list.insert(config.head.clone());
+        let parts = items(&config.body, 8);
+        let fields = parts.iter().filter(|part| part.head.starts_with("pub "));
+        list.extend(fields.map(|field| format!("{name}: {}", field.head)));
+    }
 }
 
 fn list_type(list: &mut BTreeSet<String>, name: &str, item: &Item<'_>) {

@@ -58,8 +58,8 @@ fn wait(raw: &mut Raw) {
 #[test]
 fn field_s1_large_queues_give_memory_back() {
     for takes in [true, false] {
-        let config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) };
-        let mut raw = Raw::new(BrokerConfig { sender_queue: u32::MAX, ..config });
+        let config = BrokerConfig::new(0).settle(Duration::ZERO);
+        let mut raw = Raw::new(config.sender_queue(u32::MAX));
         let before = live();
         (0..CLIENTS).for_each(|n| raw.away(n, AttributesRef::EMPTY));
         let from = raw.up(1_000, 1);

@@ -28,7 +28,7 @@ impl Line {
     /// A sender, and recipients in a room.
     fn new(recipients: usize) -> Self {
         let now = Instant::from_micros(1);
-        let broker = Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) }, 1).unwrap();
+        let broker = Broker::new(BrokerConfig::new(0).settle(Duration::ZERO), 1).unwrap();
         let mut line =
             Self { broker, clients: Vec::new(), now, buffer: vec![0; 64 * 1024], delivered: 0, answered: 0 };
         for n in 0..=recipients {
@@ -112,8 +112,7 @@ fn a_message_to_a_group_costs_no_allocation() {
 #[test]
 fn field_s1_links_and_sessions_that_are_gone_take_no_memory() {
     const CLIENTS: usize = 40_000;
-    let mut raw =
-        Raw::new(BrokerConfig { max_links: 65_536, settle: Duration::ZERO, ..BrokerConfig::new(0) });
+    let mut raw = Raw::new(BrokerConfig::new(0).max_links(65_536).settle(Duration::ZERO));
     let before = live();
     let links: Vec<LinkId> = (0..CLIENTS)
         .map(|n| {

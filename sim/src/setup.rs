@@ -70,19 +70,17 @@ impl Setup {
 
 /// Limits of a broker that nothing in a small world comes near to.
 pub fn plain_broker() -> BrokerConfig {
-    BrokerConfig {
-        max_payload: 1_000,
-        max_links: 64,
-        max_sessions: 64,
-        queue_messages: 100_000,
+    BrokerConfig::new(0)
+        .max_payload(1_000)
+        .max_links(64)
+        .max_sessions(64)
+        .queue_messages(100_000)
         // Queues have no shares of senders: so it is known beforehand when they are full.
-        sender_queue: 100_000,
-        queue_bytes: 1 << 30,
-        window_messages: 64,
-        window_bytes: 64_000,
-        session_ttl: LONG * 4,
-        ..BrokerConfig::new(0)
-    }
+        .sender_queue(100_000)
+        .queue_bytes(1 << 30)
+        .window_messages(64)
+        .window_bytes(64_000)
+        .session_ttl(LONG * 4)
 }
 
 /// Limits of a client that nothing in a small world comes near to.

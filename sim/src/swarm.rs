@@ -164,20 +164,18 @@ impl Swarm {
     }
 
     fn broker(&self, source: &mut Source<'_>, max_payload: u32) -> BrokerConfig {
-        let mut config = BrokerConfig {
-            max_payload,
-            window_messages: source.pick(&[1, 2, 7, 64]),
-            window_bytes: max_payload * source.pick(&[1, 3, 64]),
-            receipt_backlog: source.pick(&[1, 2, 8, 64]),
-            keep_alive: ms(source.pick(&[700, 3_000, 10_000])),
-            settle: ms(source.pick(&[0, 100, 1_000, 3_000])),
-            handshake_timeout: ms(source.pick(&[500, 5_000])),
-            accept_delay: ms(source.pick(&[0, 1, 10, 10, 200])),
-            reorder_bytes: source.pick(&[0, 200, 4_000]),
-            max_watches: source.pick(&[1, 2, 8]),
-            watch_backlog: source.pick(&[1, 2, 1_024]),
-            ..plain_broker()
-        };
+        let mut config = plain_broker()
+            .max_payload(max_payload)
+            .window_messages(source.pick(&[1, 2, 7, 64]))
+            .window_bytes(max_payload * source.pick(&[1, 3, 64]))
+            .receipt_backlog(source.pick(&[1, 2, 8, 64]))
+            .keep_alive(ms(source.pick(&[700, 3_000, 10_000])))
+            .settle(ms(source.pick(&[0, 100, 1_000, 3_000])))
+            .handshake_timeout(ms(source.pick(&[500, 5_000])))
+            .accept_delay(ms(source.pick(&[0, 1, 10, 10, 200])))
+            .reorder_bytes(source.pick(&[0, 200, 4_000]))
+            .max_watches(source.pick(&[1, 2, 8]))
+            .watch_backlog(source.pick(&[1, 2, 1_024]));
         if self.small_queues {
             config.queue_messages = source.pick(&[1, 3, 20]);
             config.queue_bytes = u64::from(max_payload) * source.pick(&[1, 4, 100]);

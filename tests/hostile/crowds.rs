@@ -61,11 +61,9 @@ fn program_3_two_hundred_stopped_senders_cost_little_memory_and_stop_nobody() {
     let mut pair = Steady::start(&stage, &by, broker.address(), "lobby");
     let mut senders: Vec<_> = (1..=SENDERS)
         .map(|number| {
-            let config = ClientConfig {
-                outbox_messages: MESSAGES as u32,
-                outbox_bytes: 1 << 20,
-                ..ClientConfig::new(Uuid::from_u128(number.into()), Secret([7; 16]), 1, 1)
-            };
+            let config = ClientConfig::new(Uuid::from_u128(number.into()), Secret([7; 16]), 1, 1)
+                .outbox_messages(MESSAGES as u32)
+                .outbox_bytes(1 << 20);
             let memory = vec![0; config.memory_needed()];
             let mut client = Client::new(config, memory).expect("a config that works");
             let mut socket = broker.address().connect().expect("the broker accepts");

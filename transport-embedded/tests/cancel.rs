@@ -6,7 +6,7 @@ mod support;
 use std::future::Future;
 use std::time::Duration;
 
-use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Close, Framing};
+use e_pigeon_core::{BrokerConfig, Client, Close, Framing};
 use e_pigeon_embedded::{Error, Line, Stream, idle, now};
 use e_pigeon_sim::conformance::dropping;
 use embassy_futures::yield_now;
@@ -75,11 +75,8 @@ async fn live(
 fn conversation(framing: Framing, polls: u32) {
     let host = Host::new(BrokerConfig::new(0));
     block_on_beside(host.clone().run(), async move {
-        let config = |number| ClientConfig {
-            framing,
-            reorder_bytes: 512,
-            handshake_timeout: Duration::from_millis(500),
-            ..config(number)
+        let config = |number| {
+            config(number).framing(framing).reorder_bytes(512).handshake_timeout(Duration::from_millis(500))
         };
         let (mut alice, mut bob) = (make(config(1)), make(config(2)));
         let (mut ones, mut twos) = (Application::new(2, MESSAGES), Application::new(1, MESSAGES));

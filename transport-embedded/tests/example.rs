@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use async_io::Async;
-use e_pigeon_core::{BrokerConfig, ClientConfig, Close, Event, Value};
+use e_pigeon_core::{BrokerConfig, Close, Event, Value};
 use e_pigeon_embedded::{Stream, idle, now};
 use e_pigeon_mio::{BrokerLoop, Endpoint, ShutdownHandle};
 use embedded_io_adapters::futures_03::FromFutures;
@@ -35,8 +35,7 @@ struct Broker {
 impl Broker {
     fn start(at: SocketAddr, epoch: u64) -> Self {
         let settle = Duration::from_millis(300);
-        let mut broker =
-            BrokerLoop::new(BrokerConfig { settle, ..BrokerConfig::new(0) }, epoch).expect("a broker");
+        let mut broker = BrokerLoop::new(BrokerConfig::new(0).settle(settle), epoch).expect("a broker");
         let Endpoint::Tcp(address) = broker.bind(at).expect("bound") else {
             panic!("not what was asked for")
         };
@@ -54,7 +53,7 @@ impl Broker {
 
 /// Collects readings until the last, and replaces the broker on the way.
 async fn collect(mut broker: Broker) -> Broker {
-    let mut client = make(ClientConfig { inbox_messages: 16, ..config(1) });
+    let mut client = make(config(1).inbox_messages(16));
     client.set(now(), "role", Value::Str("collector")).expect("room");
     let mut expected = 1;
     let mut next = 2;

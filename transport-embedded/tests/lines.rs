@@ -16,17 +16,12 @@ use support::pipe::Pipe;
 use support::{Application, block_on, block_on_beside, config, make, soon};
 
 fn on_a_line(number: u128) -> ClientConfig {
-    ClientConfig {
-        framing: Framing::Cobs,
-        reorder_bytes: 512,
-        handshake_timeout: Duration::from_millis(300),
-        ..config(number)
-    }
+    config(number).framing(Framing::Cobs).reorder_bytes(512).handshake_timeout(Duration::from_millis(300))
 }
 
 fn broker() -> BrokerConfig {
     let keep_alive = Duration::from_millis(200);
-    BrokerConfig { keep_alive, settle: Duration::from_millis(50), ..BrokerConfig::new(0) }
+    BrokerConfig::new(0).keep_alive(keep_alive).settle(Duration::from_millis(50))
 }
 
 /// Talks until the client has ended; returns how often the line has failed.
@@ -103,7 +98,7 @@ fn a_broker_that_is_replaced_without_a_word_is_noticed_and_nothing_is_lost() {
 #[test]
 fn a_line_without_anybody_is_tried_again_and_again() {
     block_on(async {
-        let mut client = make(ClientConfig { handshake_timeout: Duration::from_millis(100), ..on_a_line(1) });
+        let mut client = make(on_a_line(1).handshake_timeout(Duration::from_millis(100)));
         let (down, up) = (Pipe::new(64, 64), Pipe::new(1 << 16, 1 << 16));
         let (mut input, mut output) = ([0; 64], [0; 64]);
         let mut line = Line::new(&mut client, down, up.clone(), &mut input, &mut output);

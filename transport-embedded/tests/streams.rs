@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use e_pigeon_core::{BrokerConfig, Client, ClientConfig, Close, DisconnectReason, Event};
+use e_pigeon_core::{BrokerConfig, Client, Close, DisconnectReason, Event};
 use e_pigeon_embedded::{Error, Line, Stream, idle, now};
 use embassy_futures::select::{Either, select};
 use embassy_futures::yield_now;
@@ -111,7 +111,7 @@ fn streams_that_are_cut_anywhere_lose_nothing() {
 
 /// The end of a client whose broker says nothing: why, and the last words. Nothing is written from that moment on.
 async fn silence(is_stuck: bool) -> (Error<ErrorKind>, Vec<u8>) {
-    let impatient = ClientConfig { handshake_timeout: Duration::from_millis(50), ..config(1) };
+    let impatient = config(1).handshake_timeout(Duration::from_millis(50));
     let mut client = make(impatient);
     let (down, up) = (Pipe::new(10, 10), Pipe::new(if is_stuck { 3 } else { 1000 }, 1000));
     let (mut input, mut output) = ([0; 16], [0; 256]);
@@ -199,7 +199,7 @@ fn a_stream_that_the_other_end_has_closed_is_over() {
 #[test]
 fn a_client_with_nothing_to_do_is_not_polled() {
     let keep_alive = Duration::from_millis(100);
-    let host = Host::new(BrokerConfig { keep_alive, ..BrokerConfig::new(0) });
+    let host = Host::new(BrokerConfig::new(0).keep_alive(keep_alive));
     let (down, up) = host.connect(1000, 1000);
     let (polls, turns) = block_on_beside(host.run(), async {
         let mut client = make(config(1));

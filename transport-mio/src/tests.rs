@@ -59,7 +59,7 @@ fn a_broker_that_dies_is_found_again() {
         world.until_told(alice, "disconnected");
         world.send(alice, &everyone_else(), b"kept");
         world.until("bob cannot connect", |world| world.clients[bob].last_error().is_some());
-        let config = BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::new(0) };
+        let config = BrokerConfig::new(0).settle(Duration::from_millis(300));
         world.start_broker(config, 2);
         world.until_told(bob, "kept");
         world.until_told(alice, "1: 1 of 1");
@@ -161,7 +161,7 @@ fn the_roster_goes_on_while_nobody_takes_events() {
 
 #[test]
 fn a_message_larger_than_one_write_goes_out_whole() {
-    over_each(&BrokerConfig { max_payload: 1 << 20, ..BrokerConfig::new(0) }, |mut world| {
+    over_each(&BrokerConfig::new(0).max_payload(1 << 20), |mut world| {
         let (alice, bob) = (world.join(), world.join());
         world.until_told(bob, "established");
         world.send(alice, &everyone_else(), &[9; 65_536]);
@@ -220,7 +220,7 @@ fn more_than_one_turn_writes_goes_out_without_an_event() {
 #[test]
 fn a_deadline_wakes_the_broker_where_nothing_comes() {
     let handshake_timeout = Duration::from_millis(300);
-    over_each(&BrokerConfig { handshake_timeout, ..BrokerConfig::new(0) }, |mut world| {
+    over_each(&BrokerConfig::new(0).handshake_timeout(handshake_timeout), |mut world| {
         let silent = world.dial();
         let begun = Instant::now();
         let links = |world: &mut World| world.broker.as_ref().expect("a broker").stats().links;
@@ -283,7 +283,7 @@ fn read_to_end(world: &mut World, mut stream: Box<dyn Raw>) -> Vec<u8> {
 
 #[test]
 fn one_too_many_is_told_so() {
-    over_each(&BrokerConfig { max_links: 1, ..BrokerConfig::new(0) }, |mut world| {
+    over_each(&BrokerConfig::new(0).max_links(1), |mut world| {
         let alice = world.join();
         world.until_told(alice, "established");
         let mut stream = world.dial();

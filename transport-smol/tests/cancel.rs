@@ -5,9 +5,7 @@ mod support;
 use std::future::Future;
 use std::time::Duration;
 
-use e_pigeon_core::{
-    BrokerConfig, ClientConfig, Close, CloseReason, Filter, Roster, SetError, Value, WatchId,
-};
+use e_pigeon_core::{BrokerConfig, Close, CloseReason, Filter, Roster, SetError, Value, WatchId};
 use e_pigeon_sim::conformance::dropping;
 use e_pigeon_smol::{Broker, Client, Event, client};
 use futures_lite::future::{or, yield_now, zip};
@@ -91,9 +89,9 @@ fn nothing_is_lost_or_doubled_wherever_futures_are_dropped() {
         smol::block_on(async {
             let mut broker = Broker::bind(BrokerConfig::new(0), 1, [any_port()]).expect("bound");
             let endpoint = broker.endpoints().next().expect("the one").clone();
-            let small = ClientConfig { outbox_messages: 2, ..config(1) };
+            let small = config(1).outbox_messages(2);
             let (alice, mut alice_driver) = client(small, endpoint.clone()).expect("works");
-            let few = ClientConfig { inbox_messages: 3, ..config(2) };
+            let few = config(2).inbox_messages(3);
             let (bob, mut bob_driver) = client(few, endpoint).expect("works");
 
             let brokers = async { while at_most(polls, broker.run()).await.is_none() {} };
@@ -141,7 +139,7 @@ fn one_that_is_dropped_unpolled_has_done_nothing() {
 fn manual_acknowledgements_are_the_only_ones() {
     smol::block_on(async {
         let broker = support::Running::start(BrokerConfig::new(0), 1, any_port());
-        let manual = ClientConfig { manual_acknowledgement: true, ..config(1) };
+        let manual = config(1).manual_acknowledgement(true);
         let alice = support::join_as(manual, &broker.endpoint);
         let mut answer = alice.send(&outgoing(&to(1), b"to myself")).expect("room");
         let message = support::message(&alice).await;

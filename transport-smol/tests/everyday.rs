@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use e_pigeon_core::{
-    Broker as Core, BrokerConfig, ClientConfig, Close, CloseReason, DisconnectReason, Established, Filter,
-    Receipt, Roster, SendError, Value,
+    Broker as Core, BrokerConfig, Close, CloseReason, DisconnectReason, Established, Filter, Receipt, Roster,
+    SendError, Value,
 };
 use e_pigeon_smol::{Broker, Event, InFlight, client};
 use futures_lite::future::{or, poll_once, zip};
@@ -76,7 +76,7 @@ fn a_broker_that_dies_is_found_again_and_nothing_is_lost() {
         broker.kill().await;
         let after = alice.send(&outgoing(&to(2), b"after")).expect("room");
         until("nobody is there", || bob.last_error().is_some() && !alice.is_established()).await;
-        let settle = BrokerConfig { settle: Duration::from_millis(200), ..BrokerConfig::new(0) };
+        let settle = BrokerConfig::new(0).settle(Duration::from_millis(200));
         let broker = Running::start(settle, 2, endpoint);
         let reader = smol::spawn(read(bob.clone()));
         let (one, two) = (before.id(), after.id());
@@ -103,7 +103,7 @@ fn a_broker_that_dies_is_found_again_and_nothing_is_lost() {
 fn receipts_go_on_while_nobody_takes_messages() {
     over_each(|endpoint| async move {
         let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
-        let small = ClientConfig { inbox_messages: 8, ..config(1) };
+        let small = config(1).inbox_messages(8);
         let (alice, bob) = (join_as(small, &broker.endpoint), join(2, &broker.endpoint));
         let reader = smol::spawn(read(bob.clone()));
         // Alice never asks for an event, and more comes than her inbox holds.
@@ -163,8 +163,7 @@ fn the_roster_goes_on_while_nobody_takes_events() {
 fn a_full_outbox_says_so_at_once_and_has_room_later() {
     over_each(|endpoint| async move {
         let broker = Running::start(BrokerConfig::new(0), 1, endpoint);
-        let (alice, driver) =
-            client(ClientConfig { outbox_messages: 4, ..config(1) }, broker.endpoint.clone()).expect("works");
+        let (alice, driver) = client(config(1).outbox_messages(4), broker.endpoint.clone()).expect("works");
         for _ in 0..4 {
             // Nobody wants these answers, and they hold up nobody.
             alice.send(&outgoing(&to(1), b"fills")).expect("room");
@@ -310,7 +309,7 @@ fn a_driver_that_is_dropped_leaves_nobody_waiting() {
 
 #[test]
 fn one_too_many_is_told_so() {
-    let broker = Running::start(BrokerConfig { max_links: 1, ..BrokerConfig::new(0) }, 1, any_port());
+    let broker = Running::start(BrokerConfig::new(0).max_links(1), 1, any_port());
     smol::block_on(async {
         let alice = join(1, &broker.endpoint);
         established(&alice).await;

@@ -9,7 +9,7 @@ mod terminals;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Close};
+use e_pigeon_core::{BrokerConfig, Close};
 use e_pigeon_smol::{Client, Endpoint};
 use support::{
     Running, any_port, config, delivered, established, everyone_else, join, join_as, message, outgoing, soon,
@@ -22,7 +22,7 @@ fn any_cobs_port() -> Endpoint {
 }
 
 fn join_line(number: u128, endpoint: &Endpoint) -> Client {
-    join_as(ClientConfig { framing: endpoint.framing(), ..config(number) }, endpoint)
+    join_as(config(number).framing(endpoint.framing()), endpoint)
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn lines_behind_sockets_carry_messages_and_are_found_again() {
 
         let kept = alice.send(&outgoing(&everyone_else(), b"kept")).expect("room");
         let settle = Duration::from_millis(300);
-        let broker = Running::start(BrokerConfig { settle, ..BrokerConfig::new(0) }, 2, endpoint);
+        let broker = Running::start(BrokerConfig::new(0).settle(settle), 2, endpoint);
         assert_eq!(&*message(&bob).await.payload, b"kept");
         let reader = smol::spawn(support::read(bob.clone()));
         for answer in [answer, kept] {
@@ -71,7 +71,7 @@ fn a_serial_line_has_one_link_after_the_other() {
         let [of_broker, of_client] = lay();
         let handshake_timeout = Duration::from_millis(100);
         let broker =
-            Running::start(BrokerConfig { handshake_timeout, ..BrokerConfig::new(0) }, 1, of_broker.clone());
+            Running::start(BrokerConfig::new(0).handshake_timeout(handshake_timeout), 1, of_broker.clone());
         // Nobody says hello, so the broker ends some links, and has one again each time, on the line that it keeps.
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(1) {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, DecodeError, Message, SendAsError, SendError};
+use e_pigeon_core::{BrokerConfig, DecodeError, Message, SendAsError, SendError};
 use e_pigeon_smol::client;
 use serde::{Deserialize, Serialize};
 use support::{Running, any_port, config, delivered, join, join_as, message, soon, to};
@@ -17,7 +17,7 @@ struct Reading<'a> {
 fn a_value_arrives_as_it_was_sent_also_where_room_is_awaited() {
     smol::block_on(async {
         let broker = Running::start(BrokerConfig::new(0), 1, any_port());
-        let small = ClientConfig { outbox_messages: 2, ..config(1) };
+        let small = config(1).outbox_messages(2);
         let (alice, bob) = (join_as(small, &broker.endpoint), join(2, &broker.endpoint));
         let destination = to(2);
         let readings = (0..20).map(|value| Reading { sensor: "roof", value });
@@ -50,8 +50,7 @@ fn a_value_arrives_as_it_was_sent_also_where_room_is_awaited() {
 #[test]
 fn a_full_outbox_says_so_at_once() {
     // Nobody drives it, so that no receipt makes room.
-    let (alice, _driver) =
-        client(ClientConfig { outbox_messages: 2, ..config(1) }, any_port()).expect("works");
+    let (alice, _driver) = client(config(1).outbox_messages(2), any_port()).expect("works");
     let destination = to(2);
     let message = Message::to(&destination).value(&1_u8);
     let _answers = [alice.send_as(&message).expect("room"), alice.send_as(&message).expect("room")];

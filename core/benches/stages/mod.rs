@@ -46,7 +46,7 @@ fn room(name: &str) -> Destination {
 impl World {
     fn new(recipients: usize) -> Self {
         let now = Instant::from_micros(1);
-        let config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) };
+        let config = BrokerConfig::new(0).settle(Duration::ZERO);
         let mut world =
             Self { broker: Broker::new(config, 1).unwrap(), clients: Vec::new(), now, out: vec![0; 1 << 20] };
         for n in 0..=recipients {

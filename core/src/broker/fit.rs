@@ -163,11 +163,11 @@ mod tests {
 
     #[test]
     fn what_was_given_stays_and_the_others_make_room() {
-        let given = BrokerConfig { max_sessions: 10_000, max_payload: 1 << 20, ..BrokerConfig::new(0) };
+        let given = BrokerConfig::new(0).max_sessions(10_000).max_payload(1 << 20);
         let config = given.fit_memory(1 << 30, &["max_sessions", "max_payload"]).unwrap();
         assert_eq!((config.max_sessions, config.max_payload), (10_000, 1 << 20));
         assert!(config.worst_case_bytes() <= 1 << 30);
-        let given = BrokerConfig { max_sessions: 1 << 24, ..BrokerConfig::new(0) };
+        let given = BrokerConfig::new(0).max_sessions(1 << 24);
         assert!(given.fit_memory(1 << 30, &["max_sessions"]).is_err());
     }
 }

@@ -8,6 +8,7 @@ use crate::codec::{Writer, varint_len};
 use crate::error::AbortCode;
 
 /// What carries a link, and so where its frames begin and end.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Framing {

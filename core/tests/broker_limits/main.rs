@@ -416,8 +416,7 @@ fn settle() {
 }
 
 fn handshake_timeout() {
-    let mut raw =
-        Raw::new(BrokerConfig { handshake_timeout: Duration::from_secs(2), ..BrokerConfig::new(0) });
+    let mut raw = Raw::new(BrokerConfig::new(0).handshake_timeout(Duration::from_secs(2)));
     let link = raw.link();
     // Half a hello is none.
     let half = hello(1, 1, None, AttributesRef::EMPTY);
@@ -439,7 +438,7 @@ fn handshake_timeout() {
 
 fn reorder_bytes() {
     // Room for one message of 20 bytes that came too early, and not for two.
-    let mut pair = Datagrams::new(|_| {}, BrokerConfig { reorder_bytes: 100, ..BrokerConfig::new(0) });
+    let mut pair = Datagrams::new(|_| {}, BrokerConfig::new(0).reorder_bytes(100));
     pair.send_all(["1", "the second, 20 bytes", "the third, 20 bytes."]);
     let datagrams = pair.up();
     pair.deliver_up(&datagrams[1..]);

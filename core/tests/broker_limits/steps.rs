@@ -7,7 +7,7 @@ use e_pigeon_core::{BrokerConfig, Destination, LinkId, MessageId, Receipt, Refus
 
 /// A broker with limits of its own, and clients in room "a".
 pub(crate) fn world_with(clients: usize, adapt: impl FnOnce(&mut BrokerConfig)) -> World {
-    let mut config = BrokerConfig { settle: Duration::from_secs(1), ..BrokerConfig::new(0) };
+    let mut config = BrokerConfig::new(0).settle(Duration::from_secs(1));
     adapt(&mut config);
     World::with(clients, config)
 }

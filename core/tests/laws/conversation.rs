@@ -88,26 +88,20 @@ pub(crate) fn limits() -> impl Strategy<Value = Limits> {
 
 impl Limits {
     pub(crate) fn broker(&self) -> BrokerConfig {
-        let small = BrokerConfig {
-            max_links: 4,
-            max_messages: 12,
-            max_message_bytes: 768,
-            max_held: 3,
-            queue_messages: 4,
-            queue_bytes: 200,
-            window_messages: 3,
-            window_bytes: 128,
-            receipt_backlog: 2,
-            max_watches: 1,
-            watch_backlog: 1,
-            ..BrokerConfig::new(0)
-        };
-        BrokerConfig {
-            max_payload: 64,
-            settle: Duration::from_millis(500),
-            session_ttl: Duration::from_secs(60),
-            ..if self.small_broker { small } else { BrokerConfig::new(0) }
-        }
+        let small = BrokerConfig::new(0)
+            .max_links(4)
+            .max_messages(12)
+            .max_message_bytes(768)
+            .max_held(3)
+            .queue_messages(4)
+            .queue_bytes(200)
+            .window_messages(3)
+            .window_bytes(128)
+            .receipt_backlog(2)
+            .max_watches(1)
+            .watch_backlog(1);
+        let config = if self.small_broker { small } else { BrokerConfig::new(0) };
+        config.max_payload(64).settle(Duration::from_millis(500)).session_ttl(Duration::from_secs(60))
     }
 
     pub(crate) fn client(&self, n: usize) -> ClientConfig {

@@ -126,7 +126,7 @@ proptest! {
         lengths in prop::collection::vec(0_usize..=64, 1..20),
         acknowledges_at in 0_usize..20,
     ) {
-        let config = BrokerConfig { settle: core::time::Duration::ZERO, ..limits.broker() };
+        let config = limits.broker().settle(core::time::Duration::ZERO);
         let (taken, received) = overrun_a_broker(config, &lengths, acknowledges_at);
         prop_assert_eq!(taken, received);
         prop_assert!(received > 0);
@@ -138,6 +138,6 @@ fn what_overruns_a_window_is_not_received() {
     let limits = Limits { framing: Framing::Length, small_broker: true, small_clients: true, manual: false };
     let (had, received) = overrun_a_client(&limits, &[(40, 0); 10], 7);
     assert_eq!((had.as_slice(), received), (&[0, 1][..], 2), "an inbox of two messages");
-    let config = BrokerConfig { settle: core::time::Duration::ZERO, ..limits.broker() };
+    let config = limits.broker().settle(core::time::Duration::ZERO);
     assert_eq!(overrun_a_broker(config, &[40; 10], 99), (3, 3), "a window of three messages");
 }

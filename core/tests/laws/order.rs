@@ -111,14 +111,12 @@ struct Mess {
 impl Mess {
     fn new(limits: &Limits) -> Self {
         // Nothing is refused, expires or ends: whatever does not arrive was lost.
-        let config = BrokerConfig {
-            session_ttl: Duration::from_secs(24 * 3600),
-            settle: Duration::from_millis(500),
-            window_messages: if limits.small_broker { 2 } else { 64 },
-            receipt_backlog: if limits.small_broker { 1 } else { 64 },
-            max_payload: 64,
-            ..BrokerConfig::new(0)
-        };
+        let config = BrokerConfig::new(0)
+            .session_ttl(Duration::from_secs(24 * 3600))
+            .settle(Duration::from_millis(500))
+            .window_messages(if limits.small_broker { 2 } else { 64 })
+            .receipt_backlog(if limits.small_broker { 1 } else { 64 })
+            .max_payload(64);
         let peers = (0..CLIENTS).map(|n| Peer::new(limits, n));
         Self {
             now: Instant::from_micros(100_000_000),

@@ -54,7 +54,7 @@ fn on_a_line(raw: &mut Raw, messages: u64) -> (LinkId, Vec<u8>) {
 fn one_call_takes_256_messages_at_the_most_and_loses_none() {
     const MESSAGES: u64 = 1_000;
     for begin in [on_a_stream, on_a_line] {
-        let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+        let mut raw = Raw::new(BrokerConfig::new(0).settle(Duration::ZERO));
         let (link, bytes) = begin(&mut raw, MESSAGES);
         let mut rest = bytes.as_slice();
         for left in [744, 488, 232, 0] {
@@ -72,7 +72,7 @@ fn one_call_takes_256_messages_at_the_most_and_loses_none() {
 fn one_call_makes_a_bounded_number_of_deliveries_and_loses_nothing() {
     const SESSIONS: u64 = 300;
     const MESSAGES: u64 = 200;
-    let config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).settle(Duration::ZERO);
     let mut raw = Raw::new(config);
     for n in 1..SESSIONS {
         raw.away(n as usize, AttributesRef::EMPTY);
@@ -140,7 +140,7 @@ fn beside_links_that_attack_an_honest_one_gets_its_turn() {
 
 fn beside(attacks: &[Attack]) {
     const ATTACKERS: usize = 8;
-    let mut raw = Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+    let mut raw = Raw::new(BrokerConfig::new(0).settle(Duration::ZERO));
     let mut all = Attributes::new();
     KEYS.iter().for_each(|key| all.set(key, Value::Int(1)).unwrap());
     for n in 100..8_100 {

@@ -64,7 +64,7 @@ fn a_client_bears_whatever_comes_and_serves_an_honest_broker_then() {
 
 /// An honest broker gets what the client has for it.
 fn serve(client: &mut Client<Vec<u8>>, framing: Framing, mut now: Instant) {
-    let mut broker = Broker::new(BrokerConfig { settle: ms(0), ..BrokerConfig::new(0) }, 77).unwrap();
+    let mut broker = Broker::new(BrokerConfig::new(0).settle(ms(0)), 77).unwrap();
     let link = broker.handle_connected_over(now, 0, framing).unwrap();
     client.handle_disconnected(now);
     let mut out = vec![0; 9_000];

@@ -289,26 +289,24 @@ impl Enemy {
 }
 
 fn small() -> BrokerConfig {
-    BrokerConfig {
-        settle: ms(0),
-        max_links: 8,
-        max_sessions: 8,
-        max_payload: 64,
-        max_messages: 400,
-        max_message_bytes: 20_000,
-        max_held: 20,
-        queue_messages: 40,
-        queue_bytes: 2_000,
-        window_messages: 40,
-        window_bytes: 2_000,
-        receipt_backlog: 20,
-        max_watches: 2,
-        reorder_bytes: 500,
-        session_ttl: ms(2_000),
-        keep_alive: ms(300),
-        handshake_timeout: ms(200),
-        ..BrokerConfig::new(0)
-    }
+    BrokerConfig::new(0)
+        .settle(ms(0))
+        .max_links(8)
+        .max_sessions(8)
+        .max_payload(64)
+        .max_messages(400)
+        .max_message_bytes(20_000)
+        .max_held(20)
+        .queue_messages(40)
+        .queue_bytes(2_000)
+        .window_messages(40)
+        .window_bytes(2_000)
+        .receipt_backlog(20)
+        .max_watches(2)
+        .reorder_bytes(500)
+        .session_ttl(ms(2_000))
+        .keep_alive(ms(300))
+        .handshake_timeout(ms(200))
 }
 
 /// A broker, enemies, and how much memory the broker has.
@@ -402,10 +400,10 @@ fn others_notice_nothing_of_a_hostile_peer() {
         let framing = FRAMINGS[seed as usize % 2];
         let mut r = Random(seed);
         let mut lab = Lab::new(seed, framing, 2, NONE);
-        let config = BrokerConfig { keep_alive: ms(10_000), handshake_timeout: ms(1_000), ..small() };
+        let config = small().keep_alive(ms(10_000)).handshake_timeout(ms(1_000));
         // Nobody can take all that there is from the others.
-        let config = BrokerConfig { max_messages: 100_000, queue_messages: 100_000, ..config };
-        let config = BrokerConfig { max_message_bytes: 1 << 24, queue_bytes: 1 << 24, ..config };
+        let config = config.max_messages(100_000).queue_messages(100_000);
+        let config = config.max_message_bytes(1 << 24).queue_bytes(1 << 24);
         lab.broker = Broker::new(config, 1).unwrap();
         lab.all_here();
         let mut enemies = FRAMINGS.map(|framing| (None, Enemy::new(framing)));

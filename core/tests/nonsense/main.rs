@@ -101,25 +101,23 @@ impl L {
 
 fn run(seed: u64) {
     let mut r = Random(seed);
-    let config = BrokerConfig {
-        max_links: 6,
-        max_sessions: 1 + r.below(4) as u32,
-        max_attributes: 1 + r.below(3) as u8,
-        max_payload: 64,
-        max_messages: 1 + r.below(40) as u32,
-        max_message_bytes: 64 + r.below(3000),
-        max_held: r.below(10) as u32,
-        queue_messages: 1 + r.below(12) as u32,
-        queue_bytes: 64 + r.below(300),
-        window_messages: 1 + r.below(20) as u32,
-        window_bytes: 64 + r.below(1000) as u32,
-        receipt_backlog: 1 + r.below(8) as u32,
-        session_ttl: Duration::from_millis(1 + r.below(200)),
-        settle: Duration::from_millis(r.below(60)),
-        keep_alive: Duration::from_millis(1 + r.below(100)),
-        accept_delay: Duration::from_millis(r.below(20)),
-        ..BrokerConfig::new(0)
-    };
+    let config = BrokerConfig::new(0)
+        .max_links(6)
+        .max_sessions(1 + r.below(4) as u32)
+        .max_attributes(1 + r.below(3) as u8)
+        .max_payload(64)
+        .max_messages(1 + r.below(40) as u32)
+        .max_message_bytes(64 + r.below(3000))
+        .max_held(r.below(10) as u32)
+        .queue_messages(1 + r.below(12) as u32)
+        .queue_bytes(64 + r.below(300))
+        .window_messages(1 + r.below(20) as u32)
+        .window_bytes(64 + r.below(1000) as u32)
+        .receipt_backlog(1 + r.below(8) as u32)
+        .session_ttl(Duration::from_millis(1 + r.below(200)))
+        .settle(Duration::from_millis(r.below(60)))
+        .keep_alive(Duration::from_millis(1 + r.below(100)))
+        .accept_delay(Duration::from_millis(r.below(20)));
     let mut broker = Broker::new(config, 1).unwrap();
     let mut now = Instant::from_micros(1);
     let mut links: Vec<L> = vec![];

@@ -47,7 +47,7 @@ fn a_receipt_finds_its_message_though_a_change_of_attributes_follows_it() {
 
 #[test]
 fn a_resumed_session_does_not_send_again_behind_an_entry_that_ended_here() {
-    let mut world = World::with(2, BrokerConfig { max_payload: 100, ..BrokerConfig::new(0) });
+    let mut world = World::with(2, BrokerConfig::new(0).max_payload(100));
     world.cut(1);
     world.peers[1].reachable = false;
     let n = world.join(client_config(2), "a");
@@ -147,7 +147,7 @@ fn the_window_opens_again_though_the_old_messages_were_taken_before_the_welcome(
 
 #[test]
 fn a_refused_attribute_does_not_end_the_client_at_the_next_reconnect() {
-    let mut world = World::with(1, BrokerConfig { max_attributes: 1, ..BrokerConfig::new(0) });
+    let mut world = World::with(1, BrokerConfig::new(0).max_attributes(1));
     let now = world.now;
     world.peers[0].client.set(now, "more", Value::Int(1)).unwrap();
     world.settle();
@@ -185,7 +185,7 @@ fn until_accepted(world: &mut World, to: &Destination) -> MessageId {
 
 #[test]
 fn a_full_queue_is_a_refusal_also_until_accepted() {
-    let mut world = World::with(2, BrokerConfig { queue_messages: 1, ..BrokerConfig::new(0) });
+    let mut world = World::with(2, BrokerConfig::new(0).queue_messages(1));
     world.cut(1);
     world.peers[1].reachable = false;
     world.send(0, &uuid(1).into(), "fills it");
@@ -198,7 +198,7 @@ fn a_full_queue_is_a_refusal_also_until_accepted() {
 
 #[test]
 fn no_place_to_park_is_a_refusal_also_until_accepted() {
-    let mut world = World::with(1, BrokerConfig { max_held: 0, ..BrokerConfig::new(0) });
+    let mut world = World::with(1, BrokerConfig::new(0).max_held(0));
     let id = until_accepted(&mut world, &uuid(9).into());
     world.settle();
     let reason = Some(RefusalReason::BrokerFull);
@@ -292,7 +292,7 @@ fn a_cut_while_the_broker_settles_does_not_open_the_window() {
 
 #[test]
 fn what_was_offered_to_whom_is_bounded() {
-    let config = BrokerConfig { max_held: 1000, queue_messages: 1, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).max_held(1000).queue_messages(1);
     let mut raw = Raw::new(config);
     let link = raw.link();
     raw.put(link, &hello(0, 1, None, AttributesRef::EMPTY));
@@ -355,7 +355,7 @@ fn without_sender_means_the_client_and_not_one_life_of_it() {
 
 #[test]
 fn wants_transmit_knows_of_the_goodbye() {
-    let mut world = World::with(2, BrokerConfig { max_payload: 100, ..BrokerConfig::new(0) });
+    let mut world = World::with(2, BrokerConfig::new(0).max_payload(100));
     world.cut(0);
     world.peers[0].reachable = false;
     world.peers[0].sleeps = true;
@@ -380,13 +380,7 @@ fn wants_transmit_knows_of_the_goodbye() {
 
 #[test]
 fn a_pool_that_cannot_hold_the_largest_payload_is_no_configuration() {
-    let config = BrokerConfig {
-        max_payload: 40,
-        max_message_bytes: 40,
-        queue_bytes: 40,
-        window_bytes: 40,
-        ..BrokerConfig::new(0)
-    };
+    let config = BrokerConfig::new(0).max_payload(40).max_message_bytes(40).queue_bytes(40).window_bytes(40);
     assert_eq!(
         Broker::new(config, 1).err(),
         Some(ConfigError::TooSmall("max_message_bytes", Bound::Because("max_payload", 64)))
@@ -412,7 +406,7 @@ fn empty_messages_between_others_do_not_fill_the_inbox() {
 /// A client that goes on sending though its window was shut, and acknowledges nothing.
 #[test]
 fn receipts_do_not_pile_up_for_who_ignores_the_window() {
-    let config = BrokerConfig { receipt_backlog: 8, window_messages: 8, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).receipt_backlog(8).window_messages(8);
     let mut raw = Raw::new(config);
     let link = raw.link();
     raw.put(link, &hello(1, 1, None, AttributesRef::EMPTY));

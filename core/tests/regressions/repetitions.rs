@@ -59,12 +59,7 @@ fn who_was_here_but_not_meant_does_not_confirm_what_lies_below_its_window() {
 /// acknowledges nothing while receipts pile up behind that.
 #[test]
 fn a_decline_and_a_backlog_of_receipts_do_not_wait_for_each_other() {
-    let config = BrokerConfig {
-        receipt_backlog: 2,
-        window_messages: 8,
-        settle: Duration::from_secs(1),
-        ..BrokerConfig::new(0)
-    };
+    let config = BrokerConfig::new(0).receipt_backlog(2).window_messages(8).settle(Duration::from_secs(1));
     let mut world = World::with(2, config);
     world.cut(1);
     world.peers[1].reachable = false;

@@ -61,7 +61,7 @@ fn an_idle_link_survives_some_jitter() {
 
 #[test]
 fn any_accept_delay_that_is_taken_works() {
-    let config = BrokerConfig { accept_delay: Duration::MAX, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).accept_delay(Duration::MAX);
     if Broker::new(config.clone(), 1).is_err() {
         return;
     }
@@ -73,7 +73,7 @@ fn any_accept_delay_that_is_taken_works() {
 
 #[test]
 fn close_ends_though_the_inbox_was_not_read() {
-    let config = BrokerConfig { receipt_backlog: 4, window_messages: 4, ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).receipt_backlog(4).window_messages(4);
     let mut world = World::with(2, config);
     world.peers[0].sleeps = true;
     world.send(1, &uuid(0).into(), "unread");

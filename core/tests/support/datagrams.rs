@@ -17,7 +17,7 @@ pub struct Datagrams {
 impl Datagrams {
     /// The client is welcomed.
     pub fn new(adapt_client: impl FnOnce(&mut ClientConfig), config: BrokerConfig) -> Self {
-        let mut client = ClientConfig { framing: Framing::Datagram, ..client_config(0) };
+        let mut client = client_config(0).framing(Framing::Datagram);
         adapt_client(&mut client);
         let now = Instant::from_micros(1);
         let mut broker = Broker::new(config, 1).unwrap();

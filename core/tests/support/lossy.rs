@@ -69,12 +69,7 @@ pub struct Lab {
 }
 
 pub fn broker(epoch: u64) -> Broker {
-    let config = BrokerConfig {
-        settle: ms(0),
-        session_ttl: ms(3_600_000),
-        reorder_bytes: 3_000,
-        ..BrokerConfig::new(0)
-    };
+    let config = BrokerConfig::new(0).settle(ms(0)).session_ttl(ms(3_600_000)).reorder_bytes(3_000);
     Broker::new(config, epoch).unwrap()
 }
 

@@ -75,7 +75,7 @@ pub fn group(room: &str) -> Destination {
 impl World {
     /// A broker, and clients in `room = "a"`, all connected.
     pub fn new(clients: usize) -> Self {
-        Self::with(clients, BrokerConfig { settle: Duration::from_secs(1), ..BrokerConfig::new(0) })
+        Self::with(clients, BrokerConfig::new(0).settle(Duration::from_secs(1)))
     }
 
     pub fn with(clients: usize, config: BrokerConfig) -> Self {

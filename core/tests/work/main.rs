@@ -28,7 +28,7 @@ const MOST: u32 = 32_768 + 1_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn raw() -> Raw {
-    Raw::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) })
+    Raw::new(BrokerConfig::new(0).settle(Duration::ZERO))
 }
 
 fn pair(key: &str, value: i64) -> Attributes {
@@ -208,12 +208,9 @@ fn core_p4_closing_goes_on_over_several_calls_until_all_links_have_ended() {
 
 #[test]
 fn core_p4_messages_that_expire_together_end_over_several_calls() {
-    let mut raw = Raw::new(BrokerConfig {
-        settle: Duration::ZERO,
-        queue_messages: 100_000,
-        window_messages: 100_000,
-        ..BrokerConfig::new(0)
-    });
+    let mut raw = Raw::new(
+        BrokerConfig::new(0).settle(Duration::ZERO).queue_messages(100_000).window_messages(100_000),
+    );
     raw.away(1, AttributesRef::EMPTY);
     let link = raw.up(0, 1);
     let to = Destination::from(uuid(1));
@@ -317,13 +314,13 @@ fn attack_14_messages_only_for_the_connected_pay_for_the_sessions_they_look_at()
 fn core_p8_a_decline_costs_the_same_however_many_receipts_and_deliveries_take_turns() {
     const EACH: u64 = 15_000;
     let most = 40_000;
-    let mut raw = Raw::new(BrokerConfig {
-        settle: Duration::ZERO,
-        receipt_backlog: most,
-        window_messages: most,
-        sender_queue: u32::MAX,
-        ..BrokerConfig::new(0)
-    });
+    let mut raw = Raw::new(
+        BrokerConfig::new(0)
+            .settle(Duration::ZERO)
+            .receipt_backlog(most)
+            .window_messages(most)
+            .sender_queue(u32::MAX),
+    );
     let (link, from) = (raw.up(0, 1), raw.up(1, 1));
     let (me, nobody) = (Destination::from(uuid(0)), Destination::from(uuid(9)).only_connected());
     for n in 0..EACH {

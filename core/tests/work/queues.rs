@@ -18,12 +18,7 @@ fn end_in_queue(raw: &mut Raw, from: LinkId, count: u64) {
 fn one_queue_is_searched_over_several_calls_and_goes_on_where_it_stopped() {
     const COUNT: u64 = 16_000;
     const BUDGET: u32 = 1_000;
-    let config = BrokerConfig {
-        settle: Duration::ZERO,
-        sender_queue: u32::MAX,
-        session_ttl: HOUR,
-        ..BrokerConfig::new(0)
-    };
+    let config = BrokerConfig::new(0).settle(Duration::ZERO).sender_queue(u32::MAX).session_ttl(HOUR);
     let mut raw = Raw::new(config);
     raw.away(1, AttributesRef::EMPTY);
     let from = raw.up(0, 1);
@@ -53,7 +48,7 @@ fn one_queue_is_searched_over_several_calls_and_goes_on_where_it_stopped() {
 fn a_queue_that_is_searched_over_several_calls_serves_its_client_meanwhile() {
     let mut random = Random(11);
     for round in 0..20 {
-        let config = BrokerConfig { settle: Duration::ZERO, sender_queue: u32::MAX, ..BrokerConfig::new(0) };
+        let config = BrokerConfig::new(0).settle(Duration::ZERO).sender_queue(u32::MAX);
         let mut raw = Raw::new(config);
         let (link, from) = (raw.up(1, 1), raw.up(0, 1));
         let to = Destination::from(uuid(1));

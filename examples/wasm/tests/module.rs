@@ -79,7 +79,7 @@ fn echo(client: &mut Client<Vec<u8>>, broker: &mut Broker, link: LinkId, now: In
 fn the_client_in_a_module_shakes_hands_sends_and_receives() {
     let mut micros = 1_000;
     let now = Instant::from_micros(micros);
-    let mut broker = Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) }, 1).unwrap();
+    let mut broker = Broker::new(BrokerConfig::new(0).settle(Duration::ZERO), 1).unwrap();
     let (near, far) = (broker.handle_connected(now, 0).unwrap(), broker.handle_connected(now, 0).unwrap());
     let mut page = Page::new(micros);
     let config = ClientConfig::new(Uuid::from_u128(ECHO.into()), Secret([2; 16]), 1, 1);

@@ -67,30 +67,27 @@ struct Side {
 }
 
 fn config(how: u8) -> BrokerConfig {
-    let small = BrokerConfig {
-        max_links: 4,
-        max_sessions: 3,
-        max_attributes: 2,
-        max_payload: 64,
-        max_messages: 8,
-        max_message_bytes: 512,
-        max_held: 3,
-        queue_messages: 3,
-        queue_bytes: 200,
-        window_messages: 4,
-        window_bytes: 200,
-        receipt_backlog: 2,
-        max_watches: 1,
-        watch_backlog: 1,
-        ..BrokerConfig::new(0)
-    };
-    let large = BrokerConfig { max_payload: 128, ..BrokerConfig::new(0) };
-    BrokerConfig {
-        session_ttl: Duration::from_secs(3_600),
-        settle: if how & 8 == 0 { Duration::ZERO } else { Duration::from_secs(2) },
-        max_time_to_live: Duration::from_secs(100),
-        ..if how & 4 == 0 { large } else { small }
-    }
+    let small = BrokerConfig::new(0)
+        .max_links(4)
+        .max_sessions(3)
+        .max_attributes(2)
+        .max_payload(64)
+        .max_messages(8)
+        .max_message_bytes(512)
+        .max_held(3)
+        .queue_messages(3)
+        .queue_bytes(200)
+        .window_messages(4)
+        .window_bytes(200)
+        .receipt_backlog(2)
+        .max_watches(1)
+        .watch_backlog(1);
+    let large = BrokerConfig::new(0).max_payload(128);
+    let config = if how & 4 == 0 { large } else { small };
+    config
+        .session_ttl(Duration::from_secs(3_600))
+        .settle(if how & 8 == 0 { Duration::ZERO } else { Duration::from_secs(2) })
+        .max_time_to_live(Duration::from_secs(100))
 }
 
 impl Side {

@@ -248,7 +248,7 @@ impl Twins {
     /// An honest broker takes the place of the hostile one: everything is answered, or the client has ended.
     fn heal(mut self) {
         self.both(Client::handle_disconnected);
-        let config = BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) };
+        let config = BrokerConfig::new(0).settle(Duration::ZERO);
         let mut broker = Broker::new(config, 99).expect("a config that is valid");
         let (mut link, mut quiet) = (None, 0);
         for _ in 0..1_000 {

@@ -63,20 +63,18 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 pub fn config(number: u128) -> ClientConfig {
-    ClientConfig {
-        max_payload: 512,
-        outbox_messages: 8,
-        outbox_bytes: 4096,
-        inbox_messages: 4,
-        inbox_bytes: 2048,
-        senders: 4,
-        seen_window: 64,
-        watches: 0,
-        presence_items: 0,
-        reconnect_min: std::time::Duration::from_millis(5),
-        reconnect_max: std::time::Duration::from_millis(50),
-        ..ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), 1, number as u64)
-    }
+    ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), 1, number as u64)
+        .max_payload(512)
+        .outbox_messages(8)
+        .outbox_bytes(4096)
+        .inbox_messages(4)
+        .inbox_bytes(2048)
+        .senders(4)
+        .seen_window(64)
+        .watches(0)
+        .presence_items(0)
+        .reconnect_min(std::time::Duration::from_millis(5))
+        .reconnect_max(std::time::Duration::from_millis(50))
 }
 
 pub fn make(config: ClientConfig) -> Client<Vec<u8>> {

@@ -27,7 +27,7 @@ fn lines_behind_sockets_carry_messages_and_are_found_again() {
     world.broker = None;
     world.until_told(alice, "disconnected");
     world.send(alice, &super::everyone_else(), b"kept");
-    world.start_broker(BrokerConfig { settle: Duration::from_millis(300), ..BrokerConfig::new(0) }, 2);
+    world.start_broker(BrokerConfig::new(0).settle(Duration::from_millis(300)), 2);
     world.until_told(alice, "2: 1 of 1");
     assert_eq!(world.told[bob].last().map(String::as_str), Some("kept"));
 }
@@ -46,7 +46,7 @@ fn a_client_does_not_connect_where_frames_go_another_way() {
 #[test]
 fn a_serial_line_has_one_link_after_the_other() {
     let [of_broker, of_client] = lay();
-    let config = BrokerConfig { handshake_timeout: Duration::from_millis(100), ..BrokerConfig::new(0) };
+    let config = BrokerConfig::new(0).handshake_timeout(Duration::from_millis(100));
     let mut world = World::new(config, of_broker);
     // Nobody says hello, so the broker ends some links, and has one again each time, on the line that it keeps.
     let start = Instant::now();

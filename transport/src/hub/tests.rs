@@ -115,11 +115,9 @@ impl World {
 
 /// What a client says that sends so many small messages at once.
 fn flood(number: u128, messages: usize) -> Vec<u8> {
-    let config = ClientConfig {
-        outbox_messages: 4096,
-        outbox_bytes: 1 << 20,
-        ..ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), 1, 1)
-    };
+    let config = ClientConfig::new(Uuid::from_u128(number), Secret([7; 16]), 1, 1)
+        .outbox_messages(4096)
+        .outbox_bytes(1 << 20);
     let memory = vec![0; config.memory_needed()];
     let mut client = Client::new(config, memory).expect("a config that works");
     let now = Instant::from_micros(1);
@@ -133,8 +131,7 @@ fn flood(number: u128, messages: usize) -> Vec<u8> {
     };
     say(&mut client);
     // A welcome from a broker like the one that will hear all of this.
-    let mut broker =
-        Broker::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) }, 1).expect("it works");
+    let mut broker = Broker::new(BrokerConfig::new(0).settle(Duration::ZERO), 1).expect("it works");
     let link = broker.handle_connected(now, 0).expect("room");
     let mut hello = Vec::new();
     std::mem::swap(&mut hello, &mut said);
@@ -157,7 +154,7 @@ fn flood(number: u128, messages: usize) -> Vec<u8> {
 #[test]
 fn program_3_what_the_broker_has_not_taken_is_bounded_and_counted() {
     const SENDERS: usize = 100;
-    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+    let mut world = World::new(BrokerConfig::new(0).settle(Duration::ZERO));
     let mut all = 0;
     for number in 0..SENDERS {
         let said = flood(number as u128 + 1, 4096);
@@ -185,7 +182,7 @@ fn program_3_what_the_broker_has_not_taken_is_bounded_and_counted() {
 
 #[test]
 fn program_3_links_that_end_give_back_what_they_kept() {
-    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+    let mut world = World::new(BrokerConfig::new(0).settle(Duration::ZERO));
     for number in 0..8 {
         world.connect(&flood(number + 1, 4096));
     }
@@ -197,7 +194,7 @@ fn program_3_links_that_end_give_back_what_they_kept() {
 
 #[test]
 fn program_17_a_newcomer_hears_at_once_that_all_links_are_in_use() {
-    let mut world = World::new(BrokerConfig { max_links: 10, ..BrokerConfig::new(0) });
+    let mut world = World::new(BrokerConfig::new(0).max_links(10));
     for _ in 0..200 {
         world.connect(&[]);
     }
@@ -241,7 +238,7 @@ fn a_broker_that_has_found_a_bug_in_itself_begins_a_new_life_or_stops() {
 #[test]
 fn program_21_what_is_left_in_a_socket_is_read_without_further_news() {
     const SENDERS: usize = 20;
-    let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+    let mut world = World::new(BrokerConfig::new(0).settle(Duration::ZERO));
     for number in 0..SENDERS {
         world.connect(&flood(number as u128 + 1, 4096));
     }
@@ -310,7 +307,7 @@ fn resumed(world: &mut World) -> bool {
 #[test]
 fn a_hello_whose_connection_has_ended_is_not_judged() {
     for (ends, in_pieces) in [(true, false), (true, true), (false, false), (false, true)] {
-        let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+        let mut world = World::new(BrokerConfig::new(0).settle(Duration::ZERO));
         let now = world.hub.now();
         let _alive = Member::join(world.hub.broker(), now, 1);
         // Another boot of the same client, which has died meanwhile.
@@ -332,7 +329,7 @@ fn a_hello_whose_connection_has_ended_is_not_judged() {
 #[test]
 fn a_hello_that_waited_until_its_connection_ended_is_not_judged() {
     for ends in [true, false] {
-        let mut world = World::new(BrokerConfig { settle: Duration::ZERO, ..BrokerConfig::new(0) });
+        let mut world = World::new(BrokerConfig::new(0).settle(Duration::ZERO));
         let now = world.hub.now();
         let mut alive = Member::join(world.hub.broker(), now, 1);
         let lobby = Filter::all_of(&[("room", Value::Str("lobby"))]).expect("a filter");

@@ -53,26 +53,23 @@ impl Honest {
 }
 
 pub(super) fn broker_config(how: u8) -> BrokerConfig {
-    let small = BrokerConfig {
-        max_links: 4,
-        max_sessions: 4,
-        max_messages: 6,
-        max_message_bytes: 512,
-        max_held: 2,
-        queue_messages: 3,
-        queue_bytes: 128,
-        window_messages: 2,
-        window_bytes: 64,
-        receipt_backlog: 1,
-        max_watches: 1,
-        watch_backlog: 1,
-        ..BrokerConfig::new(0)
-    };
-    BrokerConfig {
-        max_payload: 64,
-        session_ttl: Duration::from_secs(30),
-        settle: Duration::from_secs(u64::from(how >> 3 & 1)),
-        max_time_to_live: Duration::from_secs(60),
-        ..if how & 2 == 0 { BrokerConfig::new(0) } else { small }
-    }
+    let small = BrokerConfig::new(0)
+        .max_links(4)
+        .max_sessions(4)
+        .max_messages(6)
+        .max_message_bytes(512)
+        .max_held(2)
+        .queue_messages(3)
+        .queue_bytes(128)
+        .window_messages(2)
+        .window_bytes(64)
+        .receipt_backlog(1)
+        .max_watches(1)
+        .watch_backlog(1);
+    let config = if how & 2 == 0 { BrokerConfig::new(0) } else { small };
+    config
+        .max_payload(64)
+        .session_ttl(Duration::from_secs(30))
+        .settle(Duration::from_secs(u64::from(how >> 3 & 1)))
+        .max_time_to_live(Duration::from_secs(60))
 }

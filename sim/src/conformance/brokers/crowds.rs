@@ -12,18 +12,16 @@ use crate::conformance::waiting::until;
 
 /// A client that takes little memory.
 fn small(number: u128) -> ClientConfig {
-    ClientConfig {
-        max_payload: 1000,
-        outbox_messages: 64,
-        outbox_bytes: 1 << 14,
-        inbox_messages: 64,
-        inbox_bytes: 1 << 14,
-        senders: 4,
-        seen_window: 64,
-        watches: 0,
-        presence_items: 0,
-        ..config(number)
-    }
+    config(number)
+        .max_payload(1000)
+        .outbox_messages(64)
+        .outbox_bytes(1 << 14)
+        .inbox_messages(64)
+        .inbox_bytes(1 << 14)
+        .senders(4)
+        .seen_window(64)
+        .watches(0)
+        .presence_items(0)
 }
 
 /// Those who come while the broker is busy have said all that they have to say when it gets to them.
@@ -138,7 +136,7 @@ pub(super) fn a_storm_of_reconnects_leaves_nothing_and_disturbs_nobody<A: Broker
 }
 
 pub(super) fn one_too_many_is_told_so<A: BrokerAdapter>(adapter: &A, place: &Place) {
-    let broker = start(adapter, place, BrokerConfig { max_links: 1, ..BrokerConfig::new(0) });
+    let broker = start(adapter, place, BrokerConfig::new(0).max_links(1));
     let mut alice = join(&broker, 1);
     for _ in 0..20 {
         let mut refused = Socket::dial(&broker.address()).expect("accepted");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{AbortCode, BrokerConfig, ClientConfig, CloseReason, DisconnectReason, Established};
+use e_pigeon_core::{AbortCode, BrokerConfig, CloseReason, DisconnectReason, Established};
 
 use super::setup::{establish, join, roomy_queues, short, start, until_links};
 use crate::conformance::adapter::{BrokerAdapter, RunningBroker};
@@ -76,7 +76,7 @@ pub(super) fn a_connection_that_breaks_while_it_is_written_loses_nothing<A: Brok
 ) {
     const COUNT: u32 = 150;
     let broker = start(adapter, place, roomy_queues());
-    let roomy = |number| ClientConfig { inbox_bytes: 16 << 20, outbox_bytes: 16 << 20, ..config(number) };
+    let roomy = |number| config(number).inbox_bytes(16 << 20).outbox_bytes(16 << 20);
     let mut alice = Peer::dial(roomy(1), &broker.address());
     let mut bob = Peer::dial(roomy(2), &broker.address());
     establish(&mut bob);
@@ -116,7 +116,7 @@ pub(super) fn a_stop_in_the_middle_of_everything_is_told_and_takes_no_time<A: Br
 ) {
     let broker = start(adapter, place, short());
     let address = broker.address();
-    let roomy = |number| ClientConfig { inbox_bytes: 16 << 20, outbox_bytes: 16 << 20, ..config(number) };
+    let roomy = |number| config(number).inbox_bytes(16 << 20).outbox_bytes(16 << 20);
     let mut flooding = Peer::dial(roomy(1), &address);
     let mut stalled = Peer::dial(roomy(2), &address);
     establish(&mut stalled);
@@ -150,7 +150,7 @@ pub(super) fn a_stop_in_the_middle_of_everything_is_told_and_takes_no_time<A: Br
 
     // The next one may listen there, and finds everybody back.
     let settle = Duration::from_millis(100);
-    let next = adapter.start_broker(BrokerConfig { settle, ..short() }, 2, &address);
+    let next = adapter.start_broker(short().settle(settle), 2, &address);
     let next = next.expect("the address is free again");
     for peer in [&mut flooding, &mut stalled, &mut quiet, &mut within_hello] {
         (peer.read_piece, peer.write_piece) = (1 << 16, 1 << 16);

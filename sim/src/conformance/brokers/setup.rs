@@ -12,7 +12,7 @@ use crate::conformance::waiting::until;
 
 /// One sender may fill a good part of one recipient's queue with what its socket does not take.
 pub(super) fn roomy_queues() -> BrokerConfig {
-    BrokerConfig { queue_bytes: 64 << 20, ..BrokerConfig::new(0) }
+    BrokerConfig::new(0).queue_bytes(64 << 20)
 }
 
 pub(super) fn start<A: BrokerAdapter>(adapter: &A, place: &Place, config: BrokerConfig) -> A::Broker {
@@ -44,5 +44,5 @@ pub(super) fn until_links<B: RunningBroker>(broker: &B, links: u32) {
 }
 
 pub(super) fn short() -> BrokerConfig {
-    BrokerConfig { handshake_timeout: Duration::from_millis(300), ..roomy_queues() }
+    roomy_queues().handshake_timeout(Duration::from_millis(300))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e_pigeon_core::{AbortCode, BrokerConfig, ClientConfig, Destination, DisconnectReason, Filter};
+use e_pigeon_core::{AbortCode, BrokerConfig, Destination, DisconnectReason, Filter};
 
 use super::setup::{dial, establish, join, roomy_queues, short, start};
 use crate::conformance::adapter::{BrokerAdapter, RunningBroker};
@@ -76,7 +76,7 @@ pub(super) fn a_peer_that_does_not_read_gets_everything_later_and_stops_nobody<A
 ) {
     const COUNT: u32 = 200;
     let broker = start(adapter, place, roomy_queues());
-    let roomy = |number| ClientConfig { inbox_bytes: 16 << 20, outbox_bytes: 16 << 20, ..config(number) };
+    let roomy = |number| config(number).inbox_bytes(16 << 20).outbox_bytes(16 << 20);
     let mut alice = Peer::dial(roomy(1), &broker.address());
     let mut bob = Peer::dial(roomy(2), &broker.address());
     establish(&mut bob);
@@ -110,9 +110,9 @@ pub(super) fn a_peer_that_does_not_read_gets_everything_later_and_stops_nobody<A
 pub(super) fn what_a_peer_does_not_read_waits_in_the_core<A: BrokerAdapter>(adapter: &A, place: &Place) {
     const COUNT: u32 = 500;
     const LARGE: u32 = 32 << 20;
-    let wide = BrokerConfig { queue_bytes: LARGE.into(), window_bytes: LARGE, ..BrokerConfig::new(0) };
+    let wide = BrokerConfig::new(0).queue_bytes(LARGE.into()).window_bytes(LARGE);
     let broker = start(adapter, place, wide);
-    let roomy = |number| ClientConfig { inbox_bytes: LARGE, outbox_bytes: LARGE, ..config(number) };
+    let roomy = |number| config(number).inbox_bytes(LARGE).outbox_bytes(LARGE);
     let mut alice = Peer::dial(roomy(1), &broker.address());
     let mut bob = Peer::dial(roomy(2), &broker.address());
     establish(&mut bob);
@@ -140,11 +140,9 @@ pub(super) fn deadlines_are_kept_while_nothing_comes<A: BrokerAdapter>(adapter: 
     let broker = start(
         adapter,
         place,
-        BrokerConfig {
-            handshake_timeout: Duration::from_millis(200),
-            keep_alive: Duration::from_millis(250),
-            ..BrokerConfig::new(0)
-        },
+        BrokerConfig::new(0)
+            .handshake_timeout(Duration::from_millis(200))
+            .keep_alive(Duration::from_millis(250)),
     );
     // Somebody who says nothing is told that it took too long.
     let mut mute = Socket::dial(&broker.address()).expect("accepted");
@@ -174,7 +172,7 @@ pub(super) fn an_idle_broker_does_not_work<A: BrokerAdapter>(adapter: &A, place:
     let broker = start(adapter, place, short());
     let mut peers: Vec<Peer> = (1..20).map(|number| join(&broker, number)).collect();
     // One has a full socket, and another one has stopped writing in the middle of a frame.
-    let mut stalled = Peer::dial(ClientConfig { inbox_bytes: 16 << 20, ..config(20) }, &broker.address());
+    let mut stalled = Peer::dial(config(20).inbox_bytes(16 << 20), &broker.address());
     establish(&mut stalled);
     stalled.read_piece = 0;
     peers[0].send_numbered(&to(20), 60, 60_000);

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Close, CloseReason, DisconnectReason, Established};
+use e_pigeon_core::{BrokerConfig, Close, CloseReason, DisconnectReason, Established};
 
 use super::told::{Told, host};
 use crate::conformance::adapter::{ClientAdapter, RunningClient};
@@ -15,7 +15,7 @@ use crate::conformance::socket::Acceptor;
 use crate::conformance::waiting::{soon, until};
 
 fn settled() -> BrokerConfig {
-    BrokerConfig { settle: Duration::from_millis(100), ..BrokerConfig::new(0) }
+    BrokerConfig::new(0).settle(Duration::from_millis(100))
 }
 
 pub(super) fn a_broker_that_is_not_there_is_found_when_it_is<A: ClientAdapter>(adapter: &A, place: &Place) {
@@ -74,7 +74,7 @@ pub(super) fn all_goes_out_when_the_window_opens<A: ClientAdapter>(adapter: &A, 
     drop(host);
     // A broker that has to wait for others lets a client of its predecessor wait.
     let settle = Duration::from_millis(500);
-    let host = Host::start(BrokerConfig { settle, ..BrokerConfig::new(0) }, 2, &address);
+    let host = Host::start(BrokerConfig::new(0).settle(settle), 2, &address);
     until("a session with a shut window", || {
         alice.listen();
         alice.log.established.len() == 2
@@ -136,8 +136,8 @@ pub(super) fn a_broker_that_ends_its_writing_is_left<A: ClientAdapter>(adapter: 
 
 pub(super) fn silence_is_noticed_in_time<A: ClientAdapter>(adapter: &A, place: &Place) {
     let keep_alive = Duration::from_millis(250);
-    let host = host(place, BrokerConfig { keep_alive, ..BrokerConfig::new(0) });
-    let impatient = ClientConfig { handshake_timeout: Duration::from_millis(200), ..config(1) };
+    let host = host(place, BrokerConfig::new(0).keep_alive(keep_alive));
+    let impatient = config(1).handshake_timeout(Duration::from_millis(200));
     // A connection is not enough: the welcome has to come.
     host.behave(Manners::STALLED);
     let mut alice = Told::start(adapter, impatient, &host);
@@ -215,15 +215,15 @@ pub(super) fn a_client_that_is_dropped_is_away<A: ClientAdapter>(adapter: &A, pl
 pub(super) fn a_crowd_comes_back_after_each_cut<A: ClientAdapter>(adapter: &A, place: &Place) {
     const CROWD: u128 = 100;
     let host = host(place, BrokerConfig::new(0));
-    let small = |number| ClientConfig {
-        max_payload: 1000,
-        outbox_messages: 64,
-        outbox_bytes: 1 << 14,
-        inbox_messages: 64,
-        inbox_bytes: 1 << 14,
-        seen_window: 64,
-        reconnect_max: Duration::from_millis(200),
-        ..config(number)
+    let small = |number| {
+        config(number)
+            .max_payload(1000)
+            .outbox_messages(64)
+            .outbox_bytes(1 << 14)
+            .inbox_messages(64)
+            .inbox_bytes(1 << 14)
+            .seen_window(64)
+            .reconnect_max(Duration::from_millis(200))
     };
     let mut crowd: Vec<_> = (0..CROWD).map(|number| Told::start(adapter, small(number + 1), &host)).collect();
     for round in 0..4 {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e_pigeon_core::{BrokerConfig, ClientConfig, Filter, Message, SendError, Value};
+use e_pigeon_core::{BrokerConfig, Filter, Message, SendError, Value};
 
 use super::told::{Told, host};
 use crate::conformance::adapter::{ClientAdapter, RunningClient};
@@ -65,7 +65,7 @@ pub(super) fn a_burst_is_read_to_its_end_though_nothing_follows<A: ClientAdapter
 pub(super) fn commands_go_out_by_themselves<A: ClientAdapter>(adapter: &A, place: &Place) {
     let host = host(place, BrokerConfig::new(0));
     let mut alice = Told::join(adapter, 1, &host);
-    let manual = ClientConfig { manual_acknowledgement: true, ..config(2) };
+    let manual = config(2).manual_acknowledgement(true);
     let mut bob = Told::start(adapter, manual, &host).established();
     thread::sleep(Duration::from_millis(50));
     bob.client.set("room", Value::Str("lobby")).expect("room for a change");
@@ -120,8 +120,8 @@ pub(super) fn a_broker_that_does_not_read_makes_send_say_full_and_nothing_wait<A
 pub(super) fn what_a_broker_does_not_read_waits_in_the_core<A: ClientAdapter>(adapter: &A, place: &Place) {
     const COUNT: u32 = 500;
     const LARGE: u32 = 32 << 20;
-    let host = host(place, BrokerConfig { window_bytes: LARGE, ..BrokerConfig::new(0) });
-    let roomy = ClientConfig { outbox_bytes: LARGE, ..config(1) };
+    let host = host(place, BrokerConfig::new(0).window_bytes(LARGE));
+    let roomy = config(1).outbox_bytes(LARGE);
     let mut alice = Told::start(adapter, roomy, &host).established();
     host.behave(Manners::STALLED);
     for number in 0..COUNT {
@@ -146,7 +146,7 @@ pub(super) fn an_application_that_does_not_read_holds_back_its_sender_only<A: Cl
     place: &Place,
 ) {
     let host = host(place, BrokerConfig::new(0));
-    let few = ClientConfig { inbox_messages: 8, inbox_bytes: 1 << 16, ..config(2) };
+    let few = config(2).inbox_messages(8).inbox_bytes(1 << 16);
     let mut alice = Told::join(adapter, 1, &host);
     let mut bob = Told::start(adapter, few, &host).established();
     let mut carol = Told::join(adapter, 3, &host);
