@@ -12,7 +12,7 @@ mod support;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Abort, Control, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, Refused};
-use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
+use e_pigeon_core::wire::state::{Prefix, StateFrame, tag, welcomed_tag};
 use e_pigeon_core::{
     AbortCode, AttributesRef, Broker, Client, ClientConfig, Close, Event, Filter, Framing, Instant, LinkId,
     Message, Ready, RefusalReason,
@@ -262,7 +262,7 @@ fn what_was_here_does_not_go_missing_again() {
     }
     assert_eq!(from_client(&mut client, at(2)).len(), 4);
     let heard = |client: &mut Client<_>, now, serial, beyond| {
-        let state = State { beyond, ..state(serial, 0, 0) };
+        let state = StateFrame { beyond, ..state(serial, 0, 0) };
         client.handle_input(now, &control(Framing::Datagram, tag, Control::State(state)));
     };
     heard(&mut client, at(3), 1, 0b1110);

@@ -20,7 +20,7 @@ use crate::link::recovery::Recovery;
 use crate::time::Instant;
 use crate::wire::control::{Abort, Control};
 use crate::wire::kind;
-use crate::wire::state::State;
+use crate::wire::state::StateFrame;
 use crate::wire::window::Window;
 use alloc::boxed::Box;
 use uuid::Uuid;
@@ -282,7 +282,12 @@ impl Broker {
     }
 
     /// The client reports its state.
-    pub(super) fn receive_state(&mut self, index: u32, session: u32, state: &State) -> Result<(), AbortCode> {
+    pub(super) fn receive_state(
+        &mut self,
+        index: u32,
+        session: u32,
+        state: &StateFrame,
+    ) -> Result<(), AbortCode> {
         let now = self.now;
         let link = self.links.get_mut(index).and_then(|link| link.lossy.as_mut());
         let link = &mut link.ok_or(AbortCode::UnexpectedFrame)?.link;
@@ -368,7 +373,7 @@ impl Broker {
         Some((number, frame))
     }
 
-    fn begin_state(&mut self, index: u32, session: u32, now: Instant) -> Option<State> {
+    fn begin_state(&mut self, index: u32, session: u32, now: Instant) -> Option<StateFrame> {
         let window = self.present_window(index, session);
         let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;

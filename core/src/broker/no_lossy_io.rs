@@ -3,7 +3,7 @@
 use super::state::Broker;
 use crate::error::AbortCode;
 use crate::time::Instant;
-use crate::wire::state::State;
+use crate::wire::state::StateFrame;
 
 /// None of these is called, for want of a [`Lossy`]; a frame that only such links have is refused.
 impl Broker {
@@ -19,7 +19,7 @@ impl Broker {
         false
     }
 
-    pub(super) fn receive_state(&self, _: u32, _: u32, _: &State) -> Result<(), AbortCode> {
+    pub(super) fn receive_state(&self, _: u32, _: u32, _: &StateFrame) -> Result<(), AbortCode> {
         Err(AbortCode::UnexpectedFrame)
     }
     pub(super) fn run_early(&self, _: u32) -> bool {

@@ -83,7 +83,7 @@ impl State {
         &mut self,
         m: &mut [u8],
         now: Instant,
-        state: &state::State,
+        state: &state::StateFrame,
     ) -> Result<(), AbortCode> {
         let link = &mut self.lossy.as_mut().ok_or(AbortCode::UnexpectedFrame)?.link;
         let session = self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
@@ -182,7 +182,7 @@ impl State {
     }
 
     /// The state that was begun last.
-    pub(super) fn state(&self) -> Option<state::State> {
+    pub(super) fn state(&self) -> Option<state::StateFrame> {
         let receiving = &self.session.as_ref()?.receiving;
         let recovery = &self.lossy.as_ref()?.link.recovery;
         Some(recovery.state(receiving.received(), receiving.told(), self.told_window))

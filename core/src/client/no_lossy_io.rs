@@ -9,7 +9,12 @@ use crate::wire::state;
 impl State {
     pub(super) fn lossy_input(&self, _: &mut [u8], _: &mut [u8], _: Instant, _: &[u8]) {}
 
-    pub(super) fn receive_state(&self, _: &mut [u8], _: Instant, _: &state::State) -> Result<(), AbortCode> {
+    pub(super) fn receive_state(
+        &self,
+        _: &mut [u8],
+        _: Instant,
+        _: &state::StateFrame,
+    ) -> Result<(), AbortCode> {
         Err(AbortCode::UnexpectedFrame)
     }
 

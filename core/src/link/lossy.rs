@@ -36,7 +36,7 @@ use crate::wire::cobs::{self, Unstuffing};
 use crate::wire::control::Welcome;
 use crate::wire::frame::Framing;
 use crate::wire::kind;
-use crate::wire::state::{MAX_PREFIX, Prefix, State, welcomed_tag};
+use crate::wire::state::{MAX_PREFIX, Prefix, StateFrame, welcomed_tag};
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -211,7 +211,7 @@ impl LossyLink {
     /// The peer reports its state. Returns how many more items it acknowledges.
     pub(crate) fn receive_state(
         &mut self,
-        state: &State,
+        state: &StateFrame,
         sending: &mut Sending,
         now: Instant,
     ) -> Result<u64, AbortCode> {

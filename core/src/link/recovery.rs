@@ -11,7 +11,7 @@ use super::timing::{Repeat, RoundTrip};
 use crate::bug::OrBug;
 use crate::error::AbortCode;
 use crate::time::Instant;
-use crate::wire::state::{SPAN, State};
+use crate::wire::state::{SPAN, StateFrame};
 use crate::wire::window::Window;
 use ago::{Recently, StatesAgo};
 use flight::Flight;
@@ -221,7 +221,7 @@ impl Recovery {
     // What the ends tell each other.
 
     /// The peer tells where it stands. Returns up to where it acknowledges, where that is news.
-    pub(crate) fn hear(&mut self, state: &State, now: Instant) -> Result<bool, AbortCode> {
+    pub(crate) fn hear(&mut self, state: &StateFrame, now: Instant) -> Result<bool, AbortCode> {
         if state.serial <= self.heard {
             // An older one, which was overtaken.
             return Ok(false);
@@ -410,9 +410,9 @@ impl Recovery {
     }
 
     /// The state to send, where all items up to `received` are here, and up to `acknowledged` are taken.
-    pub(crate) fn state(&self, received: u64, acknowledged: u64, window: Window) -> State {
+    pub(crate) fn state(&self, received: u64, acknowledged: u64, window: Window) -> StateFrame {
         let skipped = if canary!(TakesRangesForAll) { self.beyond.count_ones() } else { 0 };
-        State {
+        StateFrame {
             serial: self.serial,
             heard: self.heard,
             wants_reply: self.asks,

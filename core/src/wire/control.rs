@@ -4,7 +4,7 @@
 
 use super::kind;
 use super::limits::{MAGIC, VERSION};
-use super::state::State;
+use super::state::StateFrame;
 use super::window::Window;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::data::attributes::AttributesRef;
@@ -133,7 +133,7 @@ pub enum Control<'a> {
     /// The broker has noted it.
     Farewell,
     /// Where this end stands; on lossy framed transports only.
-    State(State),
+    State(StateFrame),
 }
 
 impl Known {
@@ -273,7 +273,7 @@ impl<'a> Control<'a> {
             kind::WINDOW => Self::Window(Window::read(reader)?),
             kind::PING => Self::Ping,
             kind::FAREWELL => Self::Farewell,
-            kind::STATE if cfg!(feature = "lossy") => Self::State(State::read(reader)?),
+            kind::STATE if cfg!(feature = "lossy") => Self::State(StateFrame::read(reader)?),
             _ => return Err(Malformed),
         };
         reader.finish()?;

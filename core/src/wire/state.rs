@@ -48,7 +48,7 @@ impl Prefix {
 
 /// Where one end stands: everything at once, so that only the newest matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct StateFrame {
     /// Counts the frames of this kind on the link, from 1.
     pub serial: u64,
     /// The highest serial that came from the peer; 0 for none.
@@ -65,7 +65,7 @@ pub struct State {
     pub beyond: u64,
 }
 
-impl State {
+impl StateFrame {
     /// Reads what follows the byte of kind.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let state = Self {
@@ -129,9 +129,17 @@ fn read_ranges(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
 mod tests {
     use super::*;
 
-    fn state(beyond: u64) -> State {
+    fn state(beyond: u64) -> StateFrame {
         let window = Window { messages: 3, bytes: 1_000 };
-        State { serial: 9, heard: 4, wants_reply: true, received: 300, acknowledged: 299, window, beyond }
+        StateFrame {
+            serial: 9,
+            heard: 4,
+            wants_reply: true,
+            received: 300,
+            acknowledged: 299,
+            window,
+            beyond,
+        }
     }
 
     #[test]
@@ -143,7 +151,7 @@ mod tests {
             let length = writer.total();
             assert!(length <= 112, "{length}");
             let mut reader = Reader::new(&bytes[..length]);
-            assert_eq!(State::read(&mut reader), Ok(state(beyond)));
+            assert_eq!(StateFrame::read(&mut reader), Ok(state(beyond)));
             assert_eq!(reader.finish(), Ok(()));
         }
     }

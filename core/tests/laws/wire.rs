@@ -8,7 +8,7 @@ use e_pigeon_core::wire::item::{
     Refused, UpItem,
 };
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::wire::state::State;
+use e_pigeon_core::wire::state::StateFrame;
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AbortCode, Attributes, AttributesRef, Destination, DestinationRef, Filter, FilterRef, Past, PatchRef,
@@ -256,10 +256,10 @@ fn welcome() -> impl Strategy<Value = Control<'static>> {
     )
 }
 
-fn state() -> impl Strategy<Value = State> {
+fn state() -> impl Strategy<Value = StateFrame> {
     let serials = (number(), number(), any::<bool>());
     (serials, number(), number(), window(), number()).prop_map(
-        |((serial, heard, wants_reply), one, other, window, beyond)| State {
+        |((serial, heard, wants_reply), one, other, window, beyond)| StateFrame {
             serial: serial.max(1),
             heard,
             wants_reply,

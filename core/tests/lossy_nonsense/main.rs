@@ -16,7 +16,7 @@ mod support;
 use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
 use e_pigeon_core::wire::item::{Deliver, DownItem, MessageItem, Origin, Refused, UpItem};
-use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
+use e_pigeon_core::wire::state::{Prefix, StateFrame, tag, welcomed_tag};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AbortCode, AttributesRef, Broker, BrokerConfig, Client, Filter, Framing, Instant, LinkId, Message, Ready,
@@ -111,11 +111,11 @@ impl Enemy {
         }
     }
 
-    fn state(&mut self, r: &mut Random) -> State {
+    fn state(&mut self, r: &mut Random) -> StateFrame {
         self.serial += 1 + r.below(2);
         let received = near(r, self.received);
         let beyond = if r.percent(30) { r.next() & r.next() & !1 } else { 0 };
-        State {
+        StateFrame {
             serial: near(r, self.serial).max(1),
             heard: near(r, self.heard),
             wants_reply: r.percent(50),

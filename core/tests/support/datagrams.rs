@@ -4,7 +4,7 @@ use super::{client_config, make};
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::wire::state::{Prefix, State};
+use e_pigeon_core::wire::state::{Prefix, StateFrame};
 use e_pigeon_core::{Broker, BrokerConfig, Client, ClientConfig, Event, Framing, Instant, LinkId, Message};
 
 pub struct Datagrams {
@@ -81,7 +81,7 @@ impl Datagrams {
 }
 
 /// The last state among these datagrams.
-pub fn last_state(datagrams: &[Vec<u8>]) -> State {
+pub fn last_state(datagrams: &[Vec<u8>]) -> StateFrame {
     let state = |datagram: &Vec<u8>| {
         let mut reader = Reader::new(datagram);
         Prefix::read(&mut reader).ok()?;

@@ -5,7 +5,7 @@ use e_pigeon_core::Framing;
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::wire::cobs;
 use e_pigeon_core::wire::control::{Control, Hello};
-use e_pigeon_core::wire::state::{Prefix, State};
+use e_pigeon_core::wire::state::{Prefix, StateFrame};
 use e_pigeon_core::wire::window::Window;
 
 /// A frame as it goes over a transport.
@@ -54,6 +54,14 @@ pub fn hello_of(n: usize, boot: u64, link: u64) -> Hello {
     }
 }
 
-pub fn state(serial: u64, heard: u64, received: u64) -> State {
-    State { serial, heard, wants_reply: false, received, acknowledged: received, window: WIDE, beyond: 0 }
+pub fn state(serial: u64, heard: u64, received: u64) -> StateFrame {
+    StateFrame {
+        serial,
+        heard,
+        wants_reply: false,
+        received,
+        acknowledged: received,
+        window: WIDE,
+        beyond: 0,
+    }
 }

@@ -7,7 +7,7 @@ use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcom
 use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, MessageItem, Origin, PresenceState, Refused, UpItem,
 };
-use e_pigeon_core::wire::state::State;
+use e_pigeon_core::wire::state::StateFrame;
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AbortCode, Attributes, AttributesRef, Destination, Filter, Past, PatchRef, RefusalReason, Taken, Uuid,
@@ -29,7 +29,7 @@ pub(crate) const BOOT_B: u64 = 0x1112_1314_1516_1718;
 pub(crate) const COO: &[u8] = b"coo";
 pub(crate) const WINDOW: Window = Window { messages: 4_096, bytes: 4 << 20 };
 pub(crate) const LARGEST_WINDOW: Window = Window { messages: u32::MAX, bytes: u32::MAX };
-pub(crate) const FIRST_STATE: State = State {
+pub(crate) const FIRST_STATE: StateFrame = StateFrame {
     serial: 1,
     heard: 0,
     wants_reply: false,
@@ -231,11 +231,11 @@ pub(crate) fn control_values() -> Table {
     add("farewell", Control::Farewell);
     add("state-first", Control::State(FIRST_STATE));
     let (received, acknowledged) = (300, 299);
-    let told = State { serial: 4, heard: 2, wants_reply: true, received, acknowledged, ..FIRST_STATE };
-    add("state-ranges", Control::State(State { beyond: 0b101_1100, ..told }));
+    let told = StateFrame { serial: 4, heard: 2, wants_reply: true, received, acknowledged, ..FIRST_STATE };
+    add("state-ranges", Control::State(StateFrame { beyond: 0b101_1100, ..told }));
     add(
         "state-longest",
-        Control::State(State {
+        Control::State(StateFrame {
             serial: u64::MAX,
             heard: u64::MAX,
             wants_reply: true,

@@ -18,13 +18,13 @@ fn written(count: u64) -> Recovery {
 }
 
 /// The next state that is sent: news, or what was sent before.
-fn told(link: &mut Recovery, received: u64, has_news: bool, now: Instant) -> State {
+fn told(link: &mut Recovery, received: u64, has_news: bool, now: Instant) -> StateFrame {
     link.tell(has_news, false, now);
     link.state(received, received, WINDOW)
 }
 
-fn state(serial: u64, received: u64, beyond: u64) -> State {
-    State { serial, heard: 0, wants_reply: false, received, acknowledged: 0, window: WINDOW, beyond }
+fn state(serial: u64, received: u64, beyond: u64) -> StateFrame {
+    StateFrame { serial, heard: 0, wants_reply: false, received, acknowledged: 0, window: WINDOW, beyond }
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn field_f6_a_timer_asks_and_takes_nothing_for_lost() {
     let question = told(&mut sender, 0, false, due);
     assert!(question.wants_reply && sender.deadline().is_some());
     // All but one were only slow.
-    let answer = State { heard: question.serial, ..state(1, 1, 0b1110) };
+    let answer = StateFrame { heard: question.serial, ..state(1, 1, 0b1110) };
     sender.hear(&answer, due).unwrap();
     assert_eq!(sender.next_missing(), Some(2), "the answer was written after it would have come");
     assert!(sender.flight.size() >= flight);
@@ -151,14 +151,14 @@ fn orders_are_told_apart_however_much_is_written_while_nothing_comes() {
         sender.wrote(3, at(0));
     }
     let serial = sender.serial;
-    sender.hear(&State { heard: serial, ..state(1, 1, 0b1110) }, at(1)).unwrap();
+    sender.hear(&StateFrame { heard: serial, ..state(1, 1, 0b1110) }, at(1)).unwrap();
     assert_eq!(sender.next_missing(), Some(2));
 }
 
 #[test]
 fn what_cannot_be_true_is_refused_and_what_is_old_changes_nothing() {
     let mut sender = written(4);
-    for bad in [state(1, 5, 0), state(1, 1, 0b1000), State { heard: 1, ..state(1, 1, 0) }] {
+    for bad in [state(1, 5, 0), state(1, 1, 0b1000), StateFrame { heard: 1, ..state(1, 1, 0) }] {
         assert_eq!(sender.clone().hear(&bad, at(1)), Err(AbortCode::BadAcknowledgement), "{bad:?}");
     }
     assert_eq!(sender.hear(&state(7, 3, 0), at(1)), Ok(true));

@@ -8,7 +8,7 @@ use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::cobs;
 use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::kind;
-use e_pigeon_core::wire::state::{Prefix, State, tag, welcomed_tag};
+use e_pigeon_core::wire::state::{Prefix, StateFrame, tag, welcomed_tag};
 use e_pigeon_core::wire::window::Window;
 
 /// More than any frame here has.
@@ -107,7 +107,7 @@ impl Carrier {
         self.serial += 1;
         self.acknowledged = self.acknowledged.saturating_add(more);
         let received = self.received.max(self.acknowledged);
-        let state = State {
+        let state = StateFrame {
             serial: self.serial,
             heard: 0,
             wants_reply: more % 2 == 1,
