@@ -226,7 +226,7 @@ impl Sender {
                 Event::Receipt(receipt) => {
                     self.tally.receipt(&receipt);
                     self.quiet_since = Some(turn.now);
-                    if let Receipt::Accepted { id, recipients, last: false } = receipt {
+                    if let Receipt::Accepted { id, recipients, last: false, .. } = receipt {
                         tracing::debug!("message {} is accepted for {recipients}", id.0);
                         self.accepted = Some((id, recipients));
                     }

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn ended(delivered: u32, recipients: u32, reason: Option<RefusalReason>) -> Receipt {
-        Receipt::Final { id: MessageId(7), delivered, recipients, reason }
+        Receipt::ended(MessageId(7), delivered, recipients, reason)
     }
 
     fn line(receipt: &Receipt) -> String {
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn lines() {
-        let accepted = Receipt::Accepted { id: MessageId(7), recipients: 2, last: true };
+        let accepted = Receipt::accepted(MessageId(7), 2, true);
         for (receipt, expected) in [
             (ended(3, 3, None), r#"{"id":7,"status":"delivered","delivered":3,"recipients":3}"#),
             (
@@ -223,7 +223,7 @@ mod tests {
         let mut tally = Tally::new(None);
         assert_eq!(tally.summary(), "0 messages");
         assert!(tally.is_good());
-        tally.receipt(&Receipt::Accepted { id: MessageId(7), recipients: 1, last: false });
+        tally.receipt(&Receipt::accepted(MessageId(7), 1, false));
         assert_eq!(tally.ended(), 0);
         tally.receipt(&ended(2, 2, None));
         assert_eq!(tally.summary(), "1 message: 1 delivered");

@@ -102,7 +102,7 @@ impl Answers {
 
     /// A final receipt has come; all of `recipients` should have confirmed.
     pub(crate) fn receipt(&mut self, receipt: &Receipt, recipients: u32) {
-        let Receipt::Final { id, delivered, recipients: of, reason } = *receipt else { return };
+        let Receipt::Final { id, delivered, recipients: of, reason, .. } = *receipt else { return };
         if (delivered, of) != (recipients, recipients) {
             self.fault.get_or_insert_with(|| {
                 let reason = reason.map(|reason| format!(", {reason}")).unwrap_or_default();
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn told(id: u64, delivered: u32, recipients: u32) -> Receipt {
-        Receipt::Final { id: MessageId(id), delivered, recipients, reason: None }
+        Receipt::ended(MessageId(id), delivered, recipients, None)
     }
 
     #[test]

@@ -163,7 +163,9 @@ pub use config::client::{ClientConfig, Secret};
 pub use data::attributes::{Attributes, AttributesRef, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES};
 pub use data::destination::{Destination, DestinationRef, MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS, Target};
 pub use data::filter::{Filter, FilterError, FilterRef};
-pub use data::message::{Message, MessageId, Past, Receipt, RefusalReason, Retain, Taken};
+pub use data::message::{Message, MessageId, Receipt, RefusalReason, Retain};
+#[doc(hidden)]
+pub use data::message::{Past, Taken};
 pub use data::patch::PatchRef;
 pub use data::text::{OwnedValue, TextError};
 pub use data::value::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};

@@ -84,7 +84,7 @@ fn receipts_and_presence_go_on_while_no_message_is_taken_for_a_minute() {
         assert_eq!(roster.get(watch, uuid(1)).unwrap().attributes().get("second"), Some(Value::Int(second)));
         let receipts: Vec<_> =
             core::iter::from_fn(|| client.poll_receipt()).filter(Receipt::is_final).collect();
-        assert_eq!(receipts, [Receipt::Final { id, delivered: 1, recipients: 1, reason: None }]);
+        assert_eq!(receipts, [Receipt::ended(id, 1, 1, None)]);
     }
     assert_eq!(world.peers[2].log.finals.len(), 0, "nobody has confirmed what nobody has taken");
     world.peers[0].sleeps = false;

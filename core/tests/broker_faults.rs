@@ -175,8 +175,7 @@ fn newcomer_17_a_message_that_nobody_ever_matched_was_for_nobody() {
     let unknown = world.send_for(0, &uuid(77).into(), "x", Duration::from_millis(50));
     let full = world.send_for(0, &support::group("a").exclude_self(), "x", Duration::from_millis(50));
     world.pass(Duration::from_secs(1));
-    let expired =
-        |id| Receipt::Final { id, delivered: 0, recipients: 0, reason: Some(RefusalReason::Expired) };
+    let expired = |id| Receipt::ended(id, 0, 0, Some(RefusalReason::Expired));
     assert_eq!(world.peers[0].log.finals[&nobody.0], expired(nobody));
     assert_eq!(world.peers[0].log.finals[&unknown.0], expired(unknown));
     assert_eq!(world.outcome(0, full), Some((1, 1)));

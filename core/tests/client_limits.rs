@@ -57,8 +57,7 @@ fn max_payload() {
     let fits = try_send(&mut world, 0, &to_two, &[b'y'; 16]).unwrap();
     world.settle();
     assert_eq!((world.outcome(2, sent), world.outcome(0, fits)), (Some((1, 1)), Some((1, 1))));
-    let refusal =
-        Receipt::Final { id: too_large, delivered: 0, recipients: 1, reason: Some(RefusalReason::TooLarge) };
+    let refusal = Receipt::ended(too_large, 0, 1, Some(RefusalReason::TooLarge));
     assert_eq!(world.peers[0].log.finals[&too_large.0], refusal);
     assert_eq!(world.messages(2), ["y".repeat(16)]);
 }

@@ -37,8 +37,8 @@ fn a_message_waits_for_whoever_is_away_and_for_whoever_is_not_there_yet() {
     world.settle();
     assert_eq!((world.outcome(0, away), world.outcome(0, parked)), (None, None));
     let accepted = &world.peers[0].log.accepted;
-    assert!(accepted.contains(&Receipt::Accepted { id: away, recipients: 1, last: false }), "{accepted:?}");
-    assert!(accepted.contains(&Receipt::Accepted { id: parked, recipients: 0, last: false }), "{accepted:?}");
+    assert!(accepted.contains(&Receipt::accepted(away, 1, false)), "{accepted:?}");
+    assert!(accepted.contains(&Receipt::accepted(parked, 0, false)), "{accepted:?}");
     world.peers[1].reachable = true;
     world.pass(Duration::from_secs(10));
     assert_eq!(world.messages(1), ["while you were away"]);
@@ -67,10 +67,7 @@ fn attributes_change_in_order_with_messages_and_release_what_is_parked() {
     world.settle();
     let to_b = world.send_for(0, &group("b"), "nobody", Duration::from_secs(1));
     world.pass(Duration::from_secs(3));
-    assert_eq!(
-        world.peers[0].log.finals[&to_b.0],
-        Receipt::Final { id: to_b, delivered: 0, recipients: 0, reason: Some(RefusalReason::Expired) }
-    );
+    assert_eq!(world.peers[0].log.finals[&to_b.0], Receipt::ended(to_b, 0, 0, Some(RefusalReason::Expired)));
 }
 
 #[test]
@@ -97,7 +94,7 @@ fn only_connected_never_waits() {
     let id = world.send(0, &Destination::from(uuid(1)).only_connected(), "now or never");
     world.settle();
     let reason = Some(RefusalReason::Nobody);
-    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Final { id, delivered: 0, recipients: 0, reason });
+    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::ended(id, 0, 0, reason));
 }
 
 #[test]
@@ -110,7 +107,7 @@ fn until_accepted_ends_with_accepted() {
     let now = world.now;
     let id = world.peers[0].client.send(now, &outgoing).unwrap();
     world.flow();
-    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Accepted { id, recipients: 1, last: true });
+    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::accepted(id, 1, true));
     world.peers[1].reachable = true;
     world.pass(Duration::from_secs(10));
     assert_eq!(world.messages(1), ["keep it"]);
@@ -268,10 +265,7 @@ fn a_session_that_ends_takes_its_queue_with_it_and_the_sender_is_told() {
     assert_eq!(world.outcome(0, first), None, "it left, its session stays");
     world.pass(world.config.session_ttl + Duration::from_secs(1));
     let reason = Some(RefusalReason::Gone);
-    assert_eq!(
-        world.peers[0].log.finals[&first.0],
-        Receipt::Final { id: first, delivered: 0, recipients: 1, reason }
-    );
+    assert_eq!(world.peers[0].log.finals[&first.0], Receipt::ended(first, 0, 1, reason));
     assert_eq!(world.broker.stats().sessions, 1);
 }
 
@@ -353,10 +347,7 @@ fn a_full_queue_is_a_refusal_and_not_a_drop() {
     world.settle();
     let reason = Some(RefusalReason::QueueFull);
     for &id in &ids[3..] {
-        assert_eq!(
-            world.peers[0].log.finals[&id.0],
-            Receipt::Final { id, delivered: 0, recipients: 1, reason }
-        );
+        assert_eq!(world.peers[0].log.finals[&id.0], Receipt::ended(id, 0, 1, reason));
     }
     world.peers[1].reachable = true;
     world.pass(Duration::from_secs(10));

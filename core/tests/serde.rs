@@ -19,8 +19,8 @@ fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
 #[test]
 fn reports_and_addresses_come_back() {
     let (id, reason) = (MessageId(7), Some(RefusalReason::Expired));
-    comes_back(&Receipt::Accepted { id, recipients: 3, last: true });
-    comes_back(&Receipt::Final { id, delivered: 1, recipients: 2, reason });
+    comes_back(&Receipt::accepted(id, 3, true));
+    comes_back(&Receipt::ended(id, 1, 2, reason));
     comes_back(&AbortCode::ShuttingDown);
     comes_back(&Broker::new(BrokerConfig::new(0), 1).unwrap().stats());
     let mut attributes = Attributes::new();

@@ -244,7 +244,7 @@ fn answers_can_come_as_events_and_first_of_all_as_accepted() {
         let nobody = Filter::all_of(&[("room", Value::Str("b"))]).expect("a filter").into();
         let mut parked = alice.send(&outgoing(&nobody, b"parked")).expect("room");
         let id = parked.id();
-        let accepted = Receipt::Accepted { id, recipients: 0, last: false };
+        let accepted = Receipt::accepted(id, 0, false);
         assert_eq!(soon("accepted", parked.accepted()).await, Ok(accepted));
         assert_eq!(poll_once(&mut parked).await, None, "nobody has confirmed it");
         parked.into_event();

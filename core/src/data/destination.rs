@@ -96,7 +96,7 @@ impl fmt::Debug for Destination {
     }
 }
 
-/// Whom a destination means.
+/// The sessions that a destination means.
 #[derive(Clone, Debug)]
 pub enum Target<'a> {
     /// One client.

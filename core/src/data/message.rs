@@ -19,6 +19,7 @@ impl fmt::Display for MessageId {
 
 /// How long the sender keeps a message, to send it again should the broker die.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Retain {
     /// Until its recipients have confirmed it. Survives everything.
     #[default]
@@ -135,10 +136,13 @@ impl<P: ?Sized> fmt::Debug for Message<'_, P> {
 }
 
 /// What became of a message. Each message ends in exactly one receipt for which [`Receipt::is_final`] is true.
+///
+/// Fields may be added; a third kind would be another protocol, and a match has to see it.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// The broker has the message.
+    #[non_exhaustive]
     Accepted {
         /// Which message.
         id: MessageId,
@@ -148,6 +152,7 @@ pub enum Receipt {
         last: bool,
     },
     /// The message has ended.
+    #[non_exhaustive]
     Final {
         /// Which message.
         id: MessageId,
@@ -161,6 +166,21 @@ pub enum Receipt {
 }
 
 impl Receipt {
+    /// Makes a [`Receipt::Accepted`].
+    pub const fn accepted(id: MessageId, recipients: u32, last: bool) -> Self {
+        Self::Accepted { id, recipients, last }
+    }
+
+    /// Makes a [`Receipt::Final`].
+    pub const fn ended(
+        id: MessageId,
+        delivered: u32,
+        recipients: u32,
+        reason: Option<RefusalReason>,
+    ) -> Self {
+        Self::Final { id, delivered, recipients, reason }
+    }
+
     /// Which message it is about.
     pub fn id(&self) -> MessageId {
         match *self {

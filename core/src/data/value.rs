@@ -115,6 +115,7 @@ impl core::error::Error for AttributeError {}
 
 /// One key with its value, borrowed from where it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pair<'a> {
     /// The canonical encoding of the pair.
     pub raw: &'a [u8],

@@ -459,7 +459,7 @@ fn accept_delay() {
     world.pass(Duration::from_millis(290));
     assert_eq!(world.peers[0].log.accepted, []);
     world.pass(Duration::from_millis(20));
-    assert_eq!(world.peers[0].log.accepted, [Receipt::Accepted { id, recipients: 1, last: false }]);
+    assert_eq!(world.peers[0].log.accepted, [Receipt::accepted(id, 1, false)]);
     // Whoever asked for it is told at once.
     let to: Destination = uuid(1).into();
     let outgoing = Message::new(&to, b"only this").retain(Retain::Accepted);
@@ -467,5 +467,5 @@ fn accept_delay() {
     world.up(0, MAX);
     world.down(0, MAX);
     world.poll(0);
-    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Accepted { id, recipients: 1, last: true });
+    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::accepted(id, 1, true));
 }

@@ -13,7 +13,7 @@ pub(crate) fn world_with(clients: usize, adapt: impl FnOnce(&mut BrokerConfig)) 
 }
 
 pub(crate) fn ended(id: MessageId, delivered: u32, recipients: u32, reason: RefusalReason) -> Receipt {
-    Receipt::Final { id, delivered, recipients, reason: Some(reason) }
+    Receipt::ended(id, delivered, recipients, Some(reason))
 }
 
 pub(crate) fn has_note(world: &World, n: usize, part: &str) -> bool {

@@ -351,7 +351,7 @@ impl Mess {
             assert_eq!(had, once, "{id} of {from} came more than once");
             assert!(to.is_none_or(|to| had == [to]), "{id} of {from} to {to:?} came to {had:?}");
             let count = had.len() as u32;
-            let expected = Receipt::Final { id, delivered: count, recipients: count, reason: None };
+            let expected = Receipt::ended(id, count, count, None);
             assert_eq!(self.peers[from].finals.get(&id), Some(&expected), "{id} of {from}");
         }
         // Messages that waited for an attribute come when it is there; all others in the order of sending.

@@ -193,7 +193,7 @@ fn a_full_queue_is_a_refusal_also_until_accepted() {
     let id = until_accepted(&mut world, &uuid(1).into());
     world.settle();
     let reason = Some(RefusalReason::QueueFull);
-    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Final { id, delivered: 0, recipients: 1, reason });
+    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::ended(id, 0, 1, reason));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn no_place_to_park_is_a_refusal_also_until_accepted() {
     let id = until_accepted(&mut world, &uuid(9).into());
     world.settle();
     let reason = Some(RefusalReason::BrokerFull);
-    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Final { id, delivered: 0, recipients: 0, reason });
+    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::ended(id, 0, 0, reason));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn nobody_connected_is_a_refusal_also_until_accepted() {
     let id = until_accepted(&mut world, &Destination::from(uuid(9)).only_connected());
     world.settle();
     let reason = Some(RefusalReason::Nobody);
-    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::Final { id, delivered: 0, recipients: 0, reason });
+    assert_eq!(world.peers[0].log.finals[&id.0], Receipt::ended(id, 0, 0, reason));
 }
 
 #[test]

@@ -179,7 +179,7 @@ impl Application {
         finals.sort_by_key(Receipt::id);
         for (receipt, id) in finals.iter().zip(1..) {
             let id = MessageId(id);
-            assert_eq!(*receipt, Receipt::Final { id, delivered: 1, recipients: 1, reason: None });
+            assert_eq!(*receipt, Receipt::ended(id, 1, 1, None));
         }
     }
 }

@@ -148,5 +148,5 @@ pub fn outgoing<'a>(to: &'a Destination, payload: &'a [u8]) -> Message<'a> {
 }
 
 pub fn delivered(id: MessageId, count: u32) -> Receipt {
-    Receipt::Final { id, delivered: count, recipients: count, reason: None }
+    Receipt::ended(id, count, count, None)
 }
