@@ -124,6 +124,8 @@ extern crate std;
 mod trace;
 #[macro_use]
 mod bug;
+#[macro_use]
+mod texts;
 #[cfg(canary)]
 #[macro_use]
 pub mod canary;

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the core, lowest first. What stands in one entry may name what stands in the entries before, and itself.
-const LAYERS: [&str; 110] = [
+const LAYERS: [&str; 111] = [
     "canary",
     "trace",
     "bug",
+    "texts",
     "time",
     "codec",
     "data::value",

@@ -181,13 +181,11 @@ fn public_api(sources: &Sources) -> Vec<String> {
     let names: BTreeSet<&str> = public.iter().map(|(_, name)| name.as_str()).collect();
     let mut list = BTreeSet::new();
     for (module, source) in sources {
-        let lines: Vec<&str> = source.lines().collect();
+        let lines = without_lists(source);
         let defines = |name: &str| public.contains(&(module.clone(), name.to_owned()));
         let is_hidden = ["wire", "codec", "canary"].iter().any(|hidden| module.starts_with(hidden));
         for item in items(&lines, 0) {
-            if item.head == "config!" {
-                list_configs(&mut list, &item);
-            } else if item.head.starts_with("impl") {
+            if item.head.starts_with("impl") {
                 let name = implemented(&item.head);
                 if names.contains(name) && (!is_hidden || defines(name)) {
                     list_impl(&mut list, name, &item);
@@ -200,22 +198,21 @@ fn public_api(sources: &Sources) -> Vec<String> {
     list.into_iter().collect()
 }
 
+/// The lines of a source, with those types bare that a macro makes of a list.
+fn without_lists(source: &str) -> Vec<&str> {
+    let mut is_list = false;
+    let bare = |line| {
+        is_list = matches!(line, "config! {" | "errors! {" | "codes! {") || (is_list && line != "}");
+        if is_list { line.strip_prefix("    ").unwrap_or_default() } else { line }
+    };
+    source.lines().map(bare).collect()
+}
+
 /// The name of a public type, trait, constant or function.
 fn defined(head: &str) -> Option<&str> {
     let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub const ", "pub fn ", "pub type "];
     let rest = kinds.iter().find_map(|kind| head.strip_prefix(kind))?;
     rest.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).next()
-}
-
-/// A config is a list from which a macro makes fields, and a setter for each that has a default.
-fn list_configs(list: &mut BTreeSet<String>, item: &Item<'_>) {
-    for config in items(&item.body, 4) {
-        let name = defined(&config.head).unwrap_or_default();
-        list.insert(config.head.clone());
-        let parts = items(&config.body, 8);
-        let fields = parts.iter().filter(|part| part.head.starts_with("pub "));
-        list.extend(fields.map(|field| format!("{name}: {}", field.head)));
-    }
 }
 
 fn list_type(list: &mut BTreeSet<String>, name: &str, item: &Item<'_>) {
@@ -230,8 +227,11 @@ fn list_type(list: &mut BTreeSet<String>, name: &str, item: &Item<'_>) {
         } else {
             Vec::new()
         };
+        // The text of an error or a code is behind the arrow.
+        let part = with_attributes(&part);
+        let part = part.split(" =>").next().unwrap_or_default();
         let fields = if fields.is_empty() { String::new() } else { format!(" {{ {} }}", fields.join(", ")) };
-        list.insert(format!("{name}: {}{fields}", with_attributes(&part)));
+        list.insert(format!("{name}: {part}{fields}"));
     }
 }
 

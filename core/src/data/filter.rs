@@ -10,35 +10,21 @@ use crate::data::destination::{
 use crate::data::value::{AttributeError, RawPairs, Value, encode_pair};
 use core::fmt;
 
-/// Why there can be no such filter. The fault is the caller's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FilterError {
-    /// A filter without pairs says nothing; everyone is [`Filter::everyone`].
-    Empty,
-    /// A filter has at most 8 pairs.
-    TooMany,
-    /// All of `a = 1` and `a = 2` can match nobody.
-    KeyTwice,
-    /// A key or a value breaks a limit.
-    Attribute(AttributeError),
-    /// It has more bytes than where it is to be encoded.
-    NoRoom,
-}
-
-impl fmt::Display for FilterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("a filter needs at least one key=value"),
-            Self::TooMany => f.write_str("a filter has at most 8 pairs"),
-            Self::KeyTwice => f.write_str("a key occurs twice, and no session can match both values"),
-            Self::Attribute(error) => error.fmt(f),
-            Self::NoRoom => f.write_str("the buffer has no room for the filter"),
-        }
+errors! {
+    /// Why there can be no such filter. The fault is the caller's.
+    pub enum FilterError {
+        /// A filter without pairs says nothing; everyone is [`Filter::everyone`].
+        Empty => "a filter needs at least one key=value",
+        /// A filter has at most 8 pairs.
+        TooMany => "a filter has at most 8 pairs",
+        /// All of `a = 1` and `a = 2` can match nobody.
+        KeyTwice => "a key occurs twice, and no session can match both values",
+        /// A key or a value breaks a limit.
+        Attribute(error: AttributeError) => "{error}",
+        /// It has more bytes than where it is to be encoded.
+        NoRoom => "the buffer has no room for the filter",
     }
 }
-
-impl core::error::Error for FilterError {}
 
 /// A condition on the attributes of a session.
 ///

@@ -194,60 +194,25 @@ impl Receipt {
     }
 }
 
-/// Why a message was not confirmed by all that it was for. Where several apply, the first that happened.
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum RefusalReason {
-    /// Its time to live was over.
-    Expired = 1,
-    /// The queue of a recipient is full.
-    QueueFull = 2,
-    /// The payload is larger than a recipient or the broker takes, or the destination longer.
-    TooLarge = 3,
-    /// The broker holds as much as it may.
-    BrokerFull = 4,
-    /// A policy of the broker does not allow it.
-    NotAllowed = 5,
-    /// The session of a recipient ended before it confirmed.
-    Gone = 6,
-    /// It was for those connected, and nobody was.
-    Nobody = 7,
-    /// A recipient declined it: it came too late for the order, or it was meant for others.
-    Declined = 8,
-}
-
-impl RefusalReason {
-    /// All of them, in the order of their codes.
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Expired,
-        Self::QueueFull,
-        Self::TooLarge,
-        Self::BrokerFull,
-        Self::NotAllowed,
-        Self::Gone,
-        Self::Nobody,
-        Self::Declined,
-    ];
-
-    pub(crate) fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| *reason as u8 == code)
-    }
-}
-
-impl fmt::Display for RefusalReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Expired => "expired",
-            Self::QueueFull => "queue full",
-            Self::TooLarge => "too large",
-            Self::BrokerFull => "broker full",
-            Self::NotAllowed => "not allowed",
-            Self::Gone => "recipient gone",
-            Self::Nobody => "nobody connected",
-            Self::Declined => "declined",
-        })
+codes! {
+    /// Why a message was not confirmed by all that it was for. Where several apply, the first that happened.
+    pub enum RefusalReason {
+        /// Its time to live was over.
+        Expired = 1 => "expired",
+        /// The queue of a recipient is full.
+        QueueFull = 2 => "queue full",
+        /// The payload is larger than a recipient or the broker takes, or the destination longer.
+        TooLarge = 3 => "too large",
+        /// The broker holds as much as it may.
+        BrokerFull = 4 => "broker full",
+        /// A policy of the broker does not allow it.
+        NotAllowed = 5 => "not allowed",
+        /// The session of a recipient ended before it confirmed.
+        Gone = 6 => "recipient gone",
+        /// It was for those connected, and nobody was.
+        Nobody = 7 => "nobody connected",
+        /// A recipient declined it: it came too late for the order, or it was meant for others.
+        Declined = 8 => "declined",
     }
 }
 

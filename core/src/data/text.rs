@@ -18,41 +18,24 @@ use core::fmt::{self, Display, Formatter, Write};
 use core::str::{Chars, FromStr};
 use uuid::Uuid;
 
-/// Why a text is no value, no attributes, no filter or no destination. The fault is the caller's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TextError {
-    /// A key without an equals sign and a value.
-    NoEqualsSign,
-    /// A quote is open at the end.
-    NoClosingQuote,
-    /// In quotes a backslash stands before `"`, `\`, `u{…}` with the number of a character, or, as the first of it, before
-    /// `x` and pairs of hex digits.
-    BadEscape,
-    /// Something other than a comma follows a value.
-    AfterValue,
-    /// A key or a value breaks a limit.
-    Attribute(AttributeError),
-    /// There can be no such filter.
-    Filter(FilterError),
-}
-
-impl Display for TextError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoEqualsSign => "a key has no equals sign; a comma in a value belongs into quotes",
-            Self::NoClosingQuote => "there is no closing quote",
-            Self::BadEscape => {
-                r#"in quotes, only \", \\, \u{…} and, for bytes, \x at the beginning are escapes"#
-            }
-            Self::AfterValue => "something follows a value; a comma or = belongs into quotes",
-            Self::Attribute(error) => return error.fmt(f),
-            Self::Filter(error) => return error.fmt(f),
-        })
+errors! {
+    /// Why a text is no value, no attributes, no filter or no destination. The fault is the caller's.
+    pub enum TextError {
+        /// A key without an equals sign and a value.
+        NoEqualsSign => "a key has no equals sign; a comma in a value belongs into quotes",
+        /// A quote is open at the end.
+        NoClosingQuote => "there is no closing quote",
+        /// In quotes a backslash stands before `"`, `\`, `u{…}` with the number of a character, or, as the first of it, before
+        /// `x` and pairs of hex digits.
+        BadEscape => r#"in quotes, only \", \\, \u{{…}} and, for bytes, \x at the beginning are escapes"#,
+        /// Something other than a comma follows a value.
+        AfterValue => "something follows a value; a comma or = belongs into quotes",
+        /// A key or a value breaks a limit.
+        Attribute(error: AttributeError) => "{error}",
+        /// There can be no such filter.
+        Filter(error: FilterError) => "{error}",
     }
 }
-
-impl core::error::Error for TextError {}
 
 impl From<AttributeError> for TextError {
     fn from(error: AttributeError) -> Self {

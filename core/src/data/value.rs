@@ -3,7 +3,6 @@
 
 use crate::bug::OrBug;
 use crate::codec::{Malformed, Reader, Writer, unzigzag, zigzag};
-use core::fmt;
 use core::num::TryFromIntError;
 
 /// The most bytes that a key may have.
@@ -89,29 +88,17 @@ impl<'a> From<&'a alloc::vec::Vec<u8>> for Value<'a> {
     }
 }
 
-/// Why an attribute cannot be set. The fault is the caller's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AttributeError {
-    /// A key has 1 to 32 bytes of `a-z`, `0-9`, `_`, `.`, `-`.
-    BadKey,
-    /// A string or bytes value has at most 64 bytes.
-    ValueTooLong,
-    /// A session has at most 16 attributes, and no more than its memory holds.
-    TooMany,
-}
-
-impl fmt::Display for AttributeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BadKey => "a key has 1 to 32 characters of a-z, 0-9, '_', '.' and '-'",
-            Self::ValueTooLong => "a string or bytes value has at most 64 bytes",
-            Self::TooMany => "too many attributes: remove one of the 16",
-        })
+errors! {
+    /// Why an attribute cannot be set. The fault is the caller's.
+    pub enum AttributeError {
+        /// A key has 1 to 32 bytes of `a-z`, `0-9`, `_`, `.`, `-`.
+        BadKey => "a key has 1 to 32 characters of a-z, 0-9, '_', '.' and '-'",
+        /// A string or bytes value has at most 64 bytes.
+        ValueTooLong => "a string or bytes value has at most 64 bytes",
+        /// A session has at most 16 attributes, and no more than its memory holds.
+        TooMany => "too many attributes: remove one of the 16",
     }
 }
-
-impl core::error::Error for AttributeError {}
 
 /// One key with its value, borrowed from where it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
