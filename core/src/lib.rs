@@ -1,39 +1,39 @@
-//! The e-pigeon protocol as state machines: a [`Client`] and a [`Broker`] that do no I/O.
+//! Client and broker of the e-pigeon protocol as state machines without I/O: bytes, time and seeds go in, bytes and events
+//! come out.
 //!
-//! e-pigeon carries messages between programs through a broker. Each program is a client with a UUID and a *session*,
-//! a small map of [attributes](Attributes) such as `room = "lobby"`. A message goes to one UUID or to everyone whose
-//! session [matches](Filter); it arrives once, in order, and the sender is told when it has, whatever happens to the
-//! connections or to the broker.
+//! e-pigeon carries messages between programs through a broker. Each program is a client with a UUID and a *session*, a
+//! small map of [attributes](Attributes) such as `room = "lobby"`. A message goes to one UUID or to every session that
+//! [matches](Filter). It arrives once and in order, and the sender gets a [receipt](Receipt), even if connections break or
+//! the broker restarts.
 //!
-//! This crate is a function: no sockets, no clock, no threads, no randomness. Bytes, time and seeds come in as
-//! arguments; bytes and events come out. The client needs no allocator and lives in one block of memory that you hand
-//! it; the broker needs `alloc`. Neither needs `std`.
+//! Use this crate if you bring your own sockets, event loop or simulator. Programs are easier to write with `e-pigeon-smol`
+//! (futures), `e-pigeon-mio` (an event loop) or `e-pigeon-embedded` (embassy), which drive it over TCP, Unix sockets and
+//! serial lines. The [`Client`] needs no allocator and uses one block of memory that you supply; the [`Broker`] needs
+//! `alloc`. Neither needs `std`, and nothing is stored on disk.
 //!
 //! # The run loop
 //!
-//! Both machines have four kinds of methods, named by kind:
+//! Both machines have four kinds of methods:
 //!
-//! - **handlers** `handle_*`: what the transport or the clock did. You call them when it happens.
-//! - **commands** (`send`, `set`, `close` …): what the application wants.
-//! - **polls** `poll_*`: what comes out: events, bytes to write, when to call `handle_timeout`.
-//! - **getters**: questions that change nothing.
+//! - **handlers** `handle_*` report what the transport or the clock did. Call them when it happens.
+//! - **commands** (`send`, `set`, `close` …) are what the application wants.
+//! - **polls** `poll_*` return events, bytes to write, and the time of the next `handle_timeout`.
+//! - **getters** change nothing.
 //!
-//! A `Result` means that *your call* cannot be done. An [`Event`] means that the peer, the network or the clock did
-//! something. No order of calls is wrong: what you forget to poll costs latency, never correctness.
+//! An `Err` means that *your call* cannot be done. An [`Event`] means that the peer, the network or the clock did
+//! something. Every order of calls is allowed: a poll that you forget costs latency, never correctness. A run loop repeats
+//! these steps:
 //!
-//! So a run loop, whatever it is built on, goes round these steps:
-//!
-//! 1. Where [`wants_connection`](Client::wants_connection), connect, and say
-//!    [`handle_connected`](Client::handle_connected) or, where that failed,
-//!    [`handle_disconnected`](Client::handle_disconnected).
-//! 2. Give what was read to [`handle_input`](Client::handle_input).
+//! 1. If [`wants_connection`](Client::wants_connection), connect, and call [`handle_connected`](Client::handle_connected),
+//!    or [`handle_disconnected`](Client::handle_disconnected) if that failed.
+//! 2. Give the bytes that were read to [`handle_input`](Client::handle_input).
 //! 3. Take events from [`poll_event`](Client::poll_event), and give commands.
-//! 4. Write what [`poll_transmit`](Client::poll_transmit) gives, until it gives nothing.
-//! 5. Where [`wants_disconnect`](Client::wants_disconnect), close the transport and say `handle_disconnected`.
-//! 6. Wait for input, room to write, or the time of [`poll_timeout`](Client::poll_timeout), then call
+//! 4. Write the bytes of [`poll_transmit`](Client::poll_transmit), until it returns 0.
+//! 5. If [`wants_disconnect`](Client::wants_disconnect), close the transport and call `handle_disconnected`.
+//! 6. Wait for input, for room to write, or until [`poll_timeout`](Client::poll_timeout); then call
 //!    [`handle_timeout`](Client::handle_timeout).
 //!
-//! Here it is with a broker in the same process, and slices of bytes for a network:
+//! A client and a broker in one process, with slices of bytes as the network:
 //!
 //! ```
 //! # #[cfg(feature = "alloc")] {
@@ -42,7 +42,7 @@
 //!     Secret, Uuid, Value,
 //! };
 //!
-//! // Identity, boot and seeds come from you: a file, a random number generator, a serial number.
+//! // Identity, boot and seeds come from you: from a file, a random number generator or a serial number.
 //! let config = ClientConfig::new(Uuid::from_u128(1), Secret([7; 16]), 1, 1);
 //! let memory = vec![0; config.memory_needed()];
 //! let mut client = Client::new(config, memory)?;
@@ -53,8 +53,8 @@
 //! let lobby: Destination = Filter::all_of(&[("room", Value::Str("lobby"))])?.into();
 //! let id = client.send(now, &Message::new(&lobby, b"hello"))?;
 //!
-//! let (mut link, mut heard, mut answered) = (None, false, false);
-//! while !(heard && answered) {
+//! let (mut link, mut received, mut answered) = (None, false, false);
+//! while !(received && answered) {
 //!     if client.wants_connection() {
 //!         link = Some(broker.handle_connected(now, 0)?); // step 1
 //!         client.handle_connected(now);
@@ -71,7 +71,7 @@
 //!     while let Some(event) = client.poll_event() {
 //!         match event {
 //!             // step 3
-//!             Event::Message(message) => heard = message.payload == b"hello",
+//!             Event::Message(message) => received = message.payload == b"hello",
 //!             Event::Receipt(Receipt::Final { id: of, delivered: 1, .. }) => answered = of == id,
 //!             _ => {}
 //!         }
@@ -86,31 +86,30 @@
 //!     client.handle_timeout(now);
 //!     broker.handle_timeout(now);
 //! }
-//! assert!(heard && answered);
+//! assert!(received && answered);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Features
 //!
-//! - `std` (default): implies `alloc`, `lossy` and `presence`; nothing else changes.
-//! - `tracing`: tells what goes on inside to the crate of that name, under the targets `e_pigeon::client` and
-//!   `e_pigeon::broker`: changes of links and sessions as `debug`, messages as `trace`. Never secrets or payloads.
+//! - `std` (default): implies `alloc`, `lossy` and `presence`, and adds `std` traits.
+//! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
+//! - `lossy`: links that lose frames, over COBS or datagrams. Without it, [`Framing`] is that of streams.
+//! - `presence`: `Client::watch` and its events. Without it a client watches nothing, and a broker refuses each watch.
 //! - `typed`: payloads that are values, through serde and postcard: `Client::send_as`, `Delivery::decode`.
 //! - `serde`: [`Receipt`], [`RefusalReason`], [`AbortCode`] and `Stats` through serde, and [`Attributes`], [`Filter`] and
-//!   [`Destination`] as the text that their `Display` writes. A config is written as its limits by name, times in seconds, and
-//!   reads, as a `DeserializeSeed`, those that are given. Identities, secrets and seeds have no such form.
-//! - `alloc`: the [`Broker`]. Without it the crate is the client alone.
-//! - `lossy`: links that lose frames, over COBS or datagrams. Without it there is no [`Framing`] but that of streams.
-//! - `presence`: who is here: `Client::watch` and what comes of it. Without it a client watches nothing, and a broker refuses
-//!   each watch.
-//! - `strict`: a broken invariant of this crate panics, as with debug assertions; for simulators and fuzzers. Without it the
-//!   machine is marked as broken.
+//!   [`Destination`] as the text that their `Display` writes. A config is written as its limits by name, times in seconds,
+//!   and reads, as a `DeserializeSeed`, those that are given. Identities, secrets and seeds have no such form.
+//! - `tracing`: logs changes of links and sessions as `debug` and messages as `trace`, under the targets `e_pigeon::client`
+//!   and `e_pigeon::broker`; never secrets or payloads.
+//! - `strict`: a broken invariant of this crate panics, for simulators and fuzzers. Without it the machine is marked as
+//!   broken.
 //!
 //! # The protocol
 //!
-//! `docs/PROTOCOL.md` of the repository is normative; the documentation of each item here names its section. The
-//! wire format itself is in the hidden modules `wire` and `codec`, for tools and tests.
+//! `docs/PROTOCOL.md` of the repository is normative; the documentation of each item names its section. The wire format is
+//! in the hidden modules `wire` and `codec`, for tools and tests.
 #![no_std]
 #![forbid(unsafe_code)]
 

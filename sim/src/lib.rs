@@ -1,4 +1,22 @@
 //! A deterministic simulator for e-pigeon: clients, a broker and faulty links in one process, from one seed.
+//!
+//! Use it to test a change of the protocol, or a program that embeds [`e_pigeon_core`], against thousands of worlds in
+//! which links break, brokers die and time passes; a seed that fails is repeated exactly and made smaller. It uses no
+//! sockets and no real time; the feature `sockets` adds a kit for adapters that do. `docs/SIMULATOR.md` of the repository
+//! is its manual.
+//!
+//! ```
+//! use e_pigeon_sim::run::first_failure;
+//!
+//! if let Some(failure) = first_failure(0, 20) {
+//!     panic!("seed {}: {}", failure.seed, failure.violation.kind);
+//! }
+//! ```
+//!
+//! - a [`Run`] is a [`Setup`] and the [`Step`]s of it; [`run::first_failure`] and [`many`] make runs from seeds, [`shrink`]
+//!   makes them smaller;
+//! - a [`World`] applies steps; an [`Application`] takes part in it;
+//! - a [`Scenario`] writes a run by hand.
 
 // What is indexed here are clients, whose number a world has checked.
 #![allow(clippy::cast_possible_truncation)]

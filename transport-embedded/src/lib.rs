@@ -1,23 +1,22 @@
-//! e-pigeon for embassy: a client over anything that [`embedded_io_async`] reads and writes, without `std` and without an
-//! allocator.
+//! A client of e-pigeon for embassy, over anything that [`embedded_io_async`] reads and writes, without `std` and without
+//! an allocator.
 //!
-//! The protocol is in [`e_pigeon_core`], which knows no I/O; this crate moves bytes and tells the time, and knows nothing else.
-//! It is for the two things that carry a link on a small machine:
+//! Use it on a microcontroller. A node without an executor drives [`e_pigeon_core`] itself, as `examples/firmware` of the
+//! repository does; a program on an operating system uses `e-pigeon-smol` or `e-pigeon-mio`. Two things carry a link:
 //!
-//! - a [`Stream`], which loses nothing and tells when it ends, such as a TCP socket of `embassy-net`. Where it is over, you
-//!   connect another one and make another `Stream`.
-//! - a [`Line`], which may damage bytes and never ends, such as a UART. Nobody tells whether there is anybody at its other end.
+//! - a [`Stream`] loses nothing and reports its end, such as a TCP socket of `embassy-net`. When it ends, connect another
+//!   one and make another `Stream`.
+//! - a [`Line`] may damage bytes and never ends, such as a UART. It cannot report whether anything is at its other end.
 //!
 //! # One task, and no lock
 //!
-//! The [`Client`] is yours and stays yours. A `Stream` or a `Line` borrows it, beside the two halves that bytes come and go
-//! through and two buffers, and has one future that does something: [`Stream::turn`]. A turn waits until bytes have come,
-//! there is room for bytes, or something is due, does one of each, and returns; then it is your turn to poll events and to
-//! send. So there is no second task, nothing is shared, no lock is held over an await, and nothing has to be woken: what you
-//! sent goes out with the next turn.
+//! The [`Client`] stays yours. A `Stream` or a `Line` borrows it, with the reader, the writer and two buffers, and has one
+//! future: [`Stream::turn`]. A turn waits until bytes have come, there is room for bytes, or something is due, handles
+//! each, and returns; then your task polls events and sends. So there is no second task, nothing is shared, no lock is held
+//! over an await, and nothing has to be woken: a message that you send goes out with the next turn.
 //!
-//! What your task waits for besides stands beside the turn in a `select`, because a turn may be dropped wherever it waits.
-//! Other tasks hand over what is to be sent, and get what has come, through whatever channel suits them.
+//! Everything else that your task waits for goes beside the turn in a `select`, because a turn may be dropped at any time.
+//! Other tasks use a channel to hand over messages and to get events.
 //!
 //! ```
 //! use e_pigeon_core::{Client, Destination, Event, Message};
@@ -80,15 +79,15 @@
 //! }
 //! ```
 //!
-//! `examples/host.rs` is a whole program on embassy's executor, for a machine with an operating system.
+//! `examples/host.rs` is a complete program on embassy's executor, for a machine with an operating system.
 //!
 //! # Dropped futures
 //!
-//! [`Stream::turn`], [`Line::turn`] and [`idle`] may be dropped wherever they wait, and what they have done by then stays done:
-//! no byte is lost or written twice, and no event.
+//! [`Stream::turn`], [`Line::turn`] and [`idle`] may be dropped wherever they wait: no byte and no event is lost, and no
+//! byte is written twice.
 //!
-//! That asks something of `Read` and `Write`, which `embedded-io-async` encourages and leaves open: **a `read`, `write` or
-//! `flush` that is dropped before it was ready has read or written nothing.** (A turn itself drops the one where the other was
+//! This requires of `Read` and `Write` what `embedded-io-async` recommends but leaves open: **a `read`, `write` or `flush`
+//! that is dropped before it was ready has read or written nothing.** (A turn itself drops the one where the other was
 //! ready first.) It is so for the sockets of `embassy-net`, for buffered UARTs (`BufferedUart`), for receivers with a ring
 //! (`RingBufferedUartRx`), for the pipes of `embassy-sync`. It is *not* so for a UART that moves the caller's buffer by
 //! DMA, nor for most of TLS: of a transfer that is dropped, some bytes are gone. Put a buffered one in its place, or a pipe
@@ -97,15 +96,15 @@
 //!
 //! # The clock
 //!
-//! It is that of [`embassy_time`], for which each of embassy's HALs has a driver. [`now`] is the time to be told to the
-//! client; no other may be mixed with it.
+//! The clock is that of [`embassy_time`], for which each of embassy's HALs has a driver. [`now`] is the time for all calls
+//! of the client; do not mix it with another clock.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! Besides the client and the halves: the two buffers, of any size from one byte on, and a few words. A larger input buffer saves
-//! turns. The output buffer is what can be on its way besides what the writer keeps itself, so on a line it should not be
-//! larger than what the line carries in some 100 ms: what waits there cannot be overtaken by anything. Nothing is polled
-//! while there is nothing to do, so the executor can let the processor sleep.
+//! Besides the client and the halves: the two buffers, of any size from one byte on, and a few words. A larger input buffer
+//! saves turns. The output buffer is what can be on its way besides what the writer keeps itself, so on a line it should
+//! not be larger than what the line carries in some 100 ms: what waits there cannot be overtaken by anything. Nothing is
+//! polled while there is nothing to do, so the executor can let the processor sleep.
 #![no_std]
 #![forbid(unsafe_code)]
 

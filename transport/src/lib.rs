@@ -1,19 +1,25 @@
-//! What the adapters of e-pigeon share. There is no event loop in it.
+//! What adapters of e-pigeon have in common: endpoints, dialing, accepting and the connections of a broker, without an
+//! event loop.
 //!
-//! The protocol is in [`e_pigeon_core`], which knows no sockets. An adapter brings sockets, the time and a way to wait; what
-//! it does with them is the same for all, and is here:
+//! Use it to write an adapter for another event loop; `docs/ADAPTERS.md` of the repository shows how, and how to test it.
+//! Programs use `e-pigeon-smol` or `e-pigeon-mio`. The protocol is in [`e_pigeon_core`], which has no sockets.
 //!
-//! - **names**: an [`Endpoint`] is where a broker listens, a [`Resolver`] says where it is now, a [`Clock`] how late it is;
-//! - **connecting**: a [`Dialer`] says which of the endpoints to try when, and passes over those that give no session;
-//! - **sockets** that do not block: whatever an adapter's [`Socket`] is, a [`Connection`] remembers what it is ready for and
-//!   what it has not taken yet, and [`Closing`] ends it so that its last words arrive;
-//! - **listening**: [`bind_tcp`] and [`unix`] make the sockets, a [`Listener`] accepts, and waits where that fails; a
-//!   [`serial`] line is opened, and opened again when it is lost;
-//! - **a broker's connections**: a [`Hub`] is a broker with its listeners and its links. The adapter tells it what is ready
-//!   and sleeps as long as it says.
+//! ```
+//! use e_pigeon_transport::{Endpoint, bind_tcp};
 //!
-//! Who writes a program uses `e-pigeon-smol` or `e-pigeon-mio`; this is for those who write another adapter:
-//! `docs/ADAPTERS.md` of the repository shows how, and how to find out whether it works.
+//! let socket = bind_tcp(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))?;
+//! println!("listening on {}", Endpoint::from(socket.local_addr()?));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! - **names**: an [`Endpoint`] is where a broker listens, a [`Resolver`] finds it, a [`Clock`] tells the time;
+//! - **connecting**: a [`Dialer`] chooses which endpoint to try when, and passes over endpoints that give no session;
+//! - **sockets** that do not block: a [`Connection`] around an adapter's [`Socket`] remembers what it is ready for and what
+//!   it has not taken yet, and [`Closing`] ends it so that its final frames arrive;
+//! - **listening**: [`bind_tcp`] and [`unix`] make the sockets, a [`Listener`] accepts, and pauses if that fails; a
+//!   [`serial`] line is opened, and opened again after it was lost;
+//! - **a broker's connections**: a [`Hub`] is a broker with its listeners and its links. The adapter reports what is ready,
+//!   and waits as long as the hub says.
 
 mod backlog;
 mod buffers;
