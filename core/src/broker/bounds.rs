@@ -8,14 +8,14 @@ use super::event::max_events;
 use super::holding::OFFERS_PER_MESSAGE;
 use super::index::{KEPT, List};
 use super::jobs::{Job, Offers, Release};
-use super::links::{Alias, Current, Link, Mark};
+use super::links::{Alias, Current, Link};
 use super::log::Run;
 use super::lossy::{Lossy, MAX_LEFT};
 use super::messages::MessageEntry;
 use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
 use super::pool::max_spare;
 use super::queue::{MAX_NOTICES, Notice, Seldom};
-use super::ready::Ready;
+use super::ready::{Mark, Ready};
 use super::receipts;
 use super::receipts::RECEIPTS_OF_EACH;
 use super::senders::{MAX_ENDED, Sender};
@@ -133,7 +133,7 @@ impl BrokerConfig {
     }
 
     /// The tables that there are once.
-    fn tables(&self) -> [u64; 19] {
+    fn tables(&self) -> [u64; 20] {
         let (links, sessions) = (u64::from(self.max_links), u64::from(self.max_sessions));
         let made_way = u64::from(max_made_way(self));
         let remembers = self.max_failed_hellos_per_source > 0;
@@ -146,6 +146,7 @@ impl BrokerConfig {
         [
             slab::<Current>(links),
             table::<Mark>(links + made_way),
+            table::<u64>(links + made_way),
             table::<Ready>(3 * (links + made_way)),
             slab::<Source>(sources),
             // Each source by its number, those that are forgotten, each link that waits, and what rank that gives its source.

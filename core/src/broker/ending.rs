@@ -2,7 +2,8 @@
 
 use super::event::BrokerEvent;
 use super::links::NO_LINK;
-use super::links::{Frame, Link, LinkId, Phase};
+use super::links::{Frame, Link, Phase};
+use super::ready::LinkId;
 use super::state::Broker;
 use super::timers::Timer;
 use super::work::END;
@@ -40,7 +41,7 @@ impl Broker {
         // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
         link.abort = abort.filter(|_| between_frames);
         link.phase = Phase::Closing { until };
-        self.list(index);
+        self.wake_link(index);
         self.arm_link(index);
         Some(id)
     }
@@ -60,7 +61,7 @@ impl Broker {
             link.displaces = waits;
         }
         if !between_frames {
-            self.list(old);
+            self.wake_link(old);
         }
         self.arm_link(old);
     }
@@ -88,7 +89,7 @@ impl Broker {
         link.abort = Some(Abort { code, detail: 0 });
         link.phase = Phase::Closing { until };
         let id = link.id(index);
-        self.list(index);
+        self.wake_link(index);
         self.arm_link(index);
         self.push_event(BrokerEvent::LinkAborted(id, code));
     }
@@ -156,6 +157,7 @@ impl Broker {
         self.answer_displaced(index, AbortCode::Superseded);
         self.drop_current(index);
         let Some(link) = self.links.remove(index).or_bug(NO_LINK) else { return };
+        self.ready.remove_link(link.id(index));
         self.sources.part(link.source, self.now);
         if let Some(at) = link.timer.get() {
             self.timers.disarm(at, Timer::Link(index));

@@ -1,6 +1,6 @@
 //! Events of a broker, for its operator, and the queue in which they wait.
 
-use super::links::LinkId;
+use super::ready::LinkId;
 use super::sources::Limit;
 use crate::config::broker::BrokerConfig;
 use crate::error::AbortCode;

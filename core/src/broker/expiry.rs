@@ -95,7 +95,8 @@ impl Broker {
     fn settle(&mut self) {
         debug!("e_pigeon::broker", "the wait for clients of the previous broker is over");
         self.settles_at = None;
-        let end = self.links.end();
+        // There are at most 2^30.
+        let end = self.links.places() as u32;
         self.begin_job(Job::Settle { next: 0, end });
     }
 
@@ -123,7 +124,7 @@ impl Broker {
             Phase::Up { keep_alive, .. } => {
                 if let Some(lossy) = &mut link.lossy {
                     lossy.timeout(now);
-                    self.list(index);
+                    self.wake_link(index);
                 }
                 let Some(link) = self.links.get_mut(index).or_bug(NO_LINK) else { return };
                 if link.partial.is_empty() {
@@ -136,7 +137,7 @@ impl Broker {
                 }
                 link.ping_due |= keep_alive.is_ping_due(now);
                 if link.ping_due || head_is_over {
-                    self.list(index);
+                    self.wake_link(index);
                 }
                 self.arm_link(index);
             }

@@ -6,6 +6,7 @@ use super::links::NO_LINK;
 use super::links::Phase;
 use super::lossy::LINE_TIME_TO_LIVE;
 use super::queue::Notice;
+use super::receive::open_window;
 use super::sessions::NO_SESSION;
 use super::sessions::NewSession;
 use super::sources::Limit;
@@ -268,10 +269,10 @@ impl Broker {
         let said = state.map(|state| (state.number, state.narrow, state.time_to_live));
         let Some((number, narrow, time_to_live)) = said else { return }; // A bug, as was said.
         let is_shut = narrow || self.links.get(link).is_some_and(|link| link.shut);
-        let window = self.open_window(is_shut);
+        let window = open_window(&self.config, is_shut);
         let keep_alive_ms = self.keep_alive_ms();
         let Some(state) = self.links.get_mut(link).or_bug(NO_LINK) else { return };
-        state.window = None;
+        state.told_shut = is_shut;
         state.welcome = Some(Box::new(Welcome {
             epoch: self.epoch.to_le_bytes(),
             session: number,
@@ -282,7 +283,7 @@ impl Broker {
             keep_alive_ms,
             session_ttl_ms: time_to_live / 1_000,
         }));
-        self.list(link);
+        self.wake_link(link);
     }
 
     /// Changes the attributes of a session, in order with its messages.
@@ -312,7 +313,7 @@ impl Broker {
             debug!("e_pigeon::broker", "{}: {:?} refused: {}", state.uuid, notice.refused, notice.reason);
             state.queue.push_notice(notice);
         }
-        self.list_session(session);
+        self.wake(session);
     }
 
     /// Those who watch what the session was are told of it, and those who watch what it is now.

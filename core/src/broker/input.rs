@@ -1,8 +1,9 @@
 //! Bytes in: which calls may read, and frames out of a stream.
 
 use super::errors::UnknownLink;
-use super::links::{LinkId, NO_LINK, Phase};
+use super::links::{NO_LINK, Phase};
 use super::lookahead;
+use super::ready::LinkId;
 use super::state::Broker;
 use super::work::Progress;
 use super::work::{BYTES, FRAME};
@@ -26,14 +27,14 @@ impl Broker {
             if self.links.get(index).is_some_and(|link| link.takes_datagrams()) {
                 return Ok(bytes.len());
             }
-            self.list_resume(index);
+            self.resume_link(index);
             return Ok(0);
         }
         let state = self.links.get_mut(index).or_bug(NO_LINK).ok_or(UnknownLink)?;
         if state.lossy.is_some() {
             let taken = self.lossy_input(index, now, bytes);
             self.arm_link(index);
-            self.list(index);
+            self.wake_link(index);
             return Ok(taken);
         }
         let taken = self.stream_input(index, now, bytes);
@@ -62,7 +63,7 @@ impl Broker {
                 Phase::Hello { .. } => {}
             }
             if is_spent {
-                self.list_resume(index);
+                self.resume_link(index);
                 break;
             }
             let limit = state.frame_limit;
@@ -77,7 +78,7 @@ impl Broker {
                     }
                     self.work.charge(FRAME + (frame.len() / BYTES) as u32);
                     if self.frame(index, body) == Progress::Later {
-                        self.list_resume(index);
+                        self.resume_link(index);
                         break;
                     }
                     input = rest;
@@ -89,7 +90,7 @@ impl Broker {
                     let body = kept.get(extent.header..).or_bug("a frame ends in its header");
                     if self.frame(index, body.unwrap_or_default()) == Progress::Later {
                         kept.truncate(before);
-                        self.list_resume(index);
+                        self.resume_link(index);
                         break;
                     }
                     input = rest;

@@ -1,6 +1,7 @@
 //! What an operator sees of sessions and links.
 
-use super::links::{Link, LinkId, Links, Phase};
+use super::links::{Link, Links, Phase};
+use super::ready::LinkId;
 use super::sessions::NO_SESSION;
 use super::sessions::{Session, Sessions};
 use super::sources::Sources;

@@ -2,6 +2,7 @@
 
 use super::lossy::Lossy;
 use super::ordered::{is_oversized, next_places, reserve_one, shrink_table};
+use super::ready::LinkId;
 use crate::bug::OrBug;
 use crate::link::keep_alive::KeepAlive;
 use crate::time::{Instant, Moment};
@@ -9,7 +10,6 @@ use crate::wire::control::{Abort, Control, Welcome};
 use crate::wire::frame::Framing;
 use crate::wire::item::{Deliver, DownItem, Origin};
 use crate::wire::limits::MAX_HELLO;
-use crate::wire::window::Window;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
@@ -17,20 +17,6 @@ use slab::Slab;
 
 /// Why an entry must be in the table of links, if something else names it by its place.
 pub(super) const NO_LINK: &str = "no such link: it has ended";
-
-/// Names a link of a broker. Never names another one later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkId {
-    index: u32,
-    generation: NonZeroU64,
-}
-
-impl LinkId {
-    /// A small number that no other open link has; it is used again. For tables of adapters.
-    pub fn index(self) -> usize {
-        self.index as usize
-    }
-}
 
 /// Where a link is.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +91,8 @@ pub(super) struct Link {
     /// The body of the last frame of presence.
     pub(super) presence: Vec<u8>,
     pub(super) welcome: Option<Box<Welcome>>,
-    pub(super) window: Option<Window>,
+    /// Its client was last given a window of nothing.
+    pub(super) told_shut: bool,
     /// The client leaves; true where its session ends with that.
     pub(super) goodbye: Option<bool>,
     pub(super) farewell: bool,
@@ -130,24 +117,11 @@ pub(super) struct Link {
     made_way: bool,
 }
 
-/// Whether a link has something to write.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Mark {
-    /// It stands in the list of ready links.
-    listed: bool,
-    /// It was put there, and has not said all since. An acknowledgement that does not press waits for that.
-    roused: bool,
-    /// It stands in that list as one that goes on reading.
-    resumes: bool,
-}
-
 /// The table of links.
 #[derive(Debug)]
 pub(super) struct Links {
     links: Slab<Link>,
     max: usize,
-    /// Close to each other and not with the links: a message to many marks many of them.
-    marks: Vec<Mark>,
     /// Frames that are out in part. Few links have one, and it is large.
     currents: Slab<Current>,
     next_generation: NonZeroU64,
@@ -159,7 +133,7 @@ impl Link {
     /// The name of the link, whose index that is.
     #[inline]
     pub(super) fn id(&self, index: u32) -> LinkId {
-        LinkId { index, generation: self.generation }
+        LinkId::new(index, self.generation)
     }
 
     /// The session that the link belongs to.
@@ -169,6 +143,14 @@ impl Link {
             Phase::Up { session, .. } => Some(session),
             Phase::Hello { .. } | Phase::Closing { .. } => None,
         }
+    }
+
+    /// Whether the window that its client has is nothing, if that has changed since the client was last told: because the
+    /// broker settles, or because too many receipts wait.
+    #[inline]
+    pub(super) fn window_news(&self, narrow: bool) -> Option<bool> {
+        let is_shut = self.shut || narrow;
+        (is_shut != self.told_shut).then_some(is_shut)
     }
 
     /// True where its framing is lossy, whatever has become of it.
@@ -207,7 +189,7 @@ impl Link {
         }
         self.phase = Phase::Hello { until };
         self.frame_limit = MAX_HELLO;
-        (self.welcome, self.window, self.goodbye, self.abort) = (None, None, None, None);
+        (self.welcome, self.goodbye, self.abort) = (None, None, None);
         (self.farewell, self.ping_due, self.shut) = (false, false, false);
         (self.head_ends_at, self.displaced) = (Moment::NEVER, false);
         core::mem::take(&mut self.slots)
@@ -220,7 +202,6 @@ impl Links {
         Self {
             links: Slab::new(),
             max: max as usize,
-            marks: Vec::new(),
             currents: Slab::new(),
             next_generation: NonZeroU64::MIN,
             lossy: 0,
@@ -267,9 +248,6 @@ impl Links {
     pub(super) fn give_back(&mut self) {
         shrink_table(&mut self.links);
         shrink_table(&mut self.currents);
-        // One for each place.
-        self.marks.truncate(self.links.capacity());
-        self.marks.shrink_to(2 * self.marks.len());
     }
 
     pub(super) fn insert(&mut self, framing: Framing, source: u32, until: Instant) -> LinkId {
@@ -288,7 +266,7 @@ impl Links {
             current: None,
             presence: Vec::new(),
             welcome: None,
-            window: None,
+            told_shut: false,
             goodbye: None,
             farewell: false,
             abort: None,
@@ -306,60 +284,16 @@ impl Links {
         };
         reserve_one(&mut self.links, self.max);
         let place = self.links.insert(link);
-        self.marks.resize(self.marks.len().max(place + 1), Mark::default());
-        if let Some(mark) = self.marks.get_mut(place) {
-            *mark = Mark::default();
-        }
         // There are at most 2^30.
-        LinkId { index: place as u32, generation }
-    }
-
-    /// A link has something to write; false where that is known already.
-    #[inline]
-    pub(super) fn rouse(&mut self, id: LinkId) -> bool {
-        // Its link may be gone: it is named by a session, and dropped from the list when that is polled.
-        let Some(mark) = self.marks.get_mut(id.index as usize) else { return false };
-        mark.roused = true;
-        !core::mem::replace(&mut mark.listed, true)
-    }
-
-    /// A link goes on reading; false where that is known already.
-    pub(super) fn list_resume(&mut self, index: u32) -> bool {
-        self.marks.get_mut(index as usize).is_some_and(|mark| !core::mem::replace(&mut mark.resumes, true))
-    }
-
-    /// A link was named as one that goes on reading.
-    pub(super) fn unlist_resume(&mut self, index: u32) {
-        if let Some(mark) = self.marks.get_mut(index as usize) {
-            mark.resumes = false;
-        }
-    }
-
-    /// A link was named as one that has something to write.
-    pub(super) fn unlist(&mut self, index: u32) {
-        if let Some(mark) = self.marks.get_mut(index as usize) {
-            (mark.listed, mark.roused) = (false, true);
-        }
-    }
-
-    /// True where a link had something to write and has not said all.
-    #[inline]
-    pub(super) fn is_roused(&self, index: u32) -> bool {
-        self.marks.get(index as usize).is_some_and(|mark| mark.roused)
-    }
-
-    /// A link has said all.
-    #[inline]
-    pub(super) fn fall_silent(&mut self, index: u32) {
-        if let Some(mark) = self.marks.get_mut(index as usize) {
-            mark.roused = false;
-        }
+        LinkId::new(place as u32, generation)
     }
 
     /// The index of a link that is still there.
     #[inline]
     pub(super) fn find(&self, id: LinkId) -> Option<u32> {
-        self.get(id.index).filter(|link| link.generation == id.generation).map(|_| id.index)
+        // There are at most 2^30.
+        let index = id.index() as u32;
+        self.get(index).filter(|link| link.id(index) == id).map(|_| index)
     }
 
     /// The name of a link.
@@ -391,11 +325,6 @@ impl Links {
         Some(link)
     }
 
-    /// How many frames are out in part.
-    pub(super) fn half_written(&self) -> usize {
-        self.currents.len()
-    }
-
     /// The frame of a link that is out in part.
     #[inline]
     pub(super) fn current(&self, index: u32) -> Option<&Current> {
@@ -417,10 +346,9 @@ impl Links {
         }
     }
 
-    /// All indices are below this one.
-    pub(super) fn end(&self) -> u32 {
-        // There are at most 2^30.
-        self.marks.len() as u32
+    /// All have smaller indices.
+    pub(super) fn places(&self) -> usize {
+        self.links.capacity()
     }
 }
 

@@ -51,7 +51,7 @@ impl Broker {
             Lead::List(list) => self.sessions.index().first_of(list),
         });
         for session in recipients.into_iter().flatten().filter_map(|index| self.sessions.get(index)) {
-            let link = session.link.filter(|link| self.links.is_roused(link.index() as u32));
+            let link = session.link.filter(|link| self.ready.is_awake(link.index() as u32));
             session.queue.look_at_end();
             black_box(link);
         }

@@ -4,7 +4,6 @@ use crate::link::lossy::LossyLink;
 use crate::time::Instant;
 use crate::wire::control::{Control, Welcome};
 use crate::wire::frame::Framing;
-use crate::wire::window::Window;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -22,8 +21,6 @@ pub(super) struct Lossy {
     pub(super) partial: Vec<u8>,
     pub(super) early: Vec<u8>,
     pub(super) staged: Vec<u8>,
-    /// The window that was last sent to the client.
-    pub(super) sent_window: Window,
     /// The welcome, for a hello that comes again.
     pub(super) welcome: Option<Welcome>,
     /// The frame that ended the link, for a peer that did not receive it.
@@ -50,7 +47,6 @@ impl Lossy {
             partial: Vec::new(),
             early: Vec::new(),
             staged: Vec::new(),
-            sent_window: Window { messages: 0, bytes: 0 },
             welcome: None,
             final_frame: None,
             shuts_down: false,

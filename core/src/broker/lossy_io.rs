@@ -6,6 +6,7 @@ use super::jobs::Job;
 use super::links::NO_LINK;
 use super::links::{Frame, Link, Phase};
 use super::lossy::{Lossy, MAX_LEFT, NOT_LOSSY};
+use super::receive::open_window;
 use super::sessions::NO_SESSION;
 use super::sources::Limit;
 use super::state::Broker;
@@ -21,7 +22,6 @@ use crate::time::Instant;
 use crate::wire::control::{Abort, Control};
 use crate::wire::kind;
 use crate::wire::state::StateFrame;
-use crate::wire::window::Window;
 use alloc::boxed::Box;
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ impl Broker {
         let mut input = bytes;
         while !input.is_empty() {
             if is_line && self.work.is_full() {
-                self.list_resume(index);
+                self.resume_link(index);
                 break;
             }
             let Some(lossy) = self.lossy(index).or_bug(NOT_LOSSY) else { break };
@@ -210,7 +210,6 @@ impl Broker {
         // Nothing was written on this link, so what the client has received is what was written last.
         let received = session.sending.sent();
         lossy.link.establish(welcome, received);
-        lossy.sent_window = welcome.window;
         lossy.welcome = Some(*welcome);
     }
 
@@ -271,7 +270,7 @@ impl Broker {
             }
         }
         // Now it can be said what has come.
-        self.list(index);
+        self.wake_link(index);
         true
     }
 
@@ -282,12 +281,7 @@ impl Broker {
     }
 
     /// The client reports its state.
-    pub(super) fn receive_state(
-        &mut self,
-        index: u32,
-        session: u32,
-        state: &StateFrame,
-    ) -> Result<(), AbortCode> {
+    pub(super) fn receive_state(&mut self, index: u32, session: u32, state: &StateFrame) -> Result<(), AbortCode> {
         let now = self.now;
         let link = self.links.get_mut(index).and_then(|link| link.lossy.as_mut());
         let link = &mut link.ok_or(AbortCode::UnexpectedFrame)?.link;
@@ -308,7 +302,7 @@ impl Broker {
         {
             if self.work.is_spent() {
                 // The others have their turn.
-                self.list(index);
+                self.wake_link(index);
                 break;
             }
             // There is nothing to write now.
@@ -354,7 +348,6 @@ impl Broker {
             self.say_farewell(index);
             return self.begin_lossy_frame(index, now);
         }
-        link.window = None;
         if let Some(state) = self.begin_state(index, session, now) {
             return Some((0, Frame::Control(Control::State(state))));
         }
@@ -374,31 +367,26 @@ impl Broker {
     }
 
     fn begin_state(&mut self, index: u32, session: u32, now: Instant) -> Option<StateFrame> {
-        let window = self.present_window(index, session);
         let link = self.links.get_mut(index).or_bug(NO_LINK)?;
         let state = self.sessions.get_mut(session).or_bug(NO_SESSION)?;
         let received = state.receiving.received();
-        let lossy = link.lossy.as_mut().or_bug(NOT_LOSSY)?;
-        let recovery = &mut lossy.link.recovery;
+        let window_news = link.window_news(state.narrow);
+        let recovery = &mut link.lossy.as_mut().or_bug(NOT_LOSSY)?.link.recovery;
         if recovery.has_next() {
             // Items that are here are not read yet, and can be reported neither as received nor as beyond.
             return None;
         }
         // A broker acknowledges an item when it receives it.
-        let is_news = received != state.receiving.told() || window != lossy.sent_window;
+        let is_news = received != state.receiving.told() || window_news.is_some();
         if !link.ping_due && !recovery.is_state_due(is_news) {
             return None;
         }
         recovery.tell(is_news, core::mem::take(&mut link.ping_due), now);
         state.receiving.tell_in_handshake(received);
         (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
-        lossy.sent_window = window;
-        Some(recovery.state(received, received, window))
-    }
-
-    fn present_window(&self, index: u32, session: u32) -> Window {
-        let narrow = self.sessions.get(session).is_some_and(|session| session.narrow);
-        self.open_window(narrow || self.links.get(index).is_some_and(|link| link.shut))
+        link.told_shut = window_news.unwrap_or(link.told_shut);
+        let window = open_window(&self.config, link.told_shut);
+        Some(link.lossy.as_ref().or_bug(NOT_LOSSY)?.link.recovery.state(received, received, window))
     }
 
     /// The item of that number, which was written before.

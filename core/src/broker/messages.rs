@@ -118,6 +118,8 @@ pub(super) struct Messages {
     /// Queue entries, and those of them that name messages which have ended.
     entries: u64,
     ended_entries: u64,
+    /// Links that write a message in part.
+    written_in_part: usize,
     /// The ends of the list of the young, which were taken a moment ago.
     youngest: u32,
     oldest: u32,
@@ -133,6 +135,7 @@ impl Messages {
             open: 0,
             entries: 0,
             ended_entries: 0,
+            written_in_part: 0,
             youngest: NONE,
             oldest: NONE,
         }
@@ -190,6 +193,11 @@ impl Messages {
         self.messages.len() - self.open
     }
 
+    /// How many links write a message in part.
+    pub(super) fn written_in_part(&self) -> usize {
+        self.written_in_part
+    }
+
     /// How many entries the queues have.
     pub(super) fn entries(&self) -> u64 {
         self.entries
@@ -225,6 +233,7 @@ impl Messages {
     pub(super) fn write(&mut self, index: u32) {
         if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
             message.writing += 1;
+            self.written_in_part += 1;
         }
     }
 
@@ -232,6 +241,7 @@ impl Messages {
     pub(super) fn wrote(&mut self, index: u32) {
         if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
             message.writing -= 1;
+            self.written_in_part -= 1;
         }
     }
 

@@ -58,9 +58,8 @@ pub use event::BrokerEvent;
 pub use fit::TooLittleMemory;
 pub use inspect::{LinkInfo, LinkState, SessionInfo};
 pub use ledger::Stats;
-pub use links::LinkId;
 pub use policy::{Policy, Requester};
-pub use ready::Ready;
+pub use ready::{LinkId, Ready};
 pub use sources::Limit;
 pub use state::Broker;
 
@@ -116,6 +115,7 @@ impl Broker {
         let until = now + self.config.handshake_timeout;
         let source = self.sources.join(source);
         let id = self.links.insert(framing, source, until);
+        self.ready.add_link(id);
         // There are at most 2^30.
         let index = id.index() as u32;
         self.await_hello(index, until);
@@ -189,7 +189,8 @@ impl Broker {
     }
 
     fn shut_down(&mut self) {
-        let end = self.links.end();
+        // There are at most 2^30.
+        let end = self.links.places() as u32;
         self.begin_job(Job::Close { next: 0, end });
     }
 
@@ -197,7 +198,7 @@ impl Broker {
 
     /// The next link that wants something, if any. Each is named once until something new happens to it.
     pub fn poll_ready(&mut self) -> Option<Ready> {
-        self.ready.pop(&mut self.links)
+        self.ready.pop()
     }
 
     /// Writes what a link is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing

@@ -204,7 +204,7 @@ impl Broker {
         if let Some(state) = self.sessions.get_mut(session) {
             let is_new = state.queue.receipts().push(id, word, order < state.since);
             if let Some(link) = state.link {
-                self.list_link(link);
+                self.ready.wake(link);
             }
             if is_new {
                 self.receipts += 1;

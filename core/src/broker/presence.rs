@@ -60,7 +60,7 @@ impl Broker {
         if let Some(state) = self.sessions.get_mut(session) {
             state.watches.push(watch);
         }
-        self.list_session(session);
+        self.wake(session);
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Broker {
             state.and_then(|state| state.watched_mut(number)).or_bug("a watch stands that is not there");
         if let Some(watch) = watch.filter(|watch| notes.matches(watch.filter())) {
             watch.note(notes.uuid, backlog);
-            self.list_session(watcher);
+            self.wake(watcher);
         }
     }
 
@@ -174,7 +174,7 @@ impl Broker {
         watches.rotate_left(1);
         self.sessions.get_mut(session).or_bug(NO_SESSION)?.watches = watches;
         if word.is_none() && budget == 0 {
-            self.list(link);
+            self.wake_link(link);
         }
         word
     }

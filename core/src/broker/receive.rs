@@ -14,6 +14,7 @@ use super::work::OUTCOME;
 use super::work::Progress;
 use crate::bug::OrBug;
 use crate::codec::Reader;
+use crate::config::broker::BrokerConfig;
 use crate::data::destination::DestinationRef;
 use crate::error::AbortCode;
 use crate::wire::control::{Abort, Control};
@@ -76,7 +77,7 @@ impl Broker {
                 if let Some(session) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
                     session.sending.set_window(window);
                 }
-                self.list(link);
+                self.wake_link(link);
                 Ok(())
             }
             (Control::Ping, Phase::Up { .. }) => return Ok(Progress::Done),
@@ -92,7 +93,7 @@ impl Broker {
                 if let Some(link) = self.links.get_mut(link).or_bug(NO_LINK) {
                     link.goodbye = Some(end);
                 }
-                self.list(link);
+                self.wake_link(link);
                 Ok(())
             }
             _ => Err(fault(AbortCode::UnexpectedFrame)),
@@ -119,7 +120,7 @@ impl Broker {
     pub(super) fn window_opened(&mut self, session: u32) {
         let waits = |state: &Session| !state.queue.is_written() || !state.watches.is_empty();
         if self.sessions.get(session).is_some_and(waits) {
-            self.list_session(session);
+            self.wake(session);
         }
     }
 
@@ -279,14 +280,7 @@ impl Broker {
             return;
         }
         (state.narrow, state.since_narrow) = (narrow, 0);
-        let link = state.link.and_then(|link| self.links.find(link));
-        let window = self.open_window(narrow);
-        if let Some(link) = link.and_then(|link| self.links.get_mut(link))
-            && !link.shut
-        {
-            link.window = Some(window);
-        }
-        self.list_session(session);
+        self.wake(session);
     }
 
     /// Gives the client of a session the receipt for messages that were refused for want of one, if there are any.
@@ -295,7 +289,7 @@ impl Broker {
         let Some(state) = self.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
         if state.queue.receipts().end_refusals() {
             self.receipts += 1;
-            self.list_session(session);
+            self.wake(session);
         }
     }
 
@@ -305,13 +299,6 @@ impl Broker {
     pub(super) fn lacks_receipts(&self, session: &Session) -> bool {
         (self.receipts >= self.config.max_receipts.into() || session.queue.is_refusing())
             && session.queue.receipt_backlog() > RECEIPTS_OF_EACH
-    }
-
-    /// The window that clients are given: all of it, or nothing.
-    pub(super) fn open_window(&self, shut: bool) -> Window {
-        let (messages, bytes) =
-            if shut { (0, 0) } else { (self.config.window_messages, self.config.window_bytes) };
-        Window { messages, bytes }
     }
 
     /// Puts a link into the list of ready ones where it has items to acknowledge that press.
@@ -330,7 +317,7 @@ impl Broker {
             || messages >= half(self.config.window_messages)
             || bytes >= half(self.config.window_bytes)
         {
-            self.list(link);
+            self.wake_link(link);
         }
     }
 
@@ -339,4 +326,10 @@ impl Broker {
         let receiving = &self.sessions.get(session)?.receiving;
         receiving.due(receiving.received())
     }
+}
+
+/// The window that clients are given: all of it, or nothing.
+pub(super) fn open_window(config: &BrokerConfig, shut: bool) -> Window {
+    let (messages, bytes) = if shut { (0, 0) } else { (config.window_messages, config.window_bytes) };
+    Window { messages, bytes }
 }

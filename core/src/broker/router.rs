@@ -55,7 +55,7 @@ impl Broker {
             {
                 // Its last receipt is on its way, and has crossed it. There is none that would go with an acknowledgement.
                 self.stats.repeated += 1;
-                self.list_session(session);
+                self.wake(session);
                 return Ok(());
             }
         } else if self.messages.sender(sender).is_some_and(|sender| id <= sender.highest) {
@@ -131,7 +131,7 @@ impl Broker {
         if let Some(session) = self.sessions.get_mut(session).or_bug(NO_SESSION) {
             self.receipts += u64::from(session.queue.receipts().push(id, word, false));
         }
-        self.list_session(session);
+        self.wake(session);
         self.adjust_window(session);
     }
 
@@ -249,7 +249,7 @@ impl Broker {
                 self.cramped.push(recipient);
             }
             if let Some(link) = session.link {
-                self.list_link(link);
+                self.ready.wake(link);
             }
         }
         if !self.cramped.is_empty() {
@@ -287,7 +287,7 @@ impl Broker {
                 self.queue_filled(recipient);
             }
         }
-        self.list_session(recipient);
+        self.wake(recipient);
         self.delivered(index, 1);
     }
 
@@ -406,7 +406,7 @@ impl Broker {
             let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
             message.is_some_and(|message| message.order < since)
         });
-        self.list_session(release.session);
+        self.wake(release.session);
     }
 
     /// A message waits for what a session has now, or for some of it.

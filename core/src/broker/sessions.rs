@@ -4,9 +4,9 @@ use super::deliveries::QueueEntry;
 #[cfg(feature = "presence")]
 use super::index::Directory;
 use super::index::{self, Index, Places};
-use super::links::LinkId;
 use super::ordered::{is_oversized, reserve_one, shrink_table};
 use super::queue::Queue;
+use super::ready::LinkId;
 use super::shares::Shares;
 use super::watches::Watch;
 use crate::bug::OrBug;

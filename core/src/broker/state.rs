@@ -7,11 +7,11 @@ use super::event::{BrokerEvent, Events, max_events};
 use super::holding::Holding;
 use super::jobs::Jobs;
 use super::ledger::Stats;
-use super::links::{LinkId, Links, NO_LINK};
+use super::links::{Links, NO_LINK};
 use super::messages::Messages;
 use super::policy::{Guard, Policy};
 use super::pool::Pool;
-use super::ready::{Ready, ReadyList};
+use super::ready::ReadyList;
 use super::sessions::Sessions;
 use super::shares::Shares;
 use super::sources::{self, Sources};
@@ -167,35 +167,26 @@ impl Broker {
         self.events.push(event, max_events(&self.config));
     }
 
-    /// Puts a link into the list of those that have something to write.
-    pub(super) fn list(&mut self, index: u32) {
+    /// A link has something to write.
+    pub(super) fn wake_link(&mut self, index: u32) {
         if let Some(id) = self.links.id(index) {
-            self.list_link(id);
+            self.ready.wake(id);
         }
     }
 
-    #[inline]
-    pub(super) fn list_link(&mut self, id: LinkId) {
-        if self.links.rouse(id) {
-            self.ready.push(Ready::Transmit(id), &self.links);
-        }
-    }
-
-    /// Puts a link into that list as one that goes on reading.
+    /// A link goes on reading.
     #[cold]
-    pub(super) fn list_resume(&mut self, index: u32) {
-        if let Some(id) = self.links.id(index).or_bug(NO_LINK)
-            && self.links.list_resume(index)
-        {
-            self.ready.push(Ready::Resume(id), &self.links);
+    pub(super) fn resume_link(&mut self, index: u32) {
+        if let Some(id) = self.links.id(index).or_bug(NO_LINK) {
+            self.ready.resume(id);
         }
     }
 
-    /// The same for the link of a session, where it has one.
+    /// The link of a session, if it has one, has something to write.
     #[inline]
-    pub(super) fn list_session(&mut self, session: u32) {
+    pub(super) fn wake(&mut self, session: u32) {
         if let Some(link) = self.sessions.get(session).and_then(|session| session.link) {
-            self.list_link(link);
+            self.ready.wake(link);
         }
     }
 }

@@ -47,7 +47,7 @@ impl Broker {
 
     /// Records of ended messages, without those that links write, as many as there may be: no search makes these fewer.
     fn ended_in_queues(&self) -> u64 {
-        self.messages.ended().saturating_sub(self.links.half_written()) as u64
+        self.messages.ended().saturating_sub(self.messages.written_in_part()) as u64
     }
 
     /// Goes through queues and drops entries of ended messages, where that is due, for a quarter of a call: others get their
@@ -135,7 +135,7 @@ impl Broker {
                 self.recipients.shrink_to(MIN_TABLE);
                 self.dropped.shrink_to(MIN_TABLE);
                 self.cramped.shrink_to(MIN_TABLE);
-                self.ready.give_back();
+                self.ready.give_back(self.links.places());
                 self.messages.give_back();
             }
             1 => self.messages.give_back_destinations(),

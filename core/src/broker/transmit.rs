@@ -6,7 +6,7 @@ use super::links::{Current, Frame, Link, Phase};
 use super::messages::MessageEntry;
 use super::messages::NO_MESSAGE;
 use super::queue::Next;
-use super::ready::Ready;
+use super::receive::open_window;
 use super::senders::NO_SENDER;
 use super::senders::Sender;
 use super::sessions::NO_SESSION;
@@ -30,13 +30,13 @@ impl Broker {
         while !is_lossy && let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
             if self.work.is_spent() {
                 // The others have their turn.
-                self.list(index);
+                self.wake_link(index);
                 break;
             }
             let pending = self.links.take_current(index);
             let is_new = pending.is_none();
             let Some(current) = pending.or_else(|| self.begin_frame(index)) else {
-                self.links.fall_silent(index);
+                self.ready.idle(index);
                 break;
             };
             let mut writer = Writer::new(rest, current.offset);
@@ -82,7 +82,7 @@ impl Broker {
         if let Some(link) = self.links.get_mut(index)
             && !core::mem::replace(&mut link.close_listed, true)
         {
-            self.ready.push(Ready::Close(id), &self.links);
+            self.ready.close(id);
         }
     }
 
@@ -147,10 +147,12 @@ impl Broker {
             self.say_farewell(index);
             return self.choose_frame(index);
         }
-        if let Some(window) = link.window.take() {
-            return Some(Frame::Control(Control::Window(window)));
+        let narrow = self.sessions.get(session).or_bug(NO_SESSION)?.narrow;
+        if let Some(is_shut) = link.window_news(narrow) {
+            link.told_shut = is_shut;
+            return Some(Frame::Control(Control::Window(open_window(&self.config, is_shut))));
         }
-        if self.links.is_roused(index)
+        if self.ready.is_awake(index)
             && let Some(more) = self.due_acknowledgement(session)
         {
             let session = self.sessions.get_mut(session).or_bug(NO_SESSION)?;

@@ -1,9 +1,10 @@
 //! Runs the [jobs](super::jobs) of a broker in turn, each for the rest of a call.
 
 use super::jobs::Job;
+use super::links::Link;
 use super::links::NO_LINK;
-use super::links::{Link, LinkId};
 use super::queue::Queue;
+use super::ready::LinkId;
 use super::sessions::NO_SESSION;
 use super::state::Broker;
 use super::work::{END, LINK, OUTCOME};
@@ -183,7 +184,6 @@ impl Broker {
 
     /// Clients of the broker before have had their time to come back: all are served from now on.
     fn run_settle(&mut self, next: &mut u32, end: u32) -> bool {
-        let window = self.open_window(false);
         while *next < end {
             if self.work.is_spent() {
                 return false;
@@ -195,9 +195,8 @@ impl Broker {
             let Some(link) = self.links.get_mut(index) else { continue };
             let session = link.session().and_then(|session| self.sessions.get(session));
             if core::mem::take(&mut link.shut) && session.is_some_and(|session| !session.narrow) {
-                link.window = Some(window);
                 self.work.charge(END);
-                self.list(index);
+                self.wake_link(index);
             }
         }
         true
