@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the core, lowest first. What stands in one entry may name what stands in the entries before, and itself.
-const LAYERS: [&str; 111] = [
+const LAYERS: [&str; 124] = [
     "canary",
     "trace",
     "bug",
@@ -67,54 +67,67 @@ const LAYERS: [&str; 111] = [
     "client::typed",
     "client",
     "roster",
-    "broker::lossy",
-    "broker::ordered",
-    "broker::links",
-    "broker::sources",
-    "broker::work",
-    "broker::capacity",
-    "broker::index",
-    "broker::counts",
-    "broker::deliveries",
-    "broker::event",
-    "broker::holding",
-    "broker::log",
-    "broker::receipts",
-    "broker::watches",
-    "broker::queue",
-    "broker::jobs",
-    "broker::ledger",
-    "broker::destinations",
-    "broker::pool",
-    "broker::senders",
-    "broker::messages",
-    "broker::policy",
-    "broker::ready",
-    "broker::shares",
-    "broker::sessions",
-    "broker::timers",
-    "broker::state",
-    "broker::admission",
+    "broker::store::work",
+    "broker::store::capacity",
+    "broker::store::key_set",
+    "broker::store::index",
+    "broker::store::counts",
+    "broker::store::deliveries",
+    "broker::store::destinations",
+    "broker::store::ready",
+    "broker::store::event",
+    "broker::store::log",
+    "broker::store::receipts",
+    "broker::store::wait_list",
+    "broker::store::watches",
+    "broker::store::queue",
+    "broker::store::jobs",
+    "broker::store::pool",
+    "broker::store::senders",
+    "broker::store::messages",
+    "broker::store::policy",
+    "broker::store::shares",
+    "broker::store::sessions",
+    "broker::store::stats",
+    "broker::store::timers",
+    "broker::store",
+    "broker::routing::shares",
+    "broker::routing::waiting",
+    "broker::routing::windows",
+    "broker::routing::outcome",
+    "broker::routing::sweep",
+    "broker::routing::deliver",
+    "broker::routing::reach",
+    "broker::routing::release",
+    "broker::routing::rights",
+    "broker::routing::accept",
+    "broker::routing::acknowledge",
+    "broker::routing::presence",
+    "broker::routing::sessions",
+    "broker::links::sources",
+    "broker::links::lossy",
+    "broker::links::table",
     "broker::bounds",
-    "broker::ending",
     "broker::errors",
-    "broker::expiry",
     "broker::fit",
-    "broker::gate",
-    "broker::hello",
-    "broker::lookahead",
-    "broker::input",
     "broker::inspect",
-    "broker::lossy_io",
-    "broker::outcome",
-    "broker::presence",
-    "broker::reach",
-    "broker::receive",
-    "broker::router",
-    "broker::sharing",
-    "broker::sweep",
-    "broker::transmit",
-    "broker::turns",
+    "broker::state",
+    "broker::links::hellos",
+    "broker::links::schedule",
+    "broker::links::ending",
+    "broker::links::admission",
+    "broker::links::hello",
+    "broker::links::receive",
+    "broker::links::early",
+    "broker::links::turns",
+    "broker::memory",
+    "broker::links::due",
+    "broker::links::prefetch",
+    "broker::links::lossy_in",
+    "broker::links::input",
+    "broker::links::items",
+    "broker::links::lossy_out",
+    "broker::links::transmit",
     "broker",
 ];
 
@@ -162,6 +175,23 @@ fn lines(code: &str) -> impl Iterator<Item = (usize, &str)> {
     numbered.map(|(at, line)| (at, line.split("//").next().unwrap_or_default()))
 }
 
+/// The same, where an import that goes over several lines is one.
+fn statements(code: &str) -> Vec<(usize, String)> {
+    let mut statements: Vec<(usize, String)> = Vec::new();
+    for (at, line) in lines(code) {
+        match statements.last_mut().filter(|(_, last)| is_open_import(last)) {
+            Some((_, last)) => last.push_str(line.trim()),
+            None => statements.push((at, line.to_owned())),
+        }
+    }
+    statements
+}
+
+fn is_open_import(line: &str) -> bool {
+    let line = line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+    line.starts_with("use ") && !line.contains(';')
+}
+
 /// The path of a module, `data::value` for `src/data/value.rs`. What stands in for a module where a feature is left out is
 /// that module.
 fn module_of(path: &Path) -> Vec<String> {
@@ -183,20 +213,39 @@ fn layer_of(path: &[String]) -> Option<usize> {
     begins.max_by_key(|(_, entry)| entry.len()).map(|(at, _)| at)
 }
 
-/// The paths that a line names with `crate::` or `super::`, from the root of the crate on.
+/// The paths that a line names with `crate::` or `super::`, from the root of the crate on. Of a group in braces each member
+/// is a path.
 fn named<'a>(line: &'a str, module: &'a [String]) -> impl Iterator<Item = Vec<String>> {
-    line.match_indices("crate::").chain(line.match_indices("super::")).filter_map(|(at, word)| {
+    let found = line.match_indices("crate::").chain(line.match_indices("super::"));
+    found.flat_map(|(at, word)| {
         let is_whole = !line[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':');
         let rest = &line[at + word.len()..];
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
-        let mut parts: Vec<&str> = rest[..end.unwrap_or(rest.len())].split("::").collect();
-        let mut from = if word == "crate::" { &[][..] } else { &module[..module.len().checked_sub(1)?] };
+        let (path, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        let mut parts: Vec<&str> = path.split("::").filter(|part| !part.is_empty()).collect();
+        let mut from =
+            if word == "crate::" { Some(&[][..]) } else { module.split_last().map(|(_, from)| from) };
         while parts.first() == Some(&"super") {
-            from = &from[..from.len().checked_sub(1)?];
+            from = from.and_then(|from| from.split_last()).map(|(_, from)| from);
             parts.remove(0);
         }
-        let path = from.iter().cloned().chain(parts.into_iter().map(str::to_owned));
-        is_whole.then(|| path.filter(|part| !part.is_empty()).collect())
+        let from = from.filter(|_| is_whole);
+        let path: Option<Vec<String>> = from.map(|from| {
+            let parts = parts.iter().map(|part| (*part).to_owned());
+            from.iter().cloned().chain(parts).collect()
+        });
+        let group =
+            behind.strip_prefix('{').and_then(|group| group.split_once('}')).map_or("", |(group, _)| group);
+        let members = group.split(',').map(|member| member.trim().split(' ').next().unwrap_or_default());
+        let members: Vec<String> = members.map(str::to_owned).collect();
+        path.into_iter().flat_map(move |path| {
+            let with = move |member: String| {
+                let parts =
+                    member.split("::").filter(|part| !part.is_empty() && *part != "self").map(str::to_owned);
+                path.iter().cloned().chain(parts).collect::<Vec<_>>()
+            };
+            members.clone().into_iter().map(with)
+        })
     })
 }
 
@@ -211,8 +260,8 @@ fn a_lower_module_never_names_a_higher_one() {
             assert!(is_folder, "{} is in no layer: name it in this test", path.display());
             continue;
         };
-        for (at, line) in lines(&code) {
-            for named in named(line, &module) {
+        for (at, line) in statements(&code) {
+            for named in named(&line, &module) {
                 let Some(other) = layer_of(&named) else { continue };
                 seen += 1;
                 assert!(other <= layer, "{}:{at} names {}: {line}", path.display(), LAYERS[other]);
@@ -238,7 +287,17 @@ fn the_test_for_layers_knows_a_path_when_it_sees_it() {
     let layer = |name: &str| LAYERS.iter().position(|layer| *layer == name);
     let item = layer("wire::item");
     assert_eq!(find("use crate::wire::item::Deliver;", "time"), [("wire::item::Deliver".into(), item)]);
-    assert_eq!(find("use super::item::{Deliver, Final};", "wire::kind"), [("wire::item".into(), item)]);
+    assert_eq!(
+        find("use crate::wire::{item, kind::{self}};", "time")[0],
+        ("wire::item".into(), item),
+        "each member of a group is a path"
+    );
+    assert_eq!(
+        find("use super::item::{Deliver, Final};", "wire::kind"),
+        [("wire::item::Deliver".into(), item), ("wire::item::Final".into(), item)]
+    );
+    let joined = statements("use crate::a::{\n    b,\n};\nlet a = 1;");
+    assert_eq!(joined, [(1, "use crate::a::{b,};".to_owned()), (4, "let a = 1;".to_owned())]);
     assert_eq!(
         find("use super::super::error::Code;", "wire::kind"),
         [("error::Code".into(), layer("error"))]

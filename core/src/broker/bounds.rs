@@ -1,27 +1,14 @@
 //! How much memory a broker can come to need: each table at its limit, all at once.
 
-use super::capacity::{max_entries, max_records, max_senders, max_void_runs, most_places};
-use super::deliveries::QueueEntry;
-use super::destinations::Destination;
-use super::event::BrokerEvent;
-use super::event::max_events;
-use super::holding::OFFERS_PER_MESSAGE;
-use super::index::{KEPT, List};
-use super::jobs::{Job, Offers, Release};
-use super::links::{Alias, Current, Link};
-use super::log::Run;
-use super::lossy::{Lossy, MAX_LEFT};
-use super::messages::MessageEntry;
-use super::ordered::{Key, MAX_SPARE, MIN_PLACES};
-use super::pool::max_spare;
-use super::queue::{MAX_NOTICES, Notice, Seldom};
-use super::ready::{Mark, Ready};
-use super::receipts;
-use super::receipts::RECEIPTS_OF_EACH;
-use super::senders::{MAX_ENDED, Sender};
-use super::sessions::Session;
-use super::sources::{MAX_REMEMBERED, Source, max_made_way};
-use super::watches::{MAX_UNACKNOWLEDGED, Watch, Word};
+use crate::broker::links::lossy::{Lossy, MAX_LEFT};
+use crate::broker::links::sources::{MAX_REMEMBERED, Source, max_made_way};
+use crate::broker::links::table::{Alias, Link, UnfinishedFrame};
+use crate::broker::store::{
+    BrokerEvent, Cold, Destination, Job, KEPT, Key, List, MAX_ENDED, MAX_REFUSALS, MAX_SPARE,
+    MAX_UNACKNOWLEDGED, MIN_PLACES, Mark, MessageEntry, OFFERS_PER_MESSAGE, Offers, PresenceNotice,
+    QueueEntry, RECEIPTS_OF_EACH, Ready, Refusal, Release, Run, Sender, Session, Watch, max_entries,
+    max_events, max_records, max_senders, max_spare, max_void_runs, most_places, receipts,
+};
 use crate::config::broker::BrokerConfig;
 use crate::config::buffers::{BUFFER_CLASSES, MIN_BUFFER, buffer_class};
 use crate::data::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
@@ -54,7 +41,7 @@ fn slab<T>(count: u64) -> u64 {
     table::<Option<T>>(count)
 }
 
-/// The same where it takes no more places than that, see [`reserve_one`](super::ordered::reserve_one); and half of what it would
+/// The same where it takes no more places than that, see [`reserve_one`](crate::broker::store::key_set::reserve_one); and half of what it would
 /// take else, which is what it takes at the most before it grows for the last time.
 fn capped_slab<T>(count: u64) -> (u64, u64) {
     (PIECE.saturating_add(count.saturating_mul(size::<Option<T>>())), slab::<T>(count) / 2)
@@ -144,7 +131,7 @@ impl BrokerConfig {
         let pairs = sessions.saturating_mul(u64::from(self.max_attributes));
         let named = messages + links * u64::from(self.destination_slots);
         [
-            slab::<Current>(links),
+            slab::<UnfinishedFrame>(links),
             table::<Mark>(links + made_way),
             table::<u64>(links + made_way),
             table::<Ready>(3 * (links + made_way)),
@@ -235,23 +222,23 @@ impl BrokerConfig {
         let job = release.max(size::<Offers>() + PIECE);
         let receipts = self.receipts_of_each();
         // Half of them are about watches.
-        let (notices, words) = match self.max_watches {
-            0 => (MAX_NOTICES as u64 / 2, 0),
-            _ => (MAX_NOTICES as u64, u64::from(MAX_UNACKNOWLEDGED)),
+        let (refusals, words) = match self.max_watches {
+            0 => (MAX_REFUSALS as u64 / 2, 0),
+            _ => (MAX_REFUSALS as u64, u64::from(MAX_UNACKNOWLEDGED)),
         };
         // Between two of these there is a run of deliveries at the most, each of which has one at least.
-        let others = receipts + notices + words + max_void_runs(self);
+        let others = receipts + refusals + words + max_void_runs(self);
         let runs = others + others.min(self.queue_messages.into());
         let queue = table::<receipts::Run>(1)
             + receipts * share::<receipts::Run>()
-            + table::<Notice>(notices)
-            + table::<Word>(words)
+            + table::<Refusal>(refusals)
+            + table::<PresenceNotice>(words)
             + table::<Run>(runs);
         // Most of it counts with the messages.
         let messages = u64::from(self.max_messages);
         let in_flight = table::<(u64, u32)>((MIN_PLACES as u64).min(most_in_flight(messages)));
-        let seldom = size::<Seldom>() + PIECE;
-        pairs + stored + job + queue + seldom + in_flight + self.watches() + entry::<Key>()
+        let cold = size::<Cold>() + PIECE;
+        pairs + stored + job + queue + cold + in_flight + self.watches() + entry::<Key>()
     }
 
     /// The attributes of a session.

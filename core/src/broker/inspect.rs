@@ -1,10 +1,8 @@
 //! What an operator sees of sessions and links.
 
-use super::links::{Link, Links, Phase};
-use super::ready::LinkId;
-use super::sessions::NO_SESSION;
-use super::sessions::{Session, Sessions};
-use super::sources::Sources;
+use crate::broker::links::sources::Sources;
+use crate::broker::links::table::{Link, LinkPhase, Links};
+use crate::broker::store::{LinkId, NO_SESSION, Session, Sessions};
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::time::Instant;
@@ -59,7 +57,7 @@ pub enum LinkState {
 }
 
 impl<'a> SessionInfo<'a> {
-    pub(super) fn of(session: &'a Session) -> Self {
+    pub(crate) fn of(session: &'a Session) -> Self {
         Self {
             uuid: session.uuid,
             boot: session.boot,
@@ -76,17 +74,17 @@ impl<'a> SessionInfo<'a> {
 impl LinkInfo {
     fn of(index: u32, link: &Link, sessions: &Sessions, sources: &Sources) -> Self {
         let state = match link.phase {
-            Phase::Hello { .. } => LinkState::Handshake,
-            Phase::Up { session, .. } => {
+            LinkPhase::Hello { .. } => LinkState::Handshake,
+            LinkPhase::Up { session, .. } => {
                 let session = sessions.get(session).or_bug(NO_SESSION);
                 session.map_or(LinkState::Closing, |session| LinkState::Established(session.uuid))
             }
-            Phase::Closing { .. } => LinkState::Closing,
+            LinkPhase::Closing { .. } => LinkState::Closing,
         };
         Self { id: link.id(index), source: sources.number(link.source), state, is_lossy: link.is_lossy() }
     }
 
-    pub(super) fn all<'a>(
+    pub(crate) fn all<'a>(
         links: &'a Links,
         sessions: &'a Sessions,
         sources: &'a Sources,

@@ -1,67 +1,23 @@
 //! The broker: a state machine that an embedder feeds with bytes and time, and asks for bytes and links to serve.
 
-mod admission;
 mod bounds;
-mod capacity;
-mod counts;
-mod deliveries;
-mod destinations;
-mod ending;
 mod errors;
-mod event;
-mod expiry;
 mod fit;
-mod gate;
-mod hello;
-mod holding;
-mod index;
-mod input;
 mod inspect;
-mod jobs;
-mod ledger;
 mod links;
-mod log;
-mod lookahead;
-#[cfg_attr(not(feature = "lossy"), path = "no_lossy.rs")]
-mod lossy;
-#[cfg_attr(not(feature = "lossy"), path = "no_lossy_io.rs")]
-mod lossy_io;
-mod messages;
-mod ordered;
-mod outcome;
-mod policy;
-mod pool;
-#[cfg_attr(not(feature = "presence"), path = "no_presence.rs")]
-mod presence;
-mod queue;
-mod reach;
-mod ready;
-mod receipts;
-mod receive;
-mod router;
-mod senders;
-mod sessions;
-mod shares;
-mod sharing;
-mod sources;
+mod memory;
+mod routing;
 mod state;
-mod sweep;
-mod timers;
-mod transmit;
-mod turns;
-#[cfg_attr(not(feature = "presence"), path = "no_watches.rs")]
-mod watches;
-mod work;
+mod store;
 
 pub use errors::{TooManyLinks, UnknownLink};
-pub use event::BrokerEvent;
 pub use fit::TooLittleMemory;
 pub use inspect::{LinkInfo, LinkState, SessionInfo};
-pub use ledger::Stats;
-pub use policy::{Policy, Requester};
-pub use ready::{LinkId, Ready};
-pub use sources::Limit;
 pub use state::Broker;
+pub use store::event::{BrokerEvent, Limit};
+pub use store::policy::{Policy, Requester};
+pub use store::ready::{LinkId, Ready};
+pub use store::stats::Stats;
 
 use crate::config::broker::BrokerConfig;
 use crate::error::AbortCode;
@@ -69,7 +25,9 @@ use crate::time::Instant;
 use crate::wire::control::Abort;
 use crate::wire::frame::Framing;
 use crate::wire::kind;
-use jobs::Job;
+use links::{admission, due, ending, input, table::Link, transmit};
+use routing::sweep;
+use store::jobs::Job;
 use uuid::Uuid;
 
 impl Broker {
@@ -104,23 +62,7 @@ impl Broker {
         source: u64,
         framing: Framing,
     ) -> Result<LinkId, TooManyLinks> {
-        self.guarded(now, |broker, now| broker.connected(now, source, framing))
-    }
-
-    fn connected(&mut self, now: Instant, source: u64, framing: Framing) -> Result<LinkId, TooManyLinks> {
-        if let Err(limit) = self.make_place(source, framing) {
-            self.push_event(BrokerEvent::Refused { source, limit });
-            return Err(TooManyLinks);
-        }
-        let until = now + self.config.handshake_timeout;
-        let source = self.sources.join(source);
-        let id = self.links.insert(framing, source, until);
-        self.ready.add_link(id);
-        // There are at most 2^30.
-        let index = id.index() as u32;
-        self.await_hello(index, until);
-        self.arm_link(index);
-        Ok(id)
+        self.call(now, |broker, _| admission::connected(broker, source, framing))
     }
 
     /// Bytes came from a client, cut anywhere; or one whole datagram, where the framing is that. Returns how many were taken:
@@ -131,7 +73,7 @@ impl Broker {
     ///
     /// There is no such link.
     pub fn handle_input(&mut self, now: Instant, link: LinkId, bytes: &[u8]) -> Result<usize, UnknownLink> {
-        self.guarded(now, |broker, now| broker.input(now, link, bytes))
+        self.call(now, |broker, now| input::input(broker, now, link, bytes))
     }
 
     /// The connection of a link has ended behind what was read from it so far. A HELLO in that is not judged when
@@ -146,26 +88,26 @@ impl Broker {
 
     /// A transport is gone. Harmless where the link is.
     pub fn handle_disconnected(&mut self, now: Instant, link: LinkId) {
-        self.guarded(now, |broker, _| {
+        self.call(now, |broker, _| {
             // The broker may have closed it already.
             if let Some(index) = broker.links.find(link) {
-                broker.leave(index);
-                broker.drop_link(index);
+                ending::leave(broker, index);
+                ending::drop_link(broker, index);
             }
-            broker.give_back();
+            memory::give_back(broker);
         });
     }
 
     /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.guarded(now, Self::expire);
+        self.call(now, due::expire);
     }
 
     // Commands.
 
     /// Ends all links, and tells clients why. [`Ready::Close`] follows for each.
     pub fn close(&mut self, now: Instant) {
-        self.guarded(now, |broker, _| broker.shut_down());
+        self.call(now, |broker, _| ending::close_all(broker));
     }
 
     /// Ends the link of a client; false if it has no session or is away. The session stays, and the client comes back after
@@ -174,31 +116,21 @@ impl Broker {
     /// The client receives [`AbortCode::ShuttingDown`]: of the codes that tell a client to connect again it is the only one
     /// that blames neither end.
     pub fn disconnect(&mut self, now: Instant, uuid: Uuid) -> bool {
-        self.guarded(now, |broker, _| broker.send_away(&uuid))
-    }
-
-    fn send_away(&mut self, uuid: &Uuid) -> bool {
-        let session = self.sessions.find(uuid).and_then(|session| self.sessions.get(session));
-        // It has no session, or is away.
-        let Some(link) = session.and_then(|session| session.link).and_then(|link| self.links.find(link))
-        else {
-            return false;
-        };
-        self.abort(link, Abort { code: AbortCode::ShuttingDown, detail: 0 });
-        true
-    }
-
-    fn shut_down(&mut self) {
-        // There are at most 2^30.
-        let end = self.links.places() as u32;
-        self.begin_job(Job::Close { next: 0, end });
+        self.call(now, |broker, _| {
+            let session = broker.store.sessions.find(&uuid).and_then(|at| broker.store.sessions.get(at));
+            let link = session.and_then(|session| session.link).and_then(|link| broker.links.find(link));
+            if let Some(link) = link {
+                ending::abort(broker, link, Abort { code: AbortCode::ShuttingDown, detail: 0 });
+            }
+            link.is_some()
+        })
     }
 
     // Polls: what comes out.
 
     /// The next link that wants something, if any. Each is named once until something new happens to it.
     pub fn poll_ready(&mut self) -> Option<Ready> {
-        self.ready.pop()
+        self.store.ready.pop()
     }
 
     /// Writes what a link is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing
@@ -215,24 +147,25 @@ impl Broker {
         link: LinkId,
         out: &mut [u8],
     ) -> Result<usize, UnknownLink> {
-        self.guarded(now, |broker, now| {
+        self.call(now, |broker, now| {
             let index = broker.links.find(link).ok_or(UnknownLink)?;
-            Ok(broker.transmit(index, now, out))
+            Ok(transmit::transmit(broker, index, now, out))
         })
     }
 
     /// The next thing that whoever runs the broker may want to know.
     pub fn poll_event(&mut self) -> Option<BrokerEvent> {
-        self.events.pop()
+        self.store.events.pop()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never, as things are.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let young = self.messages.grows_up_at(self.config.accept_delay);
-        let sweep = self.is_sweep_due().then_some(self.now);
+        let store = &self.store;
+        let accept = store.messages.accept_due_at(store.config.accept_delay);
+        let is_behind = !store.jobs.is_empty() || !store.cramped.is_empty() || sweep::is_sweep_due(store);
         // What is left of earlier calls goes on at once.
-        let jobs = (!self.jobs.is_empty() || !self.cramped.is_empty()).then_some(self.now);
-        [young, self.timers.first(), self.settles_at, sweep, jobs, self.gives_back_at]
+        let at_once = is_behind.then_some(store.now);
+        [accept, store.timers.first(), self.settles_at, at_once, self.gives_back_at]
             .into_iter()
             .flatten()
             .min()
@@ -248,47 +181,55 @@ impl Broker {
 
     /// The limits.
     pub fn config(&self) -> &BrokerConfig {
-        &self.config
+        &self.store.config
     }
 
     /// The sessions, in no order.
     pub fn sessions(&self) -> impl Iterator<Item = SessionInfo<'_>> {
-        self.sessions.iter().map(SessionInfo::of)
+        self.store.sessions.iter().map(SessionInfo::of)
     }
 
     /// The links, in no order.
     pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
-        LinkInfo::all(&self.links, &self.sessions, &self.sources)
+        LinkInfo::all(&self.links, &self.store.sessions, &self.sources)
     }
 
     /// What was done and is held.
     pub fn stats(&self) -> Stats {
-        Stats {
-            open: self.messages.open() as u64,
-            waiting: u64::from(self.holding.len()),
-            // At most 2^30 each.
-            links: self.links.len() as u32,
-            sessions: self.sessions.len() as u32,
-            connected: self.sessions.connected,
-            payload_bytes: self.pool.used_bytes(),
-            kept: self.messages.len() as u64,
-            senders: self.messages.senders() as u64,
-            destinations: self.messages.destinations() as u64,
-            offers: self.holding.offers() as u64,
-            ..self.stats
-        }
+        // At most 2^30.
+        Stats { links: self.links.len() as u32, ..self.store.stats() }
     }
 
-    /// How many units of work the last call has done, as the [meter](work) counts them. It is spent at 32,768, and ends what
+    /// How many units of work the last call has done, as the meter counts them. It is spent at 32,768, and ends what
     /// it is at then: a message goes to all its recipients at once, at a unit each.
     #[doc(hidden)]
     pub fn work_of_last_call(&self) -> u32 {
-        self.work.done()
+        self.store.work.done()
     }
 
     /// Gives each call fewer units than that, so that tests see much of what goes on in a later one.
     #[doc(hidden)]
     pub fn set_budget(&mut self, units: u32) {
-        self.work.set_budget(units);
+        self.store.work.set_budget(units);
+    }
+
+    /// What waits for the next call, for tests.
+    #[doc(hidden)]
+    pub fn unfinished(&self) -> impl Iterator<Item = &'static str> {
+        let store = &self.store;
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= store.now);
+        let others = [
+            store.swept.map(|_| "sweep"),
+            is_due(store.messages.accept_due_at(store.config.accept_delay)).then_some("accepted"),
+            is_due(store.timers.first()).then_some("timers"),
+        ];
+        store.jobs.iter().map(Job::name).chain(others.into_iter().flatten())
+    }
+
+    /// True while a job of its session holds back the input of a link, for tests.
+    #[doc(hidden)]
+    pub fn holds_back(&self, link: LinkId) -> bool {
+        let session = self.links.find(link).and_then(|index| self.links.get(index)).and_then(Link::session);
+        session.and_then(|session| self.store.sessions.get(session)).is_some_and(|session| session.jobs > 0)
     }
 }

@@ -1,0 +1,123 @@
+//! Bytes in: which calls may read, and frames out of a stream.
+
+use crate::broker::errors::UnknownLink;
+use crate::broker::links::table::{LinkPhase, NO_LINK};
+use crate::broker::links::{ending, lossy_in, prefetch, receive, schedule, turns};
+use crate::broker::memory;
+use crate::broker::routing::sweep;
+use crate::broker::state::Broker;
+use crate::broker::store::LinkId;
+use crate::broker::store::work::{BYTES, FRAME, Progress};
+use crate::bug::OrBug;
+use crate::time::Instant;
+use crate::wire::control::Abort;
+use crate::wire::frame::{MAX_HEADER, Step, step};
+use alloc::vec::Vec;
+
+/// Puts the first `count` bytes of `input` behind those that are kept, and returns the others. No frame has more than
+/// `most` bytes: the buffer grows to that and not to the next double.
+fn keep<'i>(kept: &mut Vec<u8>, input: &'i [u8], count: usize, most: usize) -> &'i [u8] {
+    let (front, rest) = input.split_at(count.min(input.len()));
+    let needed = kept.len() + front.len();
+    if needed > kept.capacity() {
+        kept.reserve_exact((2 * kept.capacity()).min(most).max(needed) - kept.len());
+    }
+    kept.extend_from_slice(front);
+    rest
+}
+
+pub(crate) fn input(
+    broker: &mut Broker,
+    now: Instant,
+    link: LinkId,
+    bytes: &[u8],
+) -> Result<usize, UnknownLink> {
+    let index = broker.links.find(link).ok_or(UnknownLink)?;
+    sweep::sweep(&mut broker.store);
+    memory::give_back(broker);
+    sweep::make_room(&mut broker.store);
+    if sweep::is_sweep_behind(&broker.store) {
+        broker.store.work.take_no_message();
+    }
+    if !turns::is_free(broker, index) {
+        // It goes on when the jobs of its session are done; a datagram is lost.
+        if broker.links.get(index).is_some_and(|link| link.takes_datagrams()) {
+            return Ok(bytes.len());
+        }
+        schedule::resume(broker, index);
+        return Ok(0);
+    }
+    let state = broker.links.get_mut(index).or_bug(NO_LINK).ok_or(UnknownLink)?;
+    if state.lossy.is_some() {
+        let taken = lossy_in::lossy_input(broker, index, now, bytes);
+        schedule::arm(broker, index);
+        schedule::wake(broker, index);
+        return Ok(taken);
+    }
+    let taken = stream_input(broker, index, now, bytes);
+    receive::list_if_acknowledgement_presses(broker, index);
+    Ok(taken)
+}
+
+/// Takes frames from a stream; returns how many bytes were taken.
+#[inline(never)] // What goes on before and after it does not take registers from the loop.
+fn stream_input(broker: &mut Broker, index: u32, now: Instant, bytes: &[u8]) -> usize {
+    let Some(state) = broker.links.get_mut(index).or_bug(NO_LINK) else { return bytes.len() };
+    let mut kept = core::mem::take(&mut state.partial);
+    let mut input = bytes;
+    // So many bytes at the end were not looked ahead at.
+    let mut unseen = bytes.len();
+    while !input.is_empty() {
+        let is_spent = broker.store.work.is_full();
+        let Some(state) = broker.links.get_mut(index).or_bug(NO_LINK) else { break };
+        match &mut state.phase {
+            LinkPhase::Closing { .. } => {
+                // Nobody listens any more.
+                input = &[];
+                break;
+            }
+            LinkPhase::Up { keep_alive, .. } => keep_alive.hear(now),
+            LinkPhase::Hello { .. } => {}
+        }
+        if is_spent {
+            schedule::resume(broker, index);
+            break;
+        }
+        let limit = state.frame_limit;
+        let most = limit + MAX_HEADER;
+        match step(&kept, input, limit) {
+            Ok(Step::InPlace(extent)) => {
+                let (frame, rest) = input.split_at(extent.total().min(input.len()));
+                let body =
+                    frame.get(extent.header..).or_bug("a frame ends in its header").unwrap_or_default();
+                if prefetch::defines(body) && input.len() <= unseen {
+                    unseen = prefetch::prefetch(broker, input, limit);
+                }
+                broker.store.work.charge(FRAME + (frame.len() / BYTES) as u32);
+                if turns::take_frame(broker, index, body) == Progress::Later {
+                    schedule::resume(broker, index);
+                    break;
+                }
+                input = rest;
+            }
+            Ok(Step::Keep(count)) => input = keep(&mut kept, input, count, most),
+            Ok(Step::Complete(count, extent)) => {
+                let (before, rest) = (kept.len(), keep(&mut kept, input, count, most));
+                broker.store.work.charge(FRAME + (kept.len() / BYTES) as u32);
+                let body = kept.get(extent.header..).or_bug("a frame ends in its header");
+                if turns::take_frame(broker, index, body.unwrap_or_default()) == Progress::Later {
+                    kept.truncate(before);
+                    schedule::resume(broker, index);
+                    break;
+                }
+                input = rest;
+                kept.clear();
+            }
+            Err(code) => ending::abort(broker, index, Abort { code, detail: 0 }),
+        }
+    }
+    if let Some(state) = broker.links.get_mut(index).or_bug(NO_LINK) {
+        state.partial = kept;
+    }
+    bytes.len() - input.len()
+}

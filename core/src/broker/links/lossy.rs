@@ -1,0 +1,109 @@
+//! What a link keeps besides if its transport may lose frames.
+
+use crate::error::AbortCode;
+use crate::link::lossy::LossyLink;
+use crate::link::numbers::Sending;
+use crate::time::Instant;
+use crate::wire::control::{Control, Welcome};
+use crate::wire::frame::Framing;
+use crate::wire::state::StateFrame;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Why a link over a lossy transport must have what belongs to that.
+pub(crate) const NOT_LOSSY: &str = "a link over a lossy transport lacks what belongs to that";
+
+/// What a link has besides where its framing is lossy.
+#[derive(Debug)]
+pub(crate) struct Lossy {
+    pub(crate) link: LossyLink,
+    /// The tag of the hello, which the welcome carries too.
+    pub(crate) hello_tag: u32,
+    /// The buffers of the link.
+    pub(crate) partial: Vec<u8>,
+    pub(crate) early: Vec<u8>,
+    pub(crate) staged: Vec<u8>,
+    /// The welcome, for a hello that comes again.
+    pub(crate) welcome: Option<Welcome>,
+    /// The frame that ended the link, for a peer that did not receive it.
+    pub(crate) final_frame: Option<Control<'static>>,
+    /// The broker is shut down.
+    pub(crate) shuts_down: bool,
+    /// Sessions of other clients that this line has left away, by index and number; some may be over by now.
+    pub(crate) left: Vec<(u32, u64)>,
+}
+
+/// A line leaves so many sessions away at a time. One client at its end that forgets who it is at each start, each second, is
+/// never refused.
+pub(crate) const MAX_LEFT: usize = 4;
+/// How long the session of a line stays that has left others away.
+pub(crate) const LINE_TIME_TO_LIVE: Duration = Duration::from_secs(5);
+
+impl Lossy {
+    /// `None` if the framing is not lossy.
+    pub(crate) fn new(framing: Framing) -> Option<Box<Self>> {
+        let link = LossyLink::new(framing)?;
+        Some(Box::new(Self {
+            link,
+            hello_tag: 0,
+            partial: Vec::new(),
+            early: Vec::new(),
+            staged: Vec::new(),
+            welcome: None,
+            final_frame: None,
+            shuts_down: false,
+            left: Vec::new(),
+        }))
+    }
+
+    pub(crate) fn takes_datagrams(&self) -> bool {
+        !self.link.is_line
+    }
+
+    /// When something is to be sent again.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.link.recovery.deadline()
+    }
+
+    pub(crate) fn timeout(&mut self, now: Instant) {
+        self.link.recovery.expire(now);
+    }
+
+    /// True where the link stays for a while after its end, because the peer may not have heard of it.
+    pub(crate) fn lingers(&self) -> bool {
+        !self.shuts_down
+    }
+
+    /// Nobody is waited for any more.
+    pub(crate) fn shut_down(&mut self) {
+        self.shuts_down = true;
+    }
+
+    /// A hello begins a new link on the same transport. The frame that is staged still goes out.
+    pub(crate) fn start_again(&mut self) {
+        self.link.restart();
+        self.welcome = None;
+        self.final_frame = None;
+    }
+
+    /// The client reports its state. Returns how many more items it has received.
+    pub(crate) fn receive_state(
+        &mut self,
+        state: &StateFrame,
+        sending: &mut Sending,
+        now: Instant,
+    ) -> Result<u64, AbortCode> {
+        self.link.receive_state(state, sending, now)
+    }
+
+    /// Sessions of other clients that this line has left away, by index and number; some may be over by now.
+    pub(crate) fn left(&self) -> &[(u32, u64)] {
+        &self.left
+    }
+
+    /// True if a frame has not gone out, or only in part.
+    pub(crate) fn has_staged(&self) -> bool {
+        self.link.has_staged()
+    }
+}

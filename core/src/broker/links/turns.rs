@@ -1,0 +1,99 @@
+//! Runs the [jobs](super::jobs) of a broker in turn, each for the rest of a call.
+
+use crate::broker::links::{early, ending, hello, receive};
+use crate::broker::routing::{acknowledge, presence, release, sessions};
+use crate::broker::state::Broker;
+use crate::broker::store::Job;
+use crate::broker::store::work::Progress;
+use crate::bug::OrBug;
+use crate::codec::Reader;
+use crate::wire::control::Control;
+use crate::wire::kind;
+use uuid::Uuid;
+
+/// Does jobs, as many as this call may.
+pub(crate) fn work_off(broker: &mut Broker) {
+    // Early items may wait for another job of their session, or for room in queues.
+    let mut untried = broker.store.jobs.len();
+    while untried > 0
+        && !broker.store.work.is_spent()
+        && let Some(job) = broker.store.jobs.pop()
+    {
+        untried = if run_job(broker, job) { broker.store.jobs.len() } else { untried - 1 };
+    }
+}
+
+/// Takes a frame. A hello waits until the jobs of its client are done.
+pub(crate) fn take_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Progress {
+    loop {
+        match receive::frame(broker, link, body) {
+            Progress::Behind if work_for_hello(broker, body) => {}
+            Progress::Behind => return Progress::Later,
+            progress => return progress,
+        }
+    }
+}
+
+#[cold]
+fn work_for_hello(broker: &mut Broker, body: &[u8]) -> bool {
+    let Some((_, rest)) = body.split_first().or_bug("a hello has no kind") else { return true };
+    let hello = Control::read(kind::HELLO, &mut Reader::new(rest)).ok().or_bug("this was a hello");
+    let Some(Control::Hello(hello, _)) = hello else { return true };
+    let uuid = Uuid::from_bytes(hello.uuid);
+    work_for(broker, uuid, broker.store.sessions.find(&uuid))
+}
+
+/// Does what the input of a link has to wait for; false if it has to wait longer.
+#[inline]
+pub(crate) fn is_free(broker: &mut Broker, link: u32) -> bool {
+    let session = broker.links.get(link).and_then(|link| link.session());
+    let state = session.and_then(|session| broker.store.sessions.get(session));
+    match state {
+        Some(state) if state.jobs > 0 => {
+            let uuid = state.uuid;
+            work_for(broker, uuid, session)
+        }
+        _ => !canary!(HoldsAllBack) || broker.store.jobs.is_empty(),
+    }
+}
+
+/// Does the jobs that hold back a client; false if they are not done.
+fn work_for(broker: &mut Broker, uuid: Uuid, session: Option<u32>) -> bool {
+    let mut at = 0;
+    // Sixteen are passed over at the price of a session.
+    broker.store.work.charge((broker.store.jobs.len() / 16) as u32);
+    while let Some(job) = broker.store.jobs.get(at) {
+        if !job.concerns(uuid, session) {
+            at += 1;
+            continue;
+        }
+        let Some(job) = broker.store.jobs.remove(at).or_bug("a job was there, and is not") else {
+            return true;
+        };
+        if !run_job(broker, job) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Does as much of a job as this call may. If that is not all, the meter is spent or the job has to wait: it is kept for a
+/// later call, and the others have their turn.
+fn run_job(broker: &mut Broker, mut job: Job) -> bool {
+    let store = &mut broker.store;
+    store.release_job(&job);
+    let is_done = match &mut job {
+        Job::Notes(notes) => presence::run_notes(store, notes),
+        Job::Release(release) => release::run_release(store, release),
+        Job::Offer(offers) => release::run_offers(store, offers),
+        Job::Acknowledge { session, more } => acknowledge::run_acknowledge(store, *session, more),
+        Job::Left(queue) => sessions::run_left(store, queue),
+        Job::Early { session } => early::run_early(broker, *session),
+        Job::Close { next, end } => ending::run_close(broker, next, *end),
+        Job::Settle { next, end } => hello::run_settle(broker, next, *end),
+    };
+    if !is_done {
+        broker.store.keep_job(job);
+    }
+    is_done
+}

@@ -1,0 +1,194 @@
+//! Accepts a message: refuses it, or finds its recipients. (PROTOCOL.md, "Broker")
+
+use crate::broker::routing::{deliver, outcome, reach, release, rights, waiting, windows};
+use crate::broker::store::work::OFFERED;
+use crate::broker::store::{Job, NO_MESSAGE, NO_SESSION, NewMessage, Offers, Open, ReceiptBody, Store};
+use crate::bug::OrBug;
+use crate::data::destination::{DestinationRef, Target};
+use crate::data::message::{Past, RefusalReason, Taken};
+use crate::error::AbortCode;
+use crate::wire::item::MessageItem;
+use alloc::boxed::Box;
+use core::time::Duration;
+
+/// A held message is offered to so many at once, however few units are left.
+const AT_ONCE: u32 = 4;
+
+/// Takes a message from a session, for a destination in the table.
+pub(crate) fn take(
+    store: &mut Store,
+    session: u32,
+    id: u64,
+    message: &MessageItem<'_>,
+    to: u32,
+) -> Result<(), AbortCode> {
+    let state = store.sessions.get(session).ok_or(AbortCode::UnexpectedFrame)?;
+    let (sender, lacks_receipts) = (state.sender, windows::lacks_receipts(store, state));
+    let past = message.retry;
+    if past.is_some() {
+        if let Some(index) = store.messages.find(sender, id) {
+            // It is in flight: no new routing, only the answer again.
+            store.stats.repeated += 1;
+            if let Some(message) = store.messages.get_mut(index) {
+                message.accepted_reported = false;
+            }
+            if lacks_receipts {
+                // It gets its final receipt, as it would anyway, and is not among those that are refused.
+                windows::end_refusals(store, session);
+            } else {
+                outcome::report_accepted(store, index);
+            }
+            return Ok(());
+        }
+        let until_accepted = message.until_accepted;
+        if store.sessions.get_mut(session).is_some_and(|s| s.queue.receipts().answers(id, until_accepted)) {
+            // Its last receipt is on its way, and has crossed it. There is none that would go with an acknowledgement.
+            store.stats.repeated += 1;
+            store.wake(session);
+            return Ok(());
+        }
+    } else if store.messages.sender(sender).is_some_and(|sender| id <= sender.highest) {
+        return Err(AbortCode::BadId);
+    }
+    let taken = match past {
+        Some(Past::Taken(taken)) => Some(taken),
+        _ => None,
+    };
+    if lacks_receipts {
+        return refuse_without_receipt(store, session, id);
+    }
+    store.stats.taken += 1;
+    store.work.take_message();
+    let destination = store.messages.destination(to);
+    let direct = matches!(DestinationRef::trusted(destination).target(), Target::Uuid(_));
+    let too_large = message.payload.len() > store.config.max_payload as usize || destination.is_empty();
+    let refusal = if too_large {
+        Some(RefusalReason::TooLarge)
+    } else if !rights::may_send(store, session, to) {
+        Some(RefusalReason::NotAllowed)
+    } else if store.messages.open() >= store.config.max_messages as usize {
+        Some(RefusalReason::BrokerFull)
+    } else {
+        None
+    };
+    let payload = if refusal.is_none() { store.pool.store(message.payload) } else { None };
+    let Some(payload) = payload else {
+        // It is refused, or there is no memory for it.
+        refuse(store, session, id, taken, refusal.unwrap_or(RefusalReason::BrokerFull));
+        return Ok(());
+    };
+    let time_to_live =
+        Duration::from_millis(u64::from(message.time_to_live_ms)).min(store.config.max_time_to_live);
+    let new = NewMessage {
+        sender,
+        id,
+        payload,
+        // A payload has at most 16 MiB.
+        length: message.payload.len() as u32,
+        destination: to,
+        direct,
+        until_accepted: message.until_accepted,
+        deadline: store.now + time_to_live,
+    };
+    let index = store.messages.insert(store.now, new);
+    // Cold, and so not moved along with the rest.
+    if past.is_some()
+        && let Some(message) = store.messages.get_mut(index)
+    {
+        message.past = past;
+    }
+    if time_to_live <= store.config.accept_delay * 2 {
+        outcome::time_message(store, index);
+    }
+    match taken {
+        Some(taken) => hold(store, index, session, taken),
+        None => route(store, index, session),
+    }
+    if message.until_accepted && store.messages.get(index).is_some_and(|taken| taken.is_kept()) {
+        outcome::report_accepted(store, index);
+    }
+    outcome::check_message(store, index);
+    Ok(())
+}
+
+/// A message is not taken at all. Where it was before, somebody may have had it: so many of so many.
+fn refuse(store: &mut Store, session: u32, id: u64, taken: Option<Taken>, reason: RefusalReason) {
+    debug!("e_pigeon::broker", "message {id} is refused: {reason}");
+    store.stats.answer(Some(reason));
+    let recipients = taken.map_or(0, |taken| taken.recipients);
+    let word = ReceiptBody::Final { delivered: 0, recipients, reason: Some(reason) };
+    if let Some(session) = store.sessions.get_mut(session).or_bug(NO_SESSION) {
+        store.receipts += u64::from(session.queue.receipts().push(id, word, false));
+    }
+    store.wake(session);
+    windows::adjust_window(store, session);
+}
+
+/// There is no receipt for a message, and its client cannot acknowledge others before this one is taken: it may have a
+/// DECLINE behind it. All of these are refused with one receipt, when fewer wait: for how many they were accepted before,
+/// their client knows. (PROTOCOL.md, "Windows")
+#[cold]
+fn refuse_without_receipt(store: &mut Store, session: u32, id: u64) -> Result<(), AbortCode> {
+    let state = store.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?;
+    if !state.queue.receipts().refuse(id) {
+        return Err(AbortCode::Full);
+    }
+    store.stats.taken += 1;
+    store.stats.answer(Some(RefusalReason::BrokerFull));
+    store.work.take_message();
+    Ok(())
+}
+
+/// A message is for those who match now; where there are none, for the first who does.
+fn route(store: &mut Store, index: u32, from: u32) {
+    let mut recipients = core::mem::take(&mut store.recipients);
+    recipients.clear();
+    // Those whom it is for are counted when it is in their queues.
+    let only_connected = reach::resolve(store, index, from, &mut recipients);
+    let session = store.sessions.newest_number();
+    if let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) {
+        // At most 2^30 sessions.
+        message.wanted = recipients.len() as u32;
+        trace!("e_pigeon::broker", "message {} has {} recipients", message.id, message.wanted);
+        message.accepted = ReceiptBody::Accepted { recipients: message.wanted, session, earlier_epoch: None };
+    }
+    deliver::deliver_to_all(store, index, &recipients);
+    if recipients.is_empty() {
+        if only_connected {
+            waiting::give_up(store, index, RefusalReason::Nobody);
+        } else {
+            waiting::park(store, index, 0);
+        }
+    }
+    store.recipients = recipients;
+}
+
+/// A message was accepted in an earlier life of the broker: offered to those who match, as they come.
+fn hold(store: &mut Store, index: u32, from: u32, taken: Taken) {
+    let Taken { recipients: wanted, epoch, session, .. } = taken;
+    if let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) {
+        message.wanted = wanted;
+        message.accepted = ReceiptBody::Accepted { recipients: wanted, session, earlier_epoch: Some(epoch) };
+    }
+    if !waiting::wait(store, index, Open::Held) {
+        return;
+    }
+    let mut recipients = core::mem::take(&mut store.recipients);
+    recipients.clear();
+    reach::resolve(store, index, from, &mut recipients);
+    if recipients.len() <= (store.work.left() / OFFERED).max(AT_ONCE) as usize {
+        for &recipient in &recipients {
+            release::offer(store, index, recipient);
+        }
+    } else if let (Some(message), Some(sender)) =
+        (store.messages.get(index).or_bug(NO_MESSAGE), store.sessions.get(from).or_bug(NO_SESSION))
+    {
+        // What its sender sends next waits until all are gone through, so that it comes after this.
+        let offers = Offers { uuid: sender.uuid, message: index, order: message.order, next: 0 };
+        let mut offers = Box::new(offers);
+        if !release::run_offers(store, &mut offers) {
+            store.keep_job(Job::Offer(offers));
+        }
+    }
+    store.recipients = recipients;
+}

@@ -1,0 +1,231 @@
+//! What becomes of deliveries, and from that of their message: confirmed, declined, gone, ended, answered. One function for
+//! each thing that can happen to it. (PROTOCOL.md, "Broker")
+
+use crate::broker::routing::{shares, waiting, windows};
+use crate::broker::store::work::EXPIRY;
+use crate::broker::store::{NO_MESSAGE, NO_SESSION, Open, QueueEntry, ReceiptBody, Store, Timer};
+use crate::bug::OrBug;
+use crate::data::destination::DestinationRef;
+use crate::data::message::{Past, RefusalReason};
+use crate::time::Instant;
+
+pub(crate) fn report_accepted_due(store: &mut Store, now: Instant) {
+    while !store.work.is_spent()
+        && let Some(message) = store.messages.pop_accept_due(now, store.config.accept_delay)
+    {
+        store.work.charge(EXPIRY);
+        accept(store, message);
+    }
+}
+
+/// A message is no longer young: its sender is told that it was accepted, and its deadline gets a timer.
+fn accept(store: &mut Store, index: u32) {
+    report_accepted(store, index);
+    time_message(store, index);
+}
+
+pub(crate) fn time_message(store: &mut Store, index: u32) {
+    if let Some(message) = store.messages.get_mut(index)
+        && !message.timed
+    {
+        message.timed = true;
+        let at = message.deadline;
+        store.timers.arm(at, Timer::Message(index));
+    }
+}
+
+pub(crate) fn expire_message(store: &mut Store, index: u32) {
+    let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
+    message.timed = false;
+    message.reason.get_or_insert(RefusalReason::Expired);
+    let pending = u64::from(core::mem::take(&mut message.pending));
+    store.stats.expired += pending;
+    store.stats.held -= pending;
+    waiting::close_message(store, index);
+    check_message(store, index);
+}
+
+/// A recipient has acknowledged a delivery, and its queue no longer names the message.
+pub(crate) fn confirm(store: &mut Store, delivery: QueueEntry) {
+    let Some(message) = store.messages.release_ref(delivery.message).or_bug(NO_MESSAGE) else { return };
+    if canary!(CountsDeclined) && delivery.declined && !message.ended {
+        message.got += 1;
+    }
+    if !delivery.declined && !message.ended {
+        message.pending -= 1;
+        message.got += if canary!(CountsTwice) { 2 } else { 1 };
+        store.stats.delivered += 1;
+        store.stats.held -= 1;
+        if message.open == Open::Held && message.got >= message.wanted {
+            waiting::close_message(store, delivery.message);
+            return check_message(store, delivery.message);
+        }
+    }
+    // A message to many is in other queues, most often.
+    let has_ended = message.ended;
+    if has_ended || !message.is_kept() {
+        finish_message(store, delivery.message, has_ended);
+    }
+}
+
+/// A recipient has declined a delivery. It is acknowledged later, but counts no more.
+pub(crate) fn decline(store: &mut Store, delivery: QueueEntry) {
+    let index = delivery.message;
+    let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
+    if message.ended {
+        return;
+    }
+    message.pending -= 1;
+    store.stats.declined += 1;
+    store.stats.held -= 1;
+    let held = message.open == Open::Held || matches!(message.past, Some(Past::Taken(_)));
+    if !held {
+        message.wanted -= 1;
+        if message.wanted == 0 {
+            nobody_left(store, index);
+        }
+    }
+    check_message(store, index);
+}
+
+/// The last recipient of a message has declined it: it is for whoever comes, unless it was only for those who
+/// were connected.
+fn nobody_left(store: &mut Store, index: u32) {
+    let Some(destination) = store.messages.get(index).map(|message| message.destination).or_bug(NO_MESSAGE)
+    else {
+        return;
+    };
+    if DestinationRef::trusted(store.messages.destination(destination)).only_connected() {
+        waiting::give_up(store, index, RefusalReason::Nobody);
+    } else {
+        // Whoever declined it may have had it, and may be the next to match.
+        if let Some(message) = store.messages.get_mut(index) {
+            message.past.get_or_insert(Past::Sent);
+        }
+        waiting::park(store, index, 1);
+    }
+}
+
+/// A delivery that waited in a queue cannot be taken by its recipient after all.
+pub(crate) fn refuse_queued(store: &mut Store, delivery: QueueEntry) {
+    if give_up_delivery(store, delivery, RefusalReason::TooLarge) {
+        store.stats.refused += 1;
+    }
+    release_ref(store, delivery);
+}
+
+/// A delivery is left over from a session that has ended.
+pub(crate) fn delivery_gone(store: &mut Store, delivery: QueueEntry) {
+    if give_up_delivery(store, delivery, RefusalReason::Gone) {
+        store.stats.gone += 1;
+    }
+    release_ref(store, delivery);
+}
+
+/// A delivery will not be confirmed any more; false where that was known before.
+fn give_up_delivery(store: &mut Store, delivery: QueueEntry, reason: RefusalReason) -> bool {
+    let message = store.messages.get_mut(delivery.message).or_bug(NO_MESSAGE);
+    let Some(message) = message.filter(|message| !delivery.declined && !message.ended) else {
+        // It was declined, or ended.
+        return false;
+    };
+    message.pending -= 1;
+    message.reason.get_or_insert(reason);
+    store.stats.held -= 1;
+    true
+}
+
+/// A delivery leaves the queue of a session, and is not confirmed with that.
+pub(crate) fn leave_queue(store: &mut Store, session: u32, delivery: QueueEntry) {
+    if let (Some(session), Some(message)) = (
+        store.sessions.get_mut(session).or_bug(NO_SESSION),
+        store.messages.get(delivery.message).or_bug(NO_MESSAGE),
+    ) {
+        session.queue_bytes -= u64::from(message.length);
+    }
+    shares::forget_counts(store, session);
+    release_ref(store, delivery);
+}
+
+/// A queue no longer names a message.
+pub(crate) fn release_ref(store: &mut Store, delivery: QueueEntry) {
+    store.messages.release_ref(delivery.message);
+    check_message(store, delivery.message);
+}
+
+/// A message that was written in part on a link is whole, or never will be.
+pub(crate) fn wrote_message(store: &mut Store, index: u32) {
+    store.messages.wrote(index);
+    check_message(store, index);
+}
+
+/// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.
+pub(crate) fn check_message(store: &mut Store, index: u32) {
+    // It has ended at an offer for which there was no place.
+    let Some(message) = store.messages.get(index) else { return };
+    let has_ended = message.ended;
+    if has_ended || !message.is_kept() {
+        finish_message(store, index, has_ended);
+    }
+}
+
+/// The same for a message of which it is known that it is for nobody, and whether it has ended before.
+fn finish_message(store: &mut Store, index: u32, has_ended: bool) {
+    if !has_ended {
+        end_message(store, index);
+    }
+    let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
+    if message.is_over() {
+        store.pool.release(&mut message.payload);
+        if message.has_no_refs() {
+            store.messages.remove(index);
+        }
+    }
+}
+
+/// The message has ended: its sender gets the final receipt.
+fn end_message(store: &mut Store, index: u32) {
+    let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
+    let (delivered, recipients) = (message.got, message.wanted.max(message.got));
+    let complete = delivered == recipients && recipients > 0;
+    let reason = if complete { None } else { Some(message.reason.unwrap_or(RefusalReason::Declined)) };
+    let (sender, id, order) = (message.sender, message.id, message.order);
+    trace!("e_pigeon::broker", "message {id} ended: delivered to {delivered} of {recipients}");
+    let answered = message.until_accepted && message.accepted_reported;
+    let timer = core::mem::take(&mut message.timed).then_some(message.deadline);
+    if let Some(at) = timer {
+        store.timers.disarm(at, Timer::Message(index));
+    }
+    store.messages.end(index);
+    store.stats.answer(reason);
+    if !answered {
+        push_receipt(store, sender, (id, order), ReceiptBody::Final { delivered, recipients, reason });
+    }
+}
+
+/// The sender is told that its message was accepted, unless it was before.
+pub(crate) fn report_accepted(store: &mut Store, index: u32) {
+    let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
+    if !core::mem::replace(&mut message.accepted_reported, true) {
+        let (sender, of, word) = (message.sender, (message.id, message.order), message.accepted);
+        push_receipt(store, sender, of, word);
+    }
+}
+
+/// Puts a receipt into the queue of a sender, where that has a session: word of the message with that id and place in the
+/// order in which messages were taken.
+#[inline]
+fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u64), word: ReceiptBody) {
+    // Nobody waits for the receipt any more.
+    let Some(session) = store.messages.sender(sender).and_then(|sender| sender.session) else { return };
+    if let Some(state) = store.sessions.get_mut(session) {
+        let is_new = state.queue.receipts().push(id, word, order < state.since);
+        if let Some(link) = state.link {
+            store.ready.wake(link);
+        }
+        if is_new {
+            store.receipts += 1;
+            windows::adjust_window(store, session);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Rights: asks the policy what a session may do, and reports refusals.
+
+use crate::broker::store::{NO_SESSION, Refusal, Requester, Store};
+use crate::bug::OrBug;
+use crate::data::attributes::AttributesRef;
+use crate::data::destination::DestinationRef;
+#[cfg(feature = "presence")]
+use crate::data::filter::FilterRef;
+use uuid::Uuid;
+
+/// Whether a session may send to a destination in the table.
+pub(crate) fn may_send(store: &Store, session: u32, to: u32) -> bool {
+    // Without a policy everything is allowed.
+    let Some(policy) = &store.guard.0 else { return true };
+    let to = DestinationRef::trusted(store.messages.destination(to));
+    subject(store, session).is_some_and(|from| policy.may_send(from, to))
+}
+
+pub(crate) fn may_have(store: &Store, who: Uuid, attributes: AttributesRef<'_>) -> bool {
+    store.guard.0.as_ref().is_none_or(|policy| policy.may_have(who, attributes))
+}
+
+#[cfg(feature = "presence")]
+pub(crate) fn may_watch(store: &Store, session: u32, filter: FilterRef<'_>) -> bool {
+    // Without a policy everything is allowed.
+    let Some(policy) = &store.guard.0 else { return true };
+    subject(store, session).is_some_and(|who| policy.may_watch(who, filter))
+}
+
+fn subject(store: &Store, session: u32) -> Option<Requester<'_>> {
+    let session = store.sessions.get(session)?;
+    Some(Requester { uuid: session.uuid, attributes: session.attributes() })
+}
+
+/// Tells a client that it does not get what it wants.
+pub(crate) fn refuse_request(store: &mut Store, session: u32, refusal: Refusal) {
+    if let Some(state) = store.sessions.get_mut(session).or_bug(NO_SESSION) {
+        debug!("e_pigeon::broker", "{}: {:?} refused: {}", state.uuid, refusal.refused, refusal.reason);
+        state.queue.push_refusal(refusal);
+    }
+    store.wake(session);
+}

@@ -1,0 +1,82 @@
+//! Messages that wait for a recipient: parked or held ones, and their end.
+
+use crate::broker::store::work::WATCH;
+use crate::broker::store::{NO_MESSAGE, Open, ReceiptBody, Store};
+use crate::bug::OrBug;
+use crate::data::destination::DestinationRef;
+use crate::data::message::RefusalReason;
+
+/// A message is for nobody else any more.
+pub(crate) fn close_message(store: &mut Store, index: u32) {
+    let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
+    let open = core::mem::replace(&mut message.open, Open::Closed);
+    if open == Open::Closed {
+        return;
+    }
+    let (order, destination, sender) = (message.order, message.destination, message.sender);
+    count_waiting(store, sender, open, false);
+    let destination = DestinationRef::trusted(store.messages.destination(destination));
+    store.wait_list.remove(destination, order, index);
+}
+
+/// A message waits for somebody to come; false where the broker has no place for that, and it has ended.
+pub(crate) fn wait(store: &mut Store, index: u32, open: Open) -> bool {
+    let Some(sender) = store.messages.get(index).or_bug(NO_MESSAGE).map(|message| message.sender) else {
+        return false;
+    };
+    if !may_wait(store, sender, open) {
+        give_up(store, index, RefusalReason::BrokerFull);
+        return false;
+    }
+    count_waiting(store, sender, open, true);
+    let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return false };
+    message.open = open;
+    let (order, destination) = (message.order, message.destination);
+    store.work.charge(WATCH);
+    let destination = DestinationRef::trusted(store.messages.destination(destination));
+    store.wait_list.insert(destination, order, index);
+    true
+}
+
+/// Nobody matches: the message waits for the first who does. Until then it is for so many: 0, but where somebody has
+/// declined it, who may have had it.
+pub(crate) fn park(store: &mut Store, index: u32, wanted: u32) {
+    if wait(store, index, Open::Parked)
+        && let Some(message) = store.messages.get_mut(index)
+    {
+        message.wanted = wanted;
+        message.accepted = ReceiptBody::Accepted { recipients: 0, session: 0, earlier_epoch: None };
+    }
+}
+
+/// A message can have no recipient, or no place.
+pub(crate) fn give_up(store: &mut Store, index: u32, reason: RefusalReason) {
+    if let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) {
+        message.reason.get_or_insert(reason);
+    }
+    close_message(store, index);
+}
+
+/// True where one more message of its sender may wait in that way.
+pub(crate) fn may_wait(store: &Store, sender: u32, open: Open) -> bool {
+    let of_sender = store.messages.sender(sender).map_or(0, |sender| sender.waiting);
+    let is_parked = open == Open::Parked;
+    store.wait_list.len() < store.config.max_held
+        && (of_sender < store.config.sender_waiting || canary!(IgnoresShare))
+        && !(is_parked && store.parked >= store.config.max_parked)
+}
+
+/// A message begins to wait, or waits no more.
+pub(crate) fn count_waiting(store: &mut Store, sender: u32, open: Open, begins: bool) {
+    let counts = [
+        store.messages.sender_mut(sender).map(|sender| &mut sender.waiting),
+        (open == Open::Parked).then_some(&mut store.parked),
+    ];
+    for count in counts.into_iter().flatten() {
+        if begins {
+            *count += 1;
+        } else if !canary!(KeepsShare) {
+            *count -= 1;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Events of a broker, for its operator, and the queue in which they wait.
+
+use crate::broker::store::ready::LinkId;
+use crate::config::broker::BrokerConfig;
+use crate::error::AbortCode;
+use alloc::collections::VecDeque;
+use core::fmt;
+use uuid::Uuid;
+
+/// The most events that wait to be polled, where there are enough sessions; of more, only their number is kept.
+const MAX_EVENTS: usize = 1_024;
+
+pub(crate) fn max_events(config: &BrokerConfig) -> usize {
+    MAX_EVENTS.min(2 * config.max_sessions as usize)
+}
+
+/// Something that an operator of the broker may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BrokerEvent {
+    /// A client has a session that it had not before.
+    SessionOpened(Uuid),
+    /// A client is back.
+    SessionResumed(Uuid),
+    /// A client is away.
+    SessionAway(Uuid),
+    /// A session has ended.
+    SessionEnded(Uuid),
+    /// A link was ended by the broker.
+    LinkAborted(LinkId, AbortCode),
+    /// A connection, or the hello of a new client, was refused because that limit is reached.
+    Refused {
+        /// Where it came from: the source that was given to [`Broker::handle_connected`](crate::broker::Broker::handle_connected).
+        source: u64,
+        /// The limit.
+        limit: Limit,
+    },
+    /// So many events were not polled in time and are lost.
+    Missed(u64),
+}
+
+impl fmt::Display for BrokerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SessionOpened(uuid) => write!(f, "{uuid}: session opened"),
+            Self::SessionResumed(uuid) => write!(f, "{uuid}: session resumed"),
+            Self::SessionAway(uuid) => write!(f, "{uuid}: away"),
+            Self::SessionEnded(uuid) => write!(f, "{uuid}: session ended"),
+            Self::LinkAborted(link, code) => write!(f, "link {} aborted: {code}", link.index()),
+            Self::Refused { source, limit } => write!(f, "refused a client of source {source:#x}: {limit}"),
+            Self::Missed(count) => {
+                write!(f, "{count} events were dropped, because they were not polled in time")
+            }
+        }
+    }
+}
+
+/// A limit that a connection or a hello was refused for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// As many links as `max_links` of the config allows.
+    Links,
+    /// As many links over lossy framed transports as `max_lossy_links` allows.
+    LossyLinks,
+    /// As many links of one source as `max_links_per_source` allows.
+    LinksPerSource,
+    /// As many failed hellos of one source as `max_failed_hellos_per_source` allows.
+    FailedHellosPerSource,
+    /// As many sessions as `max_sessions` allows.
+    Sessions,
+    /// As many sessions as a link over a lossy framed transport may leave away.
+    SessionsPerLine,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Links => "max_links is reached",
+            Self::LossyLinks => "max_lossy_links is reached",
+            Self::LinksPerSource => "max_links_per_source is reached",
+            Self::FailedHellosPerSource => "max_failed_hellos_per_source is reached",
+            Self::Sessions => "max_sessions is reached",
+            Self::SessionsPerLine => "too many sessions of this line are away",
+        })
+    }
+}
+
+/// Events that wait to be polled.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    queue: VecDeque<BrokerEvent>,
+    missed: u64,
+}
+
+impl Events {
+    /// Adds an event, or counts it as missed if `max` wait already.
+    pub(crate) fn push(&mut self, event: BrokerEvent, max: usize) {
+        if self.queue.len() < max {
+            self.queue.push_back(event);
+        } else {
+            self.missed += 1;
+        }
+    }
+
+    /// The next event; first how many were missed.
+    pub(crate) fn pop(&mut self) -> Option<BrokerEvent> {
+        match core::mem::take(&mut self.missed) {
+            0 => self.queue.pop_front(),
+            missed => Some(BrokerEvent::Missed(missed)),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Who has which attribute: from a pair to the sessions that have it, so that routing costs by those that match.
+
+use crate::broker::store::key_set::{is_oversized, reserve_one, shrink_table};
+use crate::bug::OrBug;
+use crate::data::attributes::AttributesRef;
+use crate::data::value::Pairs;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::hint::black_box;
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+use slab::Slab;
+use smallvec::SmallVec;
+#[cfg(feature = "presence")]
+use uuid::Uuid;
+
+/// Where a session stands in the lists: that of everyone first, then that of each of its pairs in order.
+pub(crate) type Places = Box<[u32]>;
+
+/// A list keeps room for so many, or for four times as many as stand in it.
+pub(crate) const KEPT: usize = 16;
+
+/// Finds sessions and what they are, for a watch.
+#[cfg(feature = "presence")]
+pub(crate) trait Directory {
+    /// The sessions by what they have.
+    fn lists(&self) -> &Index;
+    /// The UUID and the attributes of a session.
+    fn identity(&self, session: u32) -> Option<(Uuid, AttributesRef<'_>)>;
+}
+
+/// Gives the index access to a session that has moved within a list.
+pub(crate) trait Sessions {
+    /// The attributes and the places of a session.
+    fn placed(&mut self, session: u32) -> Option<(AttributesRef<'_>, &mut [u32])>;
+}
+
+/// The sessions that have a pair. Many a pair, such as a name, is one session's only.
+#[derive(Debug)]
+enum Members {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+#[derive(Debug)]
+pub(crate) struct List {
+    /// Close by, where it is short: it is compared whenever the list is found.
+    pair: SmallVec<[u8; 16]>,
+    members: Members,
+}
+
+/// The lists of sessions that receive.
+#[derive(Debug)]
+pub(crate) struct Index {
+    lists: Slab<List>,
+    max_lists: usize,
+    /// By the pairs that lie with the lists.
+    by_pair: HashTable<u32>,
+    hasher: FixedState,
+    everyone: Vec<u32>,
+}
+
+impl Members {
+    fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::One(session) => core::slice::from_ref(session),
+            Self::Many(sessions) => sessions,
+        }
+    }
+
+    /// Adds a session at the end, and returns its place.
+    fn push(&mut self, session: u32) -> u32 {
+        match self {
+            Self::One(first) => {
+                *self = Self::Many(Vec::from([*first, session]));
+                1
+            }
+            Self::Many(sessions) => {
+                sessions.push(session);
+                // There are at most 2^30 sessions.
+                sessions.len() as u32 - 1
+            }
+        }
+    }
+}
+
+impl Index {
+    /// An empty index for so many lists; the seed keeps strangers from choosing pairs that fall into one bucket.
+    pub(crate) fn new(seed: u64, max_lists: usize) -> Self {
+        Self {
+            lists: Slab::new(),
+            max_lists,
+            by_pair: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            everyone: Vec::new(),
+        }
+    }
+
+    /// Every session.
+    pub(crate) fn everyone(&self) -> &[u32] {
+        &self.everyone
+    }
+
+    #[inline]
+    fn find(&self, pair: &[u8]) -> Option<u32> {
+        let is_it = |&found: &u32| self.lists.get(found as usize).is_some_and(|list| *list.pair == *pair);
+        self.by_pair.find(self.hash(pair), is_it).copied()
+    }
+
+    /// By what the list of a pair is found.
+    #[inline]
+    pub(crate) fn hash(&self, pair: &[u8]) -> u64 {
+        self.hasher.hash_one(pair)
+    }
+
+    /// The list that a pair with that hash has, most likely.
+    #[inline]
+    pub(crate) fn likely(&self, hash: u64) -> Option<u32> {
+        self.by_pair.iter_hash(hash).next().copied()
+    }
+
+    /// The first session in a list; looks at all of the list for that.
+    #[inline]
+    pub(crate) fn first_of(&self, list: u32) -> Option<u32> {
+        let list = self.lists.get(list as usize)?;
+        black_box(list.pair.len());
+        list.members.as_slice().first().copied()
+    }
+
+    /// The sessions with a pair, by its encoding.
+    #[inline]
+    pub(crate) fn with_pair(&self, pair: &[u8]) -> &[u32] {
+        let list = self.find(pair).and_then(|found| self.lists.get(found as usize));
+        // Nobody has it.
+        list.map_or(&[], |list| list.members.as_slice())
+    }
+
+    /// The sessions with the pair that the fewest have, and whether there is another pair.
+    #[inline]
+    pub(crate) fn rarest(&self, pairs: Pairs<'_>) -> (&[u32], bool) {
+        let mut pairs = pairs.encoded();
+        let (mut rarest, mut are_several) =
+            (pairs.next().map_or(&[][..], |pair| self.with_pair(pair)), false);
+        for pair in pairs {
+            are_several = true;
+            let list = self.with_pair(pair);
+            if list.len() < rarest.len() {
+                rarest = list;
+            }
+        }
+        (rarest, are_several)
+    }
+
+    /// Enters a session under everyone and all its pairs.
+    pub(crate) fn insert(&mut self, session: u32, attributes: AttributesRef<'_>) -> Places {
+        let mut places = Vec::with_capacity(1 + attributes.len());
+        // There are at most 2^30 sessions.
+        places.push(self.everyone.len() as u32);
+        self.everyone.push(session);
+        for pair in attributes.pairs().encoded() {
+            let found = self.find(pair).and_then(|found| self.lists.get_mut(found as usize));
+            places.push(match found {
+                Some(list) => list.members.push(session),
+                None => {
+                    self.insert_list(pair, session);
+                    0
+                }
+            });
+        }
+        places.into_boxed_slice()
+    }
+
+    fn insert_list(&mut self, pair: &[u8], session: u32) {
+        reserve_one(&mut self.lists, self.max_lists);
+        // There are at most as many as sessions have pairs.
+        let index = self.lists.insert(List { pair: pair.into(), members: Members::One(session) }) as u32;
+        let Self { lists, by_pair, hasher, .. } = self;
+        let hash_of = |&found: &u32| lists.get(found as usize).map_or(0, |list| hasher.hash_one(&*list.pair));
+        by_pair.insert_unique(hash_of(&index), index, hash_of);
+    }
+
+    fn remove_list(&mut self, index: u32) {
+        let list = self.lists.try_remove(index as usize);
+        let Some(List { pair, .. }) = list.or_bug("there is no such list") else { return };
+        match self.by_pair.find_entry(self.hash(&pair), |&found| found == index) {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => bug!("a list is not found by its pair"),
+        }
+    }
+
+    /// True where most of the memory of these tables is not in use.
+    pub(crate) fn is_oversized(&self) -> bool {
+        is_oversized(self.lists.len(), self.lists.capacity())
+            || is_oversized(self.by_pair.len(), self.by_pair.capacity())
+    }
+
+    /// Gives back memory that is not in use. The lists do that themselves.
+    pub(crate) fn give_back(&mut self) {
+        shrink_table(&mut self.lists);
+        let Self { lists, by_pair, hasher, .. } = self;
+        if is_oversized(by_pair.len(), by_pair.capacity()) {
+            by_pair.shrink_to_fit(|&found| {
+                lists.get(found as usize).map_or(0, |list| hasher.hash_one(&*list.pair))
+            });
+        }
+    }
+
+    /// Takes a session out of all lists that its attributes and places name.
+    pub(crate) fn remove(
+        &mut self,
+        attributes: AttributesRef<'_>,
+        places: &[u32],
+        sessions: &mut impl Sessions,
+    ) {
+        let mut places = places.iter();
+        if let Some(&place) = places.next() {
+            remove_place(&mut self.everyone, place, |moved| {
+                if let Some((_, places)) = sessions.placed(moved)
+                    && let Some(first) = places.first_mut()
+                {
+                    *first = place;
+                }
+            });
+        }
+        for (pair, &place) in attributes.pairs().encoded().zip(places) {
+            let Some(index) = self.find(pair).or_bug("a pair that a session stands under has no list") else {
+                continue;
+            };
+            let is_empty = match self.lists.get_mut(index as usize).map(|list| &mut list.members) {
+                Some(Members::Many(list)) => {
+                    remove_place(list, place, |moved| {
+                        if let Some((attributes, places)) = sessions.placed(moved)
+                            && let Some(at) = attributes.pairs().encoded().position(|other| other == pair)
+                            && let Some(slot) = places.get_mut(1 + at)
+                        {
+                            *slot = place;
+                        }
+                    });
+                    list.is_empty()
+                }
+                _ => true,
+            };
+            if is_empty {
+                self.remove_list(index);
+            }
+        }
+    }
+}
+
+/// Takes one out of a list; the last moves into its place.
+fn remove_place(list: &mut Vec<u32>, place: u32, moved: impl FnOnce(u32)) {
+    if (place as usize) < list.len() {
+        list.swap_remove(place as usize);
+        if list.capacity() > KEPT && list.len() < list.capacity() / 4 {
+            list.shrink_to(list.capacity() / 2);
+        }
+    } else {
+        bug!("a session does not stand at its place in a list");
+    }
+    if let Some(&session) = list.get(place as usize) {
+        moved(session);
+    }
+}

@@ -1,0 +1,461 @@
+//! Messages in flight: taken and not yet ended, or still in some queue.
+
+use crate::broker::store::destinations::Destinations;
+use crate::broker::store::key_set::{is_oversized, shrink_table};
+use crate::broker::store::pool::Payload;
+use crate::broker::store::receipts::ReceiptBody;
+use crate::broker::store::senders::{Sender, Senders};
+use crate::bug::OrBug;
+use crate::data::message::{Past, RefusalReason};
+use crate::time::Instant;
+use crate::wire::item::Origin;
+use core::time::Duration;
+use slab::Slab;
+
+/// Why an entry must be in the table of messages, if something else names it by its place.
+pub(crate) const NO_MESSAGE: &str = "there is no such message";
+/// An index that points nowhere.
+const NONE: u32 = u32::MAX;
+
+/// Whether a message may still be for somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// No: it is for those that were found when it was taken.
+    Closed,
+    /// Nobody matched yet. It is for the first who does.
+    Parked,
+    /// It was accepted in an earlier life of the broker. It is for those who come back, as many as then.
+    Held,
+}
+
+/// A message in flight.
+#[derive(Debug)]
+pub(crate) struct MessageEntry {
+    /// Its sender, in the table of senders.
+    pub(crate) sender: u32,
+    pub(crate) id: u64,
+    pub(crate) payload: Payload,
+    /// Bytes of the payload, also when it is gone already.
+    pub(crate) length: u32,
+    /// In the table of destinations, until it has ended.
+    pub(crate) destination: u32,
+    /// For one UUID, not for a filter.
+    pub(crate) direct: bool,
+    /// What the sender knew, where it was sent again.
+    pub(crate) past: Option<Past>,
+    pub(crate) until_accepted: bool,
+    /// What *accepted* says about it.
+    pub(crate) accepted: ReceiptBody,
+    /// The sender was told *accepted*, or is about to be.
+    pub(crate) accepted_reported: bool,
+    pub(crate) open: Open,
+    /// For how many it is, how many have confirmed it, and how many have it in their queue.
+    pub(crate) wanted: u32,
+    pub(crate) got: u32,
+    pub(crate) pending: u32,
+    /// Why not all.
+    pub(crate) reason: Option<RefusalReason>,
+    pub(crate) deadline: Instant,
+    /// The deadline has a timer.
+    pub(crate) timed: bool,
+    /// Its place in the order in which messages were taken.
+    pub(crate) order: u64,
+    /// It has ended; only queues still name it.
+    pub(crate) ended: bool,
+    /// Queue entries that name it.
+    refs: u32,
+    /// Links on which it is written in part.
+    writing: u32,
+    taken_at: Instant,
+    accept_next: u32,
+    accept_previous: u32,
+}
+
+impl MessageEntry {
+    /// Its content; nothing where that is gone already.
+    #[inline]
+    pub(crate) fn content(&self) -> &[u8] {
+        self.payload.bytes(self.length)
+    }
+
+    /// True where it has ended and nobody needs its payload any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended && self.writing == 0
+    }
+
+    /// True where no queue names it.
+    pub(crate) fn has_no_refs(&self) -> bool {
+        self.refs == 0
+    }
+
+    /// True where it is in a queue, or waits for somebody who matches: then it was accepted.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.open != Open::Closed || self.pending > 0
+    }
+}
+
+/// What a new message is made of.
+#[derive(Debug)]
+pub(crate) struct NewMessage {
+    pub(crate) sender: u32,
+    pub(crate) id: u64,
+    pub(crate) payload: Payload,
+    pub(crate) length: u32,
+    pub(crate) destination: u32,
+    pub(crate) direct: bool,
+    pub(crate) until_accepted: bool,
+    pub(crate) deadline: Instant,
+}
+
+/// All messages in flight, with their senders and destinations.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    messages: Slab<MessageEntry>,
+    senders: Senders,
+    destinations: Destinations,
+    next_order: u64,
+    open: usize,
+    /// Queue entries, and those of them that name messages which have ended.
+    entries: u64,
+    ended_entries: u64,
+    /// Links that write a message in part.
+    written_in_part: usize,
+    /// The ends of the list of the young, which were taken a moment ago.
+    accept_last: u32,
+    accept_first: u32,
+}
+
+impl Messages {
+    pub(crate) fn new(seed: u64, max_senders: usize) -> Self {
+        Self {
+            messages: Slab::new(),
+            senders: Senders::new(seed, max_senders),
+            destinations: Destinations::default(),
+            next_order: 0,
+            open: 0,
+            entries: 0,
+            ended_entries: 0,
+            written_in_part: 0,
+            accept_last: NONE,
+            accept_first: NONE,
+        }
+    }
+
+    /// How many there are, ended ones that a queue still names included.
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// How many senders are known.
+    pub(crate) fn senders(&self) -> usize {
+        self.senders.len()
+    }
+
+    /// How many destinations are known.
+    pub(crate) fn destinations(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// The place of the next message in the order in which messages are taken.
+    pub(crate) fn next_order(&self) -> u64 {
+        self.next_order
+    }
+
+    /// How many have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// True where most of the memory of one of these tables is not in use.
+    pub(crate) fn is_oversized(&self) -> bool {
+        is_oversized(self.messages.len(), self.messages.capacity())
+            || self.senders.is_oversized()
+            || self.destinations.is_oversized()
+    }
+
+    /// Gives back memory of the messages that is not in use.
+    pub(crate) fn give_back(&mut self) {
+        shrink_table(&mut self.messages);
+    }
+
+    /// The same of destinations.
+    pub(crate) fn give_back_destinations(&mut self) {
+        self.destinations.give_back();
+    }
+
+    /// The same of senders.
+    pub(crate) fn give_back_senders(&mut self) {
+        self.senders.give_back();
+    }
+
+    /// How many have ended, and are still refs or written.
+    pub(crate) fn ended(&self) -> usize {
+        self.messages.len() - self.open
+    }
+
+    /// How many links write a message in part.
+    pub(crate) fn written_in_part(&self) -> usize {
+        self.written_in_part
+    }
+
+    /// How many entries the queues have.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// How many of them name messages that have ended.
+    pub(crate) fn ended_entries(&self) -> u64 {
+        self.ended_entries
+    }
+
+    /// A message is in so many more queues.
+    pub(crate) fn add_refs(&mut self, index: u32, queues: u32) {
+        self.entries += u64::from(queues);
+        if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
+            message.refs += queues;
+            message.pending += queues;
+        }
+    }
+
+    /// An entry of a queue no longer names a message.
+    #[inline]
+    pub(crate) fn release_ref(&mut self, index: u32) -> Option<&mut MessageEntry> {
+        let message = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE)?;
+        message.refs -= 1;
+        self.entries -= 1;
+        if message.ended {
+            self.ended_entries -= 1;
+        }
+        Some(message)
+    }
+
+    /// A message begins to be written in part, and its payload is needed until [`wrote`](Self::wrote).
+    pub(crate) fn write(&mut self, index: u32) {
+        if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
+            message.writing += 1;
+            self.written_in_part += 1;
+        }
+    }
+
+    /// A message that was written in part is whole on the link, or never will be.
+    pub(crate) fn wrote(&mut self, index: u32) {
+        if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
+            message.writing -= 1;
+            self.written_in_part -= 1;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&MessageEntry> {
+        self.messages.get(index as usize)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut MessageEntry> {
+        self.messages.get_mut(index as usize)
+    }
+
+    /// Takes a message, as the accept_last; the caller fills in for whom it is.
+    pub(crate) fn insert(&mut self, now: Instant, new: NewMessage) -> u32 {
+        let NewMessage { sender, id, payload, length, destination, direct, until_accepted, deadline } = new;
+        let order = self.next_order;
+        self.next_order += 1;
+        let accepted = ReceiptBody::Accepted { recipients: 0, session: 0, earlier_epoch: None };
+        let message = MessageEntry {
+            sender,
+            id,
+            length,
+            payload,
+            destination,
+            direct,
+            past: None,
+            until_accepted,
+            accepted,
+            accepted_reported: false,
+            open: Open::Closed,
+            wanted: 0,
+            got: 0,
+            pending: 0,
+            reason: None,
+            deadline,
+            timed: false,
+            order,
+            ended: false,
+            refs: 0,
+            writing: 0,
+            taken_at: now,
+            accept_next: NONE,
+            accept_previous: self.accept_last,
+        };
+        // There are at most 2^30.
+        let index = self.messages.insert(message) as u32;
+        match self.messages.get_mut(self.accept_last as usize) {
+            Some(accept_previous) if self.accept_last != NONE => accept_previous.accept_next = index,
+            _ => self.accept_first = index,
+        }
+        self.accept_last = index;
+        self.open += 1;
+        self.destinations.keep(destination);
+        self.senders.enter(sender, id, index);
+        index
+    }
+
+    /// The accept_first of the young, once it is `age` old: it is no longer young then.
+    pub(crate) fn pop_accept_due(&mut self, now: Instant, age: Duration) -> Option<u32> {
+        if self.accept_due_at(age)? > now {
+            return None;
+        }
+        let index = self.accept_first;
+        self.leave_accept_queue(index);
+        Some(index)
+    }
+
+    /// When the accept_first of the young is `age` old.
+    pub(crate) fn accept_due_at(&self, age: Duration) -> Option<Instant> {
+        if self.accept_first == NONE {
+            None
+        } else {
+            self.get(self.accept_first).map(|message| message.taken_at + age)
+        }
+    }
+
+    fn leave_accept_queue(&mut self, index: u32) {
+        let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) else { return };
+        let (accept_next, accept_previous) = (message.accept_next, message.accept_previous);
+        if self.accept_first != index && accept_previous == NONE {
+            // It left before.
+            return;
+        }
+        (message.accept_next, message.accept_previous) = (NONE, NONE);
+        match self.messages.get_mut(accept_next as usize) {
+            Some(message) if accept_next != NONE => message.accept_previous = accept_previous,
+            _ => self.accept_last = accept_previous,
+        }
+        match self.messages.get_mut(accept_previous as usize) {
+            Some(message) if accept_previous != NONE => message.accept_next = accept_next,
+            _ => self.accept_first = accept_next,
+        }
+    }
+
+    /// A message ends: nobody asks for it by its id any more.
+    pub(crate) fn end(&mut self, index: u32) {
+        self.leave_accept_queue(index);
+        let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) else { return };
+        message.ended = true;
+        self.ended_entries += u64::from(message.refs);
+        self.open -= 1;
+        let (sender, id, destination) = (message.sender, message.id, message.destination);
+        self.destinations.release(destination);
+        self.senders.leave(sender, id, index);
+    }
+
+    /// Removes a message that has ended and that no queue names.
+    pub(crate) fn remove(&mut self, index: u32) {
+        let message = self.messages.remove(index as usize);
+        self.senders.release(message.sender);
+    }
+
+    /// The message in flight of a sender with that id.
+    pub(crate) fn find(&self, sender: u32, id: u64) -> Option<u32> {
+        self.senders.get(sender)?.find(id)
+    }
+
+    #[inline]
+    pub(crate) fn sender(&self, index: u32) -> Option<&Sender> {
+        self.senders.get(index)
+    }
+
+    pub(crate) fn sender_mut(&mut self, index: u32) -> Option<&mut Sender> {
+        self.senders.get_mut(index)
+    }
+
+    /// The sender of that identity, for that session.
+    pub(crate) fn attach_sender(&mut self, origin: Origin, session: u32) -> u32 {
+        self.senders.attach(origin, session)
+    }
+
+    /// The session of a sender is gone, or belongs to another life now.
+    pub(crate) fn detach_sender(&mut self, index: u32) {
+        self.senders.detach(index);
+    }
+
+    /// Keeps a destination, which one more alias names.
+    pub(crate) fn insert_destination(&mut self, bytes: &[u8]) -> u32 {
+        self.destinations.insert(bytes)
+    }
+
+    /// One alias fewer names a destination.
+    pub(crate) fn drop_destination(&mut self, index: u32) {
+        self.destinations.release(index);
+    }
+
+    /// The encoding of a destination.
+    #[inline]
+    pub(crate) fn destination(&self, index: u32) -> &[u8] {
+        self.destinations.get(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn new(sender: u32, id: u64, destination: u32) -> NewMessage {
+        NewMessage {
+            sender,
+            id,
+            payload: Payload::default(),
+            length: 0,
+            destination,
+            direct: false,
+            until_accepted: false,
+            deadline: Instant::default(),
+        }
+    }
+
+    #[test]
+    fn the_young_grow_up_in_order_and_leave_from_anywhere() {
+        let mut messages = Messages::new(1, 1_000);
+        let origin = Origin { uuid: [1; 16], boot: 1 };
+        let sender = messages.attach_sender(origin, 0);
+        let destination = messages.insert_destination(&[3]);
+        let at = Instant::from_micros;
+        let age = Duration::from_micros(10);
+        let all: Vec<u32> = (0..5).map(|n| messages.insert(at(n), new(sender, n + 1, destination))).collect();
+        for index in [all[2], all[0], all[4]] {
+            messages.end(index);
+            messages.remove(index);
+        }
+        assert_eq!(messages.pop_accept_due(at(10), age), None);
+        assert_eq!(messages.pop_accept_due(at(11), age), Some(all[1]));
+        assert_eq!(messages.pop_accept_due(at(99), age), Some(all[3]));
+        assert_eq!((messages.pop_accept_due(at(99), age), messages.accept_due_at(age)), (None, None));
+        assert_eq!((messages.find(sender, 2), messages.find(sender, 3)), (Some(all[1]), None));
+        for index in [all[3], all[1]] {
+            messages.end(index);
+            messages.remove(index);
+        }
+        messages.drop_destination(destination);
+        messages.detach_sender(sender);
+        assert_eq!((messages.destinations(), messages.senders()), (0, 0));
+        assert_eq!((messages.len(), messages.open()), (0, 0));
+    }
+
+    #[test]
+    fn one_old_message_does_not_keep_the_places_of_all_that_came_after_it() {
+        let mut messages = Messages::new(1, 1_000);
+        let sender = messages.attach_sender(Origin { uuid: [1; 16], boot: 1 }, 0);
+        let to = messages.insert_destination(&[3]);
+        let old = messages.insert(Instant::default(), new(sender, 1, to));
+        for id in 2..10_000 {
+            let index = messages.insert(Instant::default(), new(sender, id, to));
+            messages.end(index);
+            messages.remove(index);
+        }
+        assert_eq!(messages.find(sender, 1), Some(old));
+        assert!(messages.sender(sender).unwrap().places() < 200);
+        let again = messages.insert(Instant::default(), new(sender, 5, to));
+        assert_eq!(messages.find(sender, 5), Some(again));
+    }
+}

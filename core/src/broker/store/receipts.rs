@@ -1,0 +1,203 @@
+//! Receipts that wait for one sender, those that are alike and follow each other as one run.
+
+use crate::broker::store::key_set::shrink;
+use crate::data::message::RefusalReason;
+use crate::wire::item::{Accepted, DownItem, Final};
+use alloc::collections::VecDeque;
+
+/// So many receipts may wait for a sender, however many wait for all of them.
+pub(crate) const RECEIPTS_OF_EACH: usize = 16;
+
+/// What is said about a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReceiptBody {
+    /// Accepted, for so many, when the newest session had that number; in an earlier life of the broker where given.
+    Accepted { recipients: u32, session: u64, earlier_epoch: Option<u64> },
+    /// Ended: so many of so many have confirmed it.
+    Final { delivered: u32, recipients: u32, reason: Option<RefusalReason> },
+}
+
+/// The same word about messages with ids one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    first: u64,
+    count: u32,
+    word: ReceiptBody,
+    /// The messages were taken in an earlier session, so their repetitions may cross it.
+    crossed: bool,
+}
+
+/// Runs of receipts, the first of them with numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Receipts {
+    runs: VecDeque<Run>,
+    numbered: usize,
+    /// How many of the runs may be crossed.
+    crossed: u32,
+    /// Messages that are refused with one receipt, when there is one: the id of the first, and how many ids to the last.
+    refused: (u64, u32),
+}
+
+impl Receipts {
+    /// How many runs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Adds a receipt; it joins the run before where that has no number yet and goes on with this id. Returns whether it is
+    /// a run of its own. It may be `crossed` by a repetition where the message was taken in an earlier session.
+    #[inline]
+    pub(crate) fn push(&mut self, id: u64, word: ReceiptBody, crossed: bool) -> bool {
+        if self.numbered < self.runs.len()
+            && let Some(last) = self.runs.back_mut()
+            && last.word == word
+            && last.crossed == crossed
+            && last.first.checked_add(u64::from(last.count)) == Some(id)
+            && last.count < u32::MAX
+        {
+            last.count += 1;
+            return false;
+        }
+        self.runs.push_back(Run { first: id, count: 1, word, crossed });
+        self.crossed += u32::from(crossed);
+        true
+    }
+
+    /// True while there are messages that are refused with one receipt that is to come.
+    #[inline]
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.refused.1 > 0
+    }
+
+    /// Refuses a message, as *broker full*, with those before it; false where one receipt does not say it for all of them. No
+    /// message in flight has an id between theirs.
+    pub(crate) fn refuse(&mut self, id: u64) -> bool {
+        let (first, count) = &mut self.refused;
+        if *count == 0 {
+            *first = id;
+        }
+        let new = id.checked_sub(*first).and_then(|place| u32::try_from(place + 1).ok());
+        // Those before it stay refused, whatever its id is.
+        *count = new.map_or(*count, |new| new.max(*count));
+        new.is_some()
+    }
+
+    /// Adds the receipt for messages that were refused, if there are any; that is a run of its own.
+    #[inline]
+    pub(crate) fn end_refusals(&mut self) -> bool {
+        let (first, count) = self.refused;
+        if count == 0 {
+            return false;
+        }
+        self.refused = (0, 0);
+        let word =
+            ReceiptBody::Final { delivered: 0, recipients: 0, reason: Some(RefusalReason::BrokerFull) };
+        self.runs.push_back(Run { first, count, word, crossed: false });
+        true
+    }
+
+    /// True where the last word about a message of an earlier session waits or is not acknowledged. What came in this one does
+    /// not come again.
+    pub(crate) fn answers(&self, id: u64, until_accepted: bool) -> bool {
+        self.crossed > 0
+            && self.runs.iter().filter(|run| run.crossed).any(|run| {
+                let is_last = until_accepted || matches!(run.word, ReceiptBody::Final { .. });
+                is_last && id.checked_sub(run.first).is_some_and(|place| place < u64::from(run.count))
+            })
+    }
+
+    /// True where a run has no number.
+    #[inline]
+    pub(crate) fn has_unnumbered(&self) -> bool {
+        self.numbered < self.runs.len()
+    }
+
+    /// Gives the next number to the first run that has none.
+    pub(crate) fn number(&mut self, epoch: u64) -> Option<DownItem<'static>> {
+        let item = self.get(self.numbered, epoch)?;
+        self.numbered += 1;
+        Some(item)
+    }
+
+    /// A run, as an item.
+    pub(crate) fn get(&self, place: usize, epoch: u64) -> Option<DownItem<'static>> {
+        let Run { first, count, word, .. } = *self.runs.get(place)?;
+        Some(match word {
+            ReceiptBody::Accepted { recipients, session, earlier_epoch } => {
+                let epoch = earlier_epoch.unwrap_or(epoch);
+                DownItem::Accepted(Accepted { first, count, recipients, epoch, session })
+            }
+            ReceiptBody::Final { delivered, recipients, reason } => {
+                DownItem::Final(Final { first, count, delivered, recipients, reason })
+            }
+        })
+    }
+
+    /// The first run was acknowledged.
+    pub(crate) fn acknowledge(&mut self) {
+        let run = self.runs.pop_front();
+        shrink(&mut self.runs);
+        self.numbered = self.numbered.saturating_sub(1);
+        self.crossed -= u32::from(run.is_some_and(|run| run.crossed));
+    }
+
+    /// Forgets all of them, and says how many there were.
+    pub(crate) fn forget(&mut self) -> u64 {
+        core::mem::take(self).runs.len() as u64
+    }
+
+    /// Numbers start again.
+    pub(crate) fn renumber(&mut self) {
+        self.numbered = 0;
+        // Those that were refused are sent again.
+        self.refused = (0, 0);
+        self.runs.iter_mut().for_each(|run| run.crossed = true);
+        // There are no more than the backlog and the window allow.
+        self.crossed = self.runs.len() as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_that_are_alike_become_one_run_until_it_has_a_number() {
+        let word = ReceiptBody::Final { delivered: 1, recipients: 1, reason: None };
+        let mut receipts = Receipts::default();
+        for id in 1..=5 {
+            receipts.push(id, word, false);
+        }
+        assert_eq!(receipts.len(), 1);
+        assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 1, count: 5, .. }))));
+        receipts.push(6, word, false);
+        receipts.push(8, word, false);
+        assert_eq!(receipts.len(), 3);
+        receipts.acknowledge();
+        assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, count: 1, .. }))));
+        assert!(receipts.has_unnumbered());
+        receipts.renumber();
+        assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, .. }))));
+        assert_eq!(receipts.forget(), 2);
+        assert!(!receipts.has_unnumbered());
+    }
+
+    #[test]
+    fn messages_without_a_receipt_are_refused_with_one_when_there_is_one() {
+        let mut receipts = Receipts::default();
+        assert!(!receipts.end_refusals() && receipts.len() == 0);
+        assert!(
+            receipts.refuse(7) && receipts.refuse(9) && receipts.refuse(8),
+            "the last one stays among them"
+        );
+        assert!(!receipts.refuse(6), "it is not behind the first");
+        assert!(!receipts.refuse(7 + (1 << 32)), "so many fit no receipt");
+        assert!(receipts.is_refusing() && receipts.len() == 0);
+        assert!(receipts.end_refusals() && !receipts.is_refusing());
+        let item = receipts.number(0);
+        assert!(matches!(item, Some(DownItem::Final(Final { first: 7, count: 3, recipients: 0, .. }))));
+        receipts.refuse(10);
+        receipts.renumber();
+        assert!(!receipts.end_refusals(), "they are sent again");
+    }
+}
