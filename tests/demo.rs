@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use support::deadline::Deadline;
-use support::program::{Input, PROGRAM, Program};
+use support::program::{Input, Program, program_path};
 use support::stage::{Stage, text_of};
 
 /// The longest that it may take: what is promised, and as much again for machines that do many things at once.
@@ -30,7 +30,7 @@ fn two_at_once_keep_every_promise_without_terminal_and_without_stdin() {
     let stage = Stage::new();
     let mut first = Program::start(&stage, "first", &["demo"], Input::Nothing);
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" demo --seed 7 <&-", PROGRAM]);
+    command.args(["-c", "exec \"$0\" demo --seed 7 <&-", program_path()]);
     let mut second = Program::spawn(&stage, "second", command, Input::Nothing);
     expect_kept(&mut first, &by);
     expect_kept(&mut second, &by);
@@ -45,10 +45,10 @@ fn with_stdout_closed_it_ends_quietly() {
     let status = stage.path("status");
     let script = "{ timeout 30 \"$0\" demo; echo $? > \"$1\"; } | head -n 2";
     let mut command = Command::new("sh");
-    command.args(["-c", script, PROGRAM, text_of(&status)]);
+    command.args(["-c", script, program_path(), text_of(&status)]);
     let mut read_no_further = Program::spawn(&stage, "head", command, Input::Nothing);
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" demo >&-", PROGRAM]);
+    command.args(["-c", "exec \"$0\" demo >&-", program_path()]);
     let mut closed = Program::spawn(&stage, "closed", command, Input::Nothing);
 
     read_no_further.expect_exit(&by, 0);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::pairing::Pairing;
-use support::program::{self, Input, PROGRAM, Program};
+use support::program::{self, Input, Program, program_path};
 use support::receipts;
 use support::stage::{Stage, free_address, text_of};
 
@@ -34,7 +34,7 @@ fn client(stage: &Stage, command: &str, address: impl ToString, arguments: &[&st
 fn serve_with(stage: &Stage, by: &Deadline, level: &str, stderr: impl Into<Stdio>) -> (Program, String) {
     let address = free_address().to_string();
     let transport = stage.pairing.transport("serve").unwrap_or("mio");
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program_path());
     command.args(["serve", level, "--transport", transport, "--listen", &address]);
     let mut program = Program::spawn_with(stage, "serve", command, Input::Nothing, |line| {
         line.stderr(stderr);
@@ -290,7 +290,7 @@ fn program_15_nohup_is_respected() {
     let stage = Stage::new();
     let address = free_address().to_string();
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' HUP; exec \"$0\" serve --listen \"$1\"", PROGRAM, &address]);
+    command.args(["-c", "trap '' HUP; exec \"$0\" serve --listen \"$1\"", program_path(), &address]);
     let mut serve = Program::spawn(&stage, "serve", command, Input::Nothing);
     serve.wait_stdout_line(&by, &format!("listening on {address}"));
     serve.signal("HUP");
@@ -302,7 +302,7 @@ fn program_15_nohup_is_respected() {
 fn field_s8_a_broker_that_cannot_say_where_it_listens_ends() {
     let by = Deadline::within(20);
     let stage = Stage::new();
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program_path());
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     let mut serve = Program::spawn_with(&stage, "serve", command, Input::Nothing, |line| {
         line.stdout(full());
@@ -315,7 +315,7 @@ fn field_s8_a_broker_that_cannot_say_where_it_listens_ends() {
 fn help_that_cannot_be_printed_is_an_error() {
     let by = Deadline::within(20);
     let stage = Stage::new();
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program_path());
     command.arg("--help");
     let mut help = Program::spawn_with(&stage, "help", command, Input::Nothing, |line| {
         line.stdout(full());

@@ -7,12 +7,12 @@ use std::process::Command;
 
 use support::broker::Broker;
 use support::deadline::Deadline;
-use support::program::{Input, PROGRAM, Program};
+use support::program::{Input, Program, program_path};
 use support::stage::{Stage, free_address};
 
 /// The program of an example; `cargo test` has built it beside the real one.
 fn example(name: &str) -> PathBuf {
-    let folder = Path::new(PROGRAM).parent().expect("the program is in a folder");
+    let folder = Path::new(program_path()).parent().expect("the program is in a folder");
     let path = folder.join("examples").join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --examples`", path.display());
     path

@@ -13,14 +13,14 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::pairing::Pairing;
-use support::program::{Input, PROGRAM, Program};
+use support::program::{Input, Program, program_path};
 use support::receipts;
 use support::stage::{Stage, free_address, text_of};
 
 /// What a short run prints on stdout.
 fn output(arguments: &[&str], code: i32) -> String {
     let output =
-        Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().expect("run the program");
+        Command::new(program_path()).args(arguments).stdin(Stdio::null()).output().expect("run the program");
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text")
 }
@@ -174,7 +174,7 @@ fn newcomer_12_a_terminal_is_not_commanded_by_payloads() {
     let stage = Stage::new();
     let broker = Broker::start(&stage, &by, &[]);
     let (mut screen, far) = terminal();
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program_path());
     command.args(["listen", "--connect", &broker.address().to_string(), "--set", "room=lobby"]);
     let mut listener = Program::spawn_with(&stage, "listen", command, Input::Nothing, |line| {
         line.stdout(far);
@@ -196,7 +196,7 @@ fn newcomer_13_send_says_on_a_terminal_what_it_reads() {
     let stage = Stage::new();
     let broker = Broker::start(&stage, &by, &[]);
     let (mut screen, far) = terminal();
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program_path());
     command.args([
         "send",
         "--connect",

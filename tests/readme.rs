@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use support::deadline::Deadline;
-use support::program::{Input, PROGRAM, Program};
+use support::program::{Input, Program, program_path};
 use support::stage::{Stage, free_address};
 
 const README: &str = include_str!("../README.md");
@@ -47,7 +47,7 @@ fn start(stage: &Stage, command: &str, address: SocketAddr) -> Program {
     let option = if command.starts_with("serve") { "--listen" } else { "--connect" };
     let line = format!("exec \"$0\" {command} {option} {address} 2>&1");
     let mut shell = Command::new("sh");
-    shell.args(["-c", &line, PROGRAM]);
+    shell.args(["-c", &line, program_path()]);
     Program::spawn(stage, "readme", shell, Input::Nothing)
 }
 

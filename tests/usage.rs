@@ -11,7 +11,7 @@ use support::broker::Broker;
 use support::deadline::Deadline;
 use support::json::{self, Object, Value};
 use support::pairing::Pairing;
-use support::program::{Input, PROGRAM, Program};
+use support::program::{Input, Program, program_path};
 use support::receipts;
 use support::stage::{Stage, free_address, text_of};
 
@@ -336,7 +336,7 @@ fn listen_ends_quietly_when_nobody_reads_its_output_any_more() {
     let script =
         "{ timeout 30 \"$0\" listen --connect \"$1\" --set room=lobby; echo $? > \"$2\"; } | head -n 1";
     let mut command = Command::new("sh");
-    command.args(["-c", script, PROGRAM, &broker.address().to_string(), text_of(&status)]);
+    command.args(["-c", script, program_path(), &broker.address().to_string(), text_of(&status)]);
     let mut pipeline = Program::spawn(&stage, "pipeline", command, Input::Nothing);
     pipeline.wait_connected(&by);
 
@@ -390,7 +390,7 @@ fn help_and_version_are_data_and_exit_with_0() {
         &["peers", "--help"],
         &["demo", "--help"],
     ] {
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(program_path())
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

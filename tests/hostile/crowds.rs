@@ -183,7 +183,7 @@ fn a_broker_takes_the_descriptors_that_it_may_have() {
     let by = Deadline::within(20);
     let stage = Stage::of(Pairing::MIO_MIO);
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", PROGRAM]);
+    command.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", program_path()]);
     let address = stage.address();
     let [option, place] = address.serve_option();
     command.args(["serve", &option, &place, "--handshake-timeout", "60s"]);

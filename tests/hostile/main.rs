@@ -17,7 +17,7 @@ use support::address::Address;
 use support::broker::Broker;
 use support::deadline::Deadline;
 use support::pairing::{Pairing, in_all_pairings};
-use support::program::{Input, PROGRAM, Program};
+use support::program::{Input, Program, program_path};
 use support::random::Random;
 use support::receipts;
 use support::recorder::{self, Recording};
@@ -308,7 +308,7 @@ fn a_broker_at_its_limit_of_descriptors_waits_and_accepts_again(pairing: Pairing
     let stage = Stage::of(pairing);
     let address = stage.address();
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", PROGRAM]);
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", program_path()]);
     let [option, place] = address.serve_option();
     command.args(["serve", &option, &place, "--handshake-timeout", "60s"]);
     let mut serve = Program::spawn(&stage, "serve", command, Input::Nothing);

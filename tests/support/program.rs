@@ -5,13 +5,19 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::LazyLock;
 
 use super::deadline::Deadline;
 use super::feed;
 use super::stage::Stage;
 
-/// The program under test.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_e-pigeon");
+/// The program under test: the one that this test was built with, or the copy of it that the environment names.
+pub(crate) fn program_path() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        std::env::var("E_PIGEON_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_e-pigeon").to_owned())
+    });
+    &PATH
+}
 
 /// How much of an output a failure message shows.
 const SHOWN: u64 = 400;
@@ -41,10 +47,10 @@ pub(crate) fn command() -> Command {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     if ignored & 1 == 0 {
-        return Command::new(PROGRAM);
+        return Command::new(program_path());
     }
     let mut command = Command::new("env");
-    command.args(["--default-signal=HUP", PROGRAM]);
+    command.args(["--default-signal=HUP", program_path()]);
     command
 }
 
