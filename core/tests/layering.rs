@@ -41,6 +41,7 @@ const LAYERS: [&str; 124] = [
     "handshake::lives",
     "handshake",
     "client::memory",
+    "client::attributes",
     "client::event",
     "client::backoff",
     "client::blocks",
@@ -52,15 +53,15 @@ const LAYERS: [&str; 124] = [
     "client::presence::watches",
     "client::presence::arrivals",
     "client::presence",
+    "client::tables",
     "client::frame",
     "client::lossy",
-    "client::session",
-    "client::lossy_io",
-    "client::hello",
-    "client::expiry",
+    "client::link",
     "client::polling",
+    "client::hello",
     "client::transmit",
     "client::receive",
+    "client::lossy_io",
     "client::handles",
     "client::commands",
     "client::watching",
@@ -306,11 +307,11 @@ fn the_test_for_layers_knows_a_path_when_it_sees_it() {
     let client = layer("client");
     assert_eq!(find("use super::Client;", "client::outbox"), [("client::Client".into(), client)]);
     assert_eq!(
-        find("use super::super::session::State;", "client::presence::watches"),
-        [("client::session::State".into(), layer("client::session"))]
+        find("use super::super::link::ClientLink;", "client::presence::watches"),
+        [("client::link::ClientLink".into(), layer("client::link"))]
     );
     assert!(client > layer("client::outbox"), "these would be errors");
-    assert!(layer("client::session") > layer("client::presence::watches"), "these would be errors");
+    assert!(layer("client::link") > layer("client::presence::watches"), "these would be errors");
     assert_eq!(find("pub(super) fn f() {}", "wire::kind"), []);
 }
 

@@ -175,13 +175,6 @@ impl Outbox {
         }
     }
 
-    /// Deadlines are to be looked at again: which messages can end here has changed.
-    pub(super) fn recheck_deadlines(&mut self, now: Instant) {
-        if self.head != NONE {
-            self.watch_deadline(now);
-        }
-    }
-
     pub(super) fn watch_deadline(&mut self, deadline: Instant) {
         self.earliest = self.earliest.or_before(deadline);
     }

@@ -2,8 +2,10 @@
 
 use super::blocks::Filler;
 use super::event::{AckToken, Close, Event};
-use super::handles::{Client, Commands, parts};
-use crate::data::attributes::change_in_place;
+use super::handles::{Client, Commands, State, parts};
+use super::link::ClientLink;
+use super::polling;
+use super::tables::Tables;
 use crate::data::message::{Message, MessageId};
 use crate::data::patch::PatchRef;
 use crate::data::value::Value;
@@ -27,8 +29,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// }
     /// ```
     pub fn next_event_with_commands(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
-        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        let event = guarded!(self.state, self.state.poll_event(m, lent))?;
+        let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
+        let State { link, tables, .. } = &mut self.state;
+        let event = guarded!(self.state, polling::poll(link, tables, m, lent))?;
         Some((event, Commands { state: &mut self.state, m }))
     }
 }
@@ -54,19 +57,20 @@ impl Commands<'_> {
         length: usize,
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
-        let state = &mut *self.state;
-        let now = state.advance(now);
-        if !state.takes_commands() {
+        let State { link, tables, .. } = &mut *self.state;
+        let now = link.advance(now);
+        if !link.takes_commands() {
             return Err(SendError::Closed);
         }
-        let max = state.largest_payload();
+        let max = link.largest_payload();
         if length > max as usize {
             return Err(SendError::TooLarge { max });
         }
-        if message.to.as_bytes().len() > usize::from(state.max_destination) {
-            return Err(SendError::DestinationTooLong { max: state.max_destination });
+        let max = tables.slots.max_destination();
+        if message.to.as_bytes().len() > usize::from(max) {
+            return Err(SendError::DestinationTooLong { max });
         }
-        guarded!(state, state.outbox.push_message(self.m, now, message, length, write))
+        guarded!(self.state, tables.outbox.push_message(self.m, now, message, length, write))
     }
 
     /// As [`Client::set`].
@@ -88,43 +92,48 @@ impl Commands<'_> {
     }
 
     fn change(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
-        guarded!(self.state, self.change_it(now, key, value))
-    }
-
-    fn change_it(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
         let Self { state, m } = self;
-        state.advance(now);
-        if !state.takes_commands() {
-            return Err(SetError::Closed);
-        }
-        let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
-        // A hello that is yet to come says it all; otherwise it goes in order with the messages.
-        let in_order = state.session.is_some() || state.said.is_some();
-        if in_order && !state.outbox.has_room(patch.len()) {
-            return Err(SetError::Full);
-        }
-        let length = usize::from(state.attributes_len);
-        let changed = change_in_place(state.attributes.bytes_mut(m), length, key, value);
-        // At most MAX_ATTRIBUTE_BYTES.
-        state.attributes_len = changed.map_err(SetError::Attribute)? as u16;
-        if in_order {
-            state.sets += 1;
-            state.outbox.push_set(m, &patch, state.sets)?;
-        }
-        Ok(())
+        let State { link, tables, .. } = &mut **state;
+        guarded!(state, change(link, tables, m, now, key, value))
     }
 
     /// As [`Client::acknowledge`].
     pub fn acknowledge(&mut self, up_to: AckToken) {
-        self.state.inbox.take_up_to(up_to.0 + 1);
+        self.state.tables.inbox.take_up_to(up_to.0 + 1);
     }
 
     /// As [`Client::close`].
     pub fn close(&mut self, now: Instant, how: Close) {
-        self.state.advance(now);
-        if !self.state.manual {
-            self.state.inbox.take_lent();
-        }
-        self.state.close(self.m, how);
+        let State { link, tables, .. } = &mut *self.state;
+        link.advance(now);
+        tables.inbox.take_lent();
+        link.close(&tables.outbox, self.m, how);
     }
+}
+
+/// Sets or removes an attribute.
+fn change(
+    link: &mut ClientLink,
+    tables: &mut Tables,
+    m: &mut [u8],
+    now: Instant,
+    key: &str,
+    value: Option<Value<'_>>,
+) -> Result<(), SetError> {
+    link.advance(now);
+    if !link.takes_commands() {
+        return Err(SetError::Closed);
+    }
+    let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
+    // A hello that is yet to come says it all; otherwise it goes in order with the messages.
+    let in_order = link.session.is_some() || link.output.hello.is_some();
+    if in_order && !tables.outbox.has_room(patch.len()) {
+        return Err(SetError::Full);
+    }
+    tables.attributes.change(m, key, value).map_err(SetError::Attribute)?;
+    if in_order {
+        tables.attributes.changes += 1;
+        tables.outbox.push_set(m, &patch, tables.attributes.changes)?;
+    }
+    Ok(())
 }

@@ -1,8 +1,9 @@
 //! What an embedder holds: the client, and its commands beside an event.
 
-use super::session::State;
+use super::link::ClientLink;
+use super::memory::Cutter;
+use super::tables::Tables;
 use crate::codec::Bytes;
-#[cfg(doc)]
 use crate::config::client::ClientConfig;
 use core::fmt;
 
@@ -17,13 +18,38 @@ pub struct Client<B> {
     pub(super) state: State,
 }
 
+/// Everything that a client is, but for its memory.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) link: ClientLink,
+    pub(super) tables: Tables,
+    /// A bug of this crate was found in a call.
+    #[cfg(feature = "alloc")]
+    pub(super) broken: bool,
+}
+
+impl State {
+    /// Cuts the memory, gives it its first content as far as it goes, and starts without a link.
+    #[inline]
+    pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter, m: &mut [u8]) -> Self {
+        let tables = Tables::new(config, cutter, m);
+        let link = ClientLink::new(config, cutter, tables.watching.items() > 0);
+        Self {
+            link,
+            tables,
+            #[cfg(feature = "alloc")]
+            broken: false,
+        }
+    }
+}
+
 /// Without the memory, which has payloads in it, and without the secret.
 impl<B> fmt::Debug for Client<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("uuid", &self.state.uuid)
-            .field("is_established", &self.state.is_established())
-            .field("is_closed", &self.state.is_closed())
+            .field("uuid", &self.state.link.identity.uuid)
+            .field("is_established", &self.state.link.is_established())
+            .field("is_closed", &self.state.link.is_closed())
             .finish_non_exhaustive()
     }
 }
@@ -39,7 +65,7 @@ pub struct Commands<'a> {
 impl fmt::Debug for Commands<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Commands")
-            .field("uuid", &self.state.uuid)
+            .field("uuid", &self.state.link.identity.uuid)
             .field("memory", &Bytes(self.m.len()))
             .finish_non_exhaustive()
     }
@@ -48,7 +74,7 @@ impl fmt::Debug for Commands<'_> {
 impl<B: AsMut<[u8]>> Client<B> {
     /// The commands while no event is lent.
     pub(super) fn commands(&mut self) -> Commands<'_> {
-        let (m, _) = parts(&mut self.memory, self.state.lent_at);
+        let (m, _) = parts(&mut self.memory, self.state.tables.lent_at);
         Commands { state: &mut self.state, m }
     }
 }

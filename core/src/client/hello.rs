@@ -1,8 +1,10 @@
 //! The handshake: the hello of a link, and the welcome that answers it. (PROTOCOL.md, "Handshake")
 
 use super::event::{Close, Established};
-use super::session::{ClientPhase, ClientSession, Said, State};
-use crate::codec::shift;
+use super::link::{ClientLink, ClientPhase, ClientSession, HelloFields, Identity};
+use super::tables::Tables;
+use crate::bug::OrBug;
+use crate::codec::Writer;
 use crate::data::attributes::AttributesRef;
 use crate::error::AbortCode;
 use crate::link::keep_alive::KeepAlive;
@@ -11,122 +13,108 @@ use crate::time::{Instant, Moment};
 use crate::wire::control::{Hello, Known, Welcome};
 use core::num::NonZeroU64;
 
-impl State {
-    /// Makes the hello of this link; its fields stay as they are from here on.
-    pub(super) fn begin_hello(&mut self, m: &mut [u8]) {
-        let received = self.session.as_ref().map_or(0, |session| session.receiving.received());
-        let taken = self.taken(m, received);
-        if let Some(session) = &mut self.session {
-            let acknowledged = taken.max(session.receiving.told());
-            session.receiving.tell_in_handshake(acknowledged);
-        }
-        let known = self.inbox.window(m);
-        let only_leaves =
-            self.closing == Some(Close::EndSession) && self.outbox.unanswered(m).next().is_none();
-        self.said = Some(Said { known, fresh: self.inbox.fresh_window(m), only_leaves });
-        let length = usize::from(self.attributes_len);
-        let from = self.attributes.range().start;
-        shift(m, from..from + length, self.hello_attributes_at());
-        self.hello_attributes_len = self.attributes_len;
-        self.covered_sets = self.sets;
+/// Makes the hello of this link; its fields stay as they are from here on.
+pub(super) fn begin(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8]) {
+    if let Some(ClientSession { receiving, .. }) = &mut link.session {
+        let acknowledgeable = tables.acknowledgeable(m, receiving.received());
+        receiving.tell_in_handshake(acknowledgeable.max(receiving.told()));
     }
+    let (known, fresh) = (tables.inbox.window(m), tables.inbox.fresh_window(m));
+    let only_leaves = link.closing == Some(Close::EndSession) && tables.outbox.unanswered(m).next().is_none();
+    link.output.hello = Some(HelloFields { known, fresh, only_leaves });
+    tables.attributes.begin_hello(m);
+}
 
-    /// The hello of this link. What is not kept for it does not change before its answer.
-    pub(super) fn hello(&self) -> Option<Hello> {
-        let said = self.said?;
-        let known = self.session.as_ref().map(|session| Known {
-            epoch: session.epoch.to_le_bytes(),
-            session: session.number.get(),
-            received: session.receiving.received(),
-            acknowledged: session.receiving.told(),
-            window: said.known,
-        });
-        Some(Hello {
-            uuid: *self.uuid.as_bytes(),
-            secret: self.secret.0,
-            boot: self.boot.to_le_bytes(),
-            link: self.link,
-            known,
-            window: said.fresh,
-            max_payload: self.max_payload,
-            aliases: self.aliases,
-            receives: self.receives && !said.only_leaves,
-            presence: self.watching.items(),
-        })
-    }
+/// Writes the hello of this link. What is not kept for it does not change before its answer.
+pub(super) fn write(link: &ClientLink, tables: &Tables, m: &[u8], writer: &mut Writer<'_>) {
+    let Some(HelloFields { known, fresh, only_leaves }) = link.output.hello.or_bug("no hello was begun")
+    else {
+        return;
+    };
+    let known = link.session.as_ref().map(|session| Known {
+        epoch: session.epoch.to_le_bytes(),
+        session: session.number.get(),
+        received: session.receiving.received(),
+        acknowledged: session.receiving.told(),
+        window: known,
+    });
+    let Identity { uuid, secret, boot, receives, max_payload, aliases } = &link.identity;
+    let hello = Hello {
+        uuid: *uuid.as_bytes(),
+        secret: secret.0,
+        boot: boot.to_le_bytes(),
+        link: link.number,
+        known,
+        window: fresh,
+        max_payload: *max_payload,
+        aliases: *aliases,
+        receives: *receives && !only_leaves,
+        presence: tables.watching.items(),
+    };
+    let attributes = if only_leaves { AttributesRef::EMPTY } else { tables.attributes.of_hello(m) };
+    hello.write_frame(attributes, writer);
+}
 
-    fn hello_attributes_at(&self) -> usize {
-        self.attributes.range().start.saturating_sub(self.attributes.len())
+/// The broker has given this client a session.
+pub(super) fn welcome(
+    link: &mut ClientLink,
+    tables: &mut Tables,
+    m: &mut [u8],
+    now: Instant,
+    welcome: &Welcome,
+) -> Result<(), AbortCode> {
+    // It is no answer to a hello that is not whole yet.
+    let hello = link.output.hello.take().filter(|_| link.output.current.is_none());
+    let hello = hello.ok_or(AbortCode::UnexpectedFrame)?;
+    if welcome.keep_alive_ms == 0 {
+        return Err(AbortCode::Malformed);
     }
-
-    /// The attributes of the hello.
-    pub(super) fn hello_attributes<'m>(&self, m: &'m [u8]) -> AttributesRef<'m> {
-        if self.said.is_some_and(|said| said.only_leaves) {
-            return AttributesRef::EMPTY;
+    let epoch = u64::from_le_bytes(welcome.epoch);
+    let time_to_live = welcome.session_ttl_ms.saturating_mul(1_000);
+    let max_payload = welcome.max_payload;
+    let received = welcome.resumed.map_or(0, |resumed| resumed.received);
+    let established = if let Some(resumed) = welcome.resumed {
+        let session = link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
+        if (session.epoch, session.number.get()) != (epoch, welcome.session) {
+            return Err(AbortCode::UnexpectedFrame);
         }
-        let at = self.hello_attributes_at();
-        let bytes = m.get(at..at + usize::from(self.hello_attributes_len));
-        AttributesRef::trusted(bytes.unwrap_or(&[0]))
+        session.sending.resume(resumed.received, resumed.acknowledged, welcome.window)?;
+        tables.acknowledge(m, resumed.acknowledged, &mut session.sending);
+        tables.outbox.resume(m, resumed.received);
+        tables.inbox.resume(m, resumed.received);
+        (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
+        link.output.window = hello.known;
+        if canary!(SaysAcknowledgementOnce) {
+            let taken = tables.inbox.acknowledged(m, session.receiving.received());
+            session.receiving.tell_in_handshake(taken.max(session.receiving.told()));
+        }
+        Established::Resumed
+    } else {
+        let sending = Sending::fresh(welcome.window);
+        let receiving = Receiving::default();
+        let number = NonZeroU64::new(welcome.session).ok_or(AbortCode::Malformed)?;
+        link.session = Some(ClientSession { epoch, number, sending, receiving, time_to_live, max_payload });
+        tables.outbox.restart(m, now, tables.attributes.covered);
+        tables.inbox.start_session();
+        tables.watching.start_session(m);
+        link.output.window = hello.fresh;
+        link.epochs.remember(epoch, welcome.session);
+        if link.had_session { Established::Lost } else { Established::Fresh }
+    };
+    debug!(
+        "e_pigeon::client",
+        "{}: session {} of {epoch:016x}, {established:?}", link.identity.uuid, welcome.session
+    );
+    // No message under way is larger: the broker took those.
+    tables.outbox.refuse_larger_than(m, max_payload);
+    link.had_session = true;
+    if let Some(lossy) = &mut link.lossy {
+        lossy.establish(welcome, received);
     }
-
-    /// The broker has given this client a session.
-    pub(super) fn welcome(&mut self, m: &mut [u8], now: Instant, welcome: &Welcome) -> Result<(), AbortCode> {
-        // Nor is it an answer where the hello is not whole yet.
-        let said = self.said.take().filter(|_| self.current.is_none()).ok_or(AbortCode::UnexpectedFrame)?;
-        if welcome.keep_alive_ms == 0 {
-            return Err(AbortCode::Malformed);
-        }
-        let epoch = u64::from_le_bytes(welcome.epoch);
-        let time_to_live = welcome.session_ttl_ms.saturating_mul(1_000);
-        let max_payload = welcome.max_payload;
-        let received = welcome.resumed.map_or(0, |resumed| resumed.received);
-        let established = if let Some(resumed) = welcome.resumed {
-            let session = self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
-            if (session.epoch, session.number.get()) != (epoch, welcome.session) {
-                return Err(AbortCode::UnexpectedFrame);
-            }
-            let sending = &mut session.sending;
-            sending.resume(resumed.received, resumed.acknowledged, welcome.window)?;
-            self.outbox.resume(m, resumed.received, resumed.acknowledged, |bytes| sending.release(bytes));
-            self.inbox.acknowledge_declines(m, resumed.acknowledged);
-            self.watching.acknowledge(m, resumed.acknowledged);
-            self.inbox.resume(m, resumed.received);
-            (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
-            self.told_window = said.known;
-            if canary!(SaysAcknowledgementOnce) {
-                let taken = self.inbox.acknowledged(m, session.receiving.received());
-                session.receiving.tell_in_handshake(taken.max(session.receiving.told()));
-            }
-            Established::Resumed
-        } else {
-            let sending = Sending::fresh(welcome.window);
-            let receiving = Receiving::default();
-            let number = NonZeroU64::new(welcome.session).ok_or(AbortCode::Malformed)?;
-            self.session =
-                Some(ClientSession { epoch, number, sending, receiving, time_to_live, max_payload });
-            self.outbox.restart(m, now, self.covered_sets);
-            self.inbox.start_session();
-            self.watching.start_session(m);
-            self.told_window = said.fresh;
-            self.epochs.remember(epoch, welcome.session);
-            if self.had_session { Established::Lost } else { Established::Fresh }
-        };
-        debug!(
-            "e_pigeon::client",
-            "{}: session {} of {epoch:016x}, {established:?}", self.uuid, welcome.session
-        );
-        // No message under way is larger: the broker took those.
-        self.outbox.refuse_larger_than(m, max_payload);
-        self.had_session = true;
-        if let Some(lossy) = &mut self.lossy {
-            lossy.establish(welcome, received);
-        }
-        self.slots.limit(welcome.slots);
-        self.phase = ClientPhase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
-        self.up_or_lost_at = Moment::at(now);
-        self.carried = false;
-        self.outbox.recheck_deadlines(now);
-        self.lifecycle.establish(established);
-        Ok(())
-    }
+    tables.slots.limit(welcome.slots);
+    link.phase = ClientPhase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
+    link.up_or_lost_at = Moment::at(now);
+    link.carried = false;
+    link.lifecycle.establish(established);
+    Ok(())
 }

@@ -50,6 +50,8 @@ const NO_PAYLOAD: &str = "a payload lies outside the memory";
 /// What the inbox is made of. Positions count up for ever; a position's record is its remainder.
 #[derive(Clone, Debug)]
 pub(super) struct Inbox {
+    /// The application says itself which messages it has consumed.
+    manual: bool,
     entries: Table,
     bytes: Region,
     /// How many bytes of payload may wait.
@@ -75,8 +77,9 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(cutter: &mut Cutter, messages: u32, bytes: u32) -> Self {
+    pub(super) fn new(cutter: &mut Cutter, messages: u32, bytes: u32, manual: bool) -> Self {
         Self {
+            manual,
             entries: cutter.table(STRIDE, messages),
             bytes: cutter.region(0),
             max_bytes: bytes,
@@ -190,9 +193,11 @@ impl Inbox {
         self.cursor < self.tail
     }
 
-    /// The application has taken everything that was lent.
+    /// The application has consumed everything that was lent, unless it says so itself.
     pub(super) fn take_lent(&mut self) {
-        self.take_up_to(self.cursor);
+        if !self.manual {
+            self.take_up_to(self.cursor);
+        }
     }
 
     /// The application has taken everything before that position, as far as it was lent.
@@ -245,9 +250,9 @@ impl Inbox {
         window
     }
 
-    /// True where messages of earlier sessions are still here.
-    pub(super) fn has_old(&self) -> bool {
-        self.head < self.session_start
+    /// The window if the broker knows another one, once no message of an earlier session is left.
+    pub(super) fn due_window(&self, m: &[u8], known: Window) -> Option<Window> {
+        (self.head >= self.session_start).then(|| self.window(m)).filter(|&window| window != known)
     }
 
     /// The record of the `n`-th decline.
@@ -328,7 +333,7 @@ mod tests {
     fn whatever_the_window_allows_has_room() {
         let (messages, bytes, max_payload) = (5, 20, 12);
         let mut cutter = Cutter::default();
-        let mut inbox = Inbox::new(&mut cutter, messages, bytes);
+        let mut inbox = Inbox::new(&mut cutter, messages, bytes, false);
         let base = cutter.used();
         inbox.cut_payloads(&mut cutter, max_payload, base);
         let mut memory = std::vec![0; cutter.used()];

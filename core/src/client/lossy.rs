@@ -2,12 +2,15 @@
 
 use super::memory::Cutter;
 use crate::config::client::ClientConfig;
+use crate::error::AbortCode;
 use crate::link::lossy::LossyLink;
+use crate::link::numbers::{Receiving, Sending};
 use crate::link::timing::Repeat;
 use crate::time::Instant;
 use crate::wire::cobs;
 use crate::wire::control::Welcome;
-use crate::wire::state;
+use crate::wire::state::{StateFrame, tag};
+use crate::wire::window::Window;
 
 /// Why a client has a [`Lossy`].
 pub(super) const NOT_LOSSY: &str = "a client over a lossy transport lacks what belongs to that";
@@ -41,7 +44,7 @@ impl Lossy {
     /// A new link on a new transport: nothing is left of the one before.
     pub(super) fn start_link(&mut self, boot: u64, link: u64) {
         self.link.restart();
-        self.link.tag = state::tag(boot, link);
+        self.link.tag = tag(boot, link);
         self.drop_staged();
         self.request.end();
     }
@@ -55,6 +58,21 @@ impl Lossy {
     /// The transport is gone, and with it what did not go out.
     pub(super) fn drop_staged(&mut self) {
         self.link.stage(0);
+    }
+
+    /// The broker reports its state. Returns how many more items it acknowledges.
+    pub(super) fn receive_state(
+        &mut self,
+        state: &StateFrame,
+        sending: &mut Sending,
+        now: Instant,
+    ) -> Result<u64, AbortCode> {
+        self.link.receive_state(state, sending, now)
+    }
+
+    /// The state that was begun last.
+    pub(super) fn state(&self, receiving: &Receiving, window: Window) -> StateFrame {
+        self.link.recovery.state(receiving.received(), receiving.told(), window)
     }
 
     /// When something is to be sent again.

@@ -15,16 +15,17 @@ macro_rules! guarded {
 }
 
 mod answers;
+mod attributes;
 mod backoff;
 mod blocks;
 mod commands;
 mod event;
-mod expiry;
 mod frame;
 mod handles;
 mod hello;
 mod inbox;
-// What may be left out has one seam: a room of the same names stands in for it.
+mod link;
+// What may be left out has one seam: a module of the same names stands in for it.
 #[cfg_attr(not(feature = "lossy"), path = "no_lossy.rs")]
 mod lossy;
 #[cfg_attr(not(feature = "lossy"), path = "no_lossy_io.rs")]
@@ -36,8 +37,8 @@ mod polling;
 mod presence;
 mod receive;
 mod seen;
-mod session;
 mod slots;
+mod tables;
 mod transmit;
 #[cfg(feature = "typed")]
 mod typed;
@@ -58,13 +59,10 @@ use crate::data::message::{Message, MessageId, Receipt};
 use crate::data::value::Value;
 use crate::error::{ConfigError, SendError, SetError};
 use crate::time::Instant;
-use crate::wire::frame::{Step, step};
-use handles::parts;
+use handles::{State, parts};
 use memory::Cutter;
-use session::State;
 use uuid::Uuid;
 
-const NO_FRAME: &str = "a frame lies outside the bytes that it was found in";
 const NO_MEMORY: &str = "the memory is smaller than when the client was made";
 
 impl ClientConfig {
@@ -100,7 +98,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     ///
     /// A transport that was there before counts as lost.
     pub fn handle_connected(&mut self, now: Instant) {
-        guarded!(self.state, self.state.connected(self.memory.as_mut(), now));
+        let State { link, tables, .. } = &mut self.state;
+        guarded!(self.state, link.connected(tables, self.memory.as_mut(), now));
     }
 
     /// Bytes came from the broker, cut anywhere; or one whole datagram, where the framing is that. Returns how many were
@@ -109,49 +108,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// May have changed: events, what is to be transmitted, the timeout,
     /// [`wants_disconnect`](Self::wants_disconnect). What comes without a transport is dropped.
     pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
-        guarded!(self.state, self.input(now, bytes))
+        guarded!(self.state, self.input(now, bytes));
+        bytes.len()
     }
 
-    fn input(&mut self, now: Instant, bytes: &[u8]) -> usize {
-        let state = &mut self.state;
-        let now = state.advance(now);
-        // The partial frame lies behind everything that a frame can change.
-        let parts = self.memory.as_mut().split_at_mut_checked(state.partial_at);
-        let Some((m, kept)) = parts.or_bug(NO_MEMORY) else { return 0 };
-        if state.lossy.is_some() {
-            state.lossy_input(m, kept, now, bytes);
-            return bytes.len();
+    fn input(&mut self, now: Instant, bytes: &[u8]) {
+        let State { link, tables, .. } = &mut self.state;
+        let now = link.advance(now);
+        let parts = self.memory.as_mut().split_at_mut_checked(tables.kept_at);
+        let Some((m, kept)) = parts.or_bug(NO_MEMORY) else { return };
+        if link.lossy.is_some() {
+            lossy_io::input(link, tables, m, kept, now, bytes);
+        } else {
+            receive::input(link, tables, m, kept, now, bytes);
         }
-        let limit = state.frame_limit();
-        let mut input = bytes;
-        while state.is_linked() && !input.is_empty() {
-            state.heard(now);
-            let Some(front) = kept.get(..state.partial).or_bug(NO_FRAME) else { break };
-            match step(front, input, limit) {
-                Ok(Step::InPlace(extent)) => {
-                    let (frame, rest) = input.split_at(extent.total().min(input.len()));
-                    input = rest;
-                    let Some(body) = frame.get(extent.header..).or_bug(NO_FRAME) else { break };
-                    state.frame(m, now, body);
-                }
-                Ok(Step::Keep(count)) => {
-                    input = state.keep(kept, input, count);
-                }
-                Ok(Step::Complete(count, extent)) => {
-                    input = state.keep(kept, input, count);
-                    state.partial = 0;
-                    let body = kept.get(extent.header..extent.total()).or_bug(NO_FRAME).unwrap_or_default();
-                    state.frame(m, now, body);
-                }
-                Err(code) => state.fail(now, code),
-            }
-        }
-        bytes.len()
     }
 
     /// The transport is gone, or could not be had. Harmless where there was none.
     pub fn handle_disconnected(&mut self, now: Instant) {
-        guarded!(self.state, self.state.disconnected(now));
+        guarded!(self.state, self.state.link.disconnected(now));
     }
 
     /// The broker has another endpoint that was not tried yet: where the last link ended before it was welcomed, because
@@ -159,12 +134,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// was before that link. Returns whether that is so. To be called after [`handle_disconnected`](Self::handle_disconnected),
     /// and no more often than there are endpoints until the client is left to its back-off.
     pub fn try_elsewhere(&mut self, now: Instant) -> bool {
-        self.state.try_elsewhere(now)
+        self.state.link.try_elsewhere(now)
     }
 
     /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        guarded!(self.state, self.state.timeout(self.memory.as_mut(), now));
+        let State { link, tables, .. } = &mut self.state;
+        guarded!(self.state, link.timeout(tables, self.memory.as_mut(), now));
     }
 
     // Commands: what the application wants.
@@ -220,8 +196,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// The next event, if any. It may borrow a payload; the next call acknowledges that message
     /// (unless acknowledgement is manual).
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        guarded!(self.state, self.state.poll_event(m, lent))
+        let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
+        let State { link, tables, .. } = &mut self.state;
+        guarded!(self.state, polling::poll(link, tables, m, lent))
     }
 
     /// The next receipt, if any, past all other events: no message is lent, and none is acknowledged.
@@ -229,13 +206,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// For whoever hands receipts to other places than messages. [`poll_event`](Self::poll_event) does not tell
     /// again what was told here.
     pub fn poll_receipt(&mut self) -> Option<Receipt> {
-        guarded!(self.state, self.state.outbox.poll_receipt(self.memory.as_mut()))
+        guarded!(self.state, self.state.tables.outbox.poll_receipt(self.memory.as_mut()))
     }
 
     /// True, once, where what `send`, `set` or `remove` refused for lack of room has room now: the event
     /// [`CapacityAvailable`](Event::CapacityAvailable) past all others, which is not told again.
     pub fn poll_capacity(&mut self) -> bool {
-        self.state.takes_commands() && self.state.outbox.poll_capacity()
+        self.state.link.takes_commands() && self.state.tables.outbox.poll_capacity()
     }
 
     /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.
@@ -244,47 +221,63 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// each call writes one whole datagram. It waits, and 0 bytes are written, where `out` is too small for it: as many as
     /// [`ClientConfig::max_datagram`] says are always enough.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
-        guarded!(self.state, self.state.transmit(self.memory.as_mut(), now, out))
+        guarded!(self.state, self.transmit(now, out))
+    }
+
+    fn transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
+        let State { link, tables, .. } = &mut self.state;
+        let now = link.advance(now);
+        let m = self.memory.as_mut();
+        if link.lossy.is_none() {
+            return transmit::transmit(link, tables, m, now, out);
+        }
+        let (m, kept) = m.split_at_mut_checked(tables.kept_at).or_bug(NO_MEMORY).unwrap_or_default();
+        lossy_io::transmit(link, tables, m, kept, now, out)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never, as things are.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.state.deadline()
+        self.state.link.deadline(&self.state.tables.outbox)
     }
 
     // Getters.
 
     /// True where there is no transport and it is time to connect one.
     pub fn wants_connection(&self) -> bool {
-        self.state.wants_connection()
+        self.state.link.wants_connection()
     }
 
     /// True where the transport is of no more use: write what `poll_transmit` still has, close it, and call
     /// [`handle_disconnected`](Self::handle_disconnected).
     pub fn wants_disconnect(&self) -> bool {
-        self.state.wants_disconnect()
+        self.state.link.wants_disconnect()
     }
 
     /// True where [`poll_event`](Self::poll_event) would return something.
     pub fn has_event(&self) -> bool {
-        let parts = self.memory.as_ref().split_at_checked(self.state.lent_at);
+        let parts = self.memory.as_ref().split_at_checked(self.state.tables.lent_at);
         let (m, lent) = parts.or_bug(NO_MEMORY).unwrap_or_default();
-        self.state.has_event(m, lent)
+        polling::has_event(&self.state.link, &self.state.tables, m, lent)
     }
 
     /// True where [`poll_transmit`](Self::poll_transmit) would write something.
     pub fn wants_transmit(&self) -> bool {
-        self.state.wants_transmit(self.memory.as_ref())
+        let (State { link, tables, .. }, m) = (&self.state, self.memory.as_ref());
+        if link.lossy.is_some() {
+            lossy_io::wants_transmit(link, tables, m)
+        } else {
+            transmit::wants_transmit(link, tables, m)
+        }
     }
 
     /// True between a welcome and the end of its link.
     pub fn is_established(&self) -> bool {
-        self.state.is_established()
+        self.state.link.is_established()
     }
 
     /// True where the client has ended for good; nothing connects again.
     pub fn is_closed(&self) -> bool {
-        self.state.is_closed()
+        self.state.link.is_closed()
     }
 
     /// True where a bug of this crate was found: an invariant of this client is broken. End the transport, and begin a new
@@ -305,17 +298,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// Who this client is.
     pub fn uuid(&self) -> Uuid {
-        self.state.uuid
+        self.state.link.identity.uuid
     }
 
     /// The attributes as the application wants them now; the broker may not have been told yet.
     pub fn attributes(&self) -> AttributesRef<'_> {
-        let bytes = self.state.attributes.bytes(self.memory.as_ref());
-        AttributesRef::trusted(bytes.get(..usize::from(self.state.attributes_len)).unwrap_or(&[0]))
+        self.state.tables.attributes.current(self.memory.as_ref())
     }
 
     /// The messages that have no final receipt, in the order of sending.
     pub fn unanswered(&self) -> impl Iterator<Item = MessageId> {
-        self.state.outbox.unanswered(self.memory.as_ref())
+        self.state.tables.outbox.unanswered(self.memory.as_ref())
     }
 }

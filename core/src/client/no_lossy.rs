@@ -2,8 +2,11 @@
 
 use super::memory::Cutter;
 use crate::config::client::ClientConfig;
+use crate::error::AbortCode;
+use crate::link::numbers::Sending;
 use crate::time::Instant;
 use crate::wire::control::Welcome;
+use crate::wire::state::StateFrame;
 
 /// No client has it.
 #[derive(Clone, Debug)]
@@ -23,6 +26,10 @@ impl Lossy {
     }
 
     pub(super) fn drop_staged(&mut self) {
+        match *self {}
+    }
+
+    pub(super) fn receive_state(&mut self, _: &StateFrame, _: &mut Sending, _: Instant) -> Result<u64, AbortCode> {
         match *self {}
     }
 

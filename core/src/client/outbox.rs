@@ -348,16 +348,8 @@ impl Outbox {
         Some(())
     }
 
-    /// The session goes on, on a new link: what has a number above `received` is written again. `released` is told
-    /// the payload bytes of each message whose acknowledgement is news.
-    pub(super) fn resume(
-        &mut self,
-        m: &mut [u8],
-        received: u64,
-        acknowledged: u64,
-        released: impl FnMut(usize),
-    ) {
-        self.acknowledge(m, acknowledged, released);
+    /// The session goes on, on a new link: what has a number above `received` is written again.
+    pub(super) fn resume(&mut self, m: &[u8], received: u64) {
         self.cursor = self.head;
         while self.cursor != NONE {
             let entry = self.entry(m, self.cursor);
@@ -391,6 +383,8 @@ impl Outbox {
                 }
                 if now.as_micros() >= deadline {
                     self.end_here(m, index, RefusalReason::Expired);
+                } else {
+                    self.watch_deadline(Instant::from_micros(deadline));
                 }
             }
             index = next;

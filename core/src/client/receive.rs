@@ -1,179 +1,256 @@
 //! What a client does with each frame that comes in.
 
+use super::hello;
 use super::inbox::Entry;
+use super::link::{ClientLink, ClientPhase};
 use super::presence;
 use super::seen::{Disposition, Repetition};
-use super::session::{ClientPhase, State};
+use super::tables::Tables;
+use crate::bug::OrBug;
 use crate::codec::Reader;
 use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::control::Control;
+use crate::wire::frame::{Step, step};
 use crate::wire::item::{Deliver, DeliveryPast, DownItem, Refused};
 use crate::wire::kind;
 
-impl State {
-    /// Takes a frame; one that is not allowed ends the link.
-    pub(super) fn frame(&mut self, m: &mut [u8], now: Instant, body: &[u8]) {
-        if let Err(code) = self.try_frame(m, now, body) {
-            self.fail(now, code);
+const NO_FRAME: &str = "a frame lies outside the bytes that it was found in";
+
+/// Reads bytes; `kept` is the part of memory that holds the front of a frame.
+pub(super) fn input(
+    link: &mut ClientLink,
+    tables: &mut Tables,
+    m: &mut [u8],
+    kept: &mut [u8],
+    now: Instant,
+    bytes: &[u8],
+) {
+    let mut input = bytes;
+    while link.is_linked() && !input.is_empty() {
+        link.heard(now);
+        let Some(front) = kept.get(..link.partial).or_bug(NO_FRAME) else { break };
+        match step(front, input, link.frame_limit) {
+            Ok(Step::InPlace(extent)) => {
+                let (whole, rest) = input.split_at(extent.total().min(input.len()));
+                input = rest;
+                let Some(body) = whole.get(extent.header..).or_bug(NO_FRAME) else { break };
+                frame(link, tables, m, now, body);
+            }
+            Ok(Step::Keep(count)) => {
+                input = keep(&mut link.partial, kept, input, count);
+            }
+            Ok(Step::Complete(count, extent)) => {
+                input = keep(&mut link.partial, kept, input, count);
+                link.partial = 0;
+                let body = kept.get(extent.header..extent.total()).or_bug(NO_FRAME).unwrap_or_default();
+                frame(link, tables, m, now, body);
+            }
+            Err(code) => link.fail(now, code),
         }
     }
+}
 
-    fn try_frame(&mut self, m: &mut [u8], now: Instant, body: &[u8]) -> Result<(), AbortCode> {
-        let mut reader = Reader::new(body);
-        let frame_kind = reader.u8().map_err(|_| AbortCode::Malformed)?;
-        if frame_kind >= kind::MESSAGE {
-            let is_read = presence::IS_READ || !matches!(frame_kind, kind::PRESENCE..=kind::PRESENCE_SYNCED);
-            let item = if is_read {
-                Some(DownItem::read(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?)
+/// Puts the first `count` bytes of `input` behind those of the partial frame, and returns the others.
+fn keep<'i>(partial: &mut usize, kept: &mut [u8], input: &'i [u8], count: usize) -> &'i [u8] {
+    let (front, rest) = input.split_at(count.min(input.len()));
+    if let Some(room) = kept.get_mut(*partial..*partial + front.len()) {
+        room.copy_from_slice(front);
+        *partial += front.len();
+    }
+    rest
+}
+
+/// Takes a frame; one that is not allowed ends the link.
+pub(super) fn frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], now: Instant, body: &[u8]) {
+    if let Err(code) = try_frame(link, tables, m, now, body) {
+        link.fail(now, code);
+    }
+}
+
+fn try_frame(
+    link: &mut ClientLink,
+    tables: &mut Tables,
+    m: &mut [u8],
+    now: Instant,
+    body: &[u8],
+) -> Result<(), AbortCode> {
+    let mut reader = Reader::new(body);
+    let frame_kind = reader.u8().map_err(|_| AbortCode::Malformed)?;
+    if frame_kind >= kind::MESSAGE {
+        let is_read = presence::IS_READ || !matches!(frame_kind, kind::PRESENCE..=kind::PRESENCE_SYNCED);
+        let item = if is_read {
+            Some(DownItem::read(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?)
+        } else {
+            // Under a watch that was never begun: it counts as taken, and says nothing.
+            None
+        };
+        if !matches!(link.phase, ClientPhase::Up(_)) {
+            return Err(AbortCode::UnexpectedFrame);
+        }
+        return self::item(link, tables, m, item, body);
+    }
+    let is_out_of_place = match frame_kind {
+        // These go up, never down.
+        kind::HELLO | kind::PROOF | kind::GOODBYE => true,
+        kind::STATE => link.lossy.is_none(),
+        _ => false,
+    };
+    if is_out_of_place {
+        return Err(AbortCode::UnexpectedFrame);
+    }
+    let control = Control::read_down(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?;
+    match (control, link.phase) {
+        (Control::Abort(abort), _) => {
+            link.aborted(now, abort);
+            Ok(())
+        }
+        (Control::Welcome(welcome), ClientPhase::Opening { .. }) => {
+            hello::welcome(link, tables, m, now, &welcome)
+        }
+        (Control::Ack(more), ClientPhase::Up(_)) => acknowledged(link, tables, m, more),
+        (Control::Window(window), ClientPhase::Up(_)) => {
+            let session = link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
+            session.sending.set_window(window);
+            Ok(())
+        }
+        (Control::Ping, ClientPhase::Up(_)) => Ok(()),
+        (Control::Farewell, ClientPhase::Up(_)) => link.farewell(),
+        (Control::State(state), ClientPhase::Up(_)) => {
+            let lossy = link.lossy.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
+            let session = link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
+            match lossy.receive_state(&state, &mut session.sending, now)? {
+                0 => Ok(()),
+                more => acknowledged(link, tables, m, more),
+            }
+        }
+        _ => Err(AbortCode::UnexpectedFrame),
+    }
+}
+
+fn acknowledged(
+    link: &mut ClientLink,
+    tables: &mut Tables,
+    m: &mut [u8],
+    more: u64,
+) -> Result<(), AbortCode> {
+    let half_written = link.output.current.is_some_and(|current| current.is_item());
+    let sending = &mut link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?.sending;
+    let up_to = sending.acknowledge(more, half_written)?;
+    tables.acknowledge(m, up_to, sending);
+    Ok(())
+}
+
+fn item(
+    link: &mut ClientLink,
+    tables: &mut Tables,
+    m: &mut [u8],
+    item: Option<DownItem<'_>>,
+    body: &[u8],
+) -> Result<(), AbortCode> {
+    let number = link.session.as_ref().ok_or(AbortCode::UnexpectedFrame)?.receiving.received() + 1;
+    // Deliveries that do not come count as taken.
+    let count = if let Some(DownItem::Void(count)) = item { count } else { 1 };
+    let count = if canary!(CountsVoidOnce) { 1 } else { count };
+    if count > 1 && link.lossy.is_some() {
+        // Each item stands for itself where the one before may come later.
+        return Err(AbortCode::UnexpectedFrame);
+    }
+    if let Some(item) = item {
+        read_item(link, tables, m, number, item, body)?;
+    }
+    // Only now: what failed must come again.
+    if let Some(session) = &mut link.session {
+        session.receiving.receive_many(count);
+    }
+    Ok(())
+}
+
+fn read_item(
+    link: &mut ClientLink,
+    tables: &mut Tables,
+    m: &mut [u8],
+    number: u64,
+    item: DownItem<'_>,
+    body: &[u8],
+) -> Result<(), AbortCode> {
+    match item {
+        DownItem::Deliver(deliver) => self::deliver(link, tables, m, number, &deliver),
+        DownItem::Accepted(accepted) => {
+            tables.outbox.accepted(m, &accepted);
+            Ok(())
+        }
+        DownItem::Final(ended) => {
+            tables.outbox.ended(m, &ended);
+            Ok(())
+        }
+        DownItem::Refusal(Refused::Attributes, _, reason) => {
+            debug!("e_pigeon::client", "{}: attributes refused: {reason}", link.identity.uuid);
+            link.lifecycle.attributes_refused = Some(reason);
+            Ok(())
+        }
+        DownItem::Refusal(Refused::Watch, watch, reason) => {
+            if tables.watching.refuse(m, watch, reason) {
+                Ok(())
             } else {
-                // Under a watch that was never begun: it counts as taken, and says nothing.
-                None
-            };
-            if !matches!(self.phase, ClientPhase::Up(_)) {
-                return Err(AbortCode::UnexpectedFrame);
+                Err(AbortCode::UnexpectedFrame)
             }
-            return self.item(m, item, body);
         }
-        let is_out_of_place = match frame_kind {
-            // These go up, never down.
-            kind::HELLO | kind::PROOF | kind::GOODBYE => true,
-            kind::STATE => self.lossy.is_none(),
-            _ => false,
-        };
-        if is_out_of_place {
-            return Err(AbortCode::UnexpectedFrame);
+        DownItem::Presence(watch, ..) | DownItem::PresenceReset(watch) | DownItem::PresenceSynced(watch) => {
+            let fits = tables.watching.take(m, tables.lent_at, number, watch, body);
+            if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
         }
-        let control = Control::read_down(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?;
-        match (control, self.phase) {
-            (Control::Abort(abort), _) => {
-                self.aborted(now, abort);
-                Ok(())
-            }
-            (Control::Welcome(welcome), ClientPhase::Opening { .. }) => self.welcome(m, now, &welcome),
-            (Control::Ack(more), ClientPhase::Up(_)) => self.acknowledged(m, more),
-            (Control::Window(window), ClientPhase::Up(_)) => {
-                let session = self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
-                session.sending.set_window(window);
-                Ok(())
-            }
-            (Control::Ping, ClientPhase::Up(_)) => Ok(()),
-            (Control::Farewell, ClientPhase::Up(_)) => self.farewell(),
-            (Control::State(state), ClientPhase::Up(_)) => self.receive_state(m, now, &state),
-            _ => Err(AbortCode::UnexpectedFrame),
-        }
+        DownItem::Void(_) => Ok(()),
     }
+}
 
-    pub(super) fn acknowledged(&mut self, m: &mut [u8], more: u64) -> Result<(), AbortCode> {
-        let half_written = self.current.is_some_and(|current| current.is_item());
-        let sending = &mut self.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?.sending;
-        let up_to = sending.acknowledge(more, half_written)?;
-        self.outbox.acknowledge(m, up_to, |bytes| sending.release(bytes));
-        self.inbox.acknowledge_declines(m, up_to);
-        self.watching.acknowledge(m, up_to);
-        Ok(())
+fn deliver(
+    link: &ClientLink,
+    tables: &mut Tables,
+    m: &mut [u8],
+    number: u64,
+    deliver: &Deliver<'_>,
+) -> Result<(), AbortCode> {
+    if deliver.payload.len() > link.identity.max_payload as usize {
+        return Err(AbortCode::FrameTooLarge);
     }
-
-    fn item(&mut self, m: &mut [u8], item: Option<DownItem<'_>>, body: &[u8]) -> Result<(), AbortCode> {
-        let number = self.session.as_ref().ok_or(AbortCode::UnexpectedFrame)?.receiving.received() + 1;
-        // Deliveries that do not come count as taken.
-        let count = if let Some(DownItem::Void(count)) = item { count } else { 1 };
-        let count = if canary!(CountsVoidOnce) { 1 } else { count };
-        if count > 1 && self.lossy.is_some() {
-            // Each item stands for itself where the one before may come later.
-            return Err(AbortCode::UnexpectedFrame);
-        }
-        if let Some(item) = item {
-            self.take_item(m, number, item, body)?;
-        }
-        // Only now: what failed must come again.
-        if let Some(session) = &mut self.session {
-            session.receiving.receive_many(count);
-        }
-        Ok(())
+    let is_defined = match &deliver.define {
+        Some(origin) => tables.seen.define(m, deliver.alias, origin),
+        // Each item stands for itself where the one before may come later.
+        None => link.lossy.is_none(),
+    };
+    if !is_defined {
+        return Err(AbortCode::BadAlias);
     }
-
-    fn take_item(
-        &mut self,
-        m: &mut [u8],
-        number: u64,
-        item: DownItem<'_>,
-        body: &[u8],
-    ) -> Result<(), AbortCode> {
-        match item {
-            DownItem::Deliver(deliver) => self.deliver(m, number, &deliver),
-            DownItem::Accepted(accepted) => {
-                self.outbox.accepted(m, &accepted);
-                Ok(())
-            }
-            DownItem::Final(ended) => {
-                self.outbox.ended(m, &ended);
-                Ok(())
-            }
-            DownItem::Refusal(Refused::Attributes, _, reason) => {
-                debug!("e_pigeon::client", "{}: attributes refused: {reason}", self.uuid);
-                self.lifecycle.attributes_refused = Some(reason);
-                Ok(())
-            }
-            DownItem::Refusal(Refused::Watch, watch, reason) => {
-                if self.watching.refuse(m, watch, reason) {
-                    Ok(())
-                } else {
-                    Err(AbortCode::UnexpectedFrame)
-                }
-            }
-            DownItem::Presence(watch, ..)
-            | DownItem::PresenceReset(watch)
-            | DownItem::PresenceSynced(watch) => {
-                let fits = self.watching.take(m, self.lent_at, number, watch, body);
-                if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
-            }
-            DownItem::Void(_) => Ok(()),
+    let (sender, id) = tables.seen.resolve(m, deliver.alias, deliver.id_step).ok_or(AbortCode::BadAlias)?;
+    let repetition = deliver.retry.map(|past| Repetition {
+        past,
+        direct: deliver.direct,
+        here: match past {
+            DeliveryPast::Taken { epoch, session, .. } => link.epochs.was_here(epoch, session),
+            DeliveryPast::Sent | DeliveryPast::Parked => false,
+        },
+        had_been_here: match past {
+            DeliveryPast::Taken { epoch, session, .. } => link.epochs.had_been_here(epoch, session),
+            DeliveryPast::Sent | DeliveryPast::Parked => false,
+        },
+    });
+    let disposition = tables.seen.classify(m, sender, id, deliver.late, repetition);
+    trace!(
+        "e_pigeon::client",
+        "{}: message {id}, {} bytes: {disposition:?}",
+        link.identity.uuid,
+        deliver.payload.len()
+    );
+    let fits = match disposition {
+        Disposition::HandOn => {
+            let origin = tables.seen.origin(m, sender);
+            let entry = Entry { origin, id, repeated: repetition.is_some(), direct: deliver.direct };
+            let (m, lent) = m.split_at_mut(tables.lent_at.min(m.len()));
+            tables.inbox.push(m, lent, number, &entry, deliver.payload)
         }
-    }
-
-    fn deliver(&mut self, m: &mut [u8], number: u64, deliver: &Deliver<'_>) -> Result<(), AbortCode> {
-        if deliver.payload.len() > self.max_payload as usize {
-            return Err(AbortCode::FrameTooLarge);
-        }
-        let is_defined = match &deliver.define {
-            Some(origin) => self.seen.define(m, deliver.alias, origin),
-            // Each item stands for itself where the one before may come later.
-            None => self.lossy.is_none(),
-        };
-        if !is_defined {
-            return Err(AbortCode::BadAlias);
-        }
-        let (sender, id) = self.seen.resolve(m, deliver.alias, deliver.id_step).ok_or(AbortCode::BadAlias)?;
-        let repetition = deliver.retry.map(|past| Repetition {
-            past,
-            direct: deliver.direct,
-            here: match past {
-                DeliveryPast::Taken { epoch, session, .. } => self.was_here(epoch, session),
-                DeliveryPast::Sent | DeliveryPast::Parked => false,
-            },
-            had_been_here: match past {
-                DeliveryPast::Taken { epoch, session, .. } => self.had_been_here(epoch, session),
-                DeliveryPast::Sent | DeliveryPast::Parked => false,
-            },
-        });
-        let disposition = self.seen.classify(m, sender, id, deliver.late, repetition);
-        trace!(
-            "e_pigeon::client",
-            "{}: message {id}, {} bytes: {disposition:?}",
-            self.uuid,
-            deliver.payload.len()
-        );
-        let fits = match disposition {
-            Disposition::HandOn => {
-                let origin = self.seen.origin(m, sender);
-                let entry = Entry { origin, id, repeated: repetition.is_some(), direct: deliver.direct };
-                let (m, lent) = m.split_at_mut(self.lent_at.min(m.len()));
-                self.inbox.push(m, lent, number, &entry, deliver.payload)
-            }
-            Disposition::HadIt => true,
-            Disposition::Decline => self.inbox.decline(m, number),
-        };
-        if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
-    }
+        Disposition::HadIt => true,
+        Disposition::Decline => tables.inbox.decline(m, number),
+    };
+    if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
 }

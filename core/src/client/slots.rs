@@ -26,6 +26,12 @@ impl Slots {
         Self { table, limit: 0, used: 0, next: 0, last: 0 }
     }
 
+    /// The longest destination in bytes.
+    pub(super) fn max_destination(&self) -> u16 {
+        // The table was cut for a length of as many bits.
+        self.table.bytes_from(DESTINATION) as u16
+    }
+
     /// A new link: no alias means anything.
     pub(super) fn start_link(&mut self) {
         (self.used, self.next, self.last) = (0, 0, 0);

@@ -1,7 +1,7 @@
 //! The calls for presence of a client and its commands. (PROTOCOL.md, "Presence")
 
 use super::event::{Event, WatchId};
-use super::handles::{Client, Commands, parts};
+use super::handles::{Client, Commands, State, parts};
 #[cfg(doc)]
 use crate::config::client::ClientConfig;
 use crate::data::filter::Filter;
@@ -32,9 +32,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// The next event of presence, if any, past all others, as [`poll_receipt`](Self::poll_receipt) does with receipts.
     pub fn poll_presence(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        let state = &mut self.state;
-        if state.takes_commands() { state.watching.poll(m, lent) } else { None }
+        let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
+        let State { link, tables, .. } = &mut self.state;
+        if link.takes_commands() { tables.watching.poll(m, lent) } else { None }
     }
 }
 
@@ -43,14 +43,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// The next event of presence, if any, past all others; refusals of watches are left.
     pub(crate) fn poll_arrival(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.lent_at);
-        let state = &mut self.state;
-        if state.takes_commands() { state.watching.lend(m, lent) } else { None }
+        let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
+        let State { link, tables, .. } = &mut self.state;
+        if link.takes_commands() { tables.watching.lend(m, lent) } else { None }
     }
 
     /// True where the application wants what comes under that watch.
     pub(crate) fn wants(&self, watch: WatchId) -> bool {
-        self.state.watching.wants(self.memory.as_ref(), watch)
+        self.state.tables.watching.wants(self.memory.as_ref(), watch)
     }
 }
 
@@ -61,16 +61,16 @@ impl Commands<'_> {
     ///
     /// The same.
     pub fn watch(&mut self, now: Instant, filter: &Filter) -> Result<WatchId, WatchError> {
-        self.state.advance(now);
-        if !self.state.takes_commands() {
+        self.state.link.advance(now);
+        if !self.state.link.takes_commands() {
             return Err(WatchError::Closed);
         }
-        self.state.watching.watch(self.m, filter)
+        self.state.tables.watching.watch(self.m, filter)
     }
 
     /// As [`Client::unwatch`].
     pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
-        self.state.advance(now);
-        self.state.watching.unwatch(self.m, watch);
+        self.state.link.advance(now);
+        self.state.tables.watching.unwatch(self.m, watch);
     }
 }

@@ -1,15 +1,12 @@
-//! The state of a client, and the life of its link: from a connection to its loss, and to the end of the client.
+//! The life of a client's link: from a connection to its loss, and to the end of the client.
 
 use super::backoff::Backoff;
 use super::event::{Close, CloseReason, DisconnectReason, Lifecycle};
 use super::frame::PartialFrame;
-use super::inbox::Inbox;
 use super::lossy::Lossy;
-use super::memory::{Cutter, Region};
+use super::memory::Cutter;
 use super::outbox::Outbox;
-use super::presence::Watching;
-use super::seen::Seen;
-use super::slots::Slots;
+use super::tables::Tables;
 use crate::config::client::{ClientConfig, Secret};
 use crate::error::AbortCode;
 use crate::handshake::Epochs;
@@ -52,7 +49,7 @@ pub(super) struct ClientSession {
 
 /// What only a hello says: the windows of the session that it names and of a fresh one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
+pub(super) struct HelloFields {
     /// Of no meaning where there is no session.
     pub(super) known: Window,
     pub(super) fresh: Window,
@@ -60,153 +57,116 @@ pub(super) struct Said {
     pub(super) only_leaves: bool,
 }
 
-/// Everything that a client is, but for its memory.
+/// What a client says of itself in each hello.
 #[derive(Clone, Debug)]
-pub(super) struct State {
+pub(super) struct Identity {
     pub(super) uuid: Uuid,
     pub(super) secret: Secret,
     pub(super) boot: u64,
     pub(super) receives: bool,
-    /// The application acknowledges messages itself.
-    pub(super) manual: bool,
     pub(super) max_payload: u32,
-    pub(super) max_destination: u16,
     pub(super) aliases: u16,
+}
+
+/// What goes out on a link.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    /// What only the hello says, from when it begins to be written.
+    pub(super) hello: Option<HelloFields>,
+    /// The frame that is being written.
+    pub(super) current: Option<PartialFrame>,
+    /// Why the link has ended, for the broker.
+    pub(super) final_abort: Option<AbortCode>,
+    pub(super) ping_due: bool,
+    pub(super) goodbye_written: bool,
+    /// The window that the broker knows.
+    pub(super) window: Window,
+    /// The id of the last message that was written.
+    pub(super) last_id: u64,
+}
+
+impl Output {
+    const NOTHING: Self = Self {
+        hello: None,
+        current: None,
+        final_abort: None,
+        ping_due: false,
+        goodbye_written: false,
+        window: Window { messages: 0, bytes: 0 },
+        last_id: 0,
+    };
+}
+
+/// The link of a client and the session behind it.
+#[derive(Clone, Debug)]
+pub(super) struct ClientLink {
+    pub(super) identity: Identity,
     /// In milliseconds.
     handshake_timeout: u32,
-
-    pub(super) now: Instant,
+    now: Instant,
     pub(super) phase: ClientPhase,
-    /// True where the embedder has a transport.
-    pub(super) transport: bool,
-    pub(super) link: u64,
+    /// True if the embedder has a transport.
+    transport: bool,
+    /// The links are counted.
+    pub(super) number: u64,
     /// While the link is up, when it was welcomed; before and after, when anything was read last from one that was.
     pub(super) up_or_lost_at: Moment,
     pub(super) session: Option<ClientSession>,
-    /// True where there ever was a session.
+    /// True if there ever was a session.
     pub(super) had_session: bool,
     pub(super) epochs: Epochs,
-    /// What only the hello of this link says, from when it begins to be written.
-    pub(super) said: Option<Said>,
-    /// What the attributes were then; the application may go on changing them.
-    pub(super) hello_attributes_len: u16,
-    /// What they are now; in front of them lies as much room for those of the hello.
-    pub(super) attributes: Region,
-    pub(super) attributes_len: u16,
-    /// Changes of attributes that were made so far, and how many of them the hello contains.
-    pub(super) sets: u64,
-    pub(super) covered_sets: u64,
     pub(super) closing: Option<Close>,
-    pub(super) goodbye_written: bool,
-
-    pub(super) outbox: Outbox,
-    pub(super) inbox: Inbox,
-    pub(super) seen: Seen,
-    pub(super) slots: Slots,
-    pub(super) watching: Watching,
-    /// Where the part of memory begins that is lent to the application.
-    pub(super) lent_at: usize,
-    /// Presence came last, so a message has its turn.
-    pub(super) told_presence: bool,
     backoff: Backoff,
     /// The last link ended before it was welcomed, and nothing was tried since.
     unwelcome: bool,
-    /// Items of the link were taken, and this was said or is about to be: it works.
+    /// Items of the link were acknowledged, or are about to be: it works.
     pub(super) carried: bool,
     pub(super) lifecycle: Lifecycle,
-
-    /// The frame that is being written.
-    pub(super) current: Option<PartialFrame>,
-    pub(super) last_words: Option<AbortCode>,
-    pub(super) ping_due: bool,
-    /// The window that the broker was told.
-    pub(super) told_window: Window,
-    /// The id of the last message that was written on this link.
-    pub(super) last_id: u64,
-
-    /// How many bytes of a frame that is not whole are kept, behind everything else in memory.
+    pub(super) output: Output,
+    /// The largest body of a frame that this client takes.
+    pub(super) frame_limit: usize,
+    /// How many bytes of a frame that is not whole are kept.
     pub(super) partial: usize,
-    pub(super) partial_at: usize,
     pub(super) lossy: Option<Lossy>,
-    /// A bug of this crate was found in a call.
-    #[cfg(feature = "alloc")]
-    pub(super) broken: bool,
 }
 
-impl State {
-    /// Cuts the memory, gives it its first content as far as it goes, and starts without a link.
-    ///
-    /// The parts are made first and put together last, so that it is made where it goes: a stack may have no room for two.
-    #[inline]
-    pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter, m: &mut [u8]) -> Self {
-        let aliases = config.senders.min(MAX_ALIASES);
-        let attributes = cutter.second_region(usize::from(config.attribute_bytes));
-        let mut outbox = Outbox::new(cutter, config.outbox_messages, config.outbox_bytes);
-        let mut inbox = Inbox::new(cutter, config.inbox_messages, config.inbox_bytes);
-        let mut seen = Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids);
-        let slots = Slots::new(cutter, config.destination_slots, config.destination_bytes);
-        let mut watching = Watching::new(cutter, config);
-        let lent_at = cutter.used();
-        inbox.cut_payloads(cutter, config.max_payload, lent_at);
-        watching.cut_items(cutter, config, lent_at);
-        let partial_at = cutter.used();
-        let frame_limit = frame_limit(config.max_payload, watching.items() > 0);
+impl ClientLink {
+    /// No link yet. Cuts the memory for partial frames; `watches` says if presence may come in.
+    #[inline(always)]
+    pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter, watches: bool) -> Self {
+        let presence = if watches { MAX_PRESENCE } else { 0 };
+        let frame_limit = (config.max_payload as usize + MAX_OVERHEAD).max(presence);
         let lossy = Lossy::new(cutter, config, frame_limit);
         if lossy.is_none() {
-            cutter.region(Self::partial_size(frame_limit));
-        }
-        outbox.format(m);
-        seen.format(m);
-        if let Some(count) = attributes.bytes_mut(m).first_mut() {
-            *count = 0;
+            cutter.region(frame_limit + header_len(frame_limit));
         }
         Self {
-            uuid: config.uuid,
-            secret: config.secret,
-            boot: config.boot,
-            receives: config.receives,
-            manual: config.manual_acknowledgement,
-            max_payload: config.max_payload,
-            max_destination: config.destination_bytes,
-            aliases,
+            identity: Identity {
+                uuid: config.uuid,
+                secret: config.secret,
+                boot: config.boot,
+                receives: config.receives,
+                max_payload: config.max_payload,
+                aliases: config.senders.min(MAX_ALIASES),
+            },
             handshake_timeout: u32::try_from(millis_rounded_up(config.handshake_timeout)).unwrap_or(u32::MAX),
             now: Instant::default(),
             phase: ClientPhase::Down { retry_at: Instant::default() },
             transport: false,
-            link: 0,
+            number: 0,
             up_or_lost_at: Moment::NEVER,
             session: None,
             had_session: false,
             epochs: Epochs::default(),
-            said: None,
-            hello_attributes_len: 1,
-            attributes,
-            attributes_len: 1,
-            sets: 0,
-            covered_sets: 0,
             closing: None,
-            goodbye_written: false,
-            outbox,
-            inbox,
-            seen,
-            slots,
-            watching,
-            lent_at,
-            told_presence: false,
             backoff: Backoff::new(config.reconnect_min, config.reconnect_max, config.seed),
             unwelcome: false,
             carried: false,
             lifecycle: Lifecycle::NOTHING,
-            current: None,
-            last_words: None,
-            ping_due: false,
-            told_window: Window { messages: 0, bytes: 0 },
-            last_id: 0,
+            output: Output::NOTHING,
+            frame_limit,
             partial: 0,
-            partial_at,
             lossy,
-            #[cfg(feature = "alloc")]
-            broken: false,
         }
     }
 
@@ -218,12 +178,8 @@ impl State {
 
     /// The largest payload that can be sent, as far as it is known what the broker takes.
     pub(super) fn largest_payload(&self) -> u32 {
-        self.session.as_ref().map_or(self.max_payload, |session| self.max_payload.min(session.max_payload))
-    }
-
-    /// The largest body of a frame that this client takes.
-    pub(super) fn frame_limit(&self) -> usize {
-        frame_limit(self.max_payload, self.watching.items() > 0)
+        let own = self.identity.max_payload;
+        self.session.as_ref().map_or(own, |session| own.min(session.max_payload))
     }
 
     pub(super) fn takes_commands(&self) -> bool {
@@ -256,7 +212,7 @@ impl State {
         }
     }
 
-    pub(super) fn connected(&mut self, m: &mut [u8], now: Instant) {
+    pub(super) fn connected(&mut self, tables: &mut Tables, m: &mut [u8], now: Instant) {
         let now = self.advance(now);
         if self.is_linked() {
             self.link_lost(now, DisconnectReason::TransportLost);
@@ -265,27 +221,23 @@ impl State {
         if self.is_closed() {
             return;
         }
-        self.forget_what_is_over(m, now);
-        self.link += 1;
-        self.seen.start_link(m);
-        self.slots.start_link();
-        self.last_id = 0;
-        self.goodbye_written = false;
-        self.last_words = None;
-        self.current = None;
+        self.forget_session(tables, m, now);
+        self.number += 1;
+        tables.seen.start_link(m);
+        tables.slots.start_link();
+        self.output = Output::NOTHING;
         if let Some(lossy) = &mut self.lossy {
-            lossy.start_link(self.boot, self.link);
+            lossy.start_link(self.identity.boot, self.number);
         }
         self.phase = ClientPhase::Opening { until: now.after(u64::from(self.handshake_timeout) * 1_000) };
-        debug!("e_pigeon::client", "{}: link {} is connected", self.uuid, self.link);
+        debug!("e_pigeon::client", "{}: link {} is connected", self.identity.uuid, self.number);
         self.lifecycle.connect();
     }
 
     pub(super) fn disconnected(&mut self, now: Instant) {
         let now = self.advance(now);
         let had = core::mem::take(&mut self.transport);
-        self.last_words = None;
-        self.current = None;
+        self.output.final_abort = None;
         if let Some(lossy) = &mut self.lossy {
             lossy.drop_staged();
         }
@@ -301,21 +253,21 @@ impl State {
         }
     }
 
-    /// The peer broke the protocol: tell it, and give up the link.
+    /// The broker broke the protocol: an ABORT says so, and the link ends.
     pub(super) fn fail(&mut self, now: Instant, code: AbortCode) {
         self.give_up(now, DisconnectReason::Protocol(code), Some(code));
     }
 
-    /// Gives up the link though the transport is there; `last_words` are for the peer.
-    pub(super) fn give_up(&mut self, now: Instant, reason: DisconnectReason, last_words: Option<AbortCode>) {
-        let between_frames = self.current.is_none();
+    /// Gives up the link though the transport is there; `final_abort` is for the broker.
+    pub(super) fn give_up(&mut self, now: Instant, reason: DisconnectReason, final_abort: Option<AbortCode>) {
+        let between_frames = self.output.current.is_none();
         self.link_lost(now, reason);
-        // In the middle of a frame nothing can be said.
-        self.last_words = last_words.filter(|_| between_frames);
+        // In the middle of a frame no other one can go out.
+        self.output.final_abort = final_abort.filter(|_| between_frames);
     }
 
     fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
-        debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.uuid, self.link);
+        debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.identity.uuid, self.number);
         if let ClientPhase::Up(keep_alive) = self.phase {
             let lasted = self.up_or_lost_at.get().is_some_and(|since| keep_alive.has_lasted(since, now));
             // The network cut it; a broker that ends links has its reasons, whatever it wrote before.
@@ -328,9 +280,7 @@ impl State {
         }
         self.unwelcome = matches!(self.phase, ClientPhase::Opening { .. });
         self.partial = 0;
-        self.current = None;
-        self.said = None;
-        self.ping_due = false;
+        self.output = Output::NOTHING;
         self.retry(now, reason);
     }
 
@@ -348,7 +298,6 @@ impl State {
         let retry_at = now.after(self.backoff.next_delay());
         self.phase = ClientPhase::Down { retry_at };
         self.lifecycle.disconnect(reason, Moment::at(retry_at));
-        self.outbox.recheck_deadlines(now);
     }
 
     /// The broker ends the link, and says why.
@@ -365,76 +314,97 @@ impl State {
     }
 
     fn end(&mut self, reason: CloseReason) {
-        debug!("e_pigeon::client", "{}: {reason}", self.uuid);
+        debug!("e_pigeon::client", "{}: {reason}", self.identity.uuid);
         self.phase = ClientPhase::Closed;
-        self.said = None;
-        self.current = None;
+        self.output = Output::NOTHING;
         self.lifecycle.close(reason);
     }
 
-    pub(super) fn close(&mut self, m: &[u8], how: Close) {
+    pub(super) fn close(&mut self, outbox: &Outbox, m: &[u8], how: Close) {
         if self.is_closed() || self.closing.is_some() {
             return;
         }
         self.closing = Some(how);
-        // Where the broker never heard of this client and nothing is to be said, there is nobody to ask.
+        // A broker that does not know this client, and is to get nothing from it, needs no goodbye.
         let unknown = !self.had_session && matches!(self.phase, ClientPhase::Down { .. });
-        if unknown && !self.outbox.has_unwritten(m) {
+        if unknown && !outbox.has_unwritten(m) {
             self.end(CloseReason::Requested);
         }
     }
 
     /// The goodbye that is to be written now, if any: when everything else was, or the broker takes nothing.
-    pub(super) fn goodbye(&self, m: &[u8]) -> Option<Close> {
-        let how = self.closing.filter(|_| !self.goodbye_written)?;
+    pub(super) fn goodbye(&self, outbox: &Outbox, m: &[u8]) -> Option<Close> {
+        let how = self.closing.filter(|_| !self.output.goodbye_written)?;
         let is_shut = self.session.as_ref().is_some_and(|session| session.sending.is_shut());
-        (is_shut || !self.outbox.has_unwritten(m)).then_some(how)
+        (is_shut || !outbox.has_unwritten(m)).then_some(how)
     }
 
     /// The broker has confirmed the goodbye.
     pub(super) fn farewell(&mut self) -> Result<(), AbortCode> {
-        if !self.goodbye_written {
+        if !self.output.goodbye_written {
             return Err(AbortCode::UnexpectedFrame);
         }
-        // The session is not waited for any more: it is not forgotten either.
+        // Nothing waits for the end of the session any more.
         self.up_or_lost_at = Moment::NEVER;
         self.end(CloseReason::Requested);
         Ok(())
     }
 
-    /// True where this client was there in that life of the broker, when the newest session had that number.
-    pub(super) fn was_here(&self, epoch: u64, newest: u64) -> bool {
-        self.epochs.was_here(epoch, newest)
-    }
-
-    /// True where this client had a session in that life of the broker by then, though it may have another now.
-    pub(super) fn had_been_here(&self, epoch: u64, newest: u64) -> bool {
-        self.epochs.had_been_here(epoch, newest)
-    }
-
-    /// The window that the broker is to be told, once no message of an earlier session is left.
-    pub(super) fn due_window(&self, m: &[u8]) -> Option<Window> {
-        (!self.inbox.has_old()).then(|| self.inbox.window(m)).filter(|&window| window != self.told_window)
-    }
-
-    /// Puts the first `count` bytes of `input` behind those of the partial frame, and returns the others.
-    pub(super) fn keep<'i>(&mut self, kept: &mut [u8], input: &'i [u8], count: usize) -> &'i [u8] {
-        let (front, rest) = input.split_at(count.min(input.len()));
-        if let Some(room) = kept.get_mut(self.partial..self.partial + front.len()) {
-            room.copy_from_slice(front);
-            self.partial += front.len();
+    /// Time has passed: a link may be silent for too long, a session over, a message expired.
+    pub(super) fn timeout(&mut self, tables: &mut Tables, m: &mut [u8], now: Instant) {
+        let now = self.advance(now);
+        match self.phase {
+            ClientPhase::Opening { until } if now >= until => {
+                self.give_up(now, DisconnectReason::HandshakeTimeout, Some(AbortCode::HandshakeTimeout));
+            }
+            ClientPhase::Up(keep_alive) if keep_alive.is_dead(now) => {
+                self.give_up(now, DisconnectReason::Silent, Some(AbortCode::Silent));
+            }
+            ClientPhase::Up(keep_alive) => self.output.ping_due |= keep_alive.is_ping_due(now),
+            _ => {}
         }
-        rest
+        let is_linked = self.is_linked();
+        if let Some(lossy) = self.lossy.as_mut().filter(|_| is_linked) {
+            lossy.timeout(now);
+        }
+        self.forget_session(tables, m, now);
+        if tables.outbox.earliest_deadline().is_some_and(|at| now >= at) {
+            tables.outbox.expire(m, now);
+        }
     }
 
-    /// Room that a partial frame needs: that of the largest frame and its header.
-    fn partial_size(frame_limit: usize) -> usize {
-        frame_limit + header_len(frame_limit)
+    /// Forgets the session if it is over.
+    fn forget_session(&mut self, tables: &mut Tables, m: &mut [u8], now: Instant) {
+        if self.session_end().is_some_and(|at| now >= at) {
+            if let Some(session) = self.session.take() {
+                self.epochs.forget(session.epoch);
+            }
+            // Nothing is under way any more, and the next hello says all attributes.
+            tables.outbox.restart(m, now, tables.attributes.changes);
+        }
     }
-}
 
-/// The largest body of a frame for a client that takes payloads of that size, and watches filters or not.
-fn frame_limit(max_payload: u32, watches: bool) -> usize {
-    let presence = if watches { MAX_PRESENCE } else { 0 };
-    (max_payload as usize + MAX_OVERHEAD).max(presence)
+    /// When a session that has no link is over at the broker.
+    fn session_end(&self) -> Option<Instant> {
+        let session = self.session.as_ref()?;
+        // A hello that names it may be under way.
+        if self.is_linked() {
+            None
+        } else {
+            self.up_or_lost_at.get().map(|lost| lost.after(session.time_to_live))
+        }
+    }
+
+    /// When [`ClientLink::timeout`] is to be called.
+    pub(super) fn deadline(&self, outbox: &Outbox) -> Option<Instant> {
+        let link = match self.phase {
+            ClientPhase::Down { retry_at } => Some(retry_at).filter(|&at| !self.transport && at > self.now),
+            ClientPhase::Opening { until } => Some(until),
+            ClientPhase::Up(keep_alive) if self.output.ping_due => Some(keep_alive.dead_at()),
+            ClientPhase::Up(keep_alive) => Some(keep_alive.dead_at().min(keep_alive.ping_at())),
+            ClientPhase::Closed => return None,
+        };
+        let lossy = self.lossy.as_ref().filter(|_| self.is_linked()).and_then(Lossy::deadline);
+        [link, lossy, self.session_end(), outbox.earliest_deadline()].into_iter().flatten().min()
+    }
 }
