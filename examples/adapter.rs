@@ -128,7 +128,7 @@ impl Member {
             connection.note_readable();
             connection.note_writable();
             match connection.read(&mut self.input) {
-                Input::Bytes(count) => drop(self.client.handle_input(now, &self.input[..count])),
+                Input::Bytes(count) => self.client.handle_input(now, &self.input[..count]),
                 Input::Nothing => {}
                 Input::Over(_) => {
                     self.connection = None;

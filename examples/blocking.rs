@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             socket.set_read_timeout(Some(wait))?;
             match socket.read(&mut buffer) {
                 Ok(0) => return Err(Error::from(ErrorKind::UnexpectedEof)),
-                Ok(read) => drop(client.handle_input(now(), &buffer[..read])),
+                Ok(read) => client.handle_input(now(), &buffer[..read]),
                 Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {}
                 Err(error) => return Err(error),
             }

@@ -102,14 +102,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         guarded!(self.state, link.connected(tables, self.memory.as_mut(), now));
     }
 
-    /// Bytes came from the broker, cut anywhere; or one whole datagram, where the framing is that. Returns how many were
-    /// taken: all of them.
+    /// Bytes came from the broker, cut anywhere, or one whole datagram if the framing is datagrams. The client reads all of
+    /// them; it drops what comes without a transport.
     ///
     /// May have changed: events, what is to be transmitted, the timeout,
-    /// [`wants_disconnect`](Self::wants_disconnect). What comes without a transport is dropped.
-    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+    /// [`wants_disconnect`](Self::wants_disconnect).
+    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
         guarded!(self.state, self.input(now, bytes));
-        bytes.len()
     }
 
     fn input(&mut self, now: Instant, bytes: &[u8]) {

@@ -70,7 +70,7 @@ fn overrun_a_client(limits: &Limits, deliveries: &[(usize, usize)], piece: usize
         let (retry, late, direct) = (None, false, true);
         let deliver = Deliver { alias: 0, define, id_step: 1, retry, late, direct, payload: &payload };
         for bytes in frame(|w| DownItem::Deliver(deliver).write(w)).chunks(piece) {
-            assert_eq!(machine.client.handle_input(NOW, bytes), bytes.len());
+            machine.client.handle_input(NOW, bytes);
         }
         poll(&mut machine, &mut had, polls);
     }

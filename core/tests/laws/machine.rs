@@ -188,7 +188,10 @@ impl Machine for ClientMachine {
             Call::Connected => client.handle_connected(now),
             Call::Disconnected(_) => client.handle_disconnected(now),
             Call::Input(_, bytes) => {
-                input(framing, bytes, &mut style.input, |piece| client.handle_input(now, piece));
+                input(framing, bytes, &mut style.input, |piece| {
+                    client.handle_input(now, piece);
+                    piece.len()
+                });
             }
             Call::Timeout => client.handle_timeout(now),
             Call::Transmit(_, most) => {

@@ -253,8 +253,7 @@ impl Mess {
             count += piece.len();
             // What comes on a connection that the client has left comes to nobody.
             if is_current {
-                let taken = peer.machine.client.handle_input(self.now, &piece);
-                assert_eq!(taken, piece.len(), "a client takes all");
+                peer.machine.client.handle_input(self.now, &piece);
             }
         }
         count

@@ -243,7 +243,7 @@ impl Lab {
                 let (up, bytes) = entry.remove();
                 match self.peers[n].link {
                     Some(link) if up => drop(self.broker.handle_input(now, link, &bytes)),
-                    _ if !up => assert_eq!(self.peers[n].client.handle_input(now, &bytes), bytes.len()),
+                    _ if !up => self.peers[n].client.handle_input(now, &bytes),
                     _ => {}
                 }
                 if self.is_eager {

@@ -204,8 +204,7 @@ impl World {
             peer.down.extend_from_slice(&out[..written]);
         }
         let count = most.min(peer.down.len());
-        let taken = peer.client.handle_input(self.now, &peer.down[..count]);
-        assert_eq!(taken, count, "a client takes all");
+        peer.client.handle_input(self.now, &peer.down[..count]);
         peer.down.drain(..count);
         if peer.client.wants_disconnect() {
             self.up(n, MAX);

@@ -133,9 +133,9 @@ impl Twins {
     }
 
     fn input(&mut self, bytes: &[u8]) {
-        assert_eq!(self.whole.handle_input(self.now, bytes), bytes.len(), "a client takes all");
+        self.whole.handle_input(self.now, bytes);
         for byte in bytes.chunks(1) {
-            assert_eq!(self.bytewise.handle_input(self.now, byte), 1);
+            self.bytewise.handle_input(self.now, byte);
         }
     }
 
