@@ -154,7 +154,8 @@ pub use broker::{
     TooLittleMemory, TooManyLinks, UnknownLink,
 };
 pub use client::{
-    AckToken, Client, Close, CloseReason, Delivery, DisconnectReason, Established, Event, Presence, WatchId,
+    AckToken, Client, Close, CloseReason, Delivery, DisconnectReason, Established, Event, EventFilter,
+    Presence, WatchId,
 };
 #[cfg(feature = "typed")]
 pub use client::{DecodeError, SendAsError};

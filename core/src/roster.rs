@@ -1,6 +1,6 @@
 //! The roster: what a watcher knows of who is here, made of what the client tells.
 
-use crate::client::{Client, Event, Presence, WatchId};
+use crate::client::{Client, Event, EventFilter, Presence, WatchId};
 use crate::data::attributes::AttributesRef;
 use crate::wire::item::PresenceState;
 use alloc::boxed::Box;
@@ -103,7 +103,7 @@ impl Roster {
             last = Some(watch);
         }
         let mut any = false;
-        while let Some(event) = client.poll_arrival() {
+        while let Some(event) = client.poll_event_of(EventFilter::PRESENCE) {
             self.apply(&event, &mut on_change);
             any = true;
         }

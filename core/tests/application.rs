@@ -4,7 +4,9 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::{AckToken, Event, Filter, Message, MessageId, Receipt, Roster, SendError, Value};
+use e_pigeon_core::{
+    AckToken, Event, EventFilter, Filter, Message, MessageId, Receipt, Roster, SendError, Value,
+};
 use std::collections::VecDeque;
 use support::{MAX, World, client_config, make, uuid};
 
@@ -56,7 +58,10 @@ fn what_is_asked_for_before_the_first_connection_is_done_in_that_order() {
         client.send(now, &Message::new(&to, text)).unwrap();
     }
     assert_eq!(client.send(now, &Message::new(&to, b"4")), Err(SendError::Full));
-    assert!(client.poll_event().is_none() && !client.poll_capacity(), "nothing has happened yet");
+    assert!(
+        client.poll_event().is_none() && client.poll_event_of(EventFilter::CAPACITY).is_none(),
+        "nothing has happened yet"
+    );
     world.peers[early].client = client;
     world.settle();
     assert_eq!((world.messages(0), world.peers[early].log.capacity), (vec!["1", "2", "3"], 1));
@@ -82,8 +87,12 @@ fn receipts_and_presence_go_on_while_no_message_is_taken_for_a_minute() {
         let client = &mut world.peers[0].client;
         roster.update(client, |_| {});
         assert_eq!(roster.get(watch, uuid(1)).unwrap().attributes().get("second"), Some(Value::Int(second)));
-        let receipts: Vec<_> =
-            core::iter::from_fn(|| client.poll_receipt()).filter(Receipt::is_final).collect();
+        let receipts: Vec<_> = core::iter::from_fn(|| match client.poll_event_of(EventFilter::RECEIPTS) {
+            Some(Event::Receipt(receipt)) => Some(receipt),
+            _ => None,
+        })
+        .filter(Receipt::is_final)
+        .collect();
         assert_eq!(receipts, [Receipt::ended(id, 1, 1, None)]);
     }
     assert_eq!(world.peers[2].log.finals.len(), 0, "nobody has confirmed what nobody has taken");
@@ -132,7 +141,7 @@ fn a_relay_that_acknowledges_only_what_was_passed_on_never_stands_still() {
                 }
                 // One that could not be passed on yet holds back the messages, not the receipts.
                 let event = if waiting.is_some() {
-                    client.poll_receipt().map(Event::Receipt)
+                    client.poll_event_of(EventFilter::RECEIPTS)
                 } else {
                     client.poll_event()
                 };

@@ -7,8 +7,8 @@ mod support;
 use core::time::Duration;
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::{
-    AttributeError, BrokerConfig, ClientConfig, Destination, Event, Filter, Instant, Message, MessageId,
-    Receipt, RefusalReason, Secret, SendError, SetError, Uuid, Value, WatchError,
+    AttributeError, BrokerConfig, ClientConfig, Destination, Event, EventFilter, Filter, Instant, Message,
+    MessageId, Receipt, RefusalReason, Secret, SendError, SetError, Uuid, Value, WatchError,
 };
 use support::datagrams::{Datagrams, beyond};
 use support::{MAX, World, client_config, group, make, uuid};
@@ -254,7 +254,9 @@ fn presence_items() {
         world.join(client_config(n), "a");
     }
     world.pass(Duration::from_secs(60));
-    let waiting = core::iter::from_fn(|| world.peers[2].client.poll_presence().map(|_| ())).count();
+    let waiting =
+        core::iter::from_fn(|| world.peers[2].client.poll_event_of(EventFilter::PRESENCE).map(|_| ()))
+            .count();
     assert_eq!(waiting, 3, "no more than that is sent ahead");
     world.peers[2].sleeps = false;
     world.settle();

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use e_pigeon_core::{
-    AckToken, Client, Close, CloseReason, Event as Lent, Instant, Message, MessageId, Receipt, SendError,
+    AckToken, Client, Close, CloseReason, Event as Lent, EventFilter, Instant, Message, MessageId, Receipt,
+    SendError,
 };
 use e_pigeon_transport::{Clock, Endpoint};
 
@@ -263,11 +264,11 @@ impl Inner {
 
     fn settle_receipts(&mut self) {
         while self.reports.len() < self.max_reports
-            && let Some(receipt) = self.core.poll_receipt()
+            && let Some(Lent::Receipt(receipt)) = self.core.poll_event_of(EventFilter::RECEIPTS)
         {
             self.hand_out(receipt);
         }
-        if self.core.poll_capacity() {
+        if self.core.poll_event_of(EventFilter::CAPACITY).is_some() {
             self.senders.wake_first(&mut self.wakers);
             self.has_room |= mem::take(&mut self.refused);
         }

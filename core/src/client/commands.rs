@@ -1,7 +1,7 @@
 //! What an application can ask of a client, also while it holds what an event has lent it.
 
 use super::blocks::Filler;
-use super::event::{AckToken, Close, Event};
+use super::event::{AckToken, Close, Event, EventFilter};
 use super::handles::{Client, Commands, State, parts};
 use super::link::ClientLink;
 use super::polling;
@@ -31,7 +31,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn next_event_with_commands(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
         let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
         let State { link, tables, .. } = &mut self.state;
-        let event = guarded!(self.state, polling::poll(link, tables, m, lent))?;
+        let event = guarded!(self.state, polling::poll(link, tables, m, lent, EventFilter::ALL))?;
         Some((event, Commands { state: &mut self.state, m }))
     }
 }

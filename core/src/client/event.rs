@@ -44,6 +44,42 @@ pub enum Event<'a> {
     Closed(CloseReason),
 }
 
+/// Kinds of events, for [`Client::poll_event_of`](crate::Client::poll_event_of); `|` joins them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventFilter(u8);
+
+impl EventFilter {
+    /// All events.
+    pub const ALL: Self = Self(u8::MAX);
+    /// [`Connected`](Event::Connected), [`Established`](Event::Established), [`Disconnected`](Event::Disconnected) and
+    /// [`Closed`](Event::Closed).
+    pub const LINK: Self = Self(1);
+    /// [`Receipt`](Event::Receipt).
+    pub const RECEIPTS: Self = Self(1 << 1);
+    /// [`CapacityAvailable`](Event::CapacityAvailable).
+    pub const CAPACITY: Self = Self(1 << 2);
+    /// [`AttributesRefused`](Event::AttributesRefused) and [`WatchRefused`](Event::WatchRefused).
+    pub const REFUSALS: Self = Self(1 << 3);
+    /// [`Presence`](Event::Presence), [`PresenceReset`](Event::PresenceReset) and
+    /// [`PresenceSynced`](Event::PresenceSynced).
+    pub const PRESENCE: Self = Self(1 << 4);
+    /// [`Message`](Event::Message).
+    pub const MESSAGES: Self = Self(1 << 5);
+
+    /// True if the filter contains that kind.
+    pub(super) fn has(self, kind: Self) -> bool {
+        self.0 & kind.0 != 0
+    }
+}
+
+impl core::ops::BitOr for EventFilter {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// A message that came, its payload borrowed from the inbox.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Delivery<'a> {

@@ -46,7 +46,8 @@ mod typed;
 mod watching;
 
 pub use event::{
-    AckToken, Close, CloseReason, Delivery, DisconnectReason, Established, Event, Presence, WatchId,
+    AckToken, Close, CloseReason, Delivery, DisconnectReason, Established, Event, EventFilter, Presence,
+    WatchId,
 };
 pub use handles::{Client, Commands};
 #[cfg(feature = "typed")]
@@ -55,7 +56,9 @@ pub use typed::{DecodeError, SendAsError};
 use crate::bug::OrBug;
 use crate::config::client::ClientConfig;
 use crate::data::attributes::AttributesRef;
-use crate::data::message::{Message, MessageId, Receipt};
+#[cfg(doc)]
+use crate::data::message::Receipt;
+use crate::data::message::{Message, MessageId};
 use crate::data::value::Value;
 use crate::error::{ConfigError, SendError, SetError};
 use crate::time::Instant;
@@ -195,23 +198,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// The next event, if any. It may borrow a payload; the next call acknowledges that message
     /// (unless acknowledgement is manual).
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
+        self.poll_event_of(EventFilter::ALL)
+    }
+
+    /// The next event of the kinds that are `wanted`, if any. Each event comes once, whichever filter takes it.
+    ///
+    /// A call whose filter leaves messages out acknowledges none. So an application can go on with receipts, say, while it
+    /// has no room for messages.
+    pub fn poll_event_of(&mut self, wanted: EventFilter) -> Option<Event<'_>> {
         let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
         let State { link, tables, .. } = &mut self.state;
-        guarded!(self.state, polling::poll(link, tables, m, lent))
-    }
-
-    /// The next receipt, if any, past all other events: no message is lent, and none is acknowledged.
-    ///
-    /// For whoever hands receipts to other places than messages. [`poll_event`](Self::poll_event) does not tell
-    /// again what was told here.
-    pub fn poll_receipt(&mut self) -> Option<Receipt> {
-        guarded!(self.state, self.state.tables.outbox.poll_receipt(self.memory.as_mut()))
-    }
-
-    /// True, once, where what `send`, `set` or `remove` refused for lack of room has room now: the event
-    /// [`CapacityAvailable`](Event::CapacityAvailable) past all others, which is not told again.
-    pub fn poll_capacity(&mut self) -> bool {
-        self.state.link.takes_commands() && self.state.tables.outbox.poll_capacity()
+        guarded!(self.state, polling::poll(link, tables, m, lent, wanted))
     }
 
     /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.

@@ -1,6 +1,6 @@
 //! Stands in for presence where that is left out: nothing is watched, and nothing comes.
 
-use super::event::Event;
+use super::event::{Event, EventFilter};
 use super::memory::Cutter;
 use crate::codec::Writer;
 use crate::config::client::ClientConfig;
@@ -62,7 +62,7 @@ impl Watching {
         false
     }
 
-    pub(super) fn poll<'m>(&self, _: &mut [u8], _: &'m [u8]) -> Option<Event<'m>> {
+    pub(super) fn poll<'m>(&self, _: &mut [u8], _: &'m [u8], _: EventFilter) -> Option<Event<'m>> {
         None
     }
 

@@ -1,11 +1,11 @@
 //! Events, in the order in which the application gets them: those of the link, receipts, presence and messages by turns.
 
-use super::event::Event;
+use super::event::{Event, EventFilter};
 use super::link::ClientLink;
 use super::tables::Tables;
 use crate::wire::item::Origin;
 
-/// True if [`poll`] would return something. As there, `lent` is the part of memory that events borrow from, and `m` the rest.
+/// True if [`poll`] would return something of all kinds. As there, `lent` is the part of memory that events borrow from, and `m` the rest.
 pub(super) fn has_event(link: &ClientLink, tables: &Tables, m: &[u8], lent: &[u8]) -> bool {
     link.lifecycle.has_news(link.is_established())
         || tables.outbox.has_receipt()
@@ -17,37 +17,55 @@ pub(super) fn has_event(link: &ClientLink, tables: &Tables, m: &[u8], lent: &[u8
         || link.lifecycle.has_closed()
 }
 
-/// The next event. The application has consumed what was lent before, messages only unless it says so itself.
+/// The next event of the kinds that are `wanted`. Of these, the application has consumed what was lent before, messages
+/// only unless it says so itself.
 pub(super) fn poll<'m>(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
     lent: &'m [u8],
+    wanted: EventFilter,
 ) -> Option<Event<'m>> {
     let Tables { outbox, inbox, watching, seen, presence_was_last, .. } = tables;
-    if link.takes_commands() {
+    let messages = wanted.has(EventFilter::MESSAGES);
+    if messages && link.takes_commands() {
         inbox.take_lent();
     }
-    watching.take_lent(m, lent);
-    if let Some(event) = link.lifecycle.poll(link.is_established()) {
+    if wanted.has(EventFilter::PRESENCE) {
+        watching.take_lent(m, lent);
+    }
+    if wanted.has(EventFilter::LINK)
+        && let Some(event) = link.lifecycle.poll(link.is_established())
+    {
         return Some(event);
     }
-    if let Some(receipt) = outbox.poll_receipt(m) {
+    if wanted.has(EventFilter::RECEIPTS)
+        && let Some(receipt) = outbox.poll_receipt(m)
+    {
         return Some(Event::Receipt(receipt));
     }
-    if let Some(reason) = link.lifecycle.attributes_refused.take() {
+    if wanted.has(EventFilter::REFUSALS)
+        && let Some(reason) = link.lifecycle.attributes_refused.take()
+    {
         return Some(Event::AttributesRefused(reason));
     }
     if !link.takes_commands() {
-        return link.lifecycle.poll_closed();
+        return if wanted.has(EventFilter::LINK) { link.lifecycle.poll_closed() } else { None };
     }
-    if outbox.poll_capacity() {
+    if wanted.has(EventFilter::CAPACITY) && outbox.poll_capacity() {
         return Some(Event::CapacityAvailable);
     }
-    // By turns, so that neither stops the other.
-    *presence_was_last = !*presence_was_last || !inbox.has_unlent();
-    if *presence_was_last && let Some(event) = watching.poll(m, lent) {
+    if messages {
+        // By turns, so that neither stops the other.
+        *presence_was_last = !*presence_was_last || !inbox.has_unlent();
+    }
+    if (*presence_was_last || !messages)
+        && let Some(event) = watching.poll(m, lent, wanted)
+    {
         return Some(event);
+    }
+    if !messages {
+        return None;
     }
     let event = inbox.lend(m, lent);
     if canary!(RemembersWhenTaken)

@@ -1,7 +1,9 @@
 //! The calls for presence of a client and its commands. (PROTOCOL.md, "Presence")
 
-use super::event::{Event, WatchId};
-use super::handles::{Client, Commands, State, parts};
+#[cfg(doc)]
+use super::event::Event;
+use super::event::WatchId;
+use super::handles::{Client, Commands};
 #[cfg(doc)]
 use crate::config::client::ClientConfig;
 use crate::data::filter::Filter;
@@ -29,25 +31,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn unwatch(&mut self, now: Instant, watch: WatchId) {
         self.commands().unwatch(now, watch);
     }
-
-    /// The next event of presence, if any, past all others, as [`poll_receipt`](Self::poll_receipt) does with receipts.
-    pub fn poll_presence(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
-        let State { link, tables, .. } = &mut self.state;
-        if link.takes_commands() { tables.watching.poll(m, lent) } else { None }
-    }
 }
 
-/// For a roster, which takes presence and leaves everything else.
 #[cfg(feature = "alloc")]
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
-    /// The next event of presence, if any, past all others; refusals of watches are left.
-    pub(crate) fn poll_arrival(&mut self) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
-        let State { link, tables, .. } = &mut self.state;
-        if link.takes_commands() { tables.watching.lend(m, lent) } else { None }
-    }
-
+impl<B: AsRef<[u8]>> Client<B> {
     /// True where the application wants what comes under that watch.
     pub(crate) fn wants(&self, watch: WatchId) -> bool {
         self.state.tables.watching.wants(self.memory.as_ref(), watch)

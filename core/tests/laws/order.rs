@@ -8,8 +8,8 @@ use crate::quiet;
 use crate::support::uuid;
 use core::time::Duration;
 use e_pigeon_core::{
-    BrokerConfig, Destination, Event, Filter, Framing, Instant, LinkId, Message, MessageId, Ready, Receipt,
-    Value,
+    BrokerConfig, Destination, Event, EventFilter, Filter, Framing, Instant, LinkId, Message, MessageId,
+    Ready, Receipt, Value,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -127,6 +127,10 @@ impl Mess {
         }
     }
 
+    fn poll_of(&mut self, n: usize, wanted: EventFilter) {
+        let _ = self.peers[n].machine.client.poll_event_of(wanted);
+    }
+
     fn act(&mut self, act: &Act) {
         let now = self.now;
         match *act {
@@ -151,12 +155,13 @@ impl Mess {
             }
             Act::Poll(n, most) => drop(self.poll(n, most)),
             Act::PollReceipt(n) => {
-                if let Some(receipt) = self.peers[n].machine.client.poll_receipt() {
+                let client = &mut self.peers[n].machine.client;
+                if let Some(Event::Receipt(receipt)) = client.poll_event_of(EventFilter::RECEIPTS) {
                     answered(&mut self.peers[n].finals, receipt);
                 }
             }
-            Act::PollPresence(n) => drop(self.peers[n].machine.client.poll_presence().is_some()),
-            Act::PollCapacity(n) => drop(self.peers[n].machine.client.poll_capacity()),
+            Act::PollPresence(n) => self.poll_of(n, EventFilter::PRESENCE | EventFilter::REFUSALS),
+            Act::PollCapacity(n) => self.poll_of(n, EventFilter::CAPACITY),
             Act::Acknowledge(n) => self.acknowledge(n),
             Act::ClientTimeout(n, micros) => {
                 let at = self.moved(micros);

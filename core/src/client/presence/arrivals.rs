@@ -70,13 +70,8 @@ impl Arrivals {
         (self.lent..self.count).any(|n| self.event(m, lent, watches, n).is_some())
     }
 
-    /// The next item, where it is still wanted. Everything that was lent before is taken with that, and so is what is
-    /// no longer wanted.
+    /// The next item, if the application still wants it: call [`take_lent`](Self::take_lent) first.
     pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
-        self.take_lent(m, lent, watches);
-        if self.count == 0 {
-            return None;
-        }
         let event = self.event(m, lent, watches, self.lent);
         self.lent += u32::from(event.is_some());
         event

@@ -6,7 +6,7 @@
 mod arrivals;
 mod watches;
 
-use super::event::{Event, WatchId};
+use super::event::{Event, EventFilter, WatchId};
 use super::memory::Cutter;
 use crate::bug::OrBug;
 use crate::codec::Writer;
@@ -133,17 +133,19 @@ impl Watching {
         self.watches.has_refused(m) || self.arrivals.has_wanted(m, lent, &self.watches)
     }
 
-    /// The next event. Everything that was lent before is taken with that.
-    pub(super) fn poll<'m>(&mut self, m: &mut [u8], lent: &'m [u8]) -> Option<Event<'m>> {
-        if let Some((watch, reason)) = self.watches.poll_refused(m) {
+    /// The next event of the kinds that are `wanted`.
+    pub(super) fn poll<'m>(
+        &mut self,
+        m: &mut [u8],
+        lent: &'m [u8],
+        wanted: EventFilter,
+    ) -> Option<Event<'m>> {
+        if wanted.has(EventFilter::REFUSALS)
+            && let Some((watch, reason)) = self.watches.poll_refused(m)
+        {
             return Some(Event::WatchRefused(watch, reason));
         }
-        self.lend(m, lent)
-    }
-
-    /// The next item that is still wanted. Everything that was lent before is taken with that.
-    pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8]) -> Option<Event<'m>> {
-        self.arrivals.lend(m, lent, &self.watches)
+        if wanted.has(EventFilter::PRESENCE) { self.arrivals.lend(m, lent, &self.watches) } else { None }
     }
 
     /// The application has taken everything that was lent.
