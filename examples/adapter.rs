@@ -139,7 +139,7 @@ impl Member {
         if let Some(connection) = &mut self.connection
             && connection.flush()
         {
-            let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room));
+            let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room).unwrap_or(0));
             connection.write(&self.output[..filled]);
         }
         self.disconnect_where_wanted();
@@ -173,7 +173,7 @@ impl Member {
         let now = self.clock.now();
         if let Some(mut connection) = self.connection.take() {
             loop {
-                let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room));
+                let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room).unwrap_or(0));
                 if filled == 0 {
                     break;
                 }

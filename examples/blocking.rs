@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let due = client.poll_timeout().map_or(Duration::MAX, |at| at.saturating_duration_since(now()));
         let wait = due.clamp(Duration::from_millis(1), Duration::from_secs(1));
         let exchange = |socket: &mut TcpStream| {
-            while let written @ 1.. = client.poll_transmit(now(), &mut buffer) {
+            while let Ok(written @ 1..) = client.poll_transmit(now(), &mut buffer) {
                 socket.write_all(&buffer[..written])?;
             }
             socket.set_read_timeout(Some(wait))?;

@@ -148,3 +148,19 @@ impl fmt::Display for Bound {
         }
     }
 }
+
+/// A datagram does not fit the buffer that is to carry it. Nothing was written, and the datagram waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BufferTooSmall {
+    /// The bytes of the datagram.
+    pub needed: usize,
+}
+
+impl fmt::Display for BufferTooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a datagram of {} bytes does not fit the buffer: use a larger one", self.needed)
+    }
+}
+
+impl core::error::Error for BufferTooSmall {}

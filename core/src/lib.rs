@@ -76,7 +76,7 @@
 //!             _ => {}
 //!         }
 //!     }
-//!     while let written @ 1.. = client.poll_transmit(now, &mut buffer) {
+//!     while let Ok(written @ 1..) = client.poll_transmit(now, &mut buffer) {
 //!         broker.handle_input(now, link, &buffer[..written])?; // step 4
 //!     }
 //!     let due = [client.poll_timeout(), broker.poll_timeout()]; // step 6
@@ -171,7 +171,7 @@ pub use data::message::{Past, Taken};
 pub use data::patch::PatchRef;
 pub use data::text::{OwnedValue, TextError};
 pub use data::value::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};
-pub use error::{AbortCode, Bound, ConfigError, SendError, SetError, WatchError};
+pub use error::{AbortCode, Bound, BufferTooSmall, ConfigError, SendError, SetError, WatchError};
 #[cfg(all(feature = "alloc", feature = "presence"))]
 pub use roster::{Peer, Roster, RosterChange};
 pub use time::Instant;

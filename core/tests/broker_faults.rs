@@ -20,11 +20,11 @@ fn dead_boot(world: &World, n: usize, boot: u64, gives_up: bool) -> Vec<u8> {
     let mut client: Client<Vec<u8>> = make(config);
     let (mut bytes, mut out) = (Vec::new(), [0; 512]);
     client.handle_connected(world.now);
-    let written = client.poll_transmit(world.now, &mut out);
+    let written = client.poll_transmit(world.now, &mut out).unwrap();
     bytes.extend_from_slice(&out[..written]);
     if gives_up {
         client.handle_timeout(world.now + Duration::from_secs(10));
-        let written = client.poll_transmit(world.now, &mut out);
+        let written = client.poll_transmit(world.now, &mut out).unwrap();
         assert!(written > 0);
         bytes.extend_from_slice(&out[..written]);
     }
@@ -235,7 +235,7 @@ fn core_p13_a_datagram_of_the_broker_that_does_not_fit_waits_for_room() {
     let mut client = make(config);
     client.handle_connected(raw.now);
     let mut out = vec![0; most];
-    let hello = client.poll_transmit(raw.now, &mut out);
+    let hello = client.poll_transmit(raw.now, &mut out).unwrap();
     raw.broker.handle_input(raw.now, link, &out[..hello]).unwrap();
     assert_eq!(raw.broker.poll_transmit(raw.now, link, &mut [0; 20]), Ok(0));
     let welcome = raw.broker.poll_transmit(raw.now, link, &mut out).unwrap();

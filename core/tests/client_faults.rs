@@ -38,7 +38,7 @@ fn visit(client: &mut Client<Vec<u8>>, now: &mut Instant, session: u64, lasts: D
     client.handle_timeout(*now);
     assert!(client.wants_connection());
     client.handle_connected(*now);
-    while client.poll_transmit(*now, &mut [0; 512]) > 0 {}
+    while client.poll_transmit(*now, &mut [0; 512]).unwrap() > 0 {}
     client.handle_input(*now, &welcome(session));
     assert!(client.is_established());
     *now = *now + lasts;
@@ -73,12 +73,12 @@ fn a_network_that_cuts_links_which_carry_something_is_come_back_to_at_once() {
     for session in 1..=30 {
         client.handle_timeout(now);
         client.handle_connected(now);
-        while client.poll_transmit(now, &mut [0; 512]) > 0 {}
+        while client.poll_transmit(now, &mut [0; 512]).unwrap() > 0 {}
         client.handle_input(now, &welcome(session));
         let refusal = DownItem::Refusal(Refused::Attributes, 0, RefusalReason::NotAllowed);
         client.handle_input(now, &frame(|w| refusal.write(w)));
         while client.poll_event().is_some() {}
-        while client.poll_transmit(now, &mut [0; 512]) > 0 {}
+        while client.poll_transmit(now, &mut [0; 512]).unwrap() > 0 {}
         client.handle_disconnected(now);
         while client.poll_event().is_some() {}
         let retry_at = client.poll_timeout().unwrap();
@@ -167,12 +167,12 @@ fn core_p13_a_datagram_that_does_not_fit_waits_for_room() {
     let mut client = make(config);
     let now = Instant::from_micros(1);
     client.handle_connected(now);
-    assert_eq!(client.poll_transmit(now, &mut [0; 40]), 0, "a hello is larger, and is not cut in two");
-    assert!(client.wants_transmit());
+    let error = client.poll_transmit(now, &mut [0; 40]).unwrap_err();
+    assert!(client.wants_transmit(), "a hello is larger, and is not cut in two");
     let mut out = vec![0; most];
-    let hello = client.poll_transmit(now, &mut out);
-    assert!(hello > 40, "{hello}");
-    assert_eq!(client.poll_transmit(now, &mut out), 0);
+    let hello = client.poll_transmit(now, &mut out).unwrap();
+    assert!(hello > 40 && hello == error.needed, "{hello}: {error}");
+    assert_eq!(client.poll_transmit(now, &mut out).unwrap(), 0);
 }
 
 /// A block of memory that gets lost.

@@ -326,7 +326,7 @@ fn handshake_timeout() {
     let start = Instant::from_micros(1);
     client.handle_timeout(start);
     client.handle_connected(start);
-    assert!(client.poll_transmit(start, &mut [0; 256]) > 0, "hello");
+    assert!(client.poll_transmit(start, &mut [0; 256]).unwrap() > 0, "hello");
     assert_eq!(client.poll_timeout(), Some(start + Duration::from_secs(3)));
     client.handle_timeout(start + Duration::from_millis(2_999));
     assert!(!client.wants_disconnect());

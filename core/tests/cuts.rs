@@ -119,7 +119,7 @@ fn written_in_pieces_of(size: usize) -> Vec<u8> {
         world.send(0, &to, &"x".repeat(length));
     }
     let (client, mut out, mut all) = (&mut world.peers[0].client, vec![0xAA; size], Vec::new());
-    while let written @ 1.. = client.poll_transmit(world.now, &mut out) {
+    while let Ok(written @ 1..) = client.poll_transmit(world.now, &mut out) {
         all.extend_from_slice(&out[..written]);
     }
     all

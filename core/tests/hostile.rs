@@ -256,7 +256,7 @@ fn what_expired_without_a_session_gives_its_place_back() {
         sent += 1;
     }
     let mut out = [0; 4096];
-    while world.peers[0].client.poll_transmit(now, &mut out) > 0 {}
+    while world.peers[0].client.poll_transmit(now, &mut out).unwrap() > 0 {}
     world.half_open(0);
     world.peers[0].reachable = false;
     world.now = world.now + world.config.session_ttl + Duration::from_secs(100);
@@ -328,12 +328,12 @@ fn nothing_follows_a_goodbye() {
     assert!(client.is_established());
     client.close(now, Close::KeepSession);
     let mut said = vec![];
-    let n = client.poll_transmit(now, &mut out);
+    let n = client.poll_transmit(now, &mut out).unwrap();
     said.extend_from_slice(&out[..n]);
     assert_eq!(said, [2, 9, 0], "goodbye");
     // It opens before the broker reads that.
     client.handle_input(now, &frame(|w| Control::Window(WIDE).write(w)));
-    let n = client.poll_transmit(now, &mut out);
+    let n = client.poll_transmit(now, &mut out).unwrap();
     assert_eq!(out[..n], [0; 0], "after the goodbye");
 }
 

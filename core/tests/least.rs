@@ -43,7 +43,7 @@ fn a_client_works_in_its_least_memory() {
             let to = Destination::from(Uuid::from_u128(1));
             sent += u32::from(client.send(now, &Message::new(&to, &[round; 64])).is_ok());
             let mut buffer = [0; OUT];
-            while let written @ 1.. = client.poll_transmit(now, &mut buffer) {
+            while let Ok(written @ 1..) = client.poll_transmit(now, &mut buffer) {
                 broker.handle_input(now, link, &buffer[..written]).unwrap();
             }
             while broker.poll_ready().is_some() {}

@@ -38,7 +38,7 @@ fn from_broker(broker: &mut Broker, now: Instant, link: LinkId) -> Vec<(Prefix, 
 }
 
 fn from_client(client: &mut Client<Vec<u8>>, now: Instant) -> Vec<(Prefix, Vec<u8>)> {
-    bodies(|out| client.poll_transmit(now, out))
+    bodies(|out| client.poll_transmit(now, out).unwrap())
 }
 
 fn abort_in(frames: &[(Prefix, Vec<u8>)]) -> Option<Abort> {
@@ -140,10 +140,10 @@ fn nothing_is_left_of_a_frame_whose_transport_is_gone() {
     config.framing = Framing::Cobs;
     let mut client = make(config);
     client.handle_connected(at(0));
-    assert_eq!(client.poll_transmit(at(0), &mut [0]), 1);
+    assert_eq!(client.poll_transmit(at(0), &mut [0]).unwrap(), 1);
     client.handle_disconnected(at(1));
     assert!(!client.wants_transmit());
-    assert_eq!(client.poll_transmit(at(1), &mut [0; 100]), 0);
+    assert_eq!(client.poll_transmit(at(1), &mut [0; 100]).unwrap(), 0);
 }
 
 #[test]

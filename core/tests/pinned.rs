@@ -24,7 +24,7 @@ fn welcomed() -> (Client<Vec<u8>>, Instant) {
 
 fn said(client: &mut Client<Vec<u8>>, now: Instant) -> Vec<u8> {
     let (mut all, mut out) = (Vec::new(), [0; 4096]);
-    while let written @ 1.. = client.poll_transmit(now, &mut out) {
+    while let Ok(written @ 1..) = client.poll_transmit(now, &mut out) {
         all.extend_from_slice(&out[..written]);
     }
     all

@@ -49,7 +49,7 @@ impl Line {
         self.now = self.now + Duration::from_micros(100);
         self.broker.handle_timeout(self.now);
         for (client, link) in &mut self.clients {
-            while let written @ 1.. = client.poll_transmit(self.now, &mut self.buffer) {
+            while let Ok(written @ 1..) = client.poll_transmit(self.now, &mut self.buffer) {
                 let taken = self.broker.handle_input(self.now, *link, &self.buffer[..written]);
                 assert_eq!(taken, Ok(written));
             }

@@ -72,9 +72,10 @@ where
         }
         let (now, mut filled) = (now(), 0);
         while let Some(room @ [_, ..]) = self.output.get_mut(filled..) {
+            // Only a datagram can be an error, and a stream has none.
             match self.client.poll_transmit(now, room) {
-                0 => break,
-                count => filled += count,
+                Ok(count @ 1..) => filled += count,
+                Ok(0) | Err(_) => break,
             }
         }
         self.unwritten = 0..filled;

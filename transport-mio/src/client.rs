@@ -366,7 +366,8 @@ impl ClientDriver {
             }
             let batch = connection.batch().min(self.output.len());
             let output = &mut self.output[..batch];
-            let filled = fill(output, |room| self.client.poll_transmit(now, room));
+            // Only a datagram may not fit, and a stream has none.
+            let filled = fill(output, |room| self.client.poll_transmit(now, room).unwrap_or(0));
             connection.write(&output[..filled]);
             if filled < output.len() {
                 return;
@@ -383,7 +384,7 @@ impl ClientDriver {
         if let Transport::Open(mut connection, _) = std::mem::replace(&mut self.transport, Transport::None) {
             // The last words are kept where the socket does not take them: they end within one frame.
             loop {
-                let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room));
+                let filled = fill(&mut self.output, |room| self.client.poll_transmit(now, room).unwrap_or(0));
                 if filled == 0 {
                     break;
                 }

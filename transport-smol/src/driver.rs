@@ -185,7 +185,8 @@ impl Driver {
             }
             let is_open = matches!(transport, Transport::Open(_));
             let output = if is_open { &mut output[..room] } else { &mut [] };
-            let filled = fill(output, |room| state.core.poll_transmit(now, room));
+            // Only a datagram may not fit, and a stream has none.
+            let filled = fill(output, |room| state.core.poll_transmit(now, room).unwrap_or(0));
             let closing = closing.as_ref().map(|(_, closing)| closing.deadline());
             let next = [state.core.poll_timeout(), dialer.deadline(), closing, *farewell];
             let next = next.into_iter().flatten().min();
@@ -235,7 +236,8 @@ impl Driver {
             // They are kept where the socket does not take them, and end within one frame.
             let now = shared.with(|state| {
                 let now = state.now();
-                while let filled @ 1.. = fill(output, |room| state.core.poll_transmit(now, room)) {
+                while let filled @ 1.. = fill(output, |room| state.core.poll_transmit(now, room).unwrap_or(0))
+                {
                     connection.write(&output[..filled]);
                 }
                 now

@@ -98,7 +98,7 @@ impl World {
     fn written_up(&mut self) -> Vec<(usize, Vec<u8>)> {
         let (now, out) = (self.now, &mut self.out);
         let each = self.clients.iter_mut().enumerate().map(|(n, (client, _))| {
-            let written = client.poll_transmit(now, out);
+            let written = client.poll_transmit(now, out).unwrap();
             (n, out[..written].to_vec())
         });
         each.filter(|(_, bytes)| !bytes.is_empty()).collect()
@@ -274,7 +274,7 @@ pub(crate) fn client_send(mut ready: Ready) -> Ready {
     let world = &mut ready.world;
     world.send(&uuid(1).into(), MESSAGES);
     let (client, _) = &mut world.clients[0];
-    let written = client.poll_transmit(world.now, &mut world.out);
+    let written = client.poll_transmit(world.now, &mut world.out).unwrap();
     assert!(written > MESSAGES * PAYLOAD.len());
     client.handle_input(world.now, &bytes[0].1);
     let mut receipts = 0;
@@ -282,6 +282,6 @@ pub(crate) fn client_send(mut ready: Ready) -> Ready {
         receipts += usize::from(matches!(event, Event::Receipt(receipt) if receipt.is_final()));
     }
     assert_eq!(receipts, MESSAGES);
-    client.poll_transmit(world.now, &mut world.out);
+    client.poll_transmit(world.now, &mut world.out).unwrap();
     Ready { bytes, ..ready }
 }

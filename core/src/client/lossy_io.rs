@@ -11,7 +11,7 @@ use super::receive;
 use super::tables::Tables;
 use super::transmit::{begin_item, describe, has_new_item, write_body};
 use crate::bug::OrBug;
-use crate::error::AbortCode;
+use crate::error::{AbortCode, BufferTooSmall};
 use crate::link::lossy::{Incoming, LossyLink};
 use crate::time::Instant;
 use crate::wire::kind;
@@ -115,8 +115,8 @@ pub(super) fn transmit(
     kept: &mut [u8],
     now: Instant,
     out: &mut [u8],
-) -> usize {
-    let Some(lossy) = link.lossy.as_ref().or_bug(NOT_LOSSY) else { return 0 };
+) -> Result<usize, BufferTooSmall> {
+    let Some(lossy) = link.lossy.as_ref().or_bug(NOT_LOSSY) else { return Ok(0) };
     let (_, _, staged) = lossy.regions(kept);
     let mut written = 0;
     while let Some(lossy) = &mut link.lossy
@@ -128,7 +128,7 @@ pub(super) fn transmit(
     if let (ClientPhase::Up(keep_alive), 1..) = (&mut link.phase, written) {
         keep_alive.speak(now);
     }
-    written
+    link.lossy.as_ref().map_or(Ok(written), |lossy| lossy.link.outcome(written))
 }
 
 /// Builds a frame and stages it.

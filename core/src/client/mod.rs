@@ -60,7 +60,7 @@ use crate::data::attributes::AttributesRef;
 use crate::data::message::Receipt;
 use crate::data::message::{Message, MessageId};
 use crate::data::value::Value;
-use crate::error::{ConfigError, SendError, SetError};
+use crate::error::{BufferTooSmall, ConfigError, SendError, SetError};
 use crate::time::Instant;
 use handles::{State, parts};
 use memory::Cutter;
@@ -211,21 +211,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         guarded!(self.state, polling::poll(link, tables, m, lent, wanted))
     }
 
-    /// Writes what is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing now.
+    /// Writes what is to be sent to the front of `out` and returns the number of bytes; 0 if there is nothing now.
     ///
-    /// Any size of `out` will do: a frame that does not fit goes on with the next call. Where the framing is datagrams,
-    /// each call writes one whole datagram. It waits, and 0 bytes are written, where `out` is too small for it: as many as
+    /// Any size of `out` will do: a frame that does not fit goes on with the next call. If the framing is datagrams, each call
+    /// writes one whole datagram.
+    ///
+    /// # Errors
+    ///
+    /// Only if the framing is datagrams: the next one does not fit `out`, and waits for a larger buffer. As many bytes as
     /// [`ClientConfig::max_datagram`] says are always enough.
-    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         guarded!(self.state, self.transmit(now, out))
     }
 
-    fn transmit(&mut self, now: Instant, out: &mut [u8]) -> usize {
+    fn transmit(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let State { link, tables, .. } = &mut self.state;
         let now = link.advance(now);
         let m = self.memory.as_mut();
         if link.lossy.is_none() {
-            return transmit::transmit(link, tables, m, now, out);
+            return Ok(transmit::transmit(link, tables, m, now, out));
         }
         let (m, kept) = m.split_at_mut_checked(tables.kept_at).or_bug(NO_MEMORY).unwrap_or_default();
         lossy_io::transmit(link, tables, m, kept, now, out)

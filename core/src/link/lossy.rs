@@ -30,7 +30,7 @@ use super::recovery::{Place, Recovery};
 use super::reorder::Reorder;
 use crate::bug::OrBug;
 use crate::codec::{Reader, Writer};
-use crate::error::AbortCode;
+use crate::error::{AbortCode, BufferTooSmall};
 use crate::time::Instant;
 use crate::wire::cobs::{self, Unstuffing};
 use crate::wire::control::Welcome;
@@ -273,6 +273,14 @@ impl LossyLink {
         }
         // A call fills one datagram.
         !self.has_staged() && *written < out.len() && (self.is_line || *written == 0)
+    }
+
+    /// What is out: that many bytes, or an error if there are none because a datagram did not fit.
+    pub(crate) fn outcome(&self, written: usize) -> Result<usize, BufferTooSmall> {
+        if self.is_line || written > 0 || !self.has_staged() {
+            return Ok(written);
+        }
+        Err(BufferTooSmall { needed: self.staged })
     }
 
     /// True if a frame has not gone out, or only in part.

@@ -28,7 +28,7 @@ fn first(bytes: &[u8]) -> Control<'_> {
 fn connect(machine: &mut ClientMachine) -> Hello {
     machine.client.handle_connected(NOW);
     let mut out = [0; 4_096];
-    let written = machine.client.poll_transmit(NOW, &mut out);
+    let written = machine.client.poll_transmit(NOW, &mut out).unwrap();
     match first(&out[..written]) {
         Control::Hello(hello, _) => hello,
         other => panic!("{other:?}"),

@@ -196,8 +196,9 @@ impl Machine for ClientMachine {
             Call::Timeout => client.handle_timeout(now),
             Call::Transmit(_, most) => {
                 let wants = client.wants_transmit();
-                answer.written =
-                    transmit(framing, *most, &mut style.output, |out| client.poll_transmit(now, out));
+                answer.written = transmit(framing, *most, &mut style.output, |out| {
+                    client.poll_transmit(now, out).unwrap_or(0)
+                });
                 assert!(*most == 0 || wants != answer.written.is_empty(), "wants_transmit knows");
             }
             Call::Events(most) => self.events(*most, &mut answer.told),

@@ -224,7 +224,7 @@ impl Mess {
         let mut count = 0;
         if which == 0 && peer.has_transport {
             while count < most
-                && let written @ 1.. = peer.machine.client.poll_transmit(self.now, &mut out)
+                && let Ok(written @ 1..) = peer.machine.client.poll_transmit(self.now, &mut out)
             {
                 count += written;
                 peer.connections.last_mut().unwrap().up.put(&[out[..written].to_vec()]);

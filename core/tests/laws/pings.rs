@@ -27,7 +27,7 @@ fn a_client_that_has_something_to_say_does_not_ping_in_a_buffer_of_any_size() {
         client.handle_timeout(now);
         client.set(now, "mood", Value::Str("fine")).unwrap();
         let (mut bytes, mut out) = (vec![], vec![0; size]);
-        while let written @ 1.. = client.poll_transmit(now, &mut out) {
+        while let Ok(written @ 1..) = client.poll_transmit(now, &mut out) {
             bytes.extend_from_slice(&out[..written]);
         }
         assert_eq!(kinds(&bytes), [0x18], "in a buffer of {size}");

@@ -31,7 +31,7 @@ fn run_client(seed: u64) {
                     said.clear();
                     if r.percent(90) {
                         let mut out = [0; 3000];
-                        let _ = c.poll_transmit(now, &mut out);
+                        let _ = c.poll_transmit(now, &mut out).unwrap();
                     }
                 }
             }
@@ -99,7 +99,7 @@ fn run_client(seed: u64) {
             11 | 12 => {
                 let mut out = vec![0; 1 + r.below(300) as usize];
                 for _ in 0..r.below(5) {
-                    let n = c.poll_transmit(now, &mut out);
+                    let n = c.poll_transmit(now, &mut out).unwrap();
                     said.extend_from_slice(&out[..n]);
                     if n == 0 {
                         break;

@@ -251,10 +251,10 @@ fn a_broker_that_acknowledges_what_is_half_written_hangs_nobody() {
         let now = Instant::from_micros(1);
         client.handle_connected(now);
         let mut out = [0; 4096];
-        while client.poll_transmit(now, &mut out) > 0 {}
+        while client.poll_transmit(now, &mut out).unwrap() > 0 {}
         client.handle_input(now, &welcome());
         client.send(now, &Message::new(&uuid(2).into(), &[7; 4000])).unwrap();
-        let half = client.poll_transmit(now, &mut out[..100]);
+        let half = client.poll_transmit(now, &mut out[..100]).unwrap();
         assert_eq!(half, 100);
         // A final receipt, and the acknowledgement of an item that is not whole.
         let ended = Final { first: 1, count: 1, delivered: 1, recipients: 1, reason: None };
@@ -262,7 +262,7 @@ fn a_broker_that_acknowledges_what_is_half_written_hangs_nobody() {
         while client.poll_event().is_some() {}
         client.handle_input(now, &frame(|w| Control::Ack(1).write(w)));
         while client.poll_event().is_some() {}
-        while client.poll_transmit(now, &mut out) > 0 {}
+        while client.poll_transmit(now, &mut out).unwrap() > 0 {}
         sender.send(()).unwrap();
     });
     assert_eq!(receiver.recv_timeout(Duration::from_secs(10)), Ok(()), "poll_transmit never returns");
@@ -374,7 +374,7 @@ fn wants_transmit_knows_of_the_goodbye() {
     client.handle_timeout(now);
     client.close(now, Close::KeepSession);
     let wants = client.wants_transmit();
-    let written = client.poll_transmit(now, &mut [0; 100]);
+    let written = client.poll_transmit(now, &mut [0; 100]).unwrap();
     assert_eq!(wants, written > 0);
 }
 

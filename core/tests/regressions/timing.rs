@@ -99,7 +99,7 @@ fn a_session_is_forgotten_though_the_timeout_was_not_handled_first() {
     let client = &mut world.peers[0].client;
     client.handle_connected(now);
     let mut out = [0; 4096];
-    let written = client.poll_transmit(now, &mut out);
+    let written = client.poll_transmit(now, &mut out).unwrap();
     let mut reader = e_pigeon_core::codec::Reader::new(&out[..written]);
     let length = reader.u64().unwrap();
     assert_eq!(length as usize, reader.remaining());

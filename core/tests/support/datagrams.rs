@@ -52,7 +52,7 @@ impl Datagrams {
     /// What the client writes now.
     pub fn up(&mut self) -> Vec<Vec<u8>> {
         let (mut all, mut out) = (Vec::new(), [0; 8_192]);
-        while let written @ 1.. = self.client.poll_transmit(self.now, &mut out) {
+        while let Ok(written @ 1..) = self.client.poll_transmit(self.now, &mut out) {
             all.push(out[..written].to_vec());
         }
         all

@@ -197,7 +197,7 @@ impl Lab {
         let mut out = vec![0; 9_000];
         loop {
             let before = self.peers[n].client.wants_transmit();
-            let written = self.peers[n].client.poll_transmit(now, &mut out);
+            let written = self.peers[n].client.poll_transmit(now, &mut out).unwrap();
             assert_eq!(before, written > 0, "client {n} says {before} and writes {written}");
             if written == 0 {
                 break;

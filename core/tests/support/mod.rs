@@ -182,7 +182,7 @@ impl World {
         let Some(link) = peer.link else { return 0 };
         let mut out = [0; 4096];
         loop {
-            let written = peer.client.poll_transmit(self.now, &mut out);
+            let written = peer.client.poll_transmit(self.now, &mut out).unwrap();
             peer.up.extend_from_slice(&out[..written]);
             if written == 0 {
                 break;

@@ -35,7 +35,7 @@ impl Stage {
 
     fn up(&mut self, end: &mut End) {
         let mut out = [0; 4096];
-        let written = end.client.poll_transmit(self.now, &mut out);
+        let written = end.client.poll_transmit(self.now, &mut out).unwrap();
         self.note(end, "up", &out[..written]);
         self.broker.handle_input(self.now, end.link.unwrap(), &out[..written]).unwrap();
     }

@@ -172,7 +172,7 @@ impl Node {
         let mut buffer = [0; 16];
         // What is taken from the client has to go: only as much as the line has room for.
         let room = buffer.get_mut(..line.room()).unwrap_or_default();
-        let length = client.poll_transmit(now, room);
+        let length = client.poll_transmit(now, room).unwrap_or(0);
         line.write(buffer.get(..length).unwrap_or_default());
         length > 0
     }

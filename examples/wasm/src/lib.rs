@@ -96,7 +96,7 @@ pub extern "C" fn input(micros: u64, length: u32) {
 pub extern "C" fn transmit(micros: u64) -> u32 {
     with(|client, buffer, _| {
         client.handle_timeout(Instant::from_micros(micros));
-        client.poll_transmit(Instant::from_micros(micros), buffer) as u32
+        client.poll_transmit(Instant::from_micros(micros), buffer).unwrap_or(0) as u32
     })
 }
 

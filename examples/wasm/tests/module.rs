@@ -70,7 +70,7 @@ fn echo(client: &mut Client<Vec<u8>>, broker: &mut Broker, link: LinkId, now: In
             commands.send(now, &Message::new(&message.from.into(), message.payload)).unwrap();
         }
     }
-    while let written @ 1.. = client.poll_transmit(now, &mut buffer) {
+    while let Ok(written @ 1..) = client.poll_transmit(now, &mut buffer) {
         broker.handle_input(now, link, &buffer[..written]).unwrap();
     }
 }

@@ -167,7 +167,7 @@ impl Side {
                 }
             }
             let mut out = [0; 1_024];
-            let written = self.honest.poll_transmit(now, &mut out);
+            let written = self.honest.poll_transmit(now, &mut out).unwrap_or(0);
             let down = self.link.map_or(Vec::new(), |link| {
                 self.input(now, link, &out[..written]);
                 self.transmit(now, link, 1_024)

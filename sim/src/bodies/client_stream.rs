@@ -143,11 +143,11 @@ impl Twins {
     fn transmit(&mut self, most: usize) -> usize {
         let mut whole = vec![0; most];
         let mut bytewise = Vec::new();
-        let written = self.whole.poll_transmit(self.now, &mut whole);
+        let written = self.whole.poll_transmit(self.now, &mut whole).unwrap_or(0);
         whole.truncate(written);
         while bytewise.len() < most {
             let mut byte = [0];
-            if self.bytewise.poll_transmit(self.now, &mut byte) == 0 {
+            if self.bytewise.poll_transmit(self.now, &mut byte).unwrap_or(0) == 0 {
                 break;
             }
             bytewise.extend_from_slice(&byte);
@@ -293,8 +293,8 @@ impl Twins {
         let mut out = [0; 4096];
         let mut moved = 0;
         loop {
-            let written = self.whole.poll_transmit(self.now, &mut out);
-            assert_eq!(self.bytewise.poll_transmit(self.now, &mut out[written..]), written);
+            let written = self.whole.poll_transmit(self.now, &mut out).unwrap_or(0);
+            assert_eq!(self.bytewise.poll_transmit(self.now, &mut out[written..]).unwrap_or(0), written);
             if written == 0 {
                 break;
             }

@@ -167,7 +167,7 @@ impl Peer {
         let now = self.now();
         let mut buffer = [0; 1 << 14];
         while !self.is_silent && self.unsent.len() < most {
-            match self.client.poll_transmit(now, &mut buffer) {
+            match self.client.poll_transmit(now, &mut buffer).unwrap_or(0) {
                 0 => break,
                 count => self.unsent.extend_from_slice(&buffer[..count]),
             }

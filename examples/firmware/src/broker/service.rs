@@ -121,7 +121,7 @@ impl Service {
     fn speak(&mut self, now: Instant, broker: &mut Broker) {
         let Some(link) = self.link else { return };
         let mut buffer = [0; 32];
-        while let count @ 1.. = self.client.poll_transmit(now, &mut buffer) {
+        while let Ok(count @ 1..) = self.client.poll_transmit(now, &mut buffer) {
             let mut bytes = buffer.get(..count).unwrap_or_default();
             while let Ok(taken @ 1..) = broker.handle_input(now, link, bytes) {
                 bytes = bytes.get(taken..).unwrap_or_default();

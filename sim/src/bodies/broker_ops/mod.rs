@@ -256,7 +256,7 @@ impl World {
         let honest = &mut self.honest[n];
         let Some(link) = honest.link else { return 0 };
         while honest.up.len() < most
-            && let written @ 1.. = honest.client.poll_transmit(self.now, &mut out)
+            && let Ok(written @ 1..) = honest.client.poll_transmit(self.now, &mut out)
         {
             honest.up.put(&out[..written]);
         }

@@ -31,5 +31,5 @@ pub extern "C" fn turn(micros: u64, byte: u8, memory: &mut [u8; 4096], out: &mut
     }
     let to = Destination::from(Uuid::from_u128(2));
     let _ = client.send(now, &Message::new(&to, b"21.5"));
-    client.poll_transmit(now, out)
+    client.poll_transmit(now, out).unwrap_or(0)
 }
