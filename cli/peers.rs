@@ -172,6 +172,8 @@ fn write_change(out: &mut impl Write, change: RosterChange<'_>, json: bool) -> i
         RosterChange::Here(_, id, peer) => ("here", id, Some(peer)),
         RosterChange::Changed(_, id, peer) => ("changed", id, Some(peer)),
         RosterChange::Gone(_, id) => ("gone", id, None),
+        // A change that this program does not know.
+        _ => return Ok(()),
     };
     let state = match peer {
         Some(peer) if peer.is_connected() => "connected",

@@ -42,6 +42,7 @@ pub struct Peer {
 
 /// What an event has changed in a [`Roster`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RosterChange<'a> {
     /// Somebody is here who was not.
     Here(WatchId, Uuid, &'a Peer),

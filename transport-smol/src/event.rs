@@ -78,15 +78,9 @@ pub struct OwnedDelivery {
 impl OwnedDelivery {
     /// The same message as the core lends it.
     pub(crate) fn lend(&self) -> Delivery<'_> {
-        Delivery {
-            from: self.from,
-            boot: self.boot,
-            id: self.id,
-            payload: &self.payload,
-            maybe_repeated: self.maybe_repeated,
-            direct: self.direct,
-            token: self.token,
-        }
+        let mut delivery = Delivery::new(self.from, self.boot, self.id, &self.payload, self.token);
+        (delivery.maybe_repeated, delivery.direct) = (self.maybe_repeated, self.direct);
+        delivery
     }
 }
 
@@ -140,12 +134,12 @@ impl Event {
             Self::Receipt(receipt) => Lent::Receipt(*receipt),
             Self::CapacityAvailable => Lent::CapacityAvailable,
             Self::AttributesRefused(reason) => Lent::AttributesRefused(*reason),
-            Self::Presence(presence) => Lent::Presence(e_pigeon_core::Presence {
-                watch: presence.watch,
-                uuid: presence.uuid,
-                state: presence.state,
-                attributes: presence.attributes.as_ref(),
-            }),
+            Self::Presence(presence) => Lent::Presence(e_pigeon_core::Presence::new(
+                presence.watch,
+                presence.uuid,
+                presence.state,
+                presence.attributes.as_ref(),
+            )),
             Self::PresenceReset(watch) => Lent::PresenceReset(*watch),
             Self::PresenceSynced(watch) => Lent::PresenceSynced(*watch),
             Self::WatchRefused(watch, reason) => Lent::WatchRefused(*watch, *reason),

@@ -82,6 +82,7 @@ impl core::ops::BitOr for EventFilter {
 
 /// A message that came, its payload borrowed from the inbox.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Delivery<'a> {
     /// Who sent it.
     pub from: Uuid,
@@ -100,6 +101,13 @@ pub struct Delivery<'a> {
     pub token: AckToken,
 }
 
+impl<'a> Delivery<'a> {
+    /// A message that is not repeated and came by a filter, for what takes such events.
+    pub fn new(from: Uuid, boot: u64, id: MessageId, payload: &'a [u8], token: AckToken) -> Self {
+        Self { from, boot, id, payload, maybe_repeated: false, direct: false, token }
+    }
+}
+
 /// With the size of the payload in place of the payload.
 impl fmt::Debug for Delivery<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,17 +123,25 @@ impl fmt::Debug for Delivery<'_> {
     }
 }
 
-/// How it stands with somebody.
+/// The presence of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Presence<'a> {
-    /// Under which watch this is told.
+    /// The watch whose filter the session matches, or did.
     pub watch: WatchId,
-    /// Who it is.
+    /// The UUID of the session's client.
     pub uuid: Uuid,
     /// Connected, away, or gone: ended, or no match any more.
     pub state: PresenceState,
-    /// The attributes; none where gone.
+    /// The attributes; none if the session is gone.
     pub attributes: AttributesRef<'a>,
+}
+
+impl<'a> Presence<'a> {
+    /// The presence of a session, for what takes such events.
+    pub fn new(watch: WatchId, uuid: Uuid, state: PresenceState, attributes: AttributesRef<'a>) -> Self {
+        Self { watch, uuid, state, attributes }
+    }
 }
 
 /// Names a watch of a client. Never names another one of that client later.
