@@ -1,11 +1,11 @@
-//! How messages of the outbox end: by receipts from the broker, or here, when their time is over; and how the
-//! application is told. (PROTOCOL.md, "Sender")
+//! How messages of the outbox end: by receipts from the broker, or here, when their time is over; and
+//! the receipts that the application gets. (PROTOCOL.md, "Sender")
 
 use super::memory::NONE;
 use super::outbox::{
-    ANSWERED_FIRST, DEADLINE, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS, FLAGS, ID,
-    IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NO_ENTRY, NUMBER, Outbox, PARKED, PAYLOAD, PREVIOUS, REASON,
-    RECIPIENTS, RETRY, Record, SESSION, TAKEN, UNTIL_ACCEPTED,
+    ACCEPTED, ANSWERED_FIRST, DEADLINE, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS,
+    FLAGS, ID, IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NO_ENTRY, NUMBER, Outbox, PARKED, PAYLOAD, PREVIOUS,
+    REASON, RECIPIENTS, RETRY, Record, SESSION, UNTIL_ACCEPTED,
 };
 use crate::bug::OrBug;
 use crate::data::message::{MessageId, Receipt, RefusalReason};
@@ -18,16 +18,16 @@ impl Outbox {
         self.for_run(m, run.first, run.count, |entry| {
             let mut flags = FLAGS.of(entry);
             if run.recipients == 0 {
-                // Nobody matched the first sending. About a repetition that says nothing.
-                if flags & (RETRY | TAKEN) == 0 {
+                // No session matched the first sending. About a repetition the number says nothing.
+                if flags & (RETRY | ACCEPTED) == 0 {
                     flags |= PARKED;
                 }
-            } else if flags & TAKEN == 0 {
+            } else if flags & ACCEPTED == 0 {
                 RECIPIENTS.put(entry, run.recipients);
                 EPOCH.put(entry, run.epoch);
                 SESSION.put(entry, run.session);
                 let answers_first = flags & (RETRY | PARKED) == 0;
-                flags |= if answers_first { TAKEN | ANSWERED_FIRST } else { TAKEN };
+                flags |= if answers_first { ACCEPTED | ANSWERED_FIRST } else { ACCEPTED };
             }
             FINAL_RECIPIENTS.put(entry, run.recipients);
             if flags & UNTIL_ACCEPTED != 0 {
@@ -39,7 +39,7 @@ impl Outbox {
 
     /// The final receipt for a run of messages.
     pub(super) fn ended(&mut self, m: &mut [u8], run: &Final) {
-        // For how many each of these was accepted before, the broker does not say.
+        // The broker does not say for how many recipients each of these was accepted before.
         let are_refused = run.recipients == 0 && run.reason == Some(RefusalReason::BrokerFull);
         self.for_run(m, run.first, run.count, |entry| {
             let recipients = if are_refused { accepted_for(entry) } else { run.recipients };
@@ -47,7 +47,7 @@ impl Outbox {
         });
     }
 
-    /// Lets each message of a run that is still unanswered take note of its answer, and tells the application.
+    /// Lets `note` write the answer into each message of a run that is still unanswered, and queues the receipts.
     fn for_run(&mut self, m: &mut [u8], first: u64, count: u32, mut note: impl FnMut(&mut Record)) {
         let id = |outbox: &Self, m: &[u8], index: u32| outbox.entries.get(m, index, ID);
         let mut index = self.receipt_hint;
@@ -83,8 +83,8 @@ impl Outbox {
         }
     }
 
-    /// A message was answered: the application is to be told. Where it is a repetition that has its last receipt, that is
-    /// noted until it is acknowledged.
+    /// A message was answered: its receipt waits for the application. If it is a repetition that has its last receipt, that
+    /// is noted until the repetition is acknowledged.
     fn push_event(&mut self, m: &mut [u8], index: u32) {
         let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
         let (flags, number) = (FLAGS.of(entry), NUMBER.of(entry));
@@ -104,7 +104,7 @@ impl Outbox {
         self.last_event = index;
     }
 
-    /// The next receipt to be told to the application, if any.
+    /// The next receipt for the application, if any.
     pub(super) fn poll_receipt(&mut self, m: &mut [u8]) -> Option<Receipt> {
         let index = self.first_event;
         if index == NONE {
@@ -133,7 +133,7 @@ impl Outbox {
         Some(receipt)
     }
 
-    /// True where a receipt waits to be polled.
+    /// True if a receipt waits to be polled.
     pub(super) fn has_receipt(&self) -> bool {
         self.first_event != NONE
     }
@@ -161,7 +161,7 @@ impl Outbox {
         }
     }
 
-    /// Ends messages that this broker never takes.
+    /// Ends messages that are too large for this broker.
     pub(super) fn refuse_larger_than(&mut self, m: &mut [u8], max: u32) {
         let mut index = self.head;
         while index != NONE {
@@ -206,7 +206,7 @@ impl Outbox {
 
 /// For how many recipients a message was accepted.
 fn accepted_for(entry: &Record) -> u32 {
-    if FLAGS.of(entry) & TAKEN != 0 { RECIPIENTS.of(entry) } else { 0 }
+    if FLAGS.of(entry) & ACCEPTED != 0 { RECIPIENTS.of(entry) } else { 0 }
 }
 
 /// Notes a final receipt.

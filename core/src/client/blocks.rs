@@ -49,7 +49,7 @@ impl Blocks {
         (length as u32).saturating_add(self.size - 1).checked_div(self.size).unwrap_or(0)
     }
 
-    /// True where so many bytes fit the blocks that are free.
+    /// True if so many bytes fit the blocks that are free.
     pub(super) fn hold(&self, length: usize) -> bool {
         u64::from(self.available) * u64::from(self.size) >= length as u64
     }
@@ -144,7 +144,7 @@ pub(super) struct Filler<'m> {
     end: usize,
     /// How many blocks were begun.
     used: u32,
-    /// How many bytes are still to come; `None` where more came than were to.
+    /// How many bytes are still to come; `None` if more came than were to.
     left: Option<usize>,
 }
 

@@ -1,8 +1,8 @@
-//! What an application can ask of a client, also while it holds what an event has lent it.
+//! The commands of an application to its client, also while the application holds an event.
 
 use super::blocks::Filler;
 use super::event::{AckToken, Close, Event, EventFilter};
-use super::handles::{Client, Commands, State, parts};
+use super::handles::{Client, ClientState, Commands, parts};
 use super::link::ClientLink;
 use super::polling;
 use super::tables::Tables;
@@ -14,7 +14,7 @@ use crate::time::Instant;
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// The next event, if any, as [`poll_event`](Self::poll_event), and the commands beside it: so that a handler can
-    /// echo or forward a payload that it was lent, without a copy of its own.
+    /// echo or forward the payload of an event without a copy of its own.
     ///
     /// ```
     /// use e_pigeon_core::{Client, Event, Instant, Message};
@@ -29,9 +29,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// }
     /// ```
     pub fn next_event_with_commands(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
-        let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
-        let State { link, tables, .. } = &mut self.state;
-        let event = guarded!(self.state, polling::poll(link, tables, m, lent, EventFilter::ALL))?;
+        let (m, payloads) = parts(&mut self.memory, self.state.tables.payloads_at);
+        let ClientState { link, tables, .. } = &mut self.state;
+        let event = guarded!(self.state, polling::poll(link, tables, m, payloads, EventFilter::ALL))?;
         Some((event, Commands { state: &mut self.state, m }))
     }
 }
@@ -45,11 +45,11 @@ impl Commands<'_> {
     pub fn send(&mut self, now: Instant, message: &Message<'_>) -> Result<MessageId, SendError> {
         let payload = message.payload;
         let taken = self.send_with(now, message, payload.len(), |filler| filler.put(payload))?;
-        // As many bytes were put in as were said.
+        // The length was that of the payload.
         taken.ok_or(SendError::Full)
     }
 
-    /// Takes a message with a payload of `length` bytes; `None` where `write` puts in more or less.
+    /// Queues a message with a payload of `length` bytes; `None` if `write` puts in more or less.
     pub(super) fn send_with(
         &mut self,
         now: Instant,
@@ -57,7 +57,7 @@ impl Commands<'_> {
         length: usize,
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
-        let State { link, tables, .. } = &mut *self.state;
+        let ClientState { link, tables, .. } = &mut *self.state;
         let now = link.advance(now);
         if !link.takes_commands() {
             return Err(SendError::Closed);
@@ -93,20 +93,20 @@ impl Commands<'_> {
 
     fn change(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
         let Self { state, m } = self;
-        let State { link, tables, .. } = &mut **state;
+        let ClientState { link, tables, .. } = &mut **state;
         guarded!(state, change(link, tables, m, now, key, value))
     }
 
     /// As [`Client::acknowledge`].
     pub fn acknowledge(&mut self, up_to: AckToken) {
-        self.state.tables.inbox.take_up_to(up_to.0 + 1);
+        self.state.tables.inbox.consume_up_to(up_to.0 + 1);
     }
 
     /// As [`Client::close`].
     pub fn close(&mut self, now: Instant, how: Close) {
-        let State { link, tables, .. } = &mut *self.state;
+        let ClientState { link, tables, .. } = &mut *self.state;
         link.advance(now);
-        tables.inbox.take_lent();
+        tables.inbox.consume_peeked();
         link.close(&tables.outbox, self.m, how);
     }
 }
@@ -125,7 +125,7 @@ fn change(
         return Err(SetError::Closed);
     }
     let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
-    // A hello that is yet to come says it all; otherwise it goes in order with the messages.
+    // A hello that is yet to come contains all attributes; otherwise the change goes in order with the messages.
     let in_order = link.session.is_some() || link.output.hello.is_some();
     if in_order && !tables.outbox.has_room(patch.len()) {
         return Err(SetError::Full);

@@ -1,4 +1,4 @@
-//! What a client tells its application.
+//! The events of a client.
 
 use crate::codec::Bytes;
 use crate::data::attributes::AttributesRef;
@@ -21,18 +21,18 @@ pub enum Event<'a> {
     Disconnected {
         /// Why.
         reason: DisconnectReason,
-        /// When the next connection is wanted; `None` where none is.
+        /// When the next connection is wanted; `None` if none is.
         retry_at: Option<Instant>,
     },
     /// A message for this client.
     Message(Delivery<'a>),
     /// What became of a message of this client.
     Receipt(Receipt),
-    /// How it stands with somebody who matches a filter that is [watched](crate::Client::watch), or did.
+    /// The presence of a session that matches a filter that is [watched](crate::Client::watch), or did.
     Presence(Presence<'a>),
-    /// What was told under this watch no longer holds: a snapshot follows.
+    /// The presence that came under this watch no longer holds: a snapshot follows.
     PresenceReset(WatchId),
-    /// The snapshot is complete: whoever was not named in it is gone.
+    /// The snapshot is complete: sessions that are not in it are gone.
     PresenceSynced(WatchId),
     /// The broker refused a watch, which has ended with that.
     WatchRefused(WatchId, RefusalReason),
@@ -84,18 +84,17 @@ impl core::ops::BitOr for EventFilter {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery<'a> {
-    /// Who sent it.
+    /// The UUID of the sender.
     pub from: Uuid,
-    /// In which life.
+    /// The boot of the sender: one of its lives.
     pub boot: u64,
-    /// Its number among the messages of that life.
+    /// The number of the message in that life.
     pub id: MessageId,
     /// Its content.
     pub payload: &'a [u8],
-    /// True where it may have been had before by an earlier boot of this client, or by this one where its memory of
-    /// senders was too small.
+    /// True if an earlier boot of this client may have had the message, or this one if its memory of senders was too small.
     pub maybe_repeated: bool,
-    /// True where it was sent to this UUID, not to a filter.
+    /// True if it was sent to this UUID, not to a filter.
     pub direct: bool,
     /// Names the message for `acknowledge`.
     pub token: AckToken,
@@ -169,7 +168,7 @@ pub enum Established {
 pub enum DisconnectReason {
     /// The transport was lost, or could not be had.
     TransportLost,
-    /// Nothing was heard from the broker for three keep-alive intervals.
+    /// Nothing came from the broker for three keep-alive intervals.
     Silent,
     /// The broker did not answer the hello in time.
     HandshakeTimeout,
@@ -236,10 +235,10 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// What happened to link and session that was not told yet. Bounded: what is overtaken by later news is left out.
+/// The events of link and session that wait. Bounded: later ones replace those that they overtake.
 #[derive(Clone, Debug)]
 pub(super) struct Lifecycle {
-    /// How the last link ended, and when to connect again; told once.
+    /// How the last link ended, and when to connect again.
     reason: DisconnectReason,
     retry_at: Moment,
     disconnected: bool,
@@ -249,7 +248,7 @@ pub(super) struct Lifecycle {
     closed: Option<Ending>,
 }
 
-/// Why a client has ended, where the rest stands in how its last link did.
+/// Why a client has ended; the rest stands in how its last link did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Requested,
@@ -272,7 +271,7 @@ impl Lifecycle {
     }
 
     pub(super) fn establish(&mut self, established: Established) {
-        // That a session was lost must not go unsaid, even where a link came and went in between.
+        // The application must learn that a session was lost, even if another link came and went in between.
         if self.established != Some(Established::Lost) || established == Established::Lost {
             self.established = Some(established);
         }
@@ -286,7 +285,7 @@ impl Lifecycle {
         (self.reason, self.retry_at, self.disconnected) = (reason, retry_at, true);
     }
 
-    /// The client has ended; where the broker did that, its link has ended as [`disconnect`](Self::disconnect) said last.
+    /// The client has ended; if the broker did that, its link has ended as [`disconnect`](Self::disconnect) said last.
     pub(super) fn close(&mut self, reason: CloseReason) {
         self.closed = Some(match reason {
             CloseReason::Requested => Ending::Requested,
@@ -298,7 +297,7 @@ impl Lifecycle {
         self.disconnected || self.connected || (up && self.established.is_some())
     }
 
-    /// The next of these, in the order in which they happened. `up` tells whether the session is established now.
+    /// The next of these, in the order in which they happened. `up` is true if the session is established now.
     pub(super) fn poll(&mut self, up: bool) -> Option<Event<'static>> {
         if core::mem::take(&mut self.disconnected) {
             return Some(Event::Disconnected { reason: self.reason, retry_at: self.retry_at.get() });

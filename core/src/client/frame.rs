@@ -41,7 +41,7 @@ impl ClientFrame {
         }
     }
 
-    /// True where it has a number.
+    /// True if it has a number.
     pub(super) fn is_item(&self) -> bool {
         matches!(self, Self::Decline(_) | Self::Message { .. } | Self::Set(_) | Self::Watch(_))
     }
@@ -56,7 +56,7 @@ pub(super) struct PartialFrame {
 }
 
 impl PartialFrame {
-    /// True where the frame has a number.
+    /// True if the frame has a number.
     pub(super) fn is_item(&self) -> bool {
         self.frame.is_item()
     }

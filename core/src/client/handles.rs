@@ -15,12 +15,12 @@ use core::fmt;
 /// `B` is the block: `[u8; N]`, `&mut [u8]`, `Vec<u8>` or `Box<[u8]>`.
 pub struct Client<B> {
     pub(super) memory: B,
-    pub(super) state: State,
+    pub(super) state: ClientState,
 }
 
 /// Everything that a client is, but for its memory.
 #[derive(Clone, Debug)]
-pub(super) struct State {
+pub(super) struct ClientState {
     pub(super) link: ClientLink,
     pub(super) tables: Tables,
     /// A bug of this crate was found in a call.
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) broken: bool,
 }
 
-impl State {
+impl ClientState {
     /// Cuts the memory, gives it its first content as far as it goes, and starts without a link.
     #[inline]
     pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter, m: &mut [u8]) -> Self {
@@ -56,8 +56,8 @@ impl<B> fmt::Debug for Client<B> {
 
 /// The commands of a client beside an event: see [`Client::next_event_with_commands`].
 pub struct Commands<'a> {
-    pub(super) state: &'a mut State,
-    /// All of the client's memory but the part that is lent.
+    pub(super) state: &'a mut ClientState,
+    /// All of the client's memory but the part that events borrow from.
     pub(super) m: &'a mut [u8],
 }
 
@@ -72,16 +72,16 @@ impl fmt::Debug for Commands<'_> {
 }
 
 impl<B: AsMut<[u8]>> Client<B> {
-    /// The commands while no event is lent.
+    /// The commands while no event is held.
     pub(super) fn commands(&mut self) -> Commands<'_> {
-        let (m, _) = parts(&mut self.memory, self.state.tables.lent_at);
+        let (m, _) = parts(&mut self.memory, self.state.tables.payloads_at);
         Commands { state: &mut self.state, m }
     }
 }
 
-/// The memory of a client, and the part that is lent.
-pub(super) fn parts<B: AsMut<[u8]>>(memory: &mut B, lent_at: usize) -> (&mut [u8], &[u8]) {
+/// The memory of a client, and the part of it that events borrow from.
+pub(super) fn parts<B: AsMut<[u8]>>(memory: &mut B, payloads_at: usize) -> (&mut [u8], &[u8]) {
     // The memory has as many bytes as were cut.
-    let (m, lent) = memory.as_mut().split_at_mut_checked(lent_at).unwrap_or_default();
-    (m, lent)
+    let (m, payloads) = memory.as_mut().split_at_mut_checked(payloads_at).unwrap_or_default();
+    (m, payloads)
 }

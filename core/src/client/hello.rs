@@ -17,7 +17,7 @@ use core::num::NonZeroU64;
 pub(super) fn begin(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8]) {
     if let Some(ClientSession { receiving, .. }) = &mut link.session {
         let acknowledgeable = tables.acknowledgeable(m, receiving.received());
-        receiving.tell_in_handshake(acknowledgeable.max(receiving.told()));
+        receiving.set_acknowledged(acknowledgeable.max(receiving.acknowledged()));
     }
     let (known, fresh) = (tables.inbox.window(m), tables.inbox.fresh_window(m));
     let only_leaves = link.closing == Some(Close::EndSession) && tables.outbox.unanswered(m).next().is_none();
@@ -35,7 +35,7 @@ pub(super) fn write(link: &ClientLink, tables: &Tables, m: &[u8], writer: &mut W
         epoch: session.epoch.to_le_bytes(),
         session: session.number.get(),
         received: session.receiving.received(),
-        acknowledged: session.receiving.told(),
+        acknowledged: session.receiving.acknowledged(),
         window: known,
     });
     let Identity { uuid, secret, boot, receives, max_payload, aliases } = &link.identity;
@@ -86,7 +86,7 @@ pub(super) fn welcome(
         link.output.window = hello.known;
         if canary!(SaysAcknowledgementOnce) {
             let taken = tables.inbox.acknowledged(m, session.receiving.received());
-            session.receiving.tell_in_handshake(taken.max(session.receiving.told()));
+            session.receiving.set_acknowledged(taken.max(session.receiving.acknowledged()));
         }
         Established::Resumed
     } else {
@@ -105,7 +105,7 @@ pub(super) fn welcome(
         "e_pigeon::client",
         "{}: session {} of {epoch:016x}, {established:?}", link.identity.uuid, welcome.session
     );
-    // No message under way is larger: the broker took those.
+    // No message under way is larger: the broker has accepted those.
     tables.outbox.refuse_larger_than(m, max_payload);
     link.had_session = true;
     if let Some(lossy) = &mut link.lossy {

@@ -1,8 +1,8 @@
-//! What came for the application and was not taken yet: messages in order, and deliveries that were declined.
+//! Messages for the application that it has not consumed yet, in order, and deliveries that were declined.
 //!
-//! Messages lie in a ring of records, their payloads in a ring of bytes, each in one piece, because they are lent to
-//! the application. The acknowledgement follows from what is left here: it never passes a message that was not
-//! taken, one of an earlier session included, nor a declined one whose decline the broker has not taken.
+//! Messages lie in a ring of records, their payloads in a ring of bytes, each in one piece, because events
+//! borrow them. The acknowledgement follows from what is left here: it never passes a message that was not
+//! consumed, one of an earlier session included, nor a declined one whose decline the broker has not acknowledged.
 //! (PROTOCOL.md, "Recipient")
 
 use super::event::{AckToken, Delivery, Event};
@@ -36,7 +36,7 @@ record! {
     => DECLINE_STRIDE
 }
 
-/// A message that is taken in.
+/// A message that came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) origin: Origin,
@@ -47,7 +47,7 @@ pub(super) struct Entry {
 
 const NO_PAYLOAD: &str = "a payload lies outside the memory";
 
-/// What the inbox is made of. Positions count up for ever; a position's record is its remainder.
+/// The inbox. Positions only count up; a position's record is its remainder.
 #[derive(Clone, Debug)]
 pub(super) struct Inbox {
     /// The application says itself which messages it has consumed.
@@ -56,9 +56,9 @@ pub(super) struct Inbox {
     bytes: Region,
     /// How many bytes of payload may wait.
     max_bytes: u32,
-    /// The oldest that was not taken.
+    /// The oldest message.
     head: u64,
-    /// The next to be lent.
+    /// The next message that the application has not peeked at.
     cursor: u64,
     tail: u64,
     /// Those before came in earlier sessions.
@@ -97,7 +97,7 @@ impl Inbox {
         }
     }
 
-    /// Cuts the ring of payloads, in the part of memory that is lent, which begins at `base`.
+    /// Cuts the ring of payloads, in the part of memory that events borrow from, which begins at `base`.
     pub(super) fn cut_payloads(&mut self, cutter: &mut Cutter, max_payload: u32, base: usize) {
         // Where a payload does not fit before the end of the ring, that end stays empty: at most one payload.
         let spare = if self.entries.count() > 1 { max_payload } else { 0 };
@@ -109,11 +109,11 @@ impl Inbox {
         self.entries.ring(self.first + (position - self.head) as u32)
     }
 
-    /// Takes a message in; false where there is no room, which is the broker's fault.
+    /// Adds a message; false if it has no room, which is the broker's fault.
     pub(super) fn push(
         &mut self,
         m: &mut [u8],
-        lent: &mut [u8],
+        payloads: &mut [u8],
         number: u64,
         entry: &Entry,
         payload: &[u8],
@@ -123,7 +123,7 @@ impl Inbox {
         }
         // It goes beyond the window.
         let Some(at) = self.place(m, payload.len()) else { return false };
-        if let Some(room) = lent.get_mut(self.bytes.part(at, payload.len())).or_bug(NO_PAYLOAD) {
+        if let Some(room) = payloads.get_mut(self.bytes.part(at, payload.len())).or_bug(NO_PAYLOAD) {
             room.copy_from_slice(payload);
         }
         self.end_byte = at + payload.len();
@@ -153,7 +153,7 @@ impl Inbox {
         } else {
             self.entries.get(m, self.first, AT) as usize
         };
-        // Offsets alone cannot tell: empty payloads leave the end where the beginning is.
+        // Offsets alone do not show it: after empty payloads the end and the beginning are equal.
         let is_wrapped = self.head < self.wrapped_at;
         let limit = if is_wrapped { first_byte } else { self.bytes.len() };
         if length <= limit - self.end_byte {
@@ -166,8 +166,8 @@ impl Inbox {
         Some(0)
     }
 
-    /// The next message to be lent, as the event that it is: what is handed on is not copied once more.
-    pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8]) -> Option<Event<'m>> {
+    /// The next message, as the event that it is, so that it is not copied once more.
+    pub(super) fn peek<'m>(&mut self, m: &[u8], payloads: &'m [u8]) -> Option<Event<'m>> {
         if self.cursor == self.tail {
             return None;
         }
@@ -181,27 +181,27 @@ impl Inbox {
             from: Uuid::from_bytes(UUID.of(record)),
             boot: BOOT.of(record),
             id: MessageId(ID.of(record)),
-            payload: lent.get(self.bytes.part(at, length)).or_bug(NO_PAYLOAD).unwrap_or_default(),
+            payload: payloads.get(self.bytes.part(at, length)).or_bug(NO_PAYLOAD).unwrap_or_default(),
             maybe_repeated: flags & REPEATED != 0,
             direct: flags & DIRECT != 0,
             token: AckToken(position),
         }))
     }
 
-    /// True where a message waits to be lent.
-    pub(super) fn has_unlent(&self) -> bool {
+    /// True if a message waits.
+    pub(super) fn has_next(&self) -> bool {
         self.cursor < self.tail
     }
 
-    /// The application has consumed everything that was lent, unless it says so itself.
-    pub(super) fn take_lent(&mut self) {
+    /// The application has consumed what it peeked at, unless it says so itself.
+    pub(super) fn consume_peeked(&mut self) {
         if !self.manual {
-            self.take_up_to(self.cursor);
+            self.consume_up_to(self.cursor);
         }
     }
 
-    /// The application has taken everything before that position, as far as it was lent.
-    pub(super) fn take_up_to(&mut self, position: u64) {
+    /// The application has consumed all messages before that position that it has peeked at.
+    pub(super) fn consume_up_to(&mut self, position: u64) {
         let head = position.min(self.cursor);
         if head > self.head {
             self.first = self.index(head);
@@ -209,7 +209,7 @@ impl Inbox {
         }
     }
 
-    /// The last item that may be acknowledged where all up to `received` are here.
+    /// The last item that may be acknowledged if all up to `received` have come.
     pub(super) fn acknowledged(&self, m: &[u8], received: u64) -> u64 {
         if self.head < self.session_start {
             return 0;
@@ -224,7 +224,7 @@ impl Inbox {
         limit
     }
 
-    /// A new session: what is here came in an earlier one, and declines of it vanish.
+    /// A new session: all messages came in an earlier one, whose declines vanish.
     pub(super) fn start_session(&mut self) {
         self.session_start = self.tail;
         (self.declined, self.written) = (0, 0);
@@ -235,7 +235,7 @@ impl Inbox {
         self.window_beside(m, self.session_start)
     }
 
-    /// The window that is left beside all that is here.
+    /// The window that is left beside all messages.
     pub(super) fn fresh_window(&self, m: &[u8]) -> Window {
         self.window_beside(m, self.tail)
     }
@@ -260,7 +260,7 @@ impl Inbox {
         self.declines.ring(self.first_decline + n)
     }
 
-    /// Declines the delivery of that number; false where there is no room, which is the broker's fault.
+    /// Declines the delivery of that number; false if that has no room, which is the broker's fault.
     pub(super) fn decline(&mut self, m: &mut [u8], number: u64) -> bool {
         if self.declined >= self.declines.count() {
             return false;
@@ -299,7 +299,7 @@ impl Inbox {
         Some(self.declines.get(m, found, DECLINED))
     }
 
-    /// True where a decline waits to be written on this link.
+    /// True if a decline waits to be written on this link.
     pub(super) fn has_decline(&self) -> bool {
         self.written < self.declined
     }
@@ -337,7 +337,7 @@ mod tests {
         let base = cutter.used();
         inbox.cut_payloads(&mut cutter, max_payload, base);
         let mut memory = std::vec![0; cutter.used()];
-        let (m, lent) = memory.split_at_mut(base);
+        let (m, payloads) = memory.split_at_mut(base);
         let entry = Entry { origin: Origin { uuid: [1; 16], boot: 1 }, id: 1, repeated: false, direct: true };
         let mut random = 1_u64;
         let mut draw = |n: u64| {
@@ -352,15 +352,15 @@ mod tests {
             if here.len() < messages as usize && used + length <= bytes as usize && draw(2) == 0 {
                 sent += 1;
                 let payload = std::vec![sent as u8; length];
-                assert!(inbox.push(m, lent, sent, &entry, &payload), "{length} beside {used}");
+                assert!(inbox.push(m, payloads, sent, &entry, &payload), "{length} beside {used}");
                 here.push_back(payload);
             } else if draw(3) == 0 {
                 for _ in 0..=draw(3) {
-                    if let Some(Event::Message(message)) = inbox.lend(m, lent) {
+                    if let Some(Event::Message(message)) = inbox.peek(m, payloads) {
                         assert_eq!(here.pop_front().as_deref(), Some(message.payload));
                     }
                 }
-                inbox.take_lent();
+                inbox.consume_peeked();
             }
         }
         assert!(sent > 10_000);

@@ -3,7 +3,7 @@
 use super::backoff::Backoff;
 use super::event::{Close, CloseReason, DisconnectReason, Lifecycle};
 use super::frame::PartialFrame;
-use super::lossy::Lossy;
+use super::lossy::ClientLossy;
 use super::memory::Cutter;
 use super::outbox::Outbox;
 use super::tables::Tables;
@@ -50,14 +50,14 @@ pub(super) struct ClientSession {
 /// What only a hello says: the windows of the session that it names and of a fresh one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HelloFields {
-    /// Of no meaning where there is no session.
+    /// Without a meaning if there is no session.
     pub(super) known: Window,
     pub(super) fresh: Window,
-    /// The client has nothing left but its goodbye: a fresh session must match nobody's message.
+    /// The client has nothing left but its goodbye: a fresh session must match no message.
     pub(super) only_leaves: bool,
 }
 
-/// What a client says of itself in each hello.
+/// The fields of each hello that never change.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) uuid: Uuid,
@@ -127,7 +127,7 @@ pub(super) struct ClientLink {
     pub(super) frame_limit: usize,
     /// How many bytes of a frame that is not whole are kept.
     pub(super) partial: usize,
-    pub(super) lossy: Option<Lossy>,
+    pub(super) lossy: Option<ClientLossy>,
 }
 
 impl ClientLink {
@@ -136,7 +136,7 @@ impl ClientLink {
     pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter, watches: bool) -> Self {
         let presence = if watches { MAX_PRESENCE } else { 0 };
         let frame_limit = (config.max_payload as usize + MAX_OVERHEAD).max(presence);
-        let lossy = Lossy::new(cutter, config, frame_limit);
+        let lossy = ClientLossy::new(cutter, config, frame_limit);
         if lossy.is_none() {
             cutter.region(frame_limit + header_len(frame_limit));
         }
@@ -206,9 +206,9 @@ impl ClientLink {
         self.transport && !self.is_linked()
     }
 
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(super) fn note_received(&mut self, now: Instant) {
         if let ClientPhase::Up(keep_alive) = &mut self.phase {
-            keep_alive.hear(now);
+            keep_alive.note_received(now);
         }
     }
 
@@ -276,7 +276,7 @@ impl ClientLink {
                 self.backoff.reset();
             }
             // The broker may have lost the link at any time since, and counts from then.
-            self.up_or_lost_at = Moment::at(keep_alive.heard());
+            self.up_or_lost_at = Moment::at(keep_alive.last_received());
         }
         self.unwelcome = matches!(self.phase, ClientPhase::Opening { .. });
         self.partial = 0;
@@ -332,7 +332,7 @@ impl ClientLink {
         }
     }
 
-    /// The goodbye that is to be written now, if any: when everything else was, or the broker takes nothing.
+    /// The goodbye that is to be written now, if any: when everything else was, or the broker accepts nothing.
     pub(super) fn goodbye(&self, outbox: &Outbox, m: &[u8]) -> Option<Close> {
         let how = self.closing.filter(|_| !self.output.goodbye_written)?;
         let is_shut = self.session.as_ref().is_some_and(|session| session.sending.is_shut());
@@ -379,7 +379,7 @@ impl ClientLink {
             if let Some(session) = self.session.take() {
                 self.epochs.forget(session.epoch);
             }
-            // Nothing is under way any more, and the next hello says all attributes.
+            // Nothing is under way any more, and the next hello contains all attributes.
             tables.outbox.restart(m, now, tables.attributes.changes);
         }
     }
@@ -404,7 +404,7 @@ impl ClientLink {
             ClientPhase::Up(keep_alive) => Some(keep_alive.dead_at().min(keep_alive.ping_at())),
             ClientPhase::Closed => return None,
         };
-        let lossy = self.lossy.as_ref().filter(|_| self.is_linked()).and_then(Lossy::deadline);
+        let lossy = self.lossy.as_ref().filter(|_| self.is_linked()).and_then(ClientLossy::deadline);
         [link, lossy, self.session_end(), outbox.earliest_deadline()].into_iter().flatten().min()
     }
 }

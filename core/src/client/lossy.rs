@@ -12,12 +12,12 @@ use crate::wire::control::Welcome;
 use crate::wire::state::{StateFrame, tag};
 use crate::wire::window::Window;
 
-/// Why a client has a [`Lossy`].
+/// Why a client has a [`ClientLossy`].
 pub(super) const NOT_LOSSY: &str = "a client over a lossy transport lacks what belongs to that";
 
 /// What a client has besides on such a link. The regions lie in the part of memory behind everything else.
 #[derive(Clone, Debug)]
-pub(super) struct Lossy {
+pub(super) struct ClientLossy {
     pub(super) link: LossyLink,
     /// The sizes of the regions `partial` and `early`. What is left behind both is `staged`.
     pub(super) partial: usize,
@@ -26,7 +26,7 @@ pub(super) struct Lossy {
     pub(super) request: Repeat,
 }
 
-impl Lossy {
+impl ClientLossy {
     /// Cuts its memory; `None` if the framing is not lossy.
     pub(super) fn new(cutter: &mut Cutter, config: &ClientConfig, frame_limit: usize) -> Option<Self> {
         let link = LossyLink::new(config.framing)?;
@@ -72,7 +72,7 @@ impl Lossy {
 
     /// The state that was begun last.
     pub(super) fn state(&self, receiving: &Receiving, window: Window) -> StateFrame {
-        self.link.recovery.state(receiving.received(), receiving.told(), window)
+        self.link.recovery.state(receiving.received(), receiving.acknowledged(), window)
     }
 
     /// When something is to be sent again.

@@ -1,4 +1,4 @@
-//! A client's link where frames may be lost, come twice, or in another order: what is taken, what is written, and what is
+//! A client's link where frames may be lost, come twice, or in another order: what is read, written, and
 //! written again. (PROTOCOL.md, "Lossy framed transports")
 
 use super::event::Close;
@@ -55,7 +55,7 @@ fn read_frame(
     if !link.lossy.as_ref().is_some_and(|lossy| lossy.link.is_own(frame.tag)) {
         return;
     }
-    link.heard(now);
+    link.note_received(now);
     match (frame.kind, link.phase) {
         _ if !frame.is_sound() => link.fail(now, AbortCode::Malformed),
         (kind::ABORT, _) | (kind::WELCOME, ClientPhase::Opening { .. }) => {
@@ -94,7 +94,7 @@ fn read_item(
         if !lossy.link.recovery.received_one() {
             return;
         }
-        // A bug, as was said.
+        // `next_early` has reported the bug.
         let Some((at, item)) = lossy.link.next_early(early, next) else { return };
         receive::frame(link, tables, m, now, item);
         // An item that ends the link is removed too.
@@ -126,7 +126,7 @@ pub(super) fn transmit(
         stage(link, tables, m, staged, number, &frame);
     }
     if let (ClientPhase::Up(keep_alive), 1..) = (&mut link.phase, written) {
-        keep_alive.speak(now);
+        keep_alive.note_sent(now);
     }
     link.lossy.as_ref().map_or(Ok(written), |lossy| lossy.link.outcome(written))
 }
@@ -207,9 +207,9 @@ fn begin_state(link: &mut ClientLink, tables: &Tables, m: &[u8], now: Instant) -
     if !link.output.ping_due && !lossy.link.recovery.is_state_due(is_news) {
         return false;
     }
-    lossy.link.recovery.tell(is_news, link.output.ping_due, now);
+    lossy.link.recovery.begin_state(is_news, link.output.ping_due, now);
     if let Some(session) = &mut link.session {
-        session.receiving.tell_in_handshake(acknowledged);
+        session.receiving.set_acknowledged(acknowledged);
     }
     link.output.window = window;
     link.output.ping_due = false;
@@ -219,9 +219,9 @@ fn begin_state(link: &mut ClientLink, tables: &Tables, m: &[u8], now: Instant) -
 /// What is acknowledged now, the window, and whether either differs from the last state.
 fn standing(link: &ClientLink, tables: &Tables, m: &[u8]) -> Option<(u64, Window, bool)> {
     let receiving = &link.session.as_ref()?.receiving;
-    let acknowledged = tables.acknowledgeable(m, receiving.received()).max(receiving.told());
+    let acknowledged = tables.acknowledgeable(m, receiving.received()).max(receiving.acknowledged());
     let window = tables.inbox.due_window(m, link.output.window);
-    let is_news = acknowledged != receiving.told() || window.is_some();
+    let is_news = acknowledged != receiving.acknowledged() || window.is_some();
     Some((acknowledged, window.unwrap_or(link.output.window), is_news))
 }
 
@@ -236,7 +236,7 @@ fn item_again(
     if let Some(declined) = tables.inbox.declined_by(m, number) {
         return Some(ClientFrame::Decline(declined));
     }
-    if let Some(op) = tables.watching.told_with(m, number) {
+    if let Some(op) = tables.watching.sent_as(m, number) {
         return Some(ClientFrame::Watch(op));
     }
     let entry = tables.outbox.numbered(m, number)?;

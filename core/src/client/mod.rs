@@ -62,7 +62,7 @@ use crate::data::message::{Message, MessageId};
 use crate::data::value::Value;
 use crate::error::{BufferTooSmall, ConfigError, SendError, SetError};
 use crate::time::Instant;
-use handles::{State, parts};
+use handles::{ClientState, parts};
 use memory::Cutter;
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ impl ClientConfig {
     /// How many bytes of memory a client with these limits needs.
     pub fn memory_needed(&self) -> usize {
         let mut cutter = Cutter::default();
-        State::new(self, &mut cutter, &mut []);
+        ClientState::new(self, &mut cutter, &mut []);
         cutter.used()
     }
 }
@@ -86,7 +86,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn new(config: ClientConfig, mut memory: B) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut cutter = Cutter::default();
-        let state = State::new(&config, &mut cutter, memory.as_mut());
+        let state = ClientState::new(&config, &mut cutter, memory.as_mut());
         let needed = cutter.used();
         if memory.as_ref().len() < needed {
             Err(ConfigError::Memory { needed })
@@ -101,7 +101,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     ///
     /// A transport that was there before counts as lost.
     pub fn handle_connected(&mut self, now: Instant) {
-        let State { link, tables, .. } = &mut self.state;
+        let ClientState { link, tables, .. } = &mut self.state;
         guarded!(self.state, link.connected(tables, self.memory.as_mut(), now));
     }
 
@@ -115,7 +115,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     }
 
     fn input(&mut self, now: Instant, bytes: &[u8]) {
-        let State { link, tables, .. } = &mut self.state;
+        let ClientState { link, tables, .. } = &mut self.state;
         let now = link.advance(now);
         let parts = self.memory.as_mut().split_at_mut_checked(tables.kept_at);
         let Some((m, kept)) = parts.or_bug(NO_MEMORY) else { return };
@@ -126,14 +126,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         }
     }
 
-    /// The transport is gone, or could not be had. Harmless where there was none.
+    /// The transport is gone, or could not be had. Harmless if there was none.
     pub fn handle_disconnected(&mut self, now: Instant) {
         guarded!(self.state, self.state.link.disconnected(now));
     }
 
-    /// The broker has another endpoint that was not tried yet: where the last link ended before it was welcomed, because
-    /// nobody answered or the broker was full, say, the client wants the next connection at once, and its back-off stays as it
-    /// was before that link. Returns whether that is so. To be called after [`handle_disconnected`](Self::handle_disconnected),
+    /// The broker has another endpoint that was not tried yet. If the last link ended before its welcome, because nothing
+    /// answered or the broker was full, say, the client wants the next connection at once, and its back-off stays as it was
+    /// before that link. Returns true if that is so. To be called after [`handle_disconnected`](Self::handle_disconnected),
     /// and no more often than there are endpoints until the client is left to its back-off.
     pub fn try_elsewhere(&mut self, now: Instant) -> bool {
         self.state.link.try_elsewhere(now)
@@ -141,21 +141,22 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let State { link, tables, .. } = &mut self.state;
+        let ClientState { link, tables, .. } = &mut self.state;
         guarded!(self.state, link.timeout(tables, self.memory.as_mut(), now));
     }
 
     // Commands: what the application wants.
 
-    /// Takes a message. It is sent as soon as there is a session, and kept until it is answered.
+    /// Queues a message. The client sends it as soon as it has a session, and keeps it until it is answered.
     ///
-    /// Works before the first connection too. There will be exactly one final [`Receipt`] for it.
+    /// Works before the first connection too. The message gets exactly one final [`Receipt`].
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] where the outbox has no room now; [`Event::CapacityAvailable`] follows. The others are
-    /// the caller's fault and last ([`SendError::NoTime`]: a time to live of 0 never arrives), but for [`SendError::TooLarge`] where another broker may take more. A message that
-    /// was taken before this client knew its broker, and is too large for that, ends with a receipt that says so.
+    /// [`SendError::Full`] if the outbox has no room now; [`Event::CapacityAvailable`] follows. The others are the caller's
+    /// fault and last ([`SendError::NoTime`]: a time to live of 0 never arrives), but for [`SendError::TooLarge`] if another
+    /// broker accepts more. A message that was queued before this client knew its broker, and is too large for it, ends with
+    /// a receipt that says so.
     pub fn send(&mut self, now: Instant, message: &Message<'_>) -> Result<MessageId, SendError> {
         self.commands().send(now, message)
     }
@@ -184,11 +185,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         self.commands().acknowledge(up_to);
     }
 
-    /// Leaves. What was taken by [`send`](Self::send) and can be written is written, the message that was lent last
-    /// is acknowledged, and the broker is told; when it has confirmed, [`Event::Closed`] follows. What is still
+    /// Leaves. The client writes the messages in the outbox that it can, acknowledges the message of the last event, and says
+    /// goodbye; when the broker has confirmed that, [`Event::Closed`] follows. A message that is still
     /// [unanswered](Self::unanswered) then has no receipt.
     ///
-    /// It waits for a connection where there is none; whoever does not want that drops the client.
+    /// It waits for a connection if there is none. To leave without a goodbye, drop the client.
     pub fn close(&mut self, now: Instant, how: Close) {
         self.commands().close(now, how);
     }
@@ -206,9 +207,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// A call whose filter leaves messages out acknowledges none. So an application can go on with receipts, say, while it
     /// has no room for messages.
     pub fn poll_event_of(&mut self, wanted: EventFilter) -> Option<Event<'_>> {
-        let (m, lent) = parts(&mut self.memory, self.state.tables.lent_at);
-        let State { link, tables, .. } = &mut self.state;
-        guarded!(self.state, polling::poll(link, tables, m, lent, wanted))
+        let (m, payloads) = parts(&mut self.memory, self.state.tables.payloads_at);
+        let ClientState { link, tables, .. } = &mut self.state;
+        guarded!(self.state, polling::poll(link, tables, m, payloads, wanted))
     }
 
     /// Writes what is to be sent to the front of `out` and returns the number of bytes; 0 if there is nothing now.
@@ -225,7 +226,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     }
 
     fn transmit(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        let State { link, tables, .. } = &mut self.state;
+        let ClientState { link, tables, .. } = &mut self.state;
         let now = link.advance(now);
         let m = self.memory.as_mut();
         if link.lossy.is_none() {
@@ -242,27 +243,27 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
     // Getters.
 
-    /// True where there is no transport and it is time to connect one.
+    /// True if there is no transport and it is time to connect one.
     pub fn wants_connection(&self) -> bool {
         self.state.link.wants_connection()
     }
 
-    /// True where the transport is of no more use: write what `poll_transmit` still has, close it, and call
+    /// True if the transport is of no more use: write what `poll_transmit` still has, close it, and call
     /// [`handle_disconnected`](Self::handle_disconnected).
     pub fn wants_disconnect(&self) -> bool {
         self.state.link.wants_disconnect()
     }
 
-    /// True where [`poll_event`](Self::poll_event) would return something.
+    /// True if [`poll_event`](Self::poll_event) would return something.
     pub fn has_event(&self) -> bool {
-        let parts = self.memory.as_ref().split_at_checked(self.state.tables.lent_at);
-        let (m, lent) = parts.or_bug(NO_MEMORY).unwrap_or_default();
-        polling::has_event(&self.state.link, &self.state.tables, m, lent)
+        let parts = self.memory.as_ref().split_at_checked(self.state.tables.payloads_at);
+        let (m, payloads) = parts.or_bug(NO_MEMORY).unwrap_or_default();
+        polling::has_event(&self.state.link, &self.state.tables, m, payloads)
     }
 
-    /// True where [`poll_transmit`](Self::poll_transmit) would write something.
+    /// True if [`poll_transmit`](Self::poll_transmit) would write something.
     pub fn wants_transmit(&self) -> bool {
-        let (State { link, tables, .. }, m) = (&self.state, self.memory.as_ref());
+        let (ClientState { link, tables, .. }, m) = (&self.state, self.memory.as_ref());
         if link.lossy.is_some() {
             lossy_io::wants_transmit(link, tables, m)
         } else {
@@ -275,12 +276,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         self.state.link.is_established()
     }
 
-    /// True where the client has ended for good; nothing connects again.
+    /// True if the client has ended for good; nothing connects again.
     pub fn is_closed(&self) -> bool {
         self.state.link.is_closed()
     }
 
-    /// True where a bug of this crate was found: an invariant of this client is broken. End the transport, and begin a new
+    /// True if a bug of this crate was found: an invariant of this client is broken. End the transport, and begin a new
     /// life: a new `Client` with a new boot, which inherits the queue. (Without the feature `alloc` it is always false.)
     pub fn is_broken(&self) -> bool {
         #[cfg(feature = "alloc")]
@@ -296,12 +297,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
         self.state.broken = true;
     }
 
-    /// Who this client is.
+    /// The UUID of this client.
     pub fn uuid(&self) -> Uuid {
         self.state.link.identity.uuid
     }
 
-    /// The attributes as the application wants them now; the broker may not have been told yet.
+    /// The attributes as the application wants them now; the broker may not have them yet.
     pub fn attributes(&self) -> AttributesRef<'_> {
         self.state.tables.attributes.current(self.memory.as_ref())
     }

@@ -10,9 +10,9 @@ use crate::wire::state::StateFrame;
 
 /// No client has it.
 #[derive(Clone, Debug)]
-pub(super) enum Lossy {}
+pub(super) enum ClientLossy {}
 
-impl Lossy {
+impl ClientLossy {
     pub(super) fn new(_: &mut Cutter, _: &ClientConfig, _: usize) -> Option<Self> {
         None
     }

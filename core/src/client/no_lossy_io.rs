@@ -1,4 +1,4 @@
-//! Stands in for links that lose frames where these are left out: there are none, and no client calls these.
+//! Stands in for lossy links without the feature `lossy`: no client calls these functions.
 
 use super::link::ClientLink;
 use super::tables::Tables;

@@ -1,4 +1,4 @@
-//! Stands in for presence where that is left out: nothing is watched, and nothing comes.
+//! Stands in for presence without the feature: no filter is watched, and no item comes.
 
 use super::event::{Event, EventFilter};
 use super::memory::Cutter;
@@ -6,10 +6,10 @@ use crate::codec::Writer;
 use crate::config::client::ClientConfig;
 use crate::data::message::RefusalReason;
 
-/// False where nothing of presence is read.
+/// False if nothing of presence is read.
 pub(super) const IS_READ: bool = false;
 
-/// Nothing is ever wished.
+/// No item is ever written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WatchOp {}
 
@@ -34,11 +34,11 @@ impl Watching {
         None
     }
 
-    pub(super) fn told_with(&self, _: &[u8], _: u64) -> Option<WatchOp> {
+    pub(super) fn sent_as(&self, _: &[u8], _: u64) -> Option<WatchOp> {
         None
     }
 
-    pub(super) fn tell(&self, _: &mut [u8], op: WatchOp, _: u64) {
+    pub(super) fn note_sent(&self, _: &mut [u8], op: WatchOp, _: u64) {
         match op {}
     }
 
@@ -54,7 +54,7 @@ impl Watching {
     }
 
     /// As under a watch that was never begun.
-    pub(super) fn take(&self, _: &mut [u8], _: usize, _: u64, _: u32, _: &[u8]) -> bool {
+    pub(super) fn push(&self, _: &mut [u8], _: usize, _: u64, _: u32, _: &[u8]) -> bool {
         true
     }
 
@@ -66,7 +66,7 @@ impl Watching {
         None
     }
 
-    pub(super) fn take_lent(&self, _: &mut [u8], _: &[u8]) {}
+    pub(super) fn consume_peeked(&self, _: &mut [u8], _: &[u8]) {}
 
     pub(super) fn acknowledged(&self, _: &[u8], received: u64) -> u64 {
         received

@@ -1,5 +1,5 @@
-//! What the client has to say, in the order in which it was said: messages until they are answered, and changes of
-//! attributes until the broker has taken them.
+//! The items of the application, in their order: messages until they are answered, and changes of attributes until the
+//! broker has acknowledged them.
 //!
 //! Entries form a list in that order; their bytes lie in chains of blocks, so that one old entry never stands in the
 //! way of new ones. A *cursor* parts what was written in this session from what was not. An entry that was answered
@@ -47,7 +47,7 @@ const WRITTEN: u16 = 1 << 2;
 /// Goes out with the retry mark: it was written in an earlier session.
 pub(super) const RETRY: u16 = 1 << 3;
 pub(super) const PARKED: u16 = 1 << 4;
-pub(super) const TAKEN: u16 = 1 << 5;
+pub(super) const ACCEPTED: u16 = 1 << 5;
 pub(super) const ANSWERED_FIRST: u16 = 1 << 6;
 /// Has ended; its receipt may still have to be polled.
 pub(super) const ENDED: u16 = 1 << 7;
@@ -78,7 +78,7 @@ pub(super) struct Outbox {
     pub(super) first_event: u32,
     pub(super) last_event: u32,
     next_id: u64,
-    /// How many blocks the largest refused entry needs; 0 where none was refused.
+    /// How many blocks the largest refused entry needs; 0 if none was refused.
     refused_blocks: u32,
     /// No message that can end here has an earlier deadline.
     pub(super) earliest: Moment,
@@ -100,7 +100,7 @@ pub(super) struct Outbound {
     first_block: u32,
 }
 
-/// What is said of an entry when it is taken.
+/// A new entry.
 struct New {
     id: u64,
     flags: u16,
@@ -110,12 +110,12 @@ struct New {
 }
 
 impl Outbound {
-    /// True where it is a change of attributes.
+    /// True if it is a change of attributes.
     pub(super) fn is_set(self) -> bool {
         self.flags & IS_SET != 0
     }
 
-    /// True where *accepted* is the final receipt.
+    /// True if *accepted* is the final receipt.
     pub(super) fn until_accepted(self) -> bool {
         self.flags & UNTIL_ACCEPTED != 0
     }
@@ -214,7 +214,7 @@ impl Outbox {
         self.push(m, &new, |filler| filler.put(patch)).ok_or(SetError::Full)
     }
 
-    /// True where an entry of that many bytes has room; otherwise [`Outbox::poll_capacity`] tells when it has.
+    /// True if an entry of that many bytes has room; otherwise [`Outbox::poll_capacity`] reports when it has.
     pub(super) fn has_room(&mut self, length: usize) -> bool {
         let has = self.free_entries > 0 && self.blocks.hold(length);
         if !has {
@@ -223,7 +223,7 @@ impl Outbox {
         has
     }
 
-    /// Adds an entry, which has room; `None` where `write` puts in more or less bytes than it is to have.
+    /// Adds an entry, which has room; `None` if `write` puts in more or less bytes than it is to have.
     fn push(&mut self, m: &mut [u8], new: &New, write: impl FnOnce(&mut Filler<'_>)) -> Option<()> {
         let first_block = self.blocks.fill(m, new.destination + new.payload, write)?;
         let (index, tail) = (self.free_entry, self.tail);
@@ -293,7 +293,7 @@ impl Outbox {
         (index != NONE).then(|| outbound(index, self.entry(m, index)))
     }
 
-    /// True where a repetition that crossed its receipt may not have come, and would have to be written again. The broker
+    /// True if a repetition that crossed its receipt may not have come, and would have to be written again. The broker
     /// must not forget that it has answered before it has that. (PROTOCOL.md, "Acknowledgement")
     pub(super) fn is_crossed(&self) -> bool {
         self.acked_by_receipt != 0
@@ -304,7 +304,7 @@ impl Outbox {
         number.saturating_sub(self.acknowledged).try_into().unwrap_or(u32::MAX)
     }
 
-    /// True where something waits to be written in this session.
+    /// True if something waits to be written in this session.
     pub(super) fn has_unwritten(&self, m: &[u8]) -> bool {
         self.next_outbound(m).is_some()
     }
@@ -321,7 +321,7 @@ impl Outbox {
         if flags & RETRY == 0 {
             return None;
         }
-        Some(if flags & TAKEN != 0 {
+        Some(if flags & ACCEPTED != 0 {
             let entry = self.entry(m, index);
             // These never change again.
             Past::Taken(Taken {
@@ -337,7 +337,7 @@ impl Outbox {
         })
     }
 
-    /// An entry begins to be written, under that number; what comes behind it is next. `None` where there is no such entry.
+    /// An entry begins to be written, under that number; what comes behind it is next. `None` if there is no such entry.
     #[inline(always)]
     pub(super) fn begin(&mut self, m: &mut [u8], index: u32, number: u64) -> Option<()> {
         let entry = self.entry_mut(m, index).or_bug(NO_ENTRY)?;
@@ -378,7 +378,7 @@ impl Outbox {
                     self.unlink(m, index);
                 }
             } else {
-                if flags & WRITTEN != 0 && !(canary!(MarksOnlyAccepted) && flags & (TAKEN | PARKED) == 0) {
+                if flags & WRITTEN != 0 && !(canary!(MarksOnlyAccepted) && flags & (ACCEPTED | PARKED) == 0) {
                     FLAGS.put(entry, flags | RETRY);
                 }
                 if now.as_micros() >= deadline {
@@ -393,7 +393,7 @@ impl Outbox {
         self.unacknowledged = self.head;
     }
 
-    /// The broker has acknowledged up to that number; `released` is told the payload bytes of each message.
+    /// The broker has acknowledged up to that number; `released` gets the payload bytes of each message.
     pub(super) fn acknowledge(&mut self, m: &mut [u8], up_to: u64, mut released: impl FnMut(usize)) {
         self.acked_by_receipt = self.acked_by_receipt.saturating_sub(self.ahead(up_to));
         self.acknowledged = up_to;
@@ -409,7 +409,7 @@ impl Outbox {
             if number != 0 && !is_set {
                 released(payload as usize);
             }
-            // A message that was answered and told needs not be written again.
+            // A message whose receipt was polled need not be written again.
             if is_set || flags & (ENDED | IN_EVENTS) == ENDED {
                 self.unlink(m, index);
             }
@@ -425,7 +425,7 @@ impl Outbox {
         has
     }
 
-    /// True where something was refused for lack of room that has room now.
+    /// True if something was refused for lack of room that has room now.
     pub(super) fn has_capacity(&self) -> bool {
         self.refused_blocks > 0 && self.free_entries > 0 && self.blocks.available() >= self.refused_blocks
     }
@@ -482,7 +482,7 @@ fn outbound(index: u32, entry: &Record) -> Outbound {
     }
 }
 
-/// True where an entry has ended before it was written in this session: there is nothing to write.
+/// True if an entry has ended before it was written in this session: there is nothing to write.
 fn is_over(entry: &Record) -> bool {
     let flags = FLAGS.of(entry);
     let is_dropped = canary!(DropsRetries) && flags & RETRY != 0;

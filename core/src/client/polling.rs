@@ -5,34 +5,35 @@ use super::link::ClientLink;
 use super::tables::Tables;
 use crate::wire::item::Origin;
 
-/// True if [`poll`] would return something of all kinds. As there, `lent` is the part of memory that events borrow from, and `m` the rest.
-pub(super) fn has_event(link: &ClientLink, tables: &Tables, m: &[u8], lent: &[u8]) -> bool {
+/// True if [`poll`] would return something of all kinds. `payloads` is the part of memory that
+/// events borrow from, and `m` the rest.
+pub(super) fn has_event(link: &ClientLink, tables: &Tables, m: &[u8], payloads: &[u8]) -> bool {
     link.lifecycle.has_news(link.is_established())
         || tables.outbox.has_receipt()
         || link.lifecycle.attributes_refused.is_some()
         || (link.takes_commands()
             && (tables.outbox.has_capacity()
-                || tables.watching.has_event(m, lent)
-                || tables.inbox.has_unlent()))
+                || tables.watching.has_event(m, payloads)
+                || tables.inbox.has_next()))
         || link.lifecycle.has_closed()
 }
 
-/// The next event of the kinds that are `wanted`. Of these, the application has consumed what was lent before, messages
-/// only unless it says so itself.
+/// The next event of the kinds that are `wanted`. The application has consumed those that it peeked at before,
+/// but for messages with manual acknowledgement.
 pub(super) fn poll<'m>(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
-    lent: &'m [u8],
+    payloads: &'m [u8],
     wanted: EventFilter,
 ) -> Option<Event<'m>> {
     let Tables { outbox, inbox, watching, seen, presence_was_last, .. } = tables;
     let messages = wanted.has(EventFilter::MESSAGES);
     if messages && link.takes_commands() {
-        inbox.take_lent();
+        inbox.consume_peeked();
     }
     if wanted.has(EventFilter::PRESENCE) {
-        watching.take_lent(m, lent);
+        watching.consume_peeked(m, payloads);
     }
     if wanted.has(EventFilter::LINK)
         && let Some(event) = link.lifecycle.poll(link.is_established())
@@ -57,17 +58,17 @@ pub(super) fn poll<'m>(
     }
     if messages {
         // By turns, so that neither stops the other.
-        *presence_was_last = !*presence_was_last || !inbox.has_unlent();
+        *presence_was_last = !*presence_was_last || !inbox.has_next();
     }
     if (*presence_was_last || !messages)
-        && let Some(event) = watching.poll(m, lent, wanted)
+        && let Some(event) = watching.poll(m, payloads, wanted)
     {
         return Some(event);
     }
     if !messages {
         return None;
     }
-    let event = inbox.lend(m, lent);
+    let event = inbox.peek(m, payloads);
     if canary!(RemembersWhenTaken)
         && let Some(Event::Message(message)) = &event
     {

@@ -28,7 +28,7 @@ pub(super) fn input(
 ) {
     let mut input = bytes;
     while link.is_linked() && !input.is_empty() {
-        link.heard(now);
+        link.note_received(now);
         let Some(front) = kept.get(..link.partial).or_bug(NO_FRAME) else { break };
         match step(front, input, link.frame_limit) {
             Ok(Step::InPlace(extent)) => {
@@ -82,7 +82,7 @@ fn try_frame(
         let item = if is_read {
             Some(DownItem::read(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?)
         } else {
-            // Under a watch that was never begun: it counts as taken, and says nothing.
+            // An item of a watch that was never begun is received, and changes nothing.
             None
         };
         if !matches!(link.phase, ClientPhase::Up(_)) {
@@ -149,11 +149,11 @@ fn item(
     body: &[u8],
 ) -> Result<(), AbortCode> {
     let number = link.session.as_ref().ok_or(AbortCode::UnexpectedFrame)?.receiving.received() + 1;
-    // Deliveries that do not come count as taken.
+    // Deliveries that do not come count as received.
     let count = if let Some(DownItem::Void(count)) = item { count } else { 1 };
     let count = if canary!(CountsVoidOnce) { 1 } else { count };
     if count > 1 && link.lossy.is_some() {
-        // Each item stands for itself where the one before may come later.
+        // On a lossy link, the item before may come later, so each item stands for itself.
         return Err(AbortCode::UnexpectedFrame);
     }
     if let Some(item) = item {
@@ -197,7 +197,7 @@ fn read_item(
             }
         }
         DownItem::Presence(watch, ..) | DownItem::PresenceReset(watch) | DownItem::PresenceSynced(watch) => {
-            let fits = tables.watching.take(m, tables.lent_at, number, watch, body);
+            let fits = tables.watching.push(m, tables.payloads_at, number, watch, body);
             if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
         }
         DownItem::Void(_) => Ok(()),
@@ -216,7 +216,7 @@ fn deliver(
     }
     let is_defined = match &deliver.define {
         Some(origin) => tables.seen.define(m, deliver.alias, origin),
-        // Each item stands for itself where the one before may come later.
+        // On a lossy link, the item before may come later, so each item stands for itself.
         None => link.lossy.is_none(),
     };
     if !is_defined {
@@ -246,8 +246,8 @@ fn deliver(
         Disposition::HandOn => {
             let origin = tables.seen.origin(m, sender);
             let entry = Entry { origin, id, repeated: repetition.is_some(), direct: deliver.direct };
-            let (m, lent) = m.split_at_mut(tables.lent_at.min(m.len()));
-            tables.inbox.push(m, lent, number, &entry, deliver.payload)
+            let (m, payloads) = m.split_at_mut(tables.payloads_at.min(m.len()));
+            tables.inbox.push(m, payloads, number, &entry, deliver.payload)
         }
         Disposition::HadIt => true,
         Disposition::Decline => tables.inbox.decline(m, number),

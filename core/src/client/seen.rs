@@ -1,4 +1,4 @@
-//! What has been had from whom: per sender the highest id and a window of ids below it, and the ids that came late.
+//! The ids of messages that came: per sender the highest and a window of those below it, and those that came late.
 //!
 //! This decides whether a delivery with the retry mark is new, had before, or not for us. (PROTOCOL.md, "Recipient")
 
@@ -11,7 +11,7 @@ record! {
     BOOT: u64,
     HIGHEST: u64,
     /// When a delivery of the sender came last, in deliveries; 0 if the record is empty.
-    HEARD: u64,
+    LAST_SEEN: u64,
     /// How many aliases of this link mean the sender.
     ALIASES: u8,
     /// A ring of bits follows: the bit at the remainder of an id by the window's size says that the id was had.
@@ -66,7 +66,7 @@ pub(super) struct Seen {
     aliases: Table,
     late: Table,
     next_late: u16,
-    /// True where an entry of the late list had to make room: what is not in it may have been had all the same.
+    /// True if an entry of the late list had to make room: what is not in it may have been had all the same.
     late_overflowed: bool,
     clock: u64,
 }
@@ -92,7 +92,7 @@ impl Seen {
     /// Empties all tables.
     pub(super) fn format(&mut self, m: &mut [u8]) {
         for index in 0..self.senders.count() {
-            self.senders.set(m, index, HEARD, 0);
+            self.senders.set(m, index, LAST_SEEN, 0);
         }
         for index in 0..self.late.count() {
             self.late.set(m, index, LATE_ID, 0);
@@ -110,7 +110,7 @@ impl Seen {
         }
     }
 
-    /// An alias gets its meaning; false where there is no such alias.
+    /// An alias gets its meaning; false if there is no such alias.
     pub(super) fn define(&mut self, m: &mut [u8], alias: u8, origin: &Origin) -> bool {
         let alias = u32::from(alias);
         if alias >= self.aliases.count() {
@@ -130,19 +130,19 @@ impl Seen {
         true
     }
 
-    /// The record of a sender, in place of the one heard longest ago where it is new. A record that an alias means
+    /// The record of a sender, in place of the one seen longest ago if it is new. A record that an alias means
     /// stays: there are no more aliases than records, and one of them has just given up its meaning.
     fn find_or_make(&mut self, m: &mut [u8], origin: &Origin) -> u32 {
-        let (mut oldest, mut oldest_heard) = (0, u64::MAX);
+        let (mut oldest, mut oldest_seen) = (0, u64::MAX);
         for index in 0..self.senders.count() {
             let record = self.senders.record::<HAD>(m, index);
-            let heard = HEARD.of(record);
+            let seen = LAST_SEEN.of(record);
             let same = UUID.of(record) == origin.uuid && BOOT.of(record) == origin.boot;
-            if heard != 0 && same {
+            if seen != 0 && same {
                 return index;
             }
-            if heard < oldest_heard && ALIASES.of(record) == 0 {
-                (oldest, oldest_heard) = (index, heard);
+            if seen < oldest_seen && ALIASES.of(record) == 0 {
+                (oldest, oldest_seen) = (index, seen);
             }
         }
         self.clock += 1;
@@ -150,7 +150,7 @@ impl Seen {
             UUID.put(record, origin.uuid);
             BOOT.put(record, origin.boot);
             HIGHEST.put(record, 0);
-            HEARD.put(record, self.clock);
+            LAST_SEEN.put(record, self.clock);
         }
         self.senders.bytes_mut(m, oldest, HAD).fill(0);
         oldest
@@ -189,7 +189,7 @@ impl Seen {
             Some(repetition) => self.classify_repetition(m, sender, id, repetition),
         };
         let is_new = disposition == Disposition::HandOn && !canary!(RemembersWhenTaken);
-        self.hear(m, sender, is_new.then_some(id));
+        self.note_seen(m, sender, is_new.then_some(id));
         if is_new && (late || repetition.is_some_and(|r| r.past == DeliveryPast::Parked && !r.direct)) {
             self.mark_late(m, sender, id);
         }
@@ -203,16 +203,16 @@ impl Seen {
             return Disposition::HandOn;
         }
         let (here, had_been_here) = (here || canary!(LetsAnybodyIn), had_been_here || canary!(LetsAnybodyIn));
-        let taken = matches!(past, DeliveryPast::Taken { .. });
+        let was_accepted = matches!(past, DeliveryPast::Taken { .. });
         let highest = self.senders.get(m, sender, HIGHEST);
         if id > highest {
-            return if taken && !direct && !here { Disposition::Decline } else { Disposition::HandOn };
+            return if was_accepted && !direct && !here { Disposition::Decline } else { Disposition::HandOn };
         }
         let below = highest - id;
         if below < self.window() && self.has_had(m, sender, id) {
             // Who had what was for its own UUID is the recipient, whenever it came. Otherwise it is one that had a session when
-            // the message was accepted. That this session has ended since takes nothing back.
-            return if taken && !direct && !had_been_here {
+            // the message was accepted, whether or not this session has ended since.
+            return if was_accepted && !direct && !had_been_here {
                 Disposition::Decline
             } else {
                 Disposition::HadIt
@@ -241,18 +241,18 @@ impl Seen {
     /// Marks what was handed on, for [`canary`](crate::canary).
     pub(super) fn remember(&mut self, m: &mut [u8], origin: &Origin, id: u64) {
         let sender = self.find_or_make(m, origin);
-        self.hear(m, sender, Some(id));
+        self.note_seen(m, sender, Some(id));
     }
 
-    /// Notes when a sender was heard, and marks an id of it as had.
-    fn hear(&self, m: &mut [u8], sender: u32, id: Option<u64>) {
+    /// Notes when a sender was seen, and marks an id of it as had.
+    fn note_seen(&self, m: &mut [u8], sender: u32, id: Option<u64>) {
         let record = self.senders.bytes_mut(m, sender, 0);
         let Some((record, had)) = record.split_first_chunk_mut::<HAD>().or_bug("a sender has no record")
         else {
             return;
         };
-        HEARD.put(record, self.clock);
-        // It was heard, and nothing of it is new.
+        LAST_SEEN.put(record, self.clock);
+        // The delivery brings no new id.
         let Some(id) = id else { return };
         let highest = HIGHEST.of(record);
         if id > highest {

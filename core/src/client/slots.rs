@@ -58,7 +58,7 @@ impl Slots {
         self.define(m, outbox, entry)
     }
 
-    /// True where an alias means an entry's destination.
+    /// True if an alias means an entry's destination.
     #[inline]
     fn is(&self, m: &[u8], slot: u8, outbox: &Outbox, entry: &Outbound) -> bool {
         let front = self.table.bytes(m, u32::from(slot), 0).split_first_chunk::<DESTINATION>();
@@ -72,7 +72,7 @@ impl Slots {
     /// Gives an entry's destination an alias.
     fn define(&mut self, m: &mut [u8], outbox: &Outbox, entry: &Outbound) -> (u8, bool) {
         if self.table.count() == 0 {
-            // Each message says where it goes.
+            // Each message contains its destination.
             return (0, true);
         }
         let slot = self.next;

@@ -22,7 +22,7 @@ pub(super) struct Tables {
     pub(super) slots: Slots,
     pub(super) watching: Watching,
     /// The start of the part of memory that events borrow from.
-    pub(super) lent_at: usize,
+    pub(super) payloads_at: usize,
     /// The start of the part that holds the front of a frame, behind everything that a frame can change.
     pub(super) kept_at: usize,
     /// The last event from the broker's items was one of presence, so a message has its turn.
@@ -32,7 +32,7 @@ pub(super) struct Tables {
 impl Tables {
     /// Cuts the memory, and gives it its first content as far as it goes.
     ///
-    /// The parts are made first and put together last, so that they are made where they go: a stack may have no room for two.
+    /// The parts are made first and put together last, so that they are built in place: a stack may have no room for two.
     #[inline(always)]
     pub(super) fn new(config: &ClientConfig, cutter: &mut Cutter, m: &mut [u8]) -> Self {
         let aliases = config.senders.min(MAX_ALIASES);
@@ -43,9 +43,9 @@ impl Tables {
         let mut seen = Seen::new(cutter, config.senders, config.seen_window, aliases, config.late_ids);
         let slots = Slots::new(cutter, config.destination_slots, config.destination_bytes);
         let mut watching = Watching::new(cutter, config);
-        let lent_at = cutter.used();
-        inbox.cut_payloads(cutter, config.max_payload, lent_at);
-        watching.cut_items(cutter, config, lent_at);
+        let payloads_at = cutter.used();
+        inbox.cut_payloads(cutter, config.max_payload, payloads_at);
+        watching.cut_items(cutter, config, payloads_at);
         outbox.format(m);
         seen.format(m);
         Self {
@@ -55,7 +55,7 @@ impl Tables {
             seen,
             slots,
             watching,
-            lent_at,
+            payloads_at,
             kept_at: cutter.used(),
             presence_was_last: false,
         }
@@ -70,9 +70,9 @@ impl Tables {
             // What was acknowledged before stays so.
             return 0;
         }
-        let lent =
-            m.get(self.lent_at..).or_bug("the part that is lent lies outside the memory").unwrap_or_default();
-        self.inbox.acknowledged(m, received).min(self.watching.acknowledged(lent, received))
+        let payloads =
+            m.get(self.payloads_at..).or_bug("the payloads lie outside the memory").unwrap_or_default();
+        self.inbox.acknowledged(m, received).min(self.watching.acknowledged(payloads, received))
     }
 
     /// The broker has acknowledged the client's items up to that number.

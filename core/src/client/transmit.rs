@@ -61,13 +61,13 @@ pub(super) fn transmit(
     if written > 0 {
         link.output.ping_due = false;
         if let ClientPhase::Up(keep_alive) = &mut link.phase {
-            keep_alive.speak(now);
+            keep_alive.note_sent(now);
         }
     }
     written
 }
 
-/// Chooses the next frame, behind so many bytes that were just written, and takes it up: from here on it is under way.
+/// Chooses the next frame, behind so many bytes that were just written, and begins it.
 fn begin_frame(
     link: &mut ClientLink,
     tables: &mut Tables,
@@ -91,7 +91,7 @@ fn begin_frame(
     let window = tables.inbox.due_window(m, link.output.window);
     let session = link.session.as_mut()?;
     if let Some(more) = due {
-        session.receiving.tell(more);
+        session.receiving.acknowledge(more);
         link.carried = true;
         return Some(ClientFrame::Ack(more));
     }
@@ -106,7 +106,7 @@ fn begin_frame(
         link.output.goodbye_written = true;
         return Some(ClientFrame::Goodbye(how));
     }
-    // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
+    // Any bytes are a sign of life, and the end of `out` must not decide if a ping follows.
     (link.output.ping_due && written == 0).then_some(ClientFrame::Ping)
 }
 
@@ -138,7 +138,7 @@ pub(super) fn begin_item(
     }
     if let Some(op) = tables.watching.next_op(m) {
         let number = session.sending.assign(None);
-        tables.watching.tell(m, op, number);
+        tables.watching.note_sent(m, op, number);
         return Some(ClientFrame::Watch(op));
     }
     let entry = tables.outbox.next_outbound(m)?;
@@ -165,7 +165,7 @@ fn repeat_item(
         tables.inbox.advance_decline();
         return Some(ClientFrame::Decline(declined));
     }
-    if let Some(op) = tables.watching.told_with(m, number) {
+    if let Some(op) = tables.watching.sent_as(m, number) {
         return Some(ClientFrame::Watch(op));
     }
     let entry = tables.outbox.next_outbound(m)?;
@@ -185,7 +185,7 @@ pub(super) fn describe(
     }
     let (id, deadline) = tables.outbox.id_and_deadline(m, entry);
     let (slot, defines, id_step) = if link.lossy.is_some() {
-        // Each item stands for itself: the one before may come later.
+        // The item before may come later, so each item stands for itself.
         (0, true, id)
     } else {
         let (slot, defines) = tables.slots.choose(m, &tables.outbox, &entry);
@@ -263,7 +263,7 @@ pub(super) fn wants_transmit(link: &ClientLink, tables: &Tables, m: &[u8]) -> bo
     }
 }
 
-/// True where an item may be written for the first time on this link.
+/// True if an item may be written for the first time on this link.
 pub(super) fn has_new_item(link: &ClientLink, tables: &Tables, m: &[u8]) -> bool {
     let has_any = || {
         tables.inbox.has_decline()
@@ -279,7 +279,7 @@ fn may_write_outbox(link: &ClientLink, tables: &Tables, m: &[u8]) -> bool {
     sending.repeats() || tables.outbox.next_outbound(m).is_some_and(|entry| may_write(sending, &entry))
 }
 
-/// True where the window allows an entry.
+/// True if the window allows an entry.
 fn may_write(sending: &Sending, entry: &Outbound) -> bool {
     if entry.is_set() { !sending.is_shut() } else { sending.allows(entry.payload()) }
 }

@@ -35,7 +35,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
 
 #[cfg(feature = "alloc")]
 impl<B: AsRef<[u8]>> Client<B> {
-    /// True where the application wants what comes under that watch.
+    /// True if the application wants what comes under that watch.
     pub(crate) fn wants(&self, watch: WatchId) -> bool {
         self.state.tables.watching.wants(self.memory.as_ref(), watch)
     }

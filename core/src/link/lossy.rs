@@ -176,7 +176,7 @@ impl LossyLink {
     }
 
     /// True if the item is the one after `received` and has to be read now. One further ahead is kept in `early`, of which
-    /// there are `room` bytes; any other is here already.
+    /// there are `room` bytes; any other has come already.
     pub(crate) fn admit(
         &mut self,
         item: &Incoming<'_>,
@@ -215,7 +215,7 @@ impl LossyLink {
         sending: &mut Sending,
         now: Instant,
     ) -> Result<u64, AbortCode> {
-        if !self.recovery.hear(state, now)? {
+        if !self.recovery.receive_state(state, now)? {
             return Ok(0);
         }
         sending.set_window(state.window);

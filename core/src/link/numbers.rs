@@ -49,7 +49,7 @@ impl Sending {
         self.sent
     }
 
-    /// True where items that have a number wait to be written to this link.
+    /// True if items that have a number wait to be written to this link.
     pub(crate) fn repeats(&self) -> bool {
         self.sent < self.assigned
     }
@@ -59,7 +59,7 @@ impl Sending {
         self.sent + 1
     }
 
-    /// True where the window allows a message of that many bytes.
+    /// True if the window allows a message of that many bytes.
     pub(crate) fn allows(&self, bytes: usize) -> bool {
         self.messages < self.window.messages
             && u64::from(self.bytes) + bytes as u64 <= u64::from(self.window.bytes)
@@ -77,7 +77,7 @@ impl Sending {
         self.bytes
     }
 
-    /// True where the window allows no message at all, however long it waits.
+    /// True if the window allows no message at all, however long it waits.
     pub(crate) fn is_shut(&self) -> bool {
         self.window.messages == 0
     }
@@ -141,8 +141,8 @@ impl Sending {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Receiving {
     received: u64,
-    /// The last number that the peer was told to be acknowledged, on this link or in its handshake.
-    told: u64,
+    /// The last number that is acknowledged to the peer, on this link or in its handshake.
+    acknowledged: u64,
 }
 
 impl Receiving {
@@ -162,24 +162,24 @@ impl Receiving {
         self.received
     }
 
-    /// The last number that the peer was told.
-    pub(crate) fn told(&self) -> u64 {
-        self.told
+    /// The last number that is acknowledged to the peer.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
     }
 
-    /// How many more can be acknowledged where all up to `acknowledged` may be; `None` for none.
-    pub(crate) fn due(&self, acknowledged: u64) -> Option<u64> {
-        acknowledged.checked_sub(self.told).filter(|&more| more > 0)
+    /// How many more can be acknowledged if all up to `up_to` may be; `None` for none.
+    pub(crate) fn due(&self, up_to: u64) -> Option<u64> {
+        up_to.checked_sub(self.acknowledged).filter(|&more| more > 0)
     }
 
-    /// The peer was told.
-    pub(crate) fn tell(&mut self, more: u64) {
-        self.told += more;
+    /// An acknowledgement of so many more goes out.
+    pub(crate) fn acknowledge(&mut self, more: u64) {
+        self.acknowledged += more;
     }
 
-    /// What the handshake of a new link tells the peer.
-    pub(crate) fn tell_in_handshake(&mut self, acknowledged: u64) {
-        self.told = acknowledged;
+    /// The handshake of a new link, or a state, acknowledges all up to that number.
+    pub(crate) fn set_acknowledged(&mut self, acknowledged: u64) {
+        self.acknowledged = acknowledged;
     }
 }
 
@@ -233,9 +233,9 @@ mod tests {
         (0..3).for_each(|_| receiving.receive());
         assert_eq!(receiving.received(), 3);
         assert_eq!(receiving.due(2), Some(2));
-        receiving.tell(2);
+        receiving.acknowledge(2);
         assert_eq!((receiving.due(2), receiving.due(3)), (None, Some(1)));
-        receiving.tell_in_handshake(1);
+        receiving.set_acknowledged(1);
         assert_eq!(receiving.due(3), Some(2));
     }
 }

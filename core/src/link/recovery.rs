@@ -1,5 +1,5 @@
-//! What a link needs where frames may be lost, come twice, or in another order: which items the peer has, which are to be
-//! written again and when, and what the peer is to be told. The same at both ends; on streams nothing of it runs.
+//! What a link needs if frames may be lost, come twice, or in another order: which items the peer has, which are to be
+//! written again and when, and the states that the ends report. The same at both ends; on streams nothing of it runs.
 //!
 //! Numbers and times only. Items under way are bits of a word, counted from the first that is missing, so nothing here
 //! grows, and in no more room than they need: on the least nodes each byte counts. (PROTOCOL.md, "Lossy framed transports")
@@ -69,11 +69,11 @@ pub(crate) struct Recovery {
     // Items that come in. Bit n stands for the number `received + 1 + n`.
     beyond: u64,
 
-    // What the ends tell each other.
+    // States that the ends report to each other.
     serial: u64,
-    heard: u64,
-    /// The first state that told what was news last, until the peer has heard it.
-    unheard: StatesAgo,
+    peer_serial: u64,
+    /// The first state with what changed last, until the peer has confirmed it.
+    unconfirmed: StatesAgo,
     /// The first state since the last answer that asked for one, and when it was written. No other asks before that is answered
     /// or its time is over: else two ends that both have news would answer each other without an end.
     asked: StatesAgo,
@@ -81,7 +81,7 @@ pub(crate) struct Recovery {
     /// The last state that asked for one, until it is answered, and its order among the items.
     marker: StatesAgo,
     marker_order: u8,
-    /// True where the last state asks.
+    /// True if the last state asks.
     asks: bool,
     states: Repeat,
     state_due: bool,
@@ -110,8 +110,8 @@ impl Recovery {
             probes: 0,
             beyond: 0,
             serial: 0,
-            heard: 0,
-            unheard: StatesAgo::NONE,
+            peer_serial: 0,
+            unconfirmed: StatesAgo::NONE,
             asked: StatesAgo::NONE,
             asked_at: Recently::default(),
             marker: StatesAgo::NONE,
@@ -124,7 +124,7 @@ impl Recovery {
 
     // Items that go out.
 
-    /// True where the line takes one more item.
+    /// True if the line takes one more item.
     pub(crate) fn has_room(&self) -> bool {
         u32::from(self.ahead) < SPAN && self.flight_has_room()
     }
@@ -153,7 +153,7 @@ impl Recovery {
         } else {
             self.missing &= !bit;
             self.repeated |= bit;
-            // Which of both an answer would be to, nobody knows.
+            // An answer could be to either of them.
             if self.timed == beyond {
                 self.timed = 0;
             }
@@ -177,9 +177,9 @@ impl Recovery {
         }
     }
 
-    /// True where the peer has all that was written, and has heard what it was told.
+    /// True if the peer has all that was written, and has confirmed the last change of the state.
     pub(crate) fn is_settled(&self) -> bool {
-        self.ahead == 0 && self.unheard.is_none()
+        self.ahead == 0 && self.unconfirmed.is_none()
     }
 
     /// Items that were written, did not come as far as is known, and are not to be written again.
@@ -189,7 +189,7 @@ impl Recovery {
 
     // Items that come in.
 
-    /// What to do with an item of that number where all up to `received` are here. Whatever it is, the peer is told.
+    /// What to do with an item of that number if all up to `received` have come. The peer gets a state in any case.
     pub(crate) fn place(&mut self, number: u64, received: u64) -> Place {
         self.state_due = true;
         match number.checked_sub(received + 1) {
@@ -212,17 +212,17 @@ impl Recovery {
         self.beyond & 1 != 0
     }
 
-    /// True where the next item is kept, and was not taken yet.
+    /// True if the next item is kept, and was not read yet.
     #[cfg(feature = "alloc")]
     pub(crate) fn has_next(&self) -> bool {
         self.beyond & 1 != 0
     }
 
-    // What the ends tell each other.
+    // States that the ends report to each other.
 
-    /// The peer tells where it stands. Returns up to where it acknowledges, where that is news.
-    pub(crate) fn hear(&mut self, state: &StateFrame, now: Instant) -> Result<bool, AbortCode> {
-        if state.serial <= self.heard {
+    /// The peer reports its state. Returns true if the state is news.
+    pub(crate) fn receive_state(&mut self, state: &StateFrame, now: Instant) -> Result<bool, AbortCode> {
+        if state.serial <= self.peer_serial {
             // An older one, which was overtaken.
             return Ok(false);
         }
@@ -238,22 +238,22 @@ impl Recovery {
             // No timer runs for what has come.
             return Err(AbortCode::BadAcknowledgement);
         }
-        self.heard = state.serial;
+        self.peer_serial = state.serial;
         // The line is not cut, so the next timer need not be much longer than the last one.
         self.items.forgive(2);
         self.state_due |= state.wants_reply;
-        if self.asked.was_heard(later) {
-            if self.asked.was_heard_last(later) {
+        if self.asked.was_received(later) {
+            if self.asked.was_received_last(later) {
                 // An answer to one that was written later says nothing of this one.
                 self.measured(self.asked_at.micros_until(now));
             }
             self.asked = StatesAgo::NONE;
-            if !self.unheard.is_none() {
-                // What has changed since is most likely heard with the next state; otherwise it is asked about.
+            if !self.unconfirmed.is_none() {
+                // The peer most likely gets later changes with the next state; otherwise a question follows.
                 self.states.start(now);
             }
         }
-        let is_answer = self.marker.was_heard(later);
+        let is_answer = self.marker.was_received(later);
         if is_answer {
             // All that was written well before it has come by now, or never will.
             self.marker = StatesAgo::NONE;
@@ -261,8 +261,8 @@ impl Recovery {
                 self.latest = self.marker_order;
             }
         }
-        if self.unheard.was_heard(later) {
-            self.unheard = StatesAgo::NONE;
+        if self.unconfirmed.was_received(later) {
+            self.unconfirmed = StatesAgo::NONE;
             self.states.end();
         }
         let mut come = self.come(first_bits(more) & !self.arrived, now);
@@ -278,7 +278,7 @@ impl Recovery {
         self.missing &= !self.arrived;
         if come > 0 {
             self.probes = 0;
-            // Only what was written once tells how long an answer takes; until then a timer that was too short stays
+            // Only a frame that was written once shows how long an answer takes; until then a timer that was too short stays
             // as long as it has become.
             if timed_has_come || self.timed_has_come() {
                 self.measured(self.timed_at.micros_until(now));
@@ -350,7 +350,7 @@ impl Recovery {
         }
     }
 
-    /// True where the item whose round trip is measured has come out of order.
+    /// True if the item whose round trip is measured has come out of order.
     fn timed_has_come(&self) -> bool {
         self.timed != 0 && self.arrived & (1 << (self.timed - 1)) != 0
     }
@@ -372,26 +372,26 @@ impl Recovery {
         }
     }
 
-    /// True where a state has to be sent now; `has_news` where what is acknowledged or the window is not what was sent
-    /// last.
+    /// True if a state has to be sent now; `has_news` is true if the acknowledgement or the window is not
+    /// that of the last state.
     pub(crate) fn is_state_due(&self, has_news: bool) -> bool {
-        let is_unheard = !self.unheard.is_none() && !self.states.is_running();
-        self.state_due || self.probes > 0 || is_unheard || has_news
+        let is_unconfirmed = !self.unconfirmed.is_none() && !self.states.is_running();
+        self.state_due || self.probes > 0 || is_unconfirmed || has_news
     }
 
-    /// The next [`state`](Self::state) tells it. A sign of life is to be answered by the peer, so that both ends are heard, and
-    /// is repeated until it is; where it is an answer itself, the peer was heard just now.
-    pub(crate) fn tell(&mut self, has_news: bool, is_sign: bool, now: Instant) {
+    /// The next [`state`](Self::state) goes out. A sign of life is repeated until the peer answers it, so that both ends show
+    /// that they live; if it is an answer itself, a frame of the peer came just now.
+    pub(crate) fn begin_state(&mut self, has_news: bool, is_sign: bool, now: Instant) {
         self.serial += 1;
-        for state in [&mut self.unheard, &mut self.asked, &mut self.marker] {
+        for state in [&mut self.unconfirmed, &mut self.asked, &mut self.marker] {
             state.count_one();
         }
         let is_answer = core::mem::take(&mut self.state_due);
-        if has_news || (is_sign && !is_answer && self.unheard.is_none()) {
-            self.unheard = StatesAgo::LAST;
+        if has_news || (is_sign && !is_answer && self.unconfirmed.is_none()) {
+            self.unconfirmed = StatesAgo::LAST;
         }
         let probes = self.probes > 0;
-        self.asks = probes || (!self.unheard.is_none() && !self.states.is_running());
+        self.asks = probes || (!self.unconfirmed.is_none() && !self.states.is_running());
         if probes {
             self.probes -= 1;
             self.items.start_again(now);
@@ -399,7 +399,7 @@ impl Recovery {
             self.count_written(self.reordering);
         }
         if self.asks {
-            if !self.unheard.is_none() {
+            if !self.unconfirmed.is_none() {
                 self.states.start_again(now);
             }
             if self.asked.is_none() {
@@ -409,12 +409,12 @@ impl Recovery {
         }
     }
 
-    /// The state to send, where all items up to `received` are here, and up to `acknowledged` are taken.
+    /// The state to send if all items up to `received` have come, and all up to `acknowledged` are acknowledged.
     pub(crate) fn state(&self, received: u64, acknowledged: u64, window: Window) -> StateFrame {
         let skipped = if canary!(TakesRangesForAll) { self.beyond.count_ones() } else { 0 };
         StateFrame {
             serial: self.serial,
-            heard: self.heard,
+            heard: self.peer_serial,
             wants_reply: self.asks,
             received: received + u64::from(skipped),
             acknowledged,
@@ -468,7 +468,7 @@ pub(crate) enum Place {
     Next,
     /// One before it is missing.
     Ahead,
-    /// It is here already, or too far ahead to be kept.
+    /// It has come already, or is too far ahead to be kept.
     Known,
 }
 
@@ -478,7 +478,7 @@ fn place(number: u64) -> usize {
     (number % u64::from(SPAN)) as usize
 }
 
-/// True where the order `this` is not after `that`.
+/// True if the order `this` is not after `that`.
 fn is_behind(this: u8, that: u8) -> bool {
     that.wrapping_sub(this) <= u8::MAX / 2
 }

@@ -6,7 +6,7 @@ use core::ops::Range;
 /// The number of an item and the length of its body stand in front of it.
 const HEAD: usize = 8 + 4;
 
-/// Items behind each other in a buffer that whoever calls holds; in no order.
+/// Items behind each other in a buffer of the caller, in no order.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reorder {
     used: usize,
@@ -18,7 +18,7 @@ impl Reorder {
         self.used = 0;
     }
 
-    /// Keeps an item; false where it has no room.
+    /// Keeps an item; false if it has no room.
     pub(crate) fn keep(&mut self, buffer: &mut [u8], number: u64, body: &[u8]) -> bool {
         // It has no room, and the item comes again.
         let Some(room) = buffer.get_mut(self.used..).and_then(|free| free.get_mut(..HEAD + body.len()))

@@ -1,4 +1,4 @@
-//! How long an answer takes on a line, and when something is to be said again because none came.
+//! How long an answer takes on a line, and when a frame is to be written again because none came.
 
 use crate::time::Instant;
 
@@ -13,7 +13,7 @@ const QUEUE: (u32, u32) = (500_000, 2_000_000);
 /// The estimated round trip: a smoothed mean, how far measurements lie from it, and the least.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoundTrip {
-    /// In microseconds; 0 where nothing was measured.
+    /// In microseconds; 0 if nothing was measured.
     mean: u32,
     deviation: u32,
     /// The round trip of a line on which nothing waits, as far as is known.
@@ -55,17 +55,17 @@ impl RoundTrip {
         (mean + (4 * u64::from(self.deviation)).max(mean / 4).max(MIN)).min(MAX)
     }
 
-    /// True where an answer cannot have come after so many microseconds.
+    /// True if an answer cannot have come after so many microseconds.
     pub(crate) fn is_too_soon(&self, took: u64) -> bool {
         self.mean != 0 && took < u64::from(self.least / 2)
     }
 
-    /// True where frames wait on the line for a good part of the round trip.
+    /// True if frames wait on the line for a good part of the round trip.
     pub(crate) fn is_queueing(&self) -> bool {
         self.is_long(u64::from(self.last))
     }
 
-    /// True where that much for a round trip means so.
+    /// True if that much for a round trip means so.
     pub(crate) fn is_long(&self, took: u64) -> bool {
         let (least, most) = QUEUE;
         took > u64::from(self.least.saturating_add(self.least.clamp(least, most)))
@@ -77,14 +77,14 @@ impl RoundTrip {
     }
 }
 
-/// Something that is said again until it is answered, after a time that doubles each second time: on a line that loses two
+/// A frame that is written again until it is answered, after a time that doubles each second time: on a line that loses two
 /// frames in five, a time that doubled each time would grow faster than answers come.
 ///
 /// A client has three: without room in between to put the next one in line, that is 12 bytes less.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, packed(4))]
 pub(crate) struct Repeat {
-    /// When it was said last, where an answer is waited for.
+    /// When it was written last, if an answer is waited for.
     since: Instant,
     running: bool,
     failed: u8,
@@ -96,7 +96,7 @@ impl Repeat {
         (self.since, self.running, self.failed) = (now, true, 0);
     }
 
-    /// It is said, whether or not for the first time.
+    /// It is written, whether or not for the first time.
     pub(crate) fn start_again(&mut self, now: Instant) {
         (self.since, self.running) = (now, true);
     }
@@ -106,7 +106,7 @@ impl Repeat {
         *self = Self::default();
     }
 
-    /// No answer came in time; it is to be said again.
+    /// No answer came in time; it is to be written again.
     pub(crate) fn fail(&mut self) {
         (self.running, self.failed) = (false, self.failed.saturating_add(1));
     }
@@ -121,18 +121,18 @@ impl Repeat {
         self.failed = self.failed.min(failed);
     }
 
-    /// True where it was said and an answer is waited for.
+    /// True if it was written and an answer is waited for.
     pub(crate) fn is_running(&self) -> bool {
         self.running
     }
 
-    /// When it is to be said again; `None` where nothing is waited for.
+    /// When it is to be written again; `None` if no answer is waited for.
     pub(crate) fn due(&self, round_trip: &RoundTrip) -> Option<Instant> {
         let doubled = round_trip.patience() << (self.failed / 2).min(16);
         self.running.then(|| self.since.after(doubled.min(MAX)))
     }
 
-    /// True where it is to be said again.
+    /// True if it is to be written again.
     pub(crate) fn is_over(&self, round_trip: &RoundTrip, now: Instant) -> bool {
         self.due(round_trip).is_some_and(|due| now >= due)
     }

@@ -76,7 +76,7 @@ fn stream_input(broker: &mut Broker, index: u32, now: Instant, bytes: &[u8]) -> 
                 input = &[];
                 break;
             }
-            LinkPhase::Up { keep_alive, .. } => keep_alive.hear(now),
+            LinkPhase::Up { keep_alive, .. } => keep_alive.note_received(now),
             LinkPhase::Hello { .. } => {}
         }
         if is_spent {

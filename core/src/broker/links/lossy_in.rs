@@ -61,12 +61,12 @@ fn lossy_frame(broker: &mut Broker, index: u32, now: Instant, frame: &[u8]) {
     let is_again = is_hello && lossy.hello_tag == frame.tag;
     match &mut link.phase {
         LinkPhase::Up { keep_alive, .. } if is_again => {
-            keep_alive.hear(now);
+            keep_alive.note_received(now);
             // The welcome was lost, or the hello comes twice.
             link.welcome = lossy.welcome.map(Box::new);
         }
         LinkPhase::Up { keep_alive, .. } if is_ours => {
-            keep_alive.hear(now);
+            keep_alive.note_received(now);
             ending::read_frame(broker, index, frame.kind);
             match frame.fault() {
                 Some(code) => ending::abort(broker, index, Abort { code, detail: 0 }),

@@ -95,12 +95,12 @@ fn begin_state(broker: &mut Broker, index: u32, session: u32, now: Instant) -> O
         return None;
     }
     // A broker acknowledges an item when it receives it.
-    let is_news = received != state.receiving.told() || window_news.is_some();
+    let is_news = received != state.receiving.acknowledged() || window_news.is_some();
     if !link.ping_due && !recovery.is_state_due(is_news) {
         return None;
     }
-    recovery.tell(is_news, core::mem::take(&mut link.ping_due), now);
-    state.receiving.tell_in_handshake(received);
+    recovery.begin_state(is_news, core::mem::take(&mut link.ping_due), now);
+    state.receiving.set_acknowledged(received);
     (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
     link.sent_shut = window_news.unwrap_or(link.sent_shut);
     let window = open_window(&broker.store.config, link.sent_shut);

@@ -59,7 +59,7 @@ pub(crate) fn transmit(broker: &mut Broker, index: u32, now: Instant, out: &mut 
     if written > 0
         && let LinkPhase::Up { keep_alive, .. } = &mut link.phase
     {
-        keep_alive.speak(now);
+        keep_alive.note_sent(now);
     }
     if link.is_done() {
         schedule::close(broker, index);
@@ -140,7 +140,7 @@ fn choose_frame(broker: &mut Broker, index: u32) -> Option<OutFrame> {
         && let Some(more) = windows::due_acknowledgement(&broker.store, session)
     {
         let session = broker.store.sessions.get_mut(session).or_bug(NO_SESSION)?;
-        session.receiving.tell(more);
+        session.receiving.acknowledge(more);
         (session.unacknowledged, session.unacknowledged_bytes) = (0, 0);
         return Some(OutFrame::Control(Control::Ack(more)));
     }

@@ -47,7 +47,7 @@ pub(crate) fn resume(store: &mut Store, session: u32, hello: &Hello) -> Result<R
     state.queue.rewind(known.received - before - now);
     let received = state.receiving.received();
     (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
-    state.receiving.tell_in_handshake(received);
+    state.receiving.set_acknowledged(received);
     if more > now {
         acknowledge::acknowledge_later(store, session, more - now);
     }

@@ -1,4 +1,4 @@
-//! Items of presence that the application has not taken yet, in a ring of records. (PROTOCOL.md, "Presence")
+//! Items of presence that the application has not consumed yet, in a ring of records. (PROTOCOL.md, "Presence")
 
 use super::watches::Watches;
 use crate::bug::OrBug;
@@ -24,18 +24,18 @@ const STRIDE: usize = BODY + MAX_PRESENCE;
 #[derive(Clone, Debug)]
 pub(super) struct Arrivals {
     records: Table,
-    /// The record of the oldest that was not taken.
+    /// The record of the oldest item.
     first: u32,
-    /// How many there are, and how many of them were lent.
+    /// The number of items, and of those that the application has peeked at.
     count: u32,
-    lent: u32,
+    peeked: u32,
 }
 
 impl Arrivals {
-    /// Cuts the ring, in the part of memory that is lent, which begins at `base`.
+    /// Cuts the ring, in the part of memory that is payloads, which begins at `base`.
     pub(super) fn new(cutter: &mut Cutter, count: u16, base: usize) -> Self {
         let records = cutter.table(STRIDE, u32::from(count)).rebased(base);
-        Self { records, first: 0, count: 0, lent: 0 }
+        Self { records, first: 0, count: 0, peeked: 0 }
     }
 
     /// How many may wait.
@@ -44,46 +44,46 @@ impl Arrivals {
         self.records.count() as u16
     }
 
-    /// The record of the `n`-th that was not taken.
+    /// The record of the `n`-th item.
     fn index(&self, n: u32) -> u32 {
         self.records.ring(self.first + n)
     }
 
-    /// Takes in the body of a frame; false where there is no room, which is the broker's fault.
-    pub(super) fn push(&mut self, lent: &mut [u8], number: u64, body: &[u8]) -> bool {
+    /// Adds the body of a frame; false if it has no room, which is the broker's fault.
+    pub(super) fn push(&mut self, payloads: &mut [u8], number: u64, body: &[u8]) -> bool {
         if self.count >= self.records.count() {
             return false;
         }
         let index = self.index(self.count);
-        let room = self.records.bytes_mut(lent, index, BODY).get_mut(..body.len());
+        let room = self.records.bytes_mut(payloads, index, BODY).get_mut(..body.len());
         let Some(room) = room.or_bug("a frame of presence is larger than the largest") else { return false };
         room.copy_from_slice(body);
-        self.records.set(lent, index, NUMBER, number);
+        self.records.set(payloads, index, NUMBER, number);
         // At most `MAX_PRESENCE`.
-        self.records.set(lent, index, LENGTH, body.len() as u16);
+        self.records.set(payloads, index, LENGTH, body.len() as u16);
         self.count += 1;
         true
     }
 
-    /// True where something waits to be lent that the application still wants.
-    pub(super) fn has_wanted(&self, m: &[u8], lent: &[u8], watches: &Watches) -> bool {
-        (self.lent..self.count).any(|n| self.event(m, lent, watches, n).is_some())
+    /// True if an item waits that the application still wants.
+    pub(super) fn has_wanted(&self, m: &[u8], payloads: &[u8], watches: &Watches) -> bool {
+        (self.peeked..self.count).any(|n| self.event(m, payloads, watches, n).is_some())
     }
 
-    /// The next item, if the application still wants it: call [`take_lent`](Self::take_lent) first.
-    pub(super) fn lend<'m>(&mut self, m: &[u8], lent: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
-        let event = self.event(m, lent, watches, self.lent);
-        self.lent += u32::from(event.is_some());
+    /// The next item, if the application still wants it: call [`consume_peeked`](Self::consume_peeked) first.
+    pub(super) fn peek<'m>(&mut self, m: &[u8], payloads: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
+        let event = self.event(m, payloads, watches, self.peeked);
+        self.peeked += u32::from(event.is_some());
         event
     }
 
-    fn event<'m>(&self, m: &[u8], lent: &'m [u8], watches: &Watches, n: u32) -> Option<Event<'m>> {
+    fn event<'m>(&self, m: &[u8], payloads: &'m [u8], watches: &Watches, n: u32) -> Option<Event<'m>> {
         if n >= self.count {
             return None;
         }
         let index = self.index(n);
-        let length = usize::from(self.records.get(lent, index, LENGTH));
-        let mut reader = Reader::new(self.records.bytes(lent, index, BODY).get(..length)?);
+        let length = usize::from(self.records.get(payloads, index, LENGTH));
+        let mut reader = Reader::new(self.records.bytes(payloads, index, BODY).get(..length)?);
         let kind = reader.u8().ok()?;
         let (watch, event) = match DownItem::read(kind, &mut reader).ok()? {
             DownItem::Presence(watch, uuid, state, attributes) => {
@@ -98,29 +98,29 @@ impl Arrivals {
         watches.wants(m, watch).then_some(event)
     }
 
-    /// The application has taken everything that was lent; what it no longer wants goes with that.
-    pub(super) fn take_lent(&mut self, m: &[u8], lent: &[u8], watches: &Watches) {
+    /// The application has consumed what it peeked at; items that it no longer wants go with that.
+    pub(super) fn consume_peeked(&mut self, m: &[u8], payloads: &[u8], watches: &Watches) {
         if self.count == 0 {
             return;
         }
-        while self.lent < self.count && self.event(m, lent, watches, self.lent).is_none() {
-            self.lent += 1;
+        while self.peeked < self.count && self.event(m, payloads, watches, self.peeked).is_none() {
+            self.peeked += 1;
         }
-        self.first = self.index(self.lent);
-        self.count -= self.lent;
-        self.lent = 0;
+        self.first = self.index(self.peeked);
+        self.count -= self.peeked;
+        self.peeked = 0;
     }
 
-    /// The last item that may be acknowledged where all up to `received` are here.
-    pub(super) fn acknowledged(&self, lent: &[u8], received: u64) -> u64 {
+    /// The last item that may be acknowledged if all up to `received` have come.
+    pub(super) fn acknowledged(&self, payloads: &[u8], received: u64) -> u64 {
         if self.count == 0 {
             return received;
         }
-        received.min(self.records.get(lent, self.first, NUMBER) - 1)
+        received.min(self.records.get(payloads, self.first, NUMBER) - 1)
     }
 
-    /// A new session: what was told in an earlier one is told again.
+    /// A new session, in which all presence comes again.
     pub(super) fn start_session(&mut self) {
-        (self.count, self.lent) = (0, 0);
+        (self.count, self.peeked) = (0, 0);
     }
 }

@@ -1,7 +1,7 @@
-//! Who is here, as far as the application asks: the filters that it watches, and what came under them.
+//! Presence of sessions: the filters that the application watches, and the items that came for them.
 //! (PROTOCOL.md, "Presence")
 //!
-//! Where the feature is off, `no_presence` stands in for this room.
+//! Without the feature `presence`, `no_presence` stands in for this module.
 
 mod arrivals;
 mod watches;
@@ -20,7 +20,7 @@ use watches::Watches;
 
 pub(super) use watches::WatchOp;
 
-/// False where nothing of presence is read.
+/// False if nothing of presence is read.
 pub(super) const IS_READ: bool = true;
 
 /// The watches, and the items that wait for the application.
@@ -39,13 +39,13 @@ impl Watching {
         }
     }
 
-    /// Cuts the ring of items, in the part of memory that is lent, which begins at `base`.
+    /// Cuts the ring of items, in the part of memory that events borrow from, which begins at `base`.
     pub(super) fn cut_items(&mut self, cutter: &mut Cutter, config: &ClientConfig, base: usize) {
         let items = if config.watches > 0 { config.presence_items } else { 0 };
         self.arrivals = Arrivals::new(cutter, items, base);
     }
 
-    /// How many items may wait; 0 where nothing is ever watched.
+    /// How many items may wait; 0 if nothing is ever watched.
     pub(super) fn items(&self) -> u16 {
         self.arrivals.most()
     }
@@ -56,7 +56,7 @@ impl Watching {
         self.arrivals.start_session();
     }
 
-    // What the application wants.
+    // Commands of the application.
 
     /// Begins a watch.
     pub(super) fn watch(&mut self, m: &mut [u8], filter: &Filter) -> Result<WatchId, WatchError> {
@@ -68,27 +68,27 @@ impl Watching {
         self.watches.unwatch(m, watch);
     }
 
-    /// True where the application wants what comes under that watch.
+    /// True if the application wants what comes under that watch.
     #[cfg(feature = "alloc")]
     pub(super) fn wants(&self, m: &[u8], watch: WatchId) -> bool {
         self.watches.wants(m, watch)
     }
 
-    // What the broker is told.
+    // Items to the broker.
 
-    /// The next thing that it was never told.
+    /// The next item that was never written.
     pub(super) fn next_op(&self, m: &[u8]) -> Option<WatchOp> {
         if self.watches.are_unused() { None } else { self.watches.next_op(m) }
     }
 
-    /// What it was told with that number.
-    pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<WatchOp> {
-        self.watches.told_with(m, item)
+    /// The item that was written under that number.
+    pub(super) fn sent_as(&self, m: &[u8], item: u64) -> Option<WatchOp> {
+        self.watches.sent_as(m, item)
     }
 
-    /// It is told, with that number.
-    pub(super) fn tell(&self, m: &mut [u8], op: WatchOp, item: u64) {
-        self.watches.tell(m, op, item);
+    /// An item is written, under that number.
+    pub(super) fn note_sent(&self, m: &mut [u8], op: WatchOp, item: u64) {
+        self.watches.note_sent(m, op, item);
     }
 
     /// Writes the body of the frame.
@@ -100,44 +100,44 @@ impl Watching {
         }
     }
 
-    /// It has acknowledged items up to that number.
+    /// The broker has acknowledged items up to that number.
     pub(super) fn acknowledge(&self, m: &mut [u8], up_to: u64) {
         self.watches.acknowledge(m, up_to);
     }
 
-    // What the broker tells.
+    // Items from the broker.
 
-    /// It refuses that watch; false where it has no reason to.
+    /// The broker refuses that watch; false if it cannot, as things are.
     pub(super) fn refuse(&self, m: &mut [u8], watch: u32, reason: RefusalReason) -> bool {
         self.watches.refuse(m, watch, reason)
     }
 
-    /// Takes an item under that watch; false where there is no room, which is the broker's fault.
-    pub(super) fn take(
+    /// Adds an item of that watch; false if it has no room, which is the broker's fault.
+    pub(super) fn push(
         &mut self,
         m: &mut [u8],
-        lent_at: usize,
+        payloads_at: usize,
         number: u64,
         watch: u32,
         body: &[u8],
     ) -> bool {
-        // What was ended may still be told for a while.
+        // Items of a watch that was ended may come for a while.
         let is_wanted = self.watches.wants(m, WatchId(watch));
-        let lent = m.get_mut(lent_at..).or_bug("the part that is lent lies outside the memory");
-        !is_wanted || self.arrivals.push(lent.unwrap_or_default(), number, body)
+        let payloads = m.get_mut(payloads_at..).or_bug("the payloads lie outside the memory");
+        !is_wanted || self.arrivals.push(payloads.unwrap_or_default(), number, body)
     }
 
-    // What the application is told.
+    // Events for the application.
 
-    pub(super) fn has_event(&self, m: &[u8], lent: &[u8]) -> bool {
-        self.watches.has_refused(m) || self.arrivals.has_wanted(m, lent, &self.watches)
+    pub(super) fn has_event(&self, m: &[u8], payloads: &[u8]) -> bool {
+        self.watches.has_refused(m) || self.arrivals.has_wanted(m, payloads, &self.watches)
     }
 
     /// The next event of the kinds that are `wanted`.
     pub(super) fn poll<'m>(
         &mut self,
         m: &mut [u8],
-        lent: &'m [u8],
+        payloads: &'m [u8],
         wanted: EventFilter,
     ) -> Option<Event<'m>> {
         if wanted.has(EventFilter::REFUSALS)
@@ -145,16 +145,16 @@ impl Watching {
         {
             return Some(Event::WatchRefused(watch, reason));
         }
-        if wanted.has(EventFilter::PRESENCE) { self.arrivals.lend(m, lent, &self.watches) } else { None }
+        if wanted.has(EventFilter::PRESENCE) { self.arrivals.peek(m, payloads, &self.watches) } else { None }
     }
 
-    /// The application has taken everything that was lent.
-    pub(super) fn take_lent(&mut self, m: &[u8], lent: &[u8]) {
-        self.arrivals.take_lent(m, lent, &self.watches);
+    /// The application has consumed what it peeked at.
+    pub(super) fn consume_peeked(&mut self, m: &[u8], payloads: &[u8]) {
+        self.arrivals.consume_peeked(m, payloads, &self.watches);
     }
 
-    /// The last item that may be acknowledged where all up to `received` are here.
-    pub(super) fn acknowledged(&self, lent: &[u8], received: u64) -> u64 {
-        self.arrivals.acknowledged(lent, received)
+    /// The last item that may be acknowledged if all up to `received` have come.
+    pub(super) fn acknowledged(&self, payloads: &[u8], received: u64) -> u64 {
+        self.arrivals.acknowledged(payloads, received)
     }
 }

@@ -1,4 +1,4 @@
-//! The filters that a client watches: a few records, each of which knows how far the broker has been told.
+//! The filters that a client watches: a few records, each of which knows what the broker knows of it.
 //! (PROTOCOL.md, "Presence")
 
 use crate::client::event::WatchId;
@@ -12,14 +12,14 @@ record! {
     NUMBER: u32,
     STAGE: u8,
     LENGTH: u16,
-    /// The number of the last item that said something about the watch.
+    /// The number of the last item that was written about the watch.
     ITEM: u64,
     REASON: u8,
     /// The filter follows.
     => FILTER
 }
 
-/// How far the broker was told of a watch.
+/// What the broker knows of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Stage {
@@ -56,13 +56,13 @@ impl Stage {
         Self::AskedRefused,
     ];
 
-    /// True where the application wants what comes under it.
+    /// True if the application wants what comes under it.
     fn is_wanted(self) -> bool {
         matches!(self, Self::Wanted | Self::Asked | Self::Active)
     }
 }
 
-/// What is said about a watch: the record, and whether it is wanted.
+/// An item about a watch: its record, and whether it begins or ends the watch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WatchOp {
     pub(super) index: u32,
@@ -86,7 +86,7 @@ impl Watches {
         Self { table, max_filter, used: 0, last: 0 }
     }
 
-    /// True where nothing was ever watched.
+    /// True if nothing was ever watched.
     pub(super) fn are_unused(&self) -> bool {
         self.used == 0
     }
@@ -147,28 +147,28 @@ impl Watches {
         self.set(m, index, next);
     }
 
-    /// True where the application wants what comes under it.
+    /// True if the application wants what comes under it.
     pub(super) fn wants(&self, m: &[u8], watch: WatchId) -> bool {
         self.find(m, watch.0).is_some_and(|index| self.stage(m, index).is_wanted())
     }
 
-    /// The next thing that the broker was never told.
+    /// The next item that was never written.
     #[inline(never)] // It is asked for with each item, and most clients watch nothing.
     pub(super) fn next_op(&self, m: &[u8]) -> Option<WatchOp> {
-        let untold = |&index: &u32| matches!(self.stage(m, index), Stage::Wanted | Stage::Unwanted);
-        let index = self.indices().filter(untold).min_by_key(|&index| self.table.get(m, index, NUMBER))?;
+        let is_unsent = |&index: &u32| matches!(self.stage(m, index), Stage::Wanted | Stage::Unwanted);
+        let index = self.indices().filter(is_unsent).min_by_key(|&index| self.table.get(m, index, NUMBER))?;
         Some(self.op(m, index))
     }
 
-    /// What the broker was told with that number.
-    pub(super) fn told_with(&self, m: &[u8], item: u64) -> Option<WatchOp> {
-        let told = |&index: &u32| {
+    /// The item that was written under that number.
+    pub(super) fn sent_as(&self, m: &[u8], item: u64) -> Option<WatchOp> {
+        let is_sent = |&index: &u32| {
             matches!(
                 self.stage(m, index),
                 Stage::Asked | Stage::AskedInVain | Stage::AskedRefused | Stage::Leaving
             ) && self.table.get(m, index, ITEM) == item
         };
-        self.indices().find(told).map(|index| self.op(m, index))
+        self.indices().find(is_sent).map(|index| self.op(m, index))
     }
 
     fn op(&self, m: &[u8], index: u32) -> WatchOp {
@@ -183,8 +183,8 @@ impl Watches {
         FilterRef::read(&mut Reader::new(bytes)).ok()
     }
 
-    /// The broker is told, with that number.
-    pub(super) fn tell(&self, m: &mut [u8], op: WatchOp, item: u64) {
+    /// An item is written, under that number.
+    pub(super) fn note_sent(&self, m: &mut [u8], op: WatchOp, item: u64) {
         self.table.set(m, op.index, ITEM, item);
         self.set(m, op.index, if op.is_wanted { Stage::Asked } else { Stage::Leaving });
     }
@@ -217,7 +217,7 @@ impl Watches {
         }
     }
 
-    /// The broker refuses that watch; false where it has no reason to.
+    /// The broker refuses that watch; false if it cannot, as things are.
     pub(super) fn refuse(&self, m: &mut [u8], number: u32, reason: RefusalReason) -> bool {
         // It has ended here meanwhile.
         let Some(index) = self.find(m, number) else { return true };

@@ -22,14 +22,14 @@ impl StatesAgo {
         }
     }
 
-    /// True where the peer, which has not heard the last `unheard` states, has heard this one or a later one.
-    pub(super) fn was_heard(self, unheard: u64) -> bool {
-        unheard < u64::from(self.0)
+    /// True if the peer, which has not got the last `unconfirmed` states, has got this one or a later one.
+    pub(super) fn was_received(self, unconfirmed: u64) -> bool {
+        unconfirmed < u64::from(self.0)
     }
 
-    /// True where this is the last one that such a peer has heard.
-    pub(super) fn was_heard_last(self, unheard: u64) -> bool {
-        unheard + 1 == u64::from(self.0)
+    /// True if this is the last one that such a peer has got.
+    pub(super) fn was_received_last(self, unconfirmed: u64) -> bool {
+        unconfirmed + 1 == u64::from(self.0)
     }
 }
 
@@ -56,14 +56,14 @@ mod tests {
     #[test]
     fn a_state_is_heard_with_itself_or_a_later_one() {
         let (mut none, mut first) = (StatesAgo::NONE, StatesAgo::LAST);
-        assert!(first.was_heard(0) && first.was_heard_last(0) && !first.was_heard(1));
+        assert!(first.was_received(0) && first.was_received_last(0) && !first.was_received(1));
         (0..2).for_each(|_| first.count_one());
-        assert!(first.was_heard(0) && !first.was_heard_last(0));
-        assert!(first.was_heard_last(2) && !first.was_heard(3));
+        assert!(first.was_received(0) && !first.was_received_last(0));
+        assert!(first.was_received_last(2) && !first.was_received(3));
         (0..100_000).for_each(|_| first.count_one());
-        assert!(first.was_heard(0) && !first.was_heard(100_000), "that one lies too far back");
+        assert!(first.was_received(0) && !first.was_received(100_000), "that one lies too far back");
         none.count_one();
-        assert!(none.is_none() && !none.was_heard(0));
+        assert!(none.is_none() && !none.was_received(0));
     }
 
     #[test]
