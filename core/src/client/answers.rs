@@ -276,4 +276,22 @@ mod tests {
             );
         }
     }
+    #[test]
+    fn capacity_is_reported_once_after_a_refusal_that_has_room_now() {
+        let (mut outbox, mut m) = outbox();
+        let to = Destination::from(uuid::Uuid::nil());
+        let push = |outbox: &mut Outbox, m: &mut [u8]| {
+            outbox.push_message(m, Instant::default(), &Message::new(&to, b""), 0, |_| {})
+        };
+        assert!(!outbox.poll_capacity(), "nothing was refused");
+        assert_eq!(push(&mut outbox, &mut m), Err(crate::SendError::Full));
+        assert!(!outbox.has_capacity());
+        let run = Final { first: 1, count: 1, delivered: 1, recipients: 1, reason: None };
+        outbox.ended(&mut m, &run);
+        outbox.poll_receipt(&mut m).unwrap();
+        assert!(!outbox.has_capacity(), "it may have to be written again");
+        outbox.acknowledge(&mut m, 1, |_| {});
+        assert!(outbox.poll_capacity() && !outbox.poll_capacity());
+        assert_eq!(push(&mut outbox, &mut m), Ok(Some(MessageId(COUNT + 1))));
+    }
 }

@@ -62,3 +62,33 @@ impl Attributes {
         AttributesRef::trusted(m.get(at..at + usize::from(self.hello_len)).unwrap_or(&[0]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_keeps_the_attributes_that_it_began_with() {
+        let mut cutter = Cutter::default();
+        Attributes::new(&mut cutter, 32, &mut []);
+        let mut m = std::vec![0xff; cutter.used()];
+        let mut attributes = Attributes::new(&mut Cutter::default(), 32, &mut m);
+        assert!(attributes.current(&m).is_empty());
+        attributes.change(&mut m, "a", Some(Value::Int(1))).unwrap();
+        attributes.changes += 1;
+        attributes.begin_hello(&mut m);
+        attributes.change(&mut m, "a", Some(Value::Int(2))).unwrap();
+        attributes.change(&mut m, "b", Some(Value::Int(3))).unwrap();
+        assert_eq!(attributes.of_hello(&m).get("a"), Some(Value::Int(1)));
+        assert_eq!(attributes.of_hello(&m).get("b"), None);
+        assert_eq!((attributes.current(&m).get("a"), attributes.covered), (Some(Value::Int(2)), 1));
+        attributes.change(&mut m, "a", None).unwrap();
+        assert_eq!((attributes.current(&m).len(), attributes.of_hello(&m).len()), (1, 1));
+        assert!(
+            attributes
+                .change(&mut m, "c", Some(Value::Str("longer than the room for all of the attributes")))
+                .is_err()
+        );
+        assert_eq!(attributes.current(&m).get("b"), Some(Value::Int(3)));
+    }
+}

@@ -325,3 +325,32 @@ impl Lifecycle {
         Some(Event::Closed(reason))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_events_replace_those_that_they_overtake_but_not_the_loss_of_a_session() {
+        let mut lifecycle = Lifecycle::NOTHING;
+        lifecycle.connect();
+        lifecycle.establish(Established::Lost);
+        lifecycle.disconnect(DisconnectReason::Silent, Moment::NEVER);
+        lifecycle.connect();
+        lifecycle.establish(Established::Resumed);
+        let events = [(); 4].map(|()| lifecycle.poll(true));
+        let ended = Event::Disconnected { reason: DisconnectReason::Silent, retry_at: None };
+        assert_eq!(
+            events,
+            [Some(ended), Some(Event::Connected), Some(Event::Established(Established::Lost)), None]
+        );
+        lifecycle.establish(Established::Resumed);
+        assert!(lifecycle.poll(false).is_none() && !lifecycle.has_news(false) && lifecycle.has_news(true));
+        lifecycle.disconnect(DisconnectReason::Aborted(AbortCode::NotAllowed, 3), Moment::NEVER);
+        let reason = CloseReason::Refused(AbortCode::NotAllowed, 3);
+        lifecycle.close(reason);
+        assert!(matches!(lifecycle.poll(false), Some(Event::Disconnected { .. })));
+        let closed = [(); 2].map(|()| lifecycle.poll_closed());
+        assert_eq!(closed, [Some(Event::Closed(reason)), None]);
+    }
+}

@@ -257,3 +257,32 @@ impl Cutter {
         self.used
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    record! {
+        SMALL: u8,
+        LARGE: u64,
+        NAME: [u8; 16],
+        => SIZE
+    }
+
+    #[test]
+    fn a_field_changes_no_other_one_and_no_other_record() {
+        let mut cutter = Cutter::default();
+        let (front, table, behind) = (cutter.region(3), cutter.table(SIZE, 3), cutter.region(2));
+        assert_eq!((SIZE, cutter.used()), (25, 3 + 3 * 25 + 2));
+        let mut m = std::vec![0xee; cutter.used()];
+        table.set(&mut m, 1, SMALL, 7);
+        table.set(&mut m, 1, LARGE, u64::MAX - 1);
+        NAME.put(table.record_mut::<SIZE>(&mut m, 1).unwrap(), [3; 16]);
+        let record = table.record::<SIZE>(&m, 1);
+        assert_eq!((SMALL.of(record), LARGE.of(record), NAME.of(record)), (7, u64::MAX - 1, [3; 16]));
+        for untouched in [front.bytes(&m), table.bytes(&m, 0, 0), table.bytes(&m, 2, 0), behind.bytes(&m)] {
+            assert!(untouched.iter().all(|&byte| byte == 0xee), "{untouched:?}");
+        }
+        assert_eq!([0, 2, 3, 5].map(|place| table.ring(place)), [0, 2, 0, 2]);
+    }
+}

@@ -29,7 +29,12 @@ impl ClientLossy {
         match *self {}
     }
 
-    pub(super) fn receive_state(&mut self, _: &StateFrame, _: &mut Sending, _: Instant) -> Result<u64, AbortCode> {
+    pub(super) fn receive_state(
+        &mut self,
+        _: &StateFrame,
+        _: &mut Sending,
+        _: Instant,
+    ) -> Result<u64, AbortCode> {
         match *self {}
     }
 

@@ -86,3 +86,40 @@ impl Slots {
         (slot, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+    use crate::{Destination, Message};
+
+    #[test]
+    fn a_destination_is_defined_once_until_its_alias_means_another() {
+        let mut cutter = Cutter::default();
+        let mut outbox = Outbox::new(&mut cutter, 4, 1 << 10);
+        let mut slots = Slots::new(&mut cutter, 3, 40);
+        assert_eq!(slots.max_destination(), 40);
+        let mut m = std::vec![0; cutter.used()];
+        outbox.format(&mut m);
+        let entries = [1, 2, 3].map(|n| {
+            let to = Destination::from(uuid::Uuid::from_u128(n));
+            outbox.push_message(&mut m, Instant::default(), &Message::new(&to, b""), 0, |_| {}).unwrap();
+            let entry = outbox.next_outbound(&m).unwrap();
+            outbox.begin(&mut m, entry.index, n as u64).unwrap();
+            entry
+        });
+        slots.limit(2);
+        let mut choose = |slots: &mut Slots, n: usize| slots.choose(&mut m, &outbox, &entries[n]);
+        assert_eq!(
+            [0, 1, 0, 1].map(|n| choose(&mut slots, n)),
+            [(0, true), (1, true), (0, false), (1, false)]
+        );
+        assert_eq!(
+            [2, 1, 0].map(|n| choose(&mut slots, n)),
+            [(0, true), (1, false), (1, true)],
+            "two at a time"
+        );
+        slots.start_link();
+        assert_eq!(choose(&mut slots, 2), (0, true), "no alias survives its link");
+    }
+}

@@ -82,3 +82,21 @@ impl KeepAlive {
         self.last_received.after(u64::from(self.interval) * 3_000)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_follows_one_interval_of_silence_and_the_end_three() {
+        let at = |millis: u64| Instant::from_micros(millis * 1_000);
+        let mut keep_alive = KeepAlive::new(at(0), 20_000);
+        assert!(!keep_alive.is_ping_due(at(19_999)) && keep_alive.is_ping_due(at(20_000)));
+        keep_alive.note_sent(at(20_000));
+        assert_eq!((keep_alive.ping_at(), keep_alive.dead_at()), (at(40_000), at(60_000)));
+        keep_alive.note_received(at(30_000));
+        assert_eq!((keep_alive.ping_at(), keep_alive.last_received()), (at(40_000), at(30_000)));
+        assert!(!keep_alive.is_dead(at(89_999)) && keep_alive.is_dead(at(90_000)));
+        assert!(!keep_alive.has_lasted(at(5), at(10_004)) && keep_alive.has_lasted(at(5), at(10_005)));
+    }
+}

@@ -124,3 +124,39 @@ impl Arrivals {
         (self.count, self.peeked) = (0, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Writer;
+    use crate::data::filter::Filter;
+
+    #[test]
+    fn items_are_acknowledged_as_they_are_consumed_and_unwanted_ones_go_with_them() {
+        let mut cutter = Cutter::default();
+        let mut watches = Watches::new(&mut cutter, 2, 16);
+        let mut arrivals = Arrivals::new(&mut cutter, 3, 0);
+        let mut m = std::vec![0; cutter.used()];
+        let mut payloads = m.clone();
+        let (wanted, ended) = [(); 2].map(|()| watches.watch(&mut m, &Filter::everyone()).unwrap()).into();
+        for (number, watch) in [(5, wanted), (6, ended), (8, wanted)] {
+            let mut body = [0; 16];
+            let mut writer = Writer::new(&mut body, 0);
+            DownItem::PresenceReset(watch.0).write(&mut writer);
+            let length = writer.total();
+            assert!(arrivals.push(&mut payloads, number, &body[..length]));
+        }
+        assert!(!arrivals.push(&mut payloads, 9, &[0]), "there are three records");
+        watches.unwatch(&mut m, ended);
+        let peek = |arrivals: &mut Arrivals| {
+            arrivals.consume_peeked(&m, &payloads, &watches);
+            let has_wanted = arrivals.has_wanted(&m, &payloads, &watches);
+            let event = arrivals.peek(&m, &payloads, &watches);
+            assert_eq!(event.is_some(), has_wanted);
+            (event, arrivals.acknowledged(&payloads, 8))
+        };
+        assert_eq!(peek(&mut arrivals), (Some(Event::PresenceReset(wanted)), 4));
+        assert_eq!(peek(&mut arrivals), (Some(Event::PresenceReset(wanted)), 7), "one watch has ended");
+        assert_eq!(peek(&mut arrivals), (None, 8));
+    }
+}

@@ -249,3 +249,60 @@ impl Watches {
         Some((WatchId(self.table.get(m, index, NUMBER)), reason))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn watches() -> (Watches, Vec<u8>) {
+        let mut cutter = Cutter::default();
+        let watches = Watches::new(&mut cutter, 2, 16);
+        (watches, std::vec![0; cutter.used()])
+    }
+
+    /// Writes the next item under that number: the watch, and whether it begins.
+    fn write(watches: &Watches, m: &mut [u8], number: u64) -> Option<(u32, bool)> {
+        let op = watches.next_op(m)?;
+        watches.note_sent(m, op, number);
+        let again = watches.sent_as(m, number).unwrap();
+        assert_eq!((again.number, again.is_wanted), (op.number, op.is_wanted), "it can be written again");
+        Some((op.number, op.is_wanted))
+    }
+
+    #[test]
+    fn a_watch_is_begun_and_ended_once_and_its_place_is_free_only_then() {
+        let (mut watches, mut m) = watches();
+        let first = watches.watch(&mut m, &Filter::everyone()).unwrap();
+        let second = watches.watch(&mut m, &Filter::everyone()).unwrap();
+        assert_eq!(watches.watch(&mut m, &Filter::everyone()), Err(WatchError::TooMany));
+        assert_eq!([1, 2].map(|n| write(&watches, &mut m, n)), [Some((1, true)), Some((2, true))]);
+        watches.unwatch(&mut m, first);
+        assert!(!watches.wants(&m, first) && watches.wants(&m, second));
+        assert_eq!(write(&watches, &mut m, 3), None, "its beginning is under way");
+        watches.acknowledge(&mut m, 1);
+        assert_eq!(write(&watches, &mut m, 3), Some((1, false)));
+        assert_eq!(watches.watch(&mut m, &Filter::everyone()), Err(WatchError::TooMany));
+        watches.acknowledge(&mut m, 3);
+        assert_eq!(
+            watches.watch(&mut m, &Filter::everyone()),
+            Ok(WatchId(3)),
+            "a number is never used again"
+        );
+        watches.start_session(&mut m);
+        assert_eq!([1, 2].map(|n| write(&watches, &mut m, n)), [Some((2, true)), Some((3, true))]);
+    }
+
+    #[test]
+    fn a_refused_watch_is_reported_once_its_beginning_is_acknowledged() {
+        let (mut watches, mut m) = watches();
+        let watch = watches.watch(&mut m, &Filter::everyone()).unwrap();
+        assert!(!watches.refuse(&mut m, watch.0, RefusalReason::NotAllowed), "the broker cannot know it");
+        write(&watches, &mut m, 1).unwrap();
+        assert!(watches.refuse(&mut m, watch.0, RefusalReason::BrokerFull));
+        assert!(!watches.has_refused(&m) && !watches.wants(&m, watch));
+        watches.acknowledge(&mut m, 1);
+        assert_eq!(watches.poll_refused(&mut m), Some((watch, RefusalReason::BrokerFull)));
+        assert_eq!((watches.poll_refused(&mut m), watches.next_op(&m).is_none()), (None, true));
+    }
+}
