@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the core, lowest first. What stands in one entry may name what stands in the entries before, and itself.
-const LAYERS: [&str; 124] = [
+const LAYERS: &[&str] = &[
     "canary",
     "trace",
     "bug",
