@@ -204,6 +204,14 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Appends the body of a frame: its kind and its fields. Inlined, so that of a frame that is known no more is left than it
+    /// takes.
+    #[inline(always)]
+    pub(crate) fn frame(&mut self, kind: u8, fields: &impl Field) {
+        self.u8(kind);
+        fields.write(self);
+    }
+
     /// Appends one byte.
     pub fn u8(&mut self, value: u8) {
         // What is to be left out lies before the beginning, and with that beyond any end.
@@ -228,6 +236,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a varint.
+    pub fn u16(&mut self, value: u16) {
+        self.u64(u64::from(value));
+    }
+
+    /// Appends a varint.
     pub fn u32(&mut self, value: u32) {
         self.u64(u64::from(value));
     }
@@ -247,6 +260,81 @@ impl<'a> Writer<'a> {
         self.u64(bytes.len() as u64);
         self.raw(bytes);
     }
+}
+
+/// A value that has one canonical encoding.
+pub trait Field: Sized {
+    /// Takes it from the front.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
+
+    /// Appends it.
+    fn write(&self, writer: &mut Writer<'_>);
+}
+
+macro_rules! plain_fields {
+    ($($type:ident)*) => { $(
+        impl Field for $type {
+            fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+                reader.$type()
+            }
+
+            fn write(&self, writer: &mut Writer<'_>) {
+                writer.$type(*self);
+            }
+        }
+    )* };
+}
+
+plain_fields!(bool u8 u16 u32 u64);
+
+impl<const N: usize> Field for [u8; N] {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        reader.array()
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.raw(self);
+    }
+}
+
+impl<T: Field> Field for Option<T> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(if reader.bool()? { Some(T::read(reader)?) } else { None })
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.bool(self.is_some());
+        if let Some(value) = self {
+            value.write(writer);
+        }
+    }
+}
+
+/// Declares structs whose encoding is that of their fields, in the order of the list. Behind a field may stand the method of
+/// [`Reader`] and [`Writer`] that takes it in another form than that of its type.
+macro_rules! fields {
+    (@read $reader:ident) => { $crate::codec::Field::read($reader)? };
+    (@read $reader:ident $form:ident) => { $reader.$form()? };
+    (@write $writer:ident $value:expr) => { $crate::codec::Field::write(&$value, $writer) };
+    (@write $writer:ident $value:expr, $form:ident) => { $writer.$form($value) };
+    ($($(#[$about:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* pub $field:ident: $type:ty $(= $form:ident)?,)*
+    })*) => { $(
+        $(#[$about])*
+        pub struct $name {
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        impl $crate::codec::Field for $name {
+            fn read(reader: &mut $crate::codec::Reader<'_>) -> Result<Self, $crate::codec::Malformed> {
+                Ok(Self { $($field: fields!(@read reader $($form)?),)* })
+            }
+
+            fn write(&self, writer: &mut $crate::codec::Writer<'_>) {
+                $(fields!(@write writer self.$field $(, $form)?);)*
+            }
+        }
+    )* };
 }
 
 /// Moves bytes within a slice, as far as both places lie in it. As `copy_within`, which would panic where they do not.

@@ -123,6 +123,9 @@ extern crate std;
 mod trace;
 #[macro_use]
 mod bug;
+#[doc(hidden)]
+#[macro_use]
+pub mod codec;
 #[macro_use]
 mod texts;
 #[cfg(canary)]
@@ -135,8 +138,6 @@ mod canary;
 #[cfg(feature = "alloc")]
 pub mod broker;
 pub mod client;
-#[doc(hidden)]
-pub mod codec;
 mod config;
 mod data;
 mod error;

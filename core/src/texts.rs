@@ -47,6 +47,16 @@ macro_rules! codes {
             }
         }
 
+        impl $crate::codec::Field for $name {
+            fn read(reader: &mut $crate::codec::Reader<'_>) -> Result<Self, $crate::codec::Malformed> {
+                Self::from_code(reader.u8()?).ok_or($crate::codec::Malformed)
+            }
+
+            fn write(&self, writer: &mut $crate::codec::Writer<'_>) {
+                writer.u8(*self as u8);
+            }
+        }
+
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.write_str(match self {

@@ -202,7 +202,8 @@ fn public_api(sources: &Sources) -> Vec<String> {
 fn without_lists(source: &str) -> Vec<&str> {
     let mut is_list = false;
     let bare = |line| {
-        is_list = matches!(line, "config! {" | "errors! {" | "codes! {") || (is_list && line != "}");
+        is_list =
+            matches!(line, "config! {" | "errors! {" | "codes! {" | "fields! {") || (is_list && line != "}");
         if is_list { line.strip_prefix("    ").unwrap_or_default() } else { line }
     };
     source.lines().map(bare).collect()

@@ -1,7 +1,7 @@
 //! Messages and receipts: what goes to the broker, and what comes back about it.
 
 use crate::codec::Bytes;
-use crate::codec::{Malformed, Reader, Writer};
+use crate::codec::{Field, Malformed, Reader, Writer};
 use crate::data::destination::{Destination, DestinationRef};
 use core::fmt;
 use core::time::Duration;
@@ -227,17 +227,19 @@ pub enum Past {
     Taken(Taken),
 }
 
-/// The first *accepted* with recipients that reached the sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// For how many it was accepted.
-    pub recipients: u32,
-    /// The life of the broker that accepted it.
-    pub epoch: u64,
-    /// The newest session number of that life at that moment.
-    pub session: u64,
-    /// True where it answered the first sending, so that recipients had it in the order of sending.
-    pub answered_first: bool,
+fields! {
+    /// The first *accepted* with recipients that reached the sender.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Taken {
+        /// For how many it was accepted.
+        pub recipients: u32,
+        /// The life of the broker that accepted it.
+        pub epoch: u64 = raw_u64,
+        /// The newest session number of that life at that moment.
+        pub session: u64,
+        /// True where it answered the first sending, so that recipients had it in the order of sending.
+        pub answered_first: bool,
+    }
 }
 
 impl Past {
@@ -249,13 +251,11 @@ impl Past {
         Ok(match reader.u8()? {
             Self::SENT => Self::Sent,
             Self::PARKED => Self::Parked,
-            Self::TAKEN => Self::Taken(Taken {
-                // Nobody was promised anything where it was accepted for nobody.
-                recipients: reader.u32().and_then(|n| if n == 0 { Err(Malformed) } else { Ok(n) })?,
-                epoch: reader.raw_u64()?,
-                session: reader.u64()?,
-                answered_first: reader.bool()?,
-            }),
+            // An acceptance for no recipient promises nothing.
+            Self::TAKEN => match Taken::read(reader)? {
+                Taken { recipients: 0, .. } => return Err(Malformed),
+                taken => Self::Taken(taken),
+            },
             _ => return Err(Malformed),
         })
     }
@@ -266,10 +266,7 @@ impl Past {
             Self::Parked => writer.u8(Self::PARKED),
             Self::Taken(taken) => {
                 writer.u8(Self::TAKEN);
-                writer.u32(taken.recipients);
-                writer.raw_u64(taken.epoch);
-                writer.u64(taken.session);
-                writer.u8(u8::from(taken.answered_first));
+                taken.write(writer);
             }
         }
     }

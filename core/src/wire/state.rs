@@ -46,54 +46,59 @@ impl Prefix {
     }
 }
 
-/// Where one end stands: everything at once, so that only the newest matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StateFrame {
-    /// Counts the frames of this kind on the link, from 1.
-    pub serial: u64,
-    /// The highest serial that came from the peer; 0 for none.
-    pub heard: u64,
-    /// True where the peer is to say that it has heard this.
-    pub wants_reply: bool,
-    /// All items up to this one have been received.
-    pub received: u64,
-    /// All items up to this one are acknowledged; not above `received`.
-    pub acknowledged: u64,
-    /// The window.
-    pub window: Window,
-    /// Items that were received beyond a missing one: bit n stands for number `received + 1 + n`. Bit 0 is never set.
-    pub beyond: u64,
+fields! {
+    /// Where one end stands: everything at once, so that only the newest matters.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct StateFrame {
+        /// Counts the frames of this kind on the link, from 1.
+        pub serial: u64,
+        /// The highest serial that came from the peer; 0 for none.
+        pub heard: u64,
+        /// True where the peer is to say that it has heard this.
+        pub wants_reply: bool,
+        /// All items up to this one have been received.
+        pub received: u64,
+        /// All items up to this one are acknowledged; not above `received`.
+        pub acknowledged: u64,
+        /// The window.
+        pub window: Window,
+        /// Items that were received beyond a missing one: bit n stands for number `received + 1 + n`. Bit 0 is never set.
+        pub beyond: u64 = ranges,
+    }
 }
 
 impl StateFrame {
-    /// Reads what follows the byte of kind.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let state = Self {
-            serial: reader.u64()?,
-            heard: reader.u64()?,
-            wants_reply: reader.bool()?,
-            received: reader.u64()?,
-            acknowledged: reader.u64()?,
-            window: Window { messages: reader.u32()?, bytes: reader.u32()? },
-            beyond: read_ranges(reader)?,
-        };
-        if state.serial == 0 || state.acknowledged > state.received { Err(Malformed) } else { Ok(state) }
+    /// Refuses what no end can be at.
+    pub fn checked(self) -> Result<Self, Malformed> {
+        if self.serial == 0 || self.acknowledged > self.received { Err(Malformed) } else { Ok(self) }
     }
+}
 
-    /// Writes what follows the byte of kind.
-    pub fn write(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.serial);
-        writer.u64(self.heard);
-        writer.u8(u8::from(self.wants_reply));
-        writer.u64(self.received);
-        writer.u64(self.acknowledged);
-        writer.u32(self.window.messages);
-        writer.u32(self.window.bytes);
-        writer.u64(ranges(self.beyond).count() as u64);
-        for (missing, here) in ranges(self.beyond) {
-            writer.u32(missing);
-            writer.u32(here);
+impl Writer<'_> {
+    /// Appends a set as its ranges.
+    fn ranges(&mut self, set: u64) {
+        self.u64(ranges(set).count() as u64);
+        for (missing, here) in ranges(set) {
+            self.u32(missing);
+            self.u32(here);
         }
+    }
+}
+
+impl Reader<'_> {
+    /// A set as its ranges.
+    fn ranges(&mut self) -> Result<u64, Malformed> {
+        let (mut set, mut at) = (0_u64, 0_u32);
+        for _ in 0..self.u64()? {
+            let (missing, here) = (self.u32()?, self.u32()?);
+            if missing == 0 || here == 0 {
+                return Err(Malformed);
+            }
+            let start = at.checked_add(missing).ok_or(Malformed)?;
+            at = start.checked_add(here).filter(|&end| end <= SPAN).ok_or(Malformed)?;
+            set |= (u64::MAX >> (SPAN - here)) << start;
+        }
+        Ok(set)
     }
 }
 
@@ -111,23 +116,10 @@ fn ranges(mut set: u64) -> impl Iterator<Item = (u32, u32)> {
     })
 }
 
-fn read_ranges(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
-    let (mut set, mut at) = (0_u64, 0_u32);
-    for _ in 0..reader.u64()? {
-        let (missing, here) = (reader.u32()?, reader.u32()?);
-        if missing == 0 || here == 0 {
-            return Err(Malformed);
-        }
-        let start = at.checked_add(missing).ok_or(Malformed)?;
-        at = start.checked_add(here).filter(|&end| end <= SPAN).ok_or(Malformed)?;
-        set |= (u64::MAX >> (SPAN - here)) << start;
-    }
-    Ok(set)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Field;
 
     fn state(beyond: u64) -> StateFrame {
         let window = Window { messages: 3, bytes: 1_000 };
@@ -159,8 +151,8 @@ mod tests {
     #[test]
     fn ranges_that_touch_or_lie_beyond_the_span_are_refused() {
         for bytes in [&[1, 0, 3][..], &[1, 3, 0], &[1, 60, 5], &[2, 1, 1, 0, 1], &[1, 64, 1], &[1]] {
-            assert_eq!(read_ranges(&mut Reader::new(bytes)), Err(Malformed), "{bytes:?}");
+            assert_eq!(Reader::new(bytes).ranges(), Err(Malformed), "{bytes:?}");
         }
-        assert_eq!(read_ranges(&mut Reader::new(&[1, 1, 63])), Ok(u64::MAX - 1));
+        assert_eq!(Reader::new(&[1, 1, 63]).ranges(), Ok(u64::MAX - 1));
     }
 }

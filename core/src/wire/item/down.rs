@@ -1,19 +1,21 @@
 //! Items that a broker writes. (PROTOCOL.md, "Frames")
 
-use crate::codec::{Bytes, Malformed, Reader, Writer, varint_len, zigzag};
+use crate::codec::{Bytes, Field, Malformed, Reader, Writer, varint_len, zigzag};
 use crate::data::attributes::AttributesRef;
 use crate::data::message::{Past, RefusalReason, Taken};
 use crate::wire::kind;
 use crate::wire::limits::MAX_ALIASES;
 use core::fmt;
 
-/// The sender of a delivery: one life of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// The client.
-    pub uuid: [u8; 16],
-    /// Its life.
-    pub boot: u64,
+fields! {
+    /// The sender of a delivery: one life of a client.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Origin {
+        /// The client.
+        pub uuid: [u8; 16],
+        /// Its life.
+        pub boot: u64 = raw_u64,
+    }
 }
 
 /// What a recipient must know of the past of a delivery that may be a repetition.
@@ -146,8 +148,7 @@ impl Deliver<'_> {
         writer.u8(first);
         writer.u8(self.alias);
         if let Some(origin) = self.define {
-            writer.raw(&origin.uuid);
-            writer.raw_u64(origin.boot);
+            origin.write(writer);
         }
         writer.i64(self.id_step);
         if let Some(past) = self.retry {
@@ -156,19 +157,21 @@ impl Deliver<'_> {
     }
 }
 
-/// A run of messages that were accepted alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// The id of the first.
-    pub first: u64,
-    /// How many ids; at least one.
-    pub count: u32,
-    /// For how many recipients each.
-    pub recipients: u32,
-    /// The life of the broker that answered first.
-    pub epoch: u64,
-    /// The newest session number of that life at that moment.
-    pub session: u64,
+fields! {
+    /// A run of messages that were accepted alike.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Accepted {
+        /// The id of the first.
+        pub first: u64,
+        /// How many ids; at least one.
+        pub count: u32,
+        /// For how many recipients each.
+        pub recipients: u32,
+        /// The life of the broker that answered first.
+        pub epoch: u64 = raw_u64,
+        /// The newest session number of that life at that moment.
+        pub session: u64,
+    }
 }
 
 /// A run of messages that ended alike.
@@ -237,15 +240,9 @@ impl<'a> DownItem<'a> {
         }
         let item = match frame_kind {
             kind::ACCEPTED => {
-                let (first, count) = read_run(reader)?;
-                let recipients = reader.u32()?;
-                Self::Accepted(Accepted {
-                    first,
-                    count,
-                    recipients,
-                    epoch: reader.raw_u64()?,
-                    session: reader.u64()?,
-                })
+                let accepted = Accepted::read(reader)?;
+                check_run(accepted.first, accepted.count)?;
+                Self::Accepted(accepted)
             }
             kind::FINAL => Self::Final(read_final(reader)?),
             kind::REFUSAL => {
@@ -254,7 +251,7 @@ impl<'a> DownItem<'a> {
                 if what == Refused::Attributes && watch != 0 {
                     return Err(Malformed);
                 }
-                Self::Refusal(what, watch, RefusalReason::from_code(reader.u8()?).ok_or(Malformed)?)
+                Self::Refusal(what, watch, RefusalReason::read(reader)?)
             }
             kind::VOID => Self::Void(reader.u32().ok().filter(|&count| count > 0).ok_or(Malformed)?),
             kind::PRESENCE if cfg!(feature = "presence") => {
@@ -281,14 +278,7 @@ impl<'a> DownItem<'a> {
                 deliver.write_head(writer);
                 writer.raw(deliver.payload);
             }
-            Self::Accepted(accepted) => {
-                writer.u8(kind::ACCEPTED);
-                writer.u64(accepted.first);
-                writer.u32(accepted.count);
-                writer.u32(accepted.recipients);
-                writer.raw_u64(accepted.epoch);
-                writer.u64(accepted.session);
-            }
+            Self::Accepted(accepted) => writer.frame(kind::ACCEPTED, accepted),
             Self::Final(ended) => {
                 writer.u8(kind::FINAL);
                 writer.u64(ended.first);
@@ -305,27 +295,17 @@ impl<'a> DownItem<'a> {
                 writer.u32(*watch);
                 writer.u8(*reason as u8);
             }
-            Self::Void(count) => {
-                writer.u8(kind::VOID);
-                writer.u32(*count);
-            }
+            Self::Void(count) => writer.frame(kind::VOID, count),
             Self::Presence(watch, uuid, state, attributes) => {
-                writer.u8(kind::PRESENCE);
-                writer.u32(*watch);
+                writer.frame(kind::PRESENCE, watch);
                 writer.raw(uuid);
                 writer.u8(*state as u8);
                 if *state != PresenceState::Gone {
                     writer.raw(attributes.as_bytes());
                 }
             }
-            Self::PresenceReset(watch) => {
-                writer.u8(kind::PRESENCE_RESET);
-                writer.u32(*watch);
-            }
-            Self::PresenceSynced(watch) => {
-                writer.u8(kind::PRESENCE_SYNCED);
-                writer.u32(*watch);
-            }
+            Self::PresenceReset(watch) => writer.frame(kind::PRESENCE_RESET, watch),
+            Self::PresenceSynced(watch) => writer.frame(kind::PRESENCE_SYNCED, watch),
         }
     }
 }
@@ -336,37 +316,28 @@ fn read_deliver<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Deliver<'
     if u16::from(alias) >= MAX_ALIASES {
         return Err(Malformed);
     }
-    let define = if flag(kind::DELIVER_DEFINES) {
-        Some(Origin { uuid: reader.array()?, boot: reader.raw_u64()? })
-    } else {
-        None
-    };
+    let define = if flag(kind::DELIVER_DEFINES) { Some(Origin::read(reader)?) } else { None };
     let id_step = reader.i64()?;
     let retry = if flag(kind::DELIVER_RETRY) { Some(DeliveryPast::read(reader)?) } else { None };
     let (late, direct) = (flag(kind::DELIVER_LATE), flag(kind::DELIVER_DIRECT));
     Ok(Deliver { alias, define, id_step, retry, late, direct, payload: reader.rest() })
 }
 
-/// The first id of a run and how many there are; ids do not wrap round.
-fn read_run(reader: &mut Reader<'_>) -> Result<(u64, u32), Malformed> {
-    let (first, count) = (reader.u64()?, reader.u32()?);
-    if first == 0 || count == 0 || first.checked_add(u64::from(count)).is_none() {
-        return Err(Malformed);
-    }
-    Ok((first, count))
+/// A run has ids, from 1, and these do not wrap round.
+fn check_run(first: u64, count: u32) -> Result<(), Malformed> {
+    let is_run = first != 0 && count != 0 && first.checked_add(u64::from(count)).is_some();
+    if is_run { Ok(()) } else { Err(Malformed) }
 }
 
 fn read_final(reader: &mut Reader<'_>) -> Result<Final, Malformed> {
-    let (first, count) = read_run(reader)?;
+    let (first, count) = (reader.u64()?, reader.u32()?);
+    check_run(first, count)?;
     let (delivered, recipients) = (reader.u32()?, reader.u32()?);
     if delivered > recipients {
         return Err(Malformed);
     }
     // A reason is there exactly where it is needed: not all, or nobody.
-    let reason = if delivered < recipients || recipients == 0 {
-        Some(RefusalReason::from_code(reader.u8()?).ok_or(Malformed)?)
-    } else {
-        None
-    };
+    let reason =
+        if delivered < recipients || recipients == 0 { Some(RefusalReason::read(reader)?) } else { None };
     Ok(Final { first, count, delivered, recipients, reason })
 }

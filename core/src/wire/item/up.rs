@@ -122,19 +122,12 @@ impl<'a> UpItem<'a> {
                 writer.u8(kind::SET);
                 writer.raw(patch.as_bytes());
             }
-            Self::Decline(number) => {
-                writer.u8(kind::DECLINE);
-                writer.u64(*number);
-            }
+            Self::Decline(number) => writer.frame(kind::DECLINE, number),
             Self::Watch(watch, filter) => {
-                writer.u8(kind::WATCH);
-                writer.u32(*watch);
+                writer.frame(kind::WATCH, watch);
                 writer.raw(filter.as_bytes());
             }
-            Self::Unwatch(watch) => {
-                writer.u8(kind::UNWATCH);
-                writer.u32(*watch);
-            }
+            Self::Unwatch(watch) => writer.frame(kind::UNWATCH, watch),
         }
     }
 }
