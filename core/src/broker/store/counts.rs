@@ -1,22 +1,22 @@
-//! Counts in how many lists of the index each session stands, to find those that stand in all or in any.
+//! Counts in how many lists of the index each session stands, to find the sessions that stand in all or in any of them.
 
 use crate::broker::store::index::Index;
 use crate::data::value::Pairs;
 use alloc::vec::Vec;
 
-/// In how many lists each session was found, by its place. All are zero between two uses.
+/// The number of lists in which each session was found, by its place. All counts are zero between two uses.
 #[derive(Debug, Default)]
 pub(crate) struct Counts(Vec<u8>);
 
 impl Counts {
-    /// There are so many places.
+    /// Makes counters for that many places.
     pub(crate) fn reach(&mut self, places: usize) {
         if self.0.len() < places {
             self.0.resize(places, 0);
         }
     }
 
-    /// Counts once more the sessions in `list` that were counted `before` times; `each` is called for them.
+    /// Increments the count of each session in `list` whose count is `before`, and calls `each` for it.
     pub(crate) fn count(&mut self, list: &[u32], before: u8, mut each: impl FnMut(u32)) {
         for &session in list {
             if let Some(count) = self.0.get_mut(session as usize)
@@ -40,7 +40,8 @@ impl Counts {
         }
     }
 
-    /// The sessions that have any of several pairs, each once. Returns how many entries of lists were counted.
+    /// Collects the sessions that have any of several pairs, each once. Returns the number of list entries that were
+    /// counted.
     pub(crate) fn any_of(&mut self, lists: &Index, pairs: Pairs<'_>, into: &mut Vec<u32>) -> usize {
         let (mut counted, everyone) = (0, lists.everyone().len());
         for pair in pairs.encoded() {
@@ -55,14 +56,15 @@ impl Counts {
         counted
     }
 
-    /// Of the sessions that have the rarest of several pairs, keeps those that have all. Returns the same.
+    /// Keeps those of the sessions in `into` that have all pairs; `into` has the sessions with the rarest pair. Returns the
+    /// same.
     pub(crate) fn all_of(&mut self, lists: &Index, pairs: Pairs<'_>, into: &mut Vec<u32>) -> usize {
         let (mut counted, mut passes, rarest) = (0, 1, into.len());
         self.count(into, 0, |_| {});
         let mut is_rarest_past = false;
         for pair in pairs.encoded() {
             let list = lists.with_pair(pair);
-            // Its sessions are counted.
+            // The sessions of this list are counted already.
             if list.len() == rarest && !core::mem::replace(&mut is_rarest_past, true) {
                 continue;
             }
@@ -70,7 +72,7 @@ impl Counts {
             self.count(list, passes, |_| {});
             passes += 1;
         }
-        // Counts of those that leave go first.
+        // The counts of all sessions must be zero again, so the list of them is kept until the end.
         let mut left = core::mem::take(into);
         for &session in &left {
             if self.is(session, passes) {

@@ -1,116 +1,114 @@
 //! The messages of one session's queue, in order: first those that have a number, then those that wait for one.
 //!
-//! It is a ring whose next free place can be read before it is written. Memory fetches several reads at once, but a write
-//! to where nobody has looked for long holds up all writes behind it; `VecDeque` does not show its free places.
+//! The queue is a ring whose next free place can be read before it is written. Memory fetches several reads at once, but a
+//! write to a place that is not in the cache holds up all writes behind it; `VecDeque` does not show its free places.
 //!
-//! Between both parts there may be a gap. Deliveries at the head of those that wait leave into it when their messages have
-//! ended, and the next one that gets a number crosses it: both cost the same however many there are.
+//! Between both parts there may be a gap. Deliveries at the head of the waiting part leave into it when their messages have
+//! ended, and the next delivery that gets a number crosses it: both cost the same, however large the queue is.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// A message for this session.
+/// An entry of a queue: a message for its session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueEntry {
-    /// Its place in the table of messages.
+    /// The place of the message in the table of messages.
     pub(crate) message: u32,
-    /// It was written on an earlier session of this client.
+    /// The delivery was written in an earlier session of this client.
     pub(crate) retry: bool,
-    /// It was parked before.
+    /// The message was parked before.
     pub(crate) late: bool,
-    /// The recipient has declined it.
+    /// The recipient has declined the delivery.
     pub(crate) declined: bool,
 }
 
-/// Deliveries, the oldest first. Index 0 is the first that has a number; behind the numbered ones come those that wait.
+/// Deliveries, the oldest first. Index 0 is the first one with a number; behind the numbered ones are those that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
-    /// None, or a power of two.
+    /// The ring; its length is 0 or a power of two.
     places: Box<[QueueEntry]>,
     first: u32,
     /// Places from the first delivery to the last, the gap included.
     span: u32,
     numbered: u32,
-    /// Places behind the numbered ones that are free; none where nothing waits behind them, or nothing has a number.
+    /// Free places behind the numbered deliveries; 0 if nothing waits behind them, or nothing has a number.
     gap: u32,
 }
 
-/// The first memory that is taken is for so many.
+/// The number of places in the first allocation.
 const FIRST_PLACES: usize = 4;
 
 impl Deliveries {
-    /// How many there are.
     pub(crate) fn len(&self) -> usize {
         (self.span - self.gap) as usize
     }
 
-    /// The same, or somewhat more: as many places as they take.
+    /// The number of places that the deliveries take, the gap included: at least [`len`](Self::len).
     #[inline]
     pub(crate) fn span(&self) -> u32 {
         self.span
     }
 
-    /// How many have a number.
     pub(crate) fn numbered(&self) -> usize {
         self.numbered as usize
     }
 
-    /// True where none waits for a number.
+    /// True if no delivery waits for a number.
     #[inline]
     pub(crate) fn is_written(&self) -> bool {
         self.numbered + self.gap == self.span
     }
 
-    /// How many places there are, free ones included.
+    /// The number of places, free ones included.
     pub(crate) fn capacity(&self) -> usize {
         self.places.len()
     }
 
-    /// The place that lies so many behind the first.
+    /// The place at that offset from the first.
     #[inline]
     fn place(&self, offset: u32) -> usize {
         (self.first as usize + offset as usize) & self.places.len().wrapping_sub(1)
     }
 
-    /// How far behind the first place the delivery with that index lies.
+    /// The offset of the delivery with that index from the first place.
     fn offset(&self, index: usize) -> u32 {
         // There are at most 2^32 places.
         let index = index as u32;
         if index < self.numbered { index } else { index + self.gap }
     }
 
-    /// What lies where the next delivery will be put: old, and of no meaning.
+    /// The entry in the place of the next delivery: an old one, without meaning.
     #[inline]
     pub(crate) fn free_place(&self) -> Option<&QueueEntry> {
         self.places.get(self.place(self.span))
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<QueueEntry> {
-        // Behind the last there is none.
+        // There is no delivery behind the last one.
         if index < self.len() { self.places.get(self.place(self.offset(index))).copied() } else { None }
     }
 
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut QueueEntry> {
         let place = self.place(self.offset(index));
-        // Behind the last there is none.
+        // There is no delivery behind the last one.
         if index < self.len() { self.places.get_mut(place) } else { None }
     }
 
-    /// The first that waits for a number.
+    /// The first delivery that waits for a number.
     #[inline]
     pub(crate) fn first_waiting(&self) -> Option<QueueEntry> {
-        // None may wait.
+        // It may be that no delivery waits.
         if self.is_written() { None } else { self.places.get(self.place(self.numbered + self.gap)).copied() }
     }
 
-    /// True where there is no place for another one before [`make_room`](Self::make_room).
+    /// True if there is no free place before [`make_room`](Self::make_room).
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.span as usize == self.places.len()
     }
 
-    /// Adds one at the end, where there is a place.
+    /// Adds a delivery at the end. There must be a free place.
     #[inline]
     pub(crate) fn push(&mut self, delivery: QueueEntry) {
         let place = self.place(self.span);
@@ -123,8 +121,8 @@ impl Deliveries {
         }
     }
 
-    /// The gap is closed where it is large, so that this has cost little for each that left into it; otherwise there are more
-    /// places from now on. Returns how many.
+    /// Makes free places: closes the gap if it is large, so that this costs little per delivery that left into it, or else
+    /// doubles the ring. Returns the number of new places.
     #[cold]
     pub(crate) fn make_room(&mut self) -> usize {
         let places = self.places.len();
@@ -133,8 +131,8 @@ impl Deliveries {
         self.places.len() - places
     }
 
-    /// Moves all to new memory for so many, without a gap. One message can be the next for very many queues that are full, so
-    /// what this costs counts.
+    /// Moves all deliveries to a new ring of that size, without a gap. One message can be the next for very many queues
+    /// that are full, so the cost of this counts.
     fn move_to(&mut self, places: usize) {
         if places == FIRST_PLACES && self.span == 0 {
             (self.places, self.first) = (Box::new([QueueEntry::default(); FIRST_PLACES]), 0);
@@ -148,17 +146,17 @@ impl Deliveries {
             let behind = self.places.get(start..).unwrap_or_default();
             let behind = behind.get(..count).unwrap_or(behind);
             new.extend_from_slice(behind);
-            // Where nothing is left of it, this is empty.
+            // If the whole part was copied, this slice is empty.
             new.extend_from_slice(self.places.get(..count - behind.len()).unwrap_or_default());
         }
         new.resize(places, QueueEntry::default());
         (self.places, self.first, self.span, self.gap) = (new.into_boxed_slice(), 0, self.len() as u32, 0);
     }
 
-    /// Gives back memory that is more than what is here needs; returns how many places.
+    /// Gives back memory that the deliveries do not need; returns the number of places.
     pub(crate) fn shrink(&mut self) -> usize {
         let places = self.places.len();
-        // One is free.
+        // One place stays free.
         let needed = (self.len() + 1).next_power_of_two().max(FIRST_PLACES);
         if needed < places {
             self.move_to(needed);
@@ -166,7 +164,7 @@ impl Deliveries {
         places - self.places.len()
     }
 
-    /// Gives a number to the first that waits.
+    /// Gives a number to the first delivery that waits.
     #[inline]
     pub(crate) fn number(&mut self) {
         if self.gap > 0 {
@@ -184,12 +182,12 @@ impl Deliveries {
             bug!("places beyond the ring");
         }
         if self.numbered + 1 + self.gap == self.span {
-            // None waits behind it any more.
+            // No other delivery waits behind the one that crossed the gap.
             (self.span, self.gap) = (self.numbered + 1, 0);
         }
     }
 
-    /// Takes out the first, which has a number.
+    /// Removes the first delivery, which must have a number.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<QueueEntry> {
         if self.numbered == 0 {
@@ -206,7 +204,7 @@ impl Deliveries {
         delivery
     }
 
-    /// Nothing has a number: what waits comes first.
+    /// Moves the start past the gap, if no delivery has a number: the first one that waits comes first.
     #[inline]
     fn pass_gap(&mut self) {
         self.first = self.place(self.gap) as u32;
@@ -214,7 +212,7 @@ impl Deliveries {
         self.gap = 0;
     }
 
-    /// Takes out the first that waits.
+    /// Removes the first delivery that waits.
     pub(crate) fn drop_first_waiting(&mut self) {
         if self.is_written() {
             bug!("no delivery waits");
@@ -228,12 +226,12 @@ impl Deliveries {
         }
     }
 
-    /// Keeps those for which `keep` says so; it is asked about each once, in order, with its index.
+    /// Keeps the deliveries for which `keep` returns true; it is called once for each, in order, with its index.
     pub(crate) fn retain(&mut self, keep: impl FnMut(usize, &QueueEntry) -> bool) {
         self.retain_among(0..self.len(), keep);
     }
 
-    /// The same among those with some indices; all others stay.
+    /// The same among the deliveries in a range of indices; all others stay.
     pub(crate) fn retain_among(
         &mut self,
         among: Range<usize>,
@@ -244,7 +242,7 @@ impl Deliveries {
         let (mut kept, mut numbered) = (from, from.min(self.numbered));
         for index in from as usize..self.len() {
             if index >= among.end && self.gap == 0 && index == kept as usize {
-                // Nobody has left, and none of the others moves.
+                // No delivery has left, and the others keep their places.
                 return;
             }
             let Some(delivery) = self.get(index) else {
@@ -252,7 +250,7 @@ impl Deliveries {
                 break;
             };
             if among.contains(&index) && !keep(index, &delivery) {
-                // It leaves.
+                // This delivery leaves.
                 continue;
             }
             numbered += u32::from(index < self.numbered());
@@ -265,7 +263,7 @@ impl Deliveries {
         (self.span, self.numbered, self.gap) = (kept, numbered, 0);
     }
 
-    /// All wait for a number again.
+    /// Removes the numbers of all deliveries: all wait again.
     pub(crate) fn clear_number(&mut self) {
         if self.gap > 0 {
             self.retain(|_, _| true);

@@ -5,27 +5,25 @@ use crate::bug::OrBug;
 use slab::Slab;
 use smallvec::SmallVec;
 
-/// Why an entry must be in the table of destinations.
+/// The bug if an entry is not in the table of destinations.
 const NO_DESTINATION: &str = "there is no such destination";
-/// A destination of so many bytes is no allocation of its own: a UUID, or most filters of one pair.
+/// Destinations of up to so many bytes are stored without an allocation: a UUID, or most filters of one pair.
 const SHORT: usize = 36;
 
-/// An encoded destination, and how many messages and links name it.
+/// An encoded destination, and the number of messages and links that name it.
 pub(crate) type Destination = (SmallVec<[u8; SHORT]>, u32);
 
-/// All destinations that something names.
+/// All destinations that a message or a link names.
 #[derive(Debug, Default)]
 pub(crate) struct Destinations {
     table: Slab<Destination>,
 }
 
 impl Destinations {
-    /// How many destinations are kept.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// True if most of the memory of the table is not in use.
     pub(crate) fn is_oversized(&self) -> bool {
         is_oversized(self.table.len(), self.table.capacity())
     }
@@ -37,7 +35,7 @@ impl Destinations {
 
     /// Adds a destination with one reference, and returns its place.
     pub(crate) fn insert(&mut self, bytes: &[u8]) -> u32 {
-        // There are at most as many as messages and aliases of links.
+        // There are at most as many destinations as messages and aliases of links.
         self.table.insert((SmallVec::from_slice(bytes), 1)) as u32
     }
 
@@ -58,7 +56,7 @@ impl Destinations {
         }
     }
 
-    /// The encoding of a destination.
+    /// The encoding of a destination, empty if there is none.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &[u8] {
         let found = self.table.get(index as usize).or_bug(NO_DESTINATION);

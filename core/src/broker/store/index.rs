@@ -1,4 +1,4 @@
-//! Who has which attribute: from a pair to the sessions that have it, so that routing costs by those that match.
+//! The index of attributes: from a pair to the sessions that have it, so that the cost of routing depends on the matches.
 
 use crate::broker::store::key_set::{is_oversized, reserve_one, shrink_table};
 use crate::bug::OrBug;
@@ -15,28 +15,25 @@ use smallvec::SmallVec;
 #[cfg(feature = "presence")]
 use uuid::Uuid;
 
-/// Where a session stands in the lists: that of everyone first, then that of each of its pairs in order.
+/// The places of a session in the lists: in that of everyone first, then in that of each of its pairs, in their order.
 pub(crate) type Places = Box<[u32]>;
 
-/// A list keeps room for so many, or for four times as many as stand in it.
+/// A list keeps memory for so many sessions, or for four times as many as it has.
 pub(crate) const KEPT: usize = 16;
 
-/// Finds sessions and what they are, for a watch.
+/// Gives a watch access to sessions and their attributes.
 #[cfg(feature = "presence")]
 pub(crate) trait Directory {
-    /// The sessions by what they have.
     fn lists(&self) -> &Index;
-    /// The UUID and the attributes of a session.
     fn identity(&self, session: u32) -> Option<(Uuid, AttributesRef<'_>)>;
 }
 
 /// Gives the index access to a session that has moved within a list.
 pub(crate) trait Sessions {
-    /// The attributes and the places of a session.
     fn placed(&mut self, session: u32) -> Option<(AttributesRef<'_>, &mut [u32])>;
 }
 
-/// The sessions that have a pair. Many a pair, such as a name, is one session's only.
+/// The sessions that have a pair. Many pairs, such as names, belong to a single session.
 #[derive(Debug)]
 enum Members {
     One(u32),
@@ -45,17 +42,17 @@ enum Members {
 
 #[derive(Debug)]
 pub(crate) struct List {
-    /// Close by, where it is short: it is compared whenever the list is found.
+    /// The pair, inline if it is short: it is compared whenever the list is found.
     pair: SmallVec<[u8; 16]>,
     members: Members,
 }
 
-/// The lists of sessions that receive.
+/// The lists of sessions that receive messages.
 #[derive(Debug)]
 pub(crate) struct Index {
     lists: Slab<List>,
     max_lists: usize,
-    /// By the pairs that lie with the lists.
+    /// Lists by the hashes of their pairs.
     by_pair: HashTable<u32>,
     hasher: FixedState,
     everyone: Vec<u32>,
@@ -86,7 +83,7 @@ impl Members {
 }
 
 impl Index {
-    /// An empty index for so many lists; the seed keeps strangers from choosing pairs that fall into one bucket.
+    /// Makes an empty index for so many lists. The seed keeps clients from choosing pairs that fall into one bucket.
     pub(crate) fn new(seed: u64, max_lists: usize) -> Self {
         Self {
             lists: Slab::new(),
@@ -97,7 +94,7 @@ impl Index {
         }
     }
 
-    /// Every session.
+    /// Every session that receives.
     pub(crate) fn everyone(&self) -> &[u32] {
         &self.everyone
     }
@@ -108,19 +105,19 @@ impl Index {
         self.by_pair.find(self.hash(pair), is_it).copied()
     }
 
-    /// By what the list of a pair is found.
+    /// The hash by which the list of a pair is found.
     #[inline]
     pub(crate) fn hash(&self, pair: &[u8]) -> u64 {
         self.hasher.hash_one(pair)
     }
 
-    /// The list that a pair with that hash has, most likely.
+    /// The list of a pair with that hash, most likely: the pairs are not compared.
     #[inline]
     pub(crate) fn likely(&self, hash: u64) -> Option<u32> {
         self.by_pair.iter_hash(hash).next().copied()
     }
 
-    /// The first session in a list; looks at all of the list for that.
+    /// The first session in a list. This reads the whole list entry, to fetch it into the cache.
     #[inline]
     pub(crate) fn first_of(&self, list: u32) -> Option<u32> {
         let list = self.lists.get(list as usize)?;
@@ -128,15 +125,15 @@ impl Index {
         list.members.as_slice().first().copied()
     }
 
-    /// The sessions with a pair, by its encoding.
+    /// The sessions with an encoded pair.
     #[inline]
     pub(crate) fn with_pair(&self, pair: &[u8]) -> &[u32] {
         let list = self.find(pair).and_then(|found| self.lists.get(found as usize));
-        // Nobody has it.
+        // No session may have the pair.
         list.map_or(&[], |list| list.members.as_slice())
     }
 
-    /// The sessions with the pair that the fewest have, and whether there is another pair.
+    /// The sessions with the rarest of several pairs, and whether there is more than one pair.
     #[inline]
     pub(crate) fn rarest(&self, pairs: Pairs<'_>) -> (&[u32], bool) {
         let mut pairs = pairs.encoded();
@@ -152,7 +149,7 @@ impl Index {
         (rarest, are_several)
     }
 
-    /// Enters a session under everyone and all its pairs.
+    /// Enters a session in the list of everyone and in those of all its pairs.
     pub(crate) fn insert(&mut self, session: u32, attributes: AttributesRef<'_>) -> Places {
         let mut places = Vec::with_capacity(1 + attributes.len());
         // There are at most 2^30 sessions.
@@ -173,7 +170,7 @@ impl Index {
 
     fn insert_list(&mut self, pair: &[u8], session: u32) {
         reserve_one(&mut self.lists, self.max_lists);
-        // There are at most as many as sessions have pairs.
+        // There are at most as many lists as sessions have pairs.
         let index = self.lists.insert(List { pair: pair.into(), members: Members::One(session) }) as u32;
         let Self { lists, by_pair, hasher, .. } = self;
         let hash_of = |&found: &u32| lists.get(found as usize).map_or(0, |list| hasher.hash_one(&*list.pair));
@@ -189,13 +186,13 @@ impl Index {
         }
     }
 
-    /// True where most of the memory of these tables is not in use.
+    /// True if most of the memory of these tables is not in use.
     pub(crate) fn is_oversized(&self) -> bool {
         is_oversized(self.lists.len(), self.lists.capacity())
             || is_oversized(self.by_pair.len(), self.by_pair.capacity())
     }
 
-    /// Gives back memory that is not in use. The lists do that themselves.
+    /// Gives back memory that is not in use. Lists give theirs back when sessions leave them.
     pub(crate) fn give_back(&mut self) {
         shrink_table(&mut self.lists);
         let Self { lists, by_pair, hasher, .. } = self;
@@ -206,7 +203,7 @@ impl Index {
         }
     }
 
-    /// Takes a session out of all lists that its attributes and places name.
+    /// Removes a session from all lists that its attributes and places name.
     pub(crate) fn remove(
         &mut self,
         attributes: AttributesRef<'_>,
@@ -248,7 +245,7 @@ impl Index {
     }
 }
 
-/// Takes one out of a list; the last moves into its place.
+/// Removes the session at a place of a list; the last session of the list moves there.
 fn remove_place(list: &mut Vec<u32>, place: u32, moved: impl FnOnce(u32)) {
     if (place as usize) < list.len() {
         list.swap_remove(place as usize);

@@ -1,7 +1,7 @@
-//! Jobs: work that one call began and that was too much for it. They go on in turn, each for the rest of a call.
+//! Jobs: work that was too much for the call that began it. Jobs take turns, each for the rest of a call.
 //!
-//! A job that concerns a session holds back the input of that session, and a hello for its UUID, until it is done; so each
-//! session has at most one job of each kind, and what a job says of it stays true.
+//! A job that concerns a session holds back the input of that session, and a hello for its UUID, until it is done. So each
+//! session has at most one job of each kind, and the fields of a job stay true.
 
 use crate::broker::store::queue::Queue;
 use crate::broker::store::watches::Notes;
@@ -11,49 +11,49 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use uuid::Uuid;
 
-/// Work that goes on.
+/// Work that goes on in a later call.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Watchers have to be notified of a session that has changed.
+    /// Notifies watchers of a session that has changed.
     #[cfg_attr(not(feature = "presence"), expect(dead_code))]
     Notes(Box<Notes>),
-    /// A session gets what waits for it.
+    /// Delivers the messages that wait for a session.
     Release(Box<Release>),
-    /// A held message is offered to many.
+    /// Offers a held message to many sessions.
     Offer(Box<Offers>),
-    /// So many more items of a session are acknowledged.
+    /// Takes `more` acknowledged items off the queue of a session.
     Acknowledge { session: u32, more: u64 },
-    /// Items of a session that came before one that was missing are taken.
+    /// Takes the items of a session that came before a missing one.
     #[cfg_attr(not(feature = "lossy"), expect(dead_code))]
     Early { session: u32 },
-    /// What was in the queue of a session that has ended.
+    /// Ends the deliveries in the queue of a session that has ended.
     Left(Box<Queue>),
-    /// All links up to one end, from this one on.
+    /// Ends the links with indices from `next` to `end`.
     Close { next: u32, end: u32 },
-    /// All links up to one are served from now on, from this one on.
+    /// Opens the links with indices from `next` to `end`, which were shut until the broker settled.
     Settle { next: u32, end: u32 },
 }
 
-/// The messages that wait for a session, as they are given to it.
+/// The delivery of messages that wait for a session.
 #[derive(Debug)]
 pub(crate) struct Release {
     pub(crate) session: u32,
-    /// Held messages too, and none that comes later may be written before them.
+    /// Held messages are released too, and no later message may be written before them.
     pub(crate) at_hello: bool,
-    /// Under which they wait, and from which place in the order on they are left.
+    /// The terms under which messages wait, and the first place in the order that was not looked at.
     pub(crate) terms: Vec<u64>,
     pub(crate) from: u64,
-    /// The window of its client, which is shut until all are there.
+    /// The window of the client, which is shut until all messages are in the queue.
     pub(crate) window: Option<Window>,
 }
 
-/// A held message that is offered to the sessions that it is for, as far as that has come.
+/// The offers of a held message to the sessions that match it.
 #[derive(Debug)]
 pub(crate) struct Offers {
-    /// Its sender.
+    /// The UUID of the sender.
     pub(crate) uuid: Uuid,
     pub(crate) message: u32,
-    /// Its place in the order in which messages were taken: its place in the table may be another one's by now.
+    /// The place of the message in the accept order. Another message may have its place in the table by now.
     pub(crate) order: u64,
     /// The next place in the table of sessions.
     pub(crate) next: u32,
@@ -67,7 +67,7 @@ pub(crate) struct Jobs {
 }
 
 impl Job {
-    /// What it is about, for tests.
+    /// The name of the job, for tests.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Notes(_) => "presence",
@@ -82,7 +82,7 @@ impl Job {
         }
     }
 
-    /// Whether it holds back the client with that UUID, whose session is that one.
+    /// True if the job holds back the client with that UUID, whose session is `of`.
     pub(crate) fn concerns(&self, uuid: Uuid, of: Option<u32>) -> bool {
         match self {
             Self::Notes(notes) => notes.uuid() == uuid,
@@ -103,12 +103,11 @@ impl Jobs {
         self.jobs.len()
     }
 
-    /// Queues that are left of sessions which have ended.
+    /// The number of queues left of sessions that have ended.
     pub(crate) fn left(&self) -> usize {
         self.left
     }
 
-    /// All jobs, the next one first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Job> {
         self.jobs.iter()
     }
@@ -117,25 +116,25 @@ impl Jobs {
         self.jobs.get(at)
     }
 
-    /// Takes a job out, to be run.
+    /// Removes a job, to run it.
     pub(crate) fn remove(&mut self, at: usize) -> Option<Job> {
         let job = self.jobs.remove(at)?;
         self.left -= usize::from(matches!(job, Job::Left(_)));
         Some(job)
     }
 
-    /// Takes the next job out, to be run.
+    /// Removes the next job, to run it.
     pub(crate) fn pop(&mut self) -> Option<Job> {
         self.remove(0)
     }
 
-    /// Adds a job, or what is left of one, behind all others.
+    /// Adds a job, or the rest of one, behind all others.
     pub(crate) fn push(&mut self, job: Job) {
         self.left += usize::from(matches!(job, Job::Left(_)));
         self.jobs.push_back(job);
     }
 
-    /// The notifications of a session that are pending already.
+    /// The pending notifications of a session.
     #[cfg(feature = "presence")]
     pub(crate) fn notes(&mut self, uuid: Uuid) -> Option<&mut Notes> {
         self.jobs.iter_mut().find_map(|job| match job {
@@ -144,7 +143,7 @@ impl Jobs {
         })
     }
 
-    /// A session has ended: nothing is given to it any more.
+    /// Removes the jobs of a session that has ended.
     pub(crate) fn forget(&mut self, session: u32) {
         self.jobs.retain(|job| match job {
             Job::Release(release) => release.session != session,

@@ -1,35 +1,36 @@
-//! The log of a queue: which numbers were given to what, in runs.
+//! The log of a queue: the kinds of the items that have numbers, in runs.
 
 use crate::bug::OrBug;
 use alloc::collections::VecDeque;
 
-/// What kind of item has a number.
+/// The kind of an item that has a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Delivery,
-    /// Deliveries that have ended since they got their numbers.
+    /// A delivery that has ended since it got its number.
     Void,
     Receipt,
     Refusal,
     Presence,
 }
 
-/// Items of one kind with numbers one after the other. There are many, so what lies [`Before`] one has no gaps here.
+/// Items of one kind with consecutive numbers. There are many runs, so the fields of [`Before`] are inlined without
+/// padding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) kind: Kind,
     refusals: u8,
     presence: u16,
     pub(crate) count: u32,
-    /// What it takes of the window in bytes, where it is void.
+    /// Bytes of the window that a void run takes.
     pub(crate) bytes: u32,
     items: u32,
     deliveries: u32,
     receipts: u32,
 }
 
-/// How many items lie before a run, in all and of each kind: so one is found without going through all before it. They count
-/// from anywhere and run over, and so only differences mean something.
+/// The number of items before a run, in all and of each kind, so that an item is found without a walk through the log. The
+/// counts start anywhere and wrap, so only their differences mean something.
 #[derive(Clone, Copy, Debug, Default)]
 struct Before {
     items: u32,
@@ -51,16 +52,16 @@ pub(crate) struct Cursor {
 }
 
 impl Before {
-    /// With so many more of that kind.
+    /// The counts behind `count` more items of that kind.
     fn with(self, kind: Kind, count: u32) -> Self {
         let Self { items, mut deliveries, mut receipts, mut presence, mut refusals } = self;
         match kind {
             Kind::Delivery => deliveries = deliveries.wrapping_add(count),
             Kind::Receipt => receipts = receipts.wrapping_add(count),
-            // There are never as many of these as they count.
+            // There are never more of these than the type can count.
             Kind::Refusal => refusals = refusals.wrapping_add(count as u8),
             Kind::Presence => presence = presence.wrapping_add(count as u16),
-            // Of void ones nothing is kept.
+            // Void items are in no queue.
             Kind::Void => {}
         }
         Self { items: items.wrapping_add(count), deliveries, receipts, presence, refusals }
@@ -72,7 +73,7 @@ impl Run {
         Self { kind, count, ..Self::behind(Before::default()) }
     }
 
-    /// Nothing, behind so many items.
+    /// An empty run behind so many items.
     fn behind(before: Before) -> Self {
         let Before { items, deliveries, receipts, presence, refusals } = before;
         Self { kind: Kind::Void, refusals, presence, count: 0, bytes: 0, items, deliveries, receipts }
@@ -83,12 +84,12 @@ impl Run {
         Before { items, deliveries, receipts, presence, refusals }
     }
 
-    /// A delivery that has ended, which takes so many bytes of the window.
+    /// A delivery that has ended, and the bytes of the window that it takes.
     pub(crate) fn void(bytes: u32) -> Self {
         Self { bytes, ..Self::new(Kind::Void, 1) }
     }
 
-    /// Adds it at the end of a log.
+    /// Adds the run at the end of a log.
     pub(crate) fn push(mut self, log: &mut VecDeque<Self>) {
         if let Some(last) = log.back() {
             let Self { kind, count, bytes, .. } = self;
@@ -99,7 +100,7 @@ impl Run {
 }
 
 impl Cursor {
-    /// How many items of that kind lie before it; of void ones nothing is kept.
+    /// The number of items of that kind before the cursor; none for void items, which are in no queue.
     pub(crate) fn before(&mut self, kind: Kind) -> Option<&mut usize> {
         match kind {
             Kind::Delivery => Some(&mut self.deliveries),
@@ -110,7 +111,7 @@ impl Cursor {
         }
     }
 
-    /// The first `count` items that have numbers leave, all of one run, and that with them where they `end_run`.
+    /// Moves the cursor back when the first `count` numbered items leave, all of one run, and with `end_run` the run too.
     pub(crate) fn pass(&mut self, kind: Kind, count: u32, end_run: bool) {
         if let Some(place) = self.before(kind) {
             *place = place.saturating_sub(count as usize);
@@ -122,7 +123,7 @@ impl Cursor {
         }
     }
 
-    /// So many items of a run that has `of` are behind it.
+    /// Moves the cursor forward by `count` items of a run that has `of`.
     pub(crate) fn advance(&mut self, count: u32, of: u32) {
         self.in_run += count;
         if self.in_run >= of {
@@ -131,30 +132,30 @@ impl Cursor {
     }
 }
 
-/// What lies before the first item that is not acknowledged. Its run does not say that, where a part of it is.
+/// The counts before the first unacknowledged item. Those of its run are too low if a part of the run is acknowledged.
 fn first_number(log: &VecDeque<Run>) -> Option<Before> {
     let first = log.front()?;
     let second = log.get(1);
     Some(second.map_or(first.before(), |second| second.before().with(first.kind, first.count.wrapping_neg())))
 }
 
-/// Where the item with a number stands that lies so many places behind the first that is not acknowledged; behind the
-/// last item, where there are no more.
+/// Finds the numbered item that lies `place` places behind the first unacknowledged one; the end of the log if there is
+/// none.
 pub(crate) fn find(log: &VecDeque<Run>, place: u64) -> Cursor {
     let Some(first) = first_number(log) else {
-        // Nothing has a number.
+        // No item has a number.
         return Cursor::default();
     };
-    // Below zero of the first run, where a part of it is acknowledged.
+    // This is negative for the first run if a part of it is acknowledged.
     let items_before = |run: &Run| i64::from(run.items.wrapping_sub(first.items).cast_signed());
-    let place = i64::try_from(place).unwrap_or(i64::MAX); // No queue is as long as that.
+    let place = i64::try_from(place).unwrap_or(i64::MAX); // No queue is longer than that.
     let run = log.partition_point(|run| items_before(run) <= place).saturating_sub(1);
     let Some(found) = log.get(run).or_bug("a run was found that is not there") else {
         return Cursor::default();
     };
     let before = if run == 0 { first } else { found.before() };
     let in_run = place - i64::from(before.items.wrapping_sub(first.items));
-    let in_run = u32::try_from(in_run).unwrap_or(u32::MAX).min(found.count); // All of it, where that is the last.
+    let in_run = u32::try_from(in_run).unwrap_or(u32::MAX).min(found.count); // The end of the last run counts too.
     let mut cursor = Cursor {
         run,
         in_run,
@@ -172,8 +173,8 @@ pub(crate) fn find(log: &VecDeque<Run>, place: u64) -> Cursor {
     cursor
 }
 
-/// Adds a run at the end of a log, as a part of the last one where that is alike. Void ones are joined as long as they take at
-/// most so many bytes of the window together, so that it opens by and by.
+/// Adds a run at the end of a log, or merges it into the last one of the same kind. Merged void runs take at most
+/// `most_bytes` of the window together, so that it opens in steps.
 pub(crate) fn join(log: &mut VecDeque<Run>, run: Run, most_bytes: u32) {
     if let Some(last) = log.back_mut()
         && last.kind == run.kind

@@ -1,4 +1,4 @@
-//! Messages in flight: taken and not yet ended, or still in some queue.
+//! Messages that have not ended, or that a queue still names.
 
 use crate::broker::store::destinations::Destinations;
 use crate::broker::store::key_set::{is_oversized, shrink_table};
@@ -12,59 +12,59 @@ use crate::wire::item::Origin;
 use core::time::Duration;
 use slab::Slab;
 
-/// Why an entry must be in the table of messages, if something else names it by its place.
+/// The bug if another table names a message that is not there.
 pub(crate) const NO_MESSAGE: &str = "there is no such message";
 /// An index that points nowhere.
 const NONE: u32 = u32::MAX;
 
-/// Whether a message may still be for somebody else.
+/// Whether a message may still get another recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Open {
-    /// No: it is for those that were found when it was taken.
+    /// No: its recipients are those that matched when it was accepted.
     Closed,
-    /// Nobody matched yet. It is for the first who does.
+    /// No session matched yet. The first one that does becomes its recipient.
     Parked,
-    /// It was accepted in an earlier life of the broker. It is for those who come back, as many as then.
+    /// It was accepted in an earlier life of the broker. Its recipients are those that come back, up to the earlier number.
     Held,
 }
 
-/// A message in flight.
+/// A message, with its state.
 #[derive(Debug)]
 pub(crate) struct MessageEntry {
-    /// Its sender, in the table of senders.
+    /// The place of its sender in the table of senders.
     pub(crate) sender: u32,
     pub(crate) id: u64,
     pub(crate) payload: Payload,
-    /// Bytes of the payload, also when it is gone already.
+    /// Bytes of the payload, which may be freed already.
     pub(crate) length: u32,
-    /// In the table of destinations, until it has ended.
+    /// The place of its destination in the table of destinations, until the message has ended.
     pub(crate) destination: u32,
-    /// For one UUID, not for a filter.
+    /// The destination is one UUID, not a filter.
     pub(crate) direct: bool,
-    /// What the sender knew, where it was sent again.
+    /// What the sender knew of it when it sent it again.
     pub(crate) past: Option<Past>,
     pub(crate) until_accepted: bool,
-    /// What *accepted* says about it.
+    /// The receipt that reports it as accepted.
     pub(crate) accepted: ReceiptBody,
-    /// The sender was told *accepted*, or is about to be.
+    /// The sender has, or is about to get, that receipt.
     pub(crate) accepted_reported: bool,
     pub(crate) open: Open,
-    /// For how many it is, how many have confirmed it, and how many have it in their queue.
+    /// The number of its recipients, of those that have confirmed it, and of queues that have it.
     pub(crate) wanted: u32,
     pub(crate) got: u32,
     pub(crate) pending: u32,
-    /// Why not all.
+    /// The reason why it did not reach all recipients.
     pub(crate) reason: Option<RefusalReason>,
     pub(crate) deadline: Instant,
     /// The deadline has a timer.
     pub(crate) timed: bool,
-    /// Its place in the order in which messages were taken.
+    /// Its place in the order in which messages were accepted.
     pub(crate) order: u64,
     /// It has ended; only queues still name it.
     pub(crate) ended: bool,
-    /// Queue entries that name it.
+    /// The number of queue entries that name it.
     refs: u32,
-    /// Links on which it is written in part.
+    /// The number of links on which it is written in part.
     writing: u32,
     taken_at: Instant,
     accept_next: u32,
@@ -72,29 +72,28 @@ pub(crate) struct MessageEntry {
 }
 
 impl MessageEntry {
-    /// Its content; nothing where that is gone already.
+    /// Its content; empty if that is freed already.
     #[inline]
     pub(crate) fn content(&self) -> &[u8] {
         self.payload.bytes(self.length)
     }
 
-    /// True where it has ended and nobody needs its payload any more.
+    /// True if it has ended and no link needs its payload any more.
     pub(crate) fn is_over(&self) -> bool {
         self.ended && self.writing == 0
     }
 
-    /// True where no queue names it.
     pub(crate) fn has_no_refs(&self) -> bool {
         self.refs == 0
     }
 
-    /// True where it is in a queue, or waits for somebody who matches: then it was accepted.
+    /// True if it is in a queue, or waits for a session that matches: then it was accepted.
     pub(crate) fn is_kept(&self) -> bool {
         self.open != Open::Closed || self.pending > 0
     }
 }
 
-/// What a new message is made of.
+/// The fields of a new message.
 #[derive(Debug)]
 pub(crate) struct NewMessage {
     pub(crate) sender: u32,
@@ -107,7 +106,7 @@ pub(crate) struct NewMessage {
     pub(crate) deadline: Instant,
 }
 
-/// All messages in flight, with their senders and destinations.
+/// All messages, with their senders and destinations.
 #[derive(Debug)]
 pub(crate) struct Messages {
     messages: Slab<MessageEntry>,
@@ -115,12 +114,12 @@ pub(crate) struct Messages {
     destinations: Destinations,
     next_order: u64,
     open: usize,
-    /// Queue entries, and those of them that name messages which have ended.
+    /// The number of queue entries, and of those that name messages which have ended.
     entries: u64,
     ended_entries: u64,
-    /// Links that write a message in part.
+    /// The number of links that write a message in part.
     written_in_part: usize,
-    /// The ends of the list of the young, which were taken a moment ago.
+    /// The ends of the accept queue: messages whose `accept_delay` is not over, the oldest first.
     accept_last: u32,
     accept_first: u32,
 }
@@ -141,74 +140,69 @@ impl Messages {
         }
     }
 
-    /// How many there are, ended ones that a queue still names included.
+    /// The number of messages, ended ones that a queue still names included.
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// How many senders are known.
     pub(crate) fn senders(&self) -> usize {
         self.senders.len()
     }
 
-    /// How many destinations are known.
     pub(crate) fn destinations(&self) -> usize {
         self.destinations.len()
     }
 
-    /// The place of the next message in the order in which messages are taken.
+    /// The place of the next message in the accept order.
     pub(crate) fn next_order(&self) -> u64 {
         self.next_order
     }
 
-    /// How many have not ended.
+    /// The number of messages that have not ended.
     pub(crate) fn open(&self) -> usize {
         self.open
     }
 
-    /// True where most of the memory of one of these tables is not in use.
+    /// True if most of the memory of one of these tables is not in use.
     pub(crate) fn is_oversized(&self) -> bool {
         is_oversized(self.messages.len(), self.messages.capacity())
             || self.senders.is_oversized()
             || self.destinations.is_oversized()
     }
 
-    /// Gives back memory of the messages that is not in use.
+    /// Gives back memory of the table of messages that is not in use.
     pub(crate) fn give_back(&mut self) {
         shrink_table(&mut self.messages);
     }
 
-    /// The same of destinations.
     pub(crate) fn give_back_destinations(&mut self) {
         self.destinations.give_back();
     }
 
-    /// The same of senders.
     pub(crate) fn give_back_senders(&mut self) {
         self.senders.give_back();
     }
 
-    /// How many have ended, and are still refs or written.
+    /// The number of messages that have ended and are still named or written.
     pub(crate) fn ended(&self) -> usize {
         self.messages.len() - self.open
     }
 
-    /// How many links write a message in part.
     pub(crate) fn written_in_part(&self) -> usize {
         self.written_in_part
     }
 
-    /// How many entries the queues have.
+    /// The number of entries of all queues.
     pub(crate) fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// How many of them name messages that have ended.
+    /// The number of entries that name ended messages.
     pub(crate) fn ended_entries(&self) -> u64 {
         self.ended_entries
     }
 
-    /// A message is in so many more queues.
+    /// Counts the entries of a message in that many more queues.
     pub(crate) fn add_refs(&mut self, index: u32, queues: u32) {
         self.entries += u64::from(queues);
         if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
@@ -217,7 +211,7 @@ impl Messages {
         }
     }
 
-    /// An entry of a queue no longer names a message.
+    /// Uncounts the entry of a message in a queue.
     #[inline]
     pub(crate) fn release_ref(&mut self, index: u32) -> Option<&mut MessageEntry> {
         let message = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE)?;
@@ -229,7 +223,7 @@ impl Messages {
         Some(message)
     }
 
-    /// A message begins to be written in part, and its payload is needed until [`wrote`](Self::wrote).
+    /// Keeps the payload of a message that is written in part, until [`wrote`](Self::wrote).
     pub(crate) fn write(&mut self, index: u32) {
         if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
             message.writing += 1;
@@ -237,7 +231,7 @@ impl Messages {
         }
     }
 
-    /// A message that was written in part is whole on the link, or never will be.
+    /// Ends that: the message is whole on the link, or never will be.
     pub(crate) fn wrote(&mut self, index: u32) {
         if let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) {
             message.writing -= 1;
@@ -255,7 +249,7 @@ impl Messages {
         self.messages.get_mut(index as usize)
     }
 
-    /// Takes a message, as the accept_last; the caller fills in for whom it is.
+    /// Adds a message at the end of the accept queue; the caller fills in its recipients.
     pub(crate) fn insert(&mut self, now: Instant, new: NewMessage) -> u32 {
         let NewMessage { sender, id, payload, length, destination, direct, until_accepted, deadline } = new;
         let order = self.next_order;
@@ -287,7 +281,7 @@ impl Messages {
             accept_next: NONE,
             accept_previous: self.accept_last,
         };
-        // There are at most 2^30.
+        // There are at most 2^30 messages.
         let index = self.messages.insert(message) as u32;
         match self.messages.get_mut(self.accept_last as usize) {
             Some(accept_previous) if self.accept_last != NONE => accept_previous.accept_next = index,
@@ -300,7 +294,7 @@ impl Messages {
         index
     }
 
-    /// The accept_first of the young, once it is `age` old: it is no longer young then.
+    /// Removes the first message from the accept queue, if it is `age` old.
     pub(crate) fn pop_accept_due(&mut self, now: Instant, age: Duration) -> Option<u32> {
         if self.accept_due_at(age)? > now {
             return None;
@@ -310,7 +304,7 @@ impl Messages {
         Some(index)
     }
 
-    /// When the accept_first of the young is `age` old.
+    /// When the first message of the accept queue is `age` old.
     pub(crate) fn accept_due_at(&self, age: Duration) -> Option<Instant> {
         if self.accept_first == NONE {
             None
@@ -323,7 +317,7 @@ impl Messages {
         let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) else { return };
         let (accept_next, accept_previous) = (message.accept_next, message.accept_previous);
         if self.accept_first != index && accept_previous == NONE {
-            // It left before.
+            // It has left the queue before.
             return;
         }
         (message.accept_next, message.accept_previous) = (NONE, NONE);
@@ -337,7 +331,7 @@ impl Messages {
         }
     }
 
-    /// A message ends: nobody asks for it by its id any more.
+    /// Ends a message: it is not found by its id any more.
     pub(crate) fn end(&mut self, index: u32) {
         self.leave_accept_queue(index);
         let Some(message) = self.messages.get_mut(index as usize).or_bug(NO_MESSAGE) else { return };
@@ -355,7 +349,7 @@ impl Messages {
         self.senders.release(message.sender);
     }
 
-    /// The message in flight of a sender with that id.
+    /// The message of a sender with that id, if it has not ended.
     pub(crate) fn find(&self, sender: u32, id: u64) -> Option<u32> {
         self.senders.get(sender)?.find(id)
     }
@@ -369,27 +363,26 @@ impl Messages {
         self.senders.get_mut(index)
     }
 
-    /// The sender of that identity, for that session.
+    /// Finds or adds the sender with that identity, and gives it that session.
     pub(crate) fn attach_sender(&mut self, origin: Origin, session: u32) -> u32 {
         self.senders.attach(origin, session)
     }
 
-    /// The session of a sender is gone, or belongs to another life now.
+    /// Takes the session from a sender: it has ended, or belongs to another boot now.
     pub(crate) fn detach_sender(&mut self, index: u32) {
         self.senders.detach(index);
     }
 
-    /// Keeps a destination, which one more alias names.
+    /// Adds a destination for an alias.
     pub(crate) fn insert_destination(&mut self, bytes: &[u8]) -> u32 {
         self.destinations.insert(bytes)
     }
 
-    /// One alias fewer names a destination.
+    /// Releases the destination of an alias.
     pub(crate) fn drop_destination(&mut self, index: u32) {
         self.destinations.release(index);
     }
 
-    /// The encoding of a destination.
     #[inline]
     pub(crate) fn destination(&self, index: u32) -> &[u8] {
         self.destinations.get(index)

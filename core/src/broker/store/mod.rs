@@ -1,8 +1,8 @@
-//! What a broker knows besides its links: tables, each of which owns its data and knows neither a broker nor a link.
+//! The state of a broker besides its links: tables, each of which owns its data and knows neither a broker nor a link.
 //!
-//! [Routing](super::routing) changes them, and records in them what the links have to do: [`ready`] says which links have
-//! something to write, [`jobs`] what goes on with the next call, [`timers`] what is due when, [`event`] what the operator
-//! may want to know.
+//! [Routing](super::routing) changes the tables, and records in them what the links have to do: [`ready`] names the links
+//! that have something to write, [`jobs`] the work that goes on with the next call, [`timers`] what is due when, and
+//! [`event`] the events for the operator.
 
 pub(crate) mod capacity;
 pub(crate) mod counts;
@@ -79,22 +79,22 @@ pub(crate) struct Store {
     pub(crate) messages: Messages,
     pub(crate) pool: Pool,
     pub(crate) wait_list: WaitList,
-    /// Messages that are parked.
+    /// The number of parked messages.
     pub(crate) parked: u32,
     #[cfg(feature = "presence")]
     pub(crate) watchers: Watchers,
     pub(crate) guard: Guard,
     pub(crate) shares: Shares,
-    /// Runs of receipts in the queues of all senders.
+    /// The number of runs of receipts in the queues of all senders.
     pub(crate) receipts: u64,
-    /// Places for messages in all queues, free ones included.
+    /// The number of places for messages in all queues, free ones included.
     pub(crate) queue_places: usize,
-    /// The sessions whose queues have no free place, and get more before the next message to many is taken.
+    /// Sessions whose queues have no free place. They get more before the next message to many recipients is accepted.
     pub(crate) cramped: Vec<u32>,
-    /// How many sessions were gone through while their queues are searched for messages that have ended.
+    /// How far the sweep of queues has come, as a place in the table of sessions.
     pub(crate) swept: Option<usize>,
     pub(crate) stats: Stats,
-    /// What this call may still do, and what is left of earlier ones.
+    /// The work that this call may still do, and the work that earlier calls have left.
     pub(crate) work: Work,
     pub(crate) jobs: Jobs,
     pub(crate) timers: Timers,
@@ -107,7 +107,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Empty tables under limits that were checked.
+    /// Makes empty tables. The limits must be valid.
     pub(crate) fn new(config: BrokerConfig, epoch: u64, guard: Guard) -> Self {
         Self {
             epoch,
@@ -138,7 +138,7 @@ impl Store {
         }
     }
 
-    /// The link of a session, if it has one, has something to write.
+    /// Marks the link of a session, if it has one, as having something to write.
     #[inline]
     pub(crate) fn wake(&mut self, session: u32) {
         if let Some(link) = self.sessions.get(session).and_then(|session| session.link) {
@@ -150,7 +150,7 @@ impl Store {
         self.events.push(event, max_events(&self.config));
     }
 
-    /// What is left of a job goes on with the next call, and holds back its session until it is done.
+    /// Keeps the rest of a job for the next call; it holds back its session until it is done.
     pub(crate) fn keep_job(&mut self, job: Job) {
         if canary!(ForgetsRest) {
             return;
@@ -161,14 +161,13 @@ impl Store {
         self.jobs.push(job);
     }
 
-    /// A job that was kept is run, and holds back its session no longer unless it is kept again.
+    /// Frees the session of a job that is run; it is held back again if the job is kept again.
     pub(crate) fn release_job(&mut self, job: &Job) {
         if let Some(session) = self.session_of(job).and_then(|session| self.sessions.get_mut(session)) {
             session.jobs -= 1;
         }
     }
 
-    /// The session that a job holds back.
     fn session_of(&self, job: &Job) -> Option<u32> {
         match job {
             Job::Notes(notes) => self.sessions.find(&notes.uuid()),
@@ -179,12 +178,12 @@ impl Store {
         }
     }
 
-    /// The counters, with what the tables hold now.
+    /// The counters, with the current sizes of the tables.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             open: self.messages.open() as u64,
             waiting: u64::from(self.wait_list.len()),
-            // At most 2^30.
+            // There are at most 2^30 sessions.
             sessions: self.sessions.len() as u32,
             connected: self.sessions.connected,
             payload_bytes: self.pool.used_bytes(),

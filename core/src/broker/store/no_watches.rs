@@ -1,18 +1,18 @@
-//! Stands in for watches if presence is left out: there are none.
+//! Stands in for watches in builds without presence.
 
 use uuid::Uuid;
 
 pub(crate) const MAX_UNACKNOWLEDGED: u16 = 256;
 
-/// Nothing is ever told.
+/// No notice exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PresenceNotice {}
 
-/// Nothing is watched.
+/// No watch exists.
 #[derive(Debug)]
 pub(crate) enum Watch {}
 
-/// Nobody is to be told.
+/// No notification exists.
 #[derive(Debug)]
 pub(crate) enum Notes {}
 

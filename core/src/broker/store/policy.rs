@@ -1,4 +1,4 @@
-//! The policy: what sessions may do, as whoever runs the broker sees it.
+//! The policy: what sessions may do, as the operator of the broker decides it.
 
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::DestinationRef;
@@ -7,22 +7,22 @@ use alloc::boxed::Box;
 use core::fmt;
 use uuid::Uuid;
 
-/// Somebody who asks for something.
+/// The client that asks for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester<'a> {
-    /// Who it is.
+    /// The UUID of the client.
     pub uuid: Uuid,
-    /// The attributes of its session now.
+    /// The current attributes of its session.
     pub attributes: AttributesRef<'a>,
 }
 
-/// What sessions may do. Everything, where a method is not written.
+/// Decides what sessions may do. Each method allows everything unless it is overridden.
 ///
-/// A policy is a function: the same question always has the same answer, so that a broker goes on being one. What is
-/// refused is answered with [`RefusalReason::NotAllowed`](crate::RefusalReason::NotAllowed), a hello with
+/// A policy must be a function: the same question always gets the same answer. The refusal of a request is
+/// [`RefusalReason::NotAllowed`](crate::RefusalReason::NotAllowed), and that of a hello
 /// [`AbortCode::NotAllowed`](crate::AbortCode::NotAllowed). (PROTOCOL.md, "Policy")
 ///
-/// Deny by attribute: only admins speak to everyone, and nobody makes itself one who was not one when it came.
+/// An example that denies by attribute: only admins may send to everyone, and only listed clients may become admins.
 ///
 /// ```
 /// use e_pigeon_core::{
@@ -49,26 +49,27 @@ pub struct Requester<'a> {
 /// # Ok::<(), e_pigeon_core::ConfigError>(())
 /// ```
 pub trait Policy: Send + Sync {
-    /// Whether a message may be taken. Asked once for each sending that is not in flight already.
+    /// Whether the broker may accept a message. Called once for each message that a client sends, unless that is in flight
+    /// already.
     fn may_send(&self, from: Requester<'_>, to: DestinationRef<'_>) -> bool {
         let _ = (from, to);
         true
     }
 
-    /// Whether a session may have these attributes, all of them together: when it begins, and before each change.
+    /// Whether a session may have exactly these attributes. Called when it begins, and before each change.
     fn may_have(&self, who: Uuid, attributes: AttributesRef<'_>) -> bool {
         let _ = (who, attributes);
         true
     }
 
-    /// Whether a session may know who matches a filter.
+    /// Whether a session may watch which sessions match a filter.
     fn may_watch(&self, who: Requester<'_>, filter: FilterRef<'_>) -> bool {
         let _ = (who, filter);
         true
     }
 }
 
-/// The policy of a broker; none: everything is allowed.
+/// The policy of a broker. Without one, everything is allowed.
 #[derive(Default)]
 pub(crate) struct Guard(pub(crate) Option<Box<dyn Policy>>);
 

@@ -1,30 +1,30 @@
-//! Payloads, each kept once. Buffers of up to 64 KiB are used again, so that in the steady state nothing is allocated; a
-//! larger payload has one of its own, whose memory goes back with it.
+//! The pool of payloads, each stored once. Buffers of up to 64 KiB are used again, so that the steady state allocates
+//! nothing; a larger payload has an allocation of its own, which is freed with it.
 
 use crate::config::buffers::{BUFFER_CLASSES, buffer_class, payload_buffer};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Free buffers above this many bytes in all, or above a quarter of what may be in use, go back to the allocator.
+/// The pool frees buffers beyond this many spare bytes, or beyond a quarter of the bytes that may be in use.
 const MAX_SPARE: u64 = 4 << 20;
 
-/// A payload, whose owner knows how long it is. Goes back to the [`Pool`] that it came from.
+/// A payload, whose owner knows its length. It must go back to the [`Pool`] that it came from.
 #[derive(Debug, Default)]
 pub(crate) struct Payload {
     buffer: Box<[u8]>,
 }
 
 impl Payload {
-    /// The bytes, of which there are so many.
+    /// The first `length` bytes.
     #[inline]
     pub(crate) fn bytes(&self, length: u32) -> &[u8] {
-        // The content of a message that has ended may be gone.
+        // The content of a message that has ended may be freed already.
         self.buffer.get(..length as usize).unwrap_or_default()
     }
 }
 
-/// Where payloads live.
+/// The buffers of payloads.
 #[derive(Debug)]
 pub(crate) struct Pool {
     spare: [Vec<Box<[u8]>>; BUFFER_CLASSES],
@@ -34,13 +34,13 @@ pub(crate) struct Pool {
     max_bytes: u64,
 }
 
-/// How many bytes of free buffers a pool keeps that lends out at most so many.
+/// How many bytes of spare buffers a pool keeps if at most `max_bytes` are in use.
 pub(crate) fn max_spare(max_bytes: u64) -> usize {
     (max_bytes / 4).min(MAX_SPARE) as usize
 }
 
 impl Pool {
-    /// A pool that lends out at most so many bytes.
+    /// Makes a pool for at most so many bytes in use.
     pub(crate) fn new(max_bytes: u64) -> Self {
         Self {
             spare: Default::default(),
@@ -51,12 +51,12 @@ impl Pool {
         }
     }
 
-    /// Bytes that are lent out, as large as their buffers are.
+    /// The bytes in use, as the sizes of the buffers.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.used_bytes
     }
 
-    /// Copies a payload in; `None` where the pool is at its limit.
+    /// Copies a payload in; `None` if the pool is at its limit.
     #[inline]
     pub(crate) fn store(&mut self, bytes: &[u8]) -> Option<Payload> {
         if bytes.is_empty() {
@@ -81,7 +81,7 @@ impl Pool {
         Some(Payload { buffer })
     }
 
-    /// Gives back all buffers that are free.
+    /// Frees all spare buffers.
     pub(crate) fn give_back(&mut self) {
         self.spare = Default::default();
         self.spare_bytes = 0;

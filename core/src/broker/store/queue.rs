@@ -1,7 +1,7 @@
-//! What waits for one session: messages and receipts, each in order, and a log of what has a number.
+//! The queue of one session: messages and receipts, each in order, and a log of the items that have numbers.
 //!
-//! Items get their number when they are first written, so receipts pass messages that wait for the window. The log
-//! says in which order the numbers were given: so an acknowledgement, a repetition and a decline find their items.
+//! An item gets its number when it is first written, so receipts overtake messages that wait for the window. The log has
+//! the order of the numbers: by it an acknowledgement, a repetition and a decline find their items.
 
 use crate::broker::store::deliveries::{Deliveries, QueueEntry};
 use crate::broker::store::key_set::shrink;
@@ -16,14 +16,14 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 use core::ops::Range;
 
-/// What few sessions have at a time.
+/// The state that few sessions need at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Cold {
     refusals: VecDeque<Refusal>,
     refusals_in_flight: usize,
-    /// What was told of presence and is not acknowledged; what is still to be told is with the watches.
+    /// Unacknowledged notices of presence. Those that are not written yet are with the watches.
     presence: VecDeque<PresenceNotice>,
-    /// Where something is written again.
+    /// The next item to be written again.
     cursor: Option<Cursor>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Cold {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Next {
     Delivery(QueueEntry),
-    /// So many deliveries that have ended.
+    /// That many deliveries that have ended.
     Void(u32),
     Presence(PresenceNotice),
     Other(DownItem<'static>),
@@ -41,23 +41,23 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Acknowledged {
     Delivery(QueueEntry),
-    /// So many deliveries that have ended, and what they give back of the window in bytes.
+    /// That many deliveries that have ended, and the bytes of the window that they give back.
     Void(u32, u32),
     /// A run of receipts.
     Receipt,
     Other,
 }
 
-/// What the number in a decline means.
+/// The meaning of the number in a decline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Declined {
-    /// A delivery, which is declined now.
+    /// A delivery, which is now declined.
     Delivery(QueueEntry),
-    /// A delivery that has ended: nothing.
+    /// A delivery that has ended: the decline has no effect.
     Void,
 }
 
-/// PresenceNotice of a refusal.
+/// The refusal of a request, as it is reported to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) refused: Refused,
@@ -72,10 +72,9 @@ impl Refusal {
     }
 }
 
-/// How many refusals of changes of attributes wait for a client at the most, and how many of watches besides. No client
-/// has more watches that are not answered.
+/// The most refusals of changes of attributes that wait for a client, and the most refusals of watches besides. A client
+/// has at most so many unanswered watches.
 const MAX_NOTICES_EACH: usize = 16;
-/// How many refusals wait for a client at the most.
 pub(crate) const MAX_REFUSALS: usize = 2 * MAX_NOTICES_EACH;
 
 /// The queue of a session.
@@ -84,50 +83,49 @@ pub(crate) const MAX_REFUSALS: usize = 2 * MAX_NOTICES_EACH;
 pub(crate) struct Queue {
     deliveries: Deliveries,
     receipts: Receipts,
-    /// In the order of their numbers, from the first that is not acknowledged.
+    /// The log, in the order of the numbers, from the first unacknowledged item.
     numbered: VecDeque<Run>,
     cold: Option<Box<Cold>>,
 }
 
 impl Queue {
-    /// How many messages there are.
     pub(crate) fn len(&self) -> usize {
         self.deliveries.len()
     }
 
-    /// The same, or somewhat more: as many places as they take.
+    /// The number of places that the messages take: at least [`len`](Self::len).
     #[inline]
     pub(crate) fn span(&self) -> u32 {
         self.deliveries.span()
     }
 
-    /// Receipts that wait or are not acknowledged, in runs.
+    /// The runs of receipts that wait or are unacknowledged.
     pub(crate) fn receipts(&mut self) -> &mut Receipts {
         &mut self.receipts
     }
 
-    /// Receipts that wait or are not acknowledged, in runs.
+    /// The number of these runs.
     pub(crate) fn receipt_backlog(&self) -> usize {
         self.receipts.len()
     }
 
-    /// True while messages are refused with one receipt that is to come.
+    /// True while messages are refused that will get one common receipt.
     pub(crate) fn is_refusing(&self) -> bool {
         self.receipts.is_refusing()
     }
 
-    /// Forgets all receipts, and says how many there were.
+    /// Removes all receipts, and returns the number of runs.
     pub(crate) fn forget_receipts(&mut self) -> u64 {
         self.receipts.forget()
     }
 
-    /// Looks at where the next message will be put, so that memory has it near by then.
+    /// Reads the place of the next message, to fetch it into the cache.
     #[inline]
     pub(crate) fn prefetch_end(&self) {
         black_box(self.deliveries.free_place().map(|delivery| delivery.message));
     }
 
-    /// True where there is no place for another message before [`make_room`](Self::make_room).
+    /// True if there is no place for another message before [`make_room`](Self::make_room).
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.deliveries.is_full()
@@ -138,14 +136,14 @@ impl Queue {
         self.deliveries.make_room()
     }
 
-    /// Adds a message at the end, where there is a place.
+    /// Adds a message at the end. There must be a free place.
     #[inline]
     pub(crate) fn push(&mut self, delivery: QueueEntry) {
         self.deliveries.push(delivery);
     }
 
-    /// Adds word of a refused change of attributes or watch. Where the same waits already, that will do; where as many
-    /// as may be are not acknowledged, they say enough.
+    /// Adds a refusal for the client, unless the same one waits already, or the limit of unacknowledged refusals of its
+    /// kind is reached.
     pub(crate) fn push_refusal(&mut self, refusal: Refusal) {
         let Cold { refusals, refusals_in_flight, .. } = self.cold.get_or_insert_default().as_mut();
         let waits = refusals.range(*refusals_in_flight..).any(|other| *other == refusal);
@@ -155,44 +153,44 @@ impl Queue {
         }
     }
 
-    /// The delivery with that place in the queue.
+    /// The delivery at that place of the queue.
     pub(crate) fn delivery(&self, place: usize) -> Option<QueueEntry> {
         self.deliveries.get(place)
     }
 
-    /// The first message that has no number.
+    /// The first message without a number.
     #[inline]
     pub(crate) fn first_unnumbered(&self) -> Option<QueueEntry> {
         self.deliveries.first_waiting()
     }
 
-    /// Drops the first message that has no number: it has ended before it was written.
+    /// Removes the first message without a number: it has ended before it was written.
     pub(crate) fn drop_first_unnumbered(&mut self) {
         self.deliveries.drop_first_waiting();
     }
 
-    /// True where a receipt or a refusal waits that has no number.
+    /// True if a receipt or a refusal without a number waits.
     #[inline]
     pub(crate) fn has_unnumbered_other(&self) -> bool {
         let has_refusal = |cold: &Cold| cold.refusals_in_flight < cold.refusals.len();
         self.receipts.has_unnumbered() || self.cold.as_deref().is_some_and(has_refusal)
     }
 
-    /// True where nothing waits that has no number.
+    /// True if every item has a number.
     #[inline]
     pub(crate) fn is_written(&self) -> bool {
         self.deliveries.is_written() && !self.has_unnumbered_other()
     }
 
-    /// The next item that has a number and is to be written again, or up to `most` void ones; `has_ended` says which are.
-    /// `epoch` fills in receipts.
+    /// The next item to be written again, or a run of up to `most` void ones, as `has_ended` decides. Receipts carry
+    /// `epoch`.
     pub(crate) fn repeat(
         &mut self,
         epoch: u64,
         most: u32,
         has_ended: impl Fn(&QueueEntry) -> bool,
     ) -> Option<Next> {
-        // Where something is to be written again there is a place for it.
+        // A queue that repeats items has a cold part with a cursor.
         let Cold { refusals, presence, cursor, .. } = self.cold.as_deref_mut()?;
         let cursor = cursor.as_mut()?;
         let mut void = 0;
@@ -222,22 +220,22 @@ impl Queue {
             Kind::Receipt => Next::Other(self.receipts.get(at, epoch)?),
             Kind::Refusal => Next::Other(refusals.get(at)?.item()),
             Kind::Presence => Next::Presence(*presence.get(at)?),
-            // It was passed over.
+            // The loop has passed over void items.
             Kind::Void => return None,
         };
         cursor.advance(1, run.count);
         Some(next)
     }
 
-    /// The kind of the item with a number at that place, and how many of that kind are before it.
+    /// The kind of the numbered item at that place, and the number of items of that kind before it.
     fn item_at(&self, place: u64) -> Option<(Kind, usize)> {
         let mut cursor = find(&self.numbered, place);
-        // Behind the last is a number that was not given.
+        // No item behind the last one has a number.
         let kind = self.numbered.get(cursor.run)?.kind;
         Some((kind, cursor.before(kind).map_or(0, |before| *before)))
     }
 
-    /// The item with a number that lies so many places behind the first that is not acknowledged.
+    /// The numbered item that lies `place` places behind the first unacknowledged one.
     #[cfg(feature = "lossy")]
     pub(crate) fn at(&self, place: u64, epoch: u64) -> Option<Next> {
         let (kind, place) = self.item_at(place)?;
@@ -250,7 +248,7 @@ impl Queue {
         })
     }
 
-    /// Gives the next number to the first receipt or refusal that has none.
+    /// Gives the next number to the first receipt or refusal without one.
     pub(crate) fn number_other(&mut self, epoch: u64) -> Option<DownItem<'static>> {
         if let Some(item) = self.receipts.number(epoch) {
             self.log(Kind::Receipt);
@@ -263,26 +261,26 @@ impl Queue {
         Some(refusal.item())
     }
 
-    /// Gives the next number to the first message that has none.
+    /// Gives the next number to the first message without one.
     #[inline]
     pub(crate) fn number_delivery(&mut self) {
         self.deliveries.number();
         self.log(Kind::Delivery);
     }
 
-    /// Gives the next number to word of presence.
+    /// Gives the next number to a notice of presence.
     pub(crate) fn number_presence(&mut self, word: PresenceNotice) {
         self.cold.get_or_insert_default().presence.push_back(word);
         self.log(Kind::Presence);
     }
 
-    /// How many words of presence are not acknowledged.
+    /// The number of unacknowledged notices of presence.
     #[cfg(feature = "presence")]
     pub(crate) fn presence_len(&self) -> usize {
         self.cold.as_deref().map_or(0, |cold| cold.presence.len())
     }
 
-    /// Notes that an item of this kind has the next number and was written; everything before was.
+    /// Notes that an item of this kind has the next number and is written, after all items before it.
     #[inline]
     fn log(&mut self, kind: Kind) {
         match self.numbered.back_mut() {
@@ -299,13 +297,13 @@ impl Queue {
         Run::new(kind, 1).push(&mut self.numbered);
     }
 
-    /// Takes off the first item that has a number, which the recipient has acknowledged, or up to `most` void ones.
+    /// Removes the first numbered item, which the recipient has acknowledged, or a run of up to `most` void ones.
     #[inline]
     pub(crate) fn acknowledge(&mut self, most: u64) -> Option<Acknowledged> {
-        // As many as have a number, and no more, can be acknowledged.
+        // An item without a number cannot be acknowledged.
         let run = self.numbered.front_mut()?;
         let kind = run.kind;
-        // No more than the run has.
+        // The count is at most that of the run.
         let count = if kind == Kind::Void { u64::from(run.count).min(most) as u32 } else { 1 };
         let bytes = run.bytes;
         run.count -= count;
@@ -319,7 +317,7 @@ impl Queue {
         }
         match kind {
             Kind::Delivery => return self.deliveries.pop().map(Acknowledged::Delivery),
-            // How many of the bytes are of these, nobody knows any more.
+            // The bytes of a run are given back with its last item, because those of each item are not known.
             Kind::Void => return Some(Acknowledged::Void(count, if ends_run { bytes } else { 0 })),
             Kind::Receipt => {
                 self.receipts.acknowledge();
@@ -337,7 +335,7 @@ impl Queue {
         Some(Acknowledged::Other)
     }
 
-    /// The session goes on, on a new link: all but the first `received` items that have a number are written again.
+    /// Continues the session on a new link: all numbered items but the first `received` are written again.
     pub(crate) fn rewind(&mut self, received: u64) {
         let cursor = find(&self.numbered, received);
         if cursor.run < self.numbered.len() {
@@ -347,7 +345,8 @@ impl Queue {
         }
     }
 
-    /// A new session takes the queue over: numbers start again, and what had one is marked. Those that were declined leave.
+    /// Starts the numbers again for a new session. Deliveries with old numbers are marked as retries, and declined ones
+    /// leave.
     pub(crate) fn renumber(&mut self, mut leaves: impl FnMut(QueueEntry)) {
         for index in 0..self.deliveries.numbered() {
             if let Some(delivery) = self.deliveries.get_mut(index) {
@@ -368,9 +367,9 @@ impl Queue {
         self.numbered.clear();
     }
 
-    /// Marks the message with a number as declined, where it is `place` numbers behind the last acknowledged one
-    /// (1 is the next). `None` where that is no message, was declined before, or cannot be declined: `means` says that, and
-    /// which are void.
+    /// Marks the numbered message that lies `place` places behind the last acknowledged item (1 is the next) as declined.
+    /// Returns `None` if the item is no message, was declined before, or cannot be declined, as `means` decides, which also
+    /// recognizes void ones.
     pub(crate) fn decline(
         &mut self,
         place: u64,
@@ -383,16 +382,16 @@ impl Queue {
                 let delivery = self.deliveries.get_mut(index)?;
                 let declined = means(delivery)?;
                 let is_void = matches!(declined, Declined::Void);
-                // Only once.
+                // A second decline of the same delivery is an error.
                 (is_void || !core::mem::replace(&mut delivery.declined, true)).then_some(declined)
             }
             Kind::Receipt | Kind::Refusal | Kind::Presence => None,
         }
     }
 
-    /// Drops what has ended among the messages with some places, for which `ended` gives the bytes of its payload: what waits
-    /// leaves, what has a number becomes void, and `leaves` is called for each. A run of void ones takes at most `most_bytes`
-    /// of the window, or has one of them.
+    /// Removes ended messages from a range of places; `ended` returns their payload bytes. A waiting message leaves, a
+    /// numbered one becomes void, and `leaves` is called for each. A void run takes at most `most_bytes` of the window, or
+    /// has one item.
     pub(crate) fn drop_ended(
         &mut self,
         among: Range<usize>,
@@ -422,7 +421,7 @@ impl Queue {
         if !among.clone().any(|index| ended_at(index).is_some()) {
             return;
         }
-        // Where something is written again, as a number of items.
+        // The place of the cursor as a number of items, because the runs change.
         let again = self.cold.as_deref().and_then(|cold| cold.cursor).map(|cursor| {
             let before = self.numbered.iter().take(cursor.run).map(|run| u64::from(run.count));
             before.sum::<u64>() + u64::from(cursor.in_run)
@@ -448,33 +447,33 @@ impl Queue {
         }
     }
 
-    /// Gives back memory that is far more than what is here needs; returns how many places of messages.
+    /// Gives back memory that the messages do not need; returns the number of places.
     pub(crate) fn shrink(&mut self) -> usize {
         self.deliveries.shrink()
     }
 
-    /// How many runs the items with a number are.
+    /// The number of runs of the log.
     pub(crate) fn runs(&self) -> usize {
         self.numbered.len()
     }
 
-    /// How many places there are for messages, free ones included.
+    /// The number of places for messages, free ones included.
     pub(crate) fn capacity(&self) -> usize {
         self.deliveries.capacity()
     }
 
-    /// Takes off the first message, where the session has ended.
+    /// Removes the first message, if the session has ended.
     pub(crate) fn pop(&mut self) -> Option<QueueEntry> {
         if self.deliveries.numbered() > 0 {
             return self.deliveries.pop();
         }
-        // None may be left.
+        // It may be that no message is left.
         let first = self.deliveries.first_waiting()?;
         self.deliveries.drop_first_waiting();
         Some(first)
     }
 
-    /// Puts those of the messages without a number first that `is_earlier` names; their order stays otherwise.
+    /// Moves the unnumbered messages for which `is_earlier` returns true to the front; the order stays the same otherwise.
     pub(crate) fn put_first(&mut self, mut is_earlier: impl FnMut(&QueueEntry) -> bool) {
         let keep = self.deliveries.numbered();
         let mut later = Vec::new();

@@ -1,11 +1,11 @@
-//! Links that want something: the list from which an adapter learns which link to serve. What routing wants of a link is
-//! written here, so it needs to know no links.
+//! The list of ready links, from which an adapter learns which link to serve. Routing writes its effects on links here, so
+//! it needs to know no links.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
-/// Names a link of a broker. Never names another one later.
+/// The name of a link of a broker. It never names another link later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkId {
     index: u32,
@@ -17,46 +17,48 @@ impl LinkId {
         Self { index, generation }
     }
 
-    /// A small number that no other open link has; it is used again. For tables of adapters.
+    /// A small number, for tables of adapters. No other open link has it, but a later link may.
     pub fn index(self) -> usize {
         self.index as usize
     }
 }
 
-/// A link that wants something.
+/// What the embedder has to do for a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// It has something to write: call `poll_transmit` until it returns 0.
+    /// The link has something to write: call `poll_transmit` until it returns 0.
     Transmit(LinkId),
-    /// It goes on reading: offer it the input that was not taken.
+    /// The link reads again: call `handle_input` with the input that it has not read before.
     Resume(LinkId),
-    /// All that could be said was given out: write it, close the transport, and call `handle_disconnected`.
+    /// The link has ended: write what `poll_transmit` has returned, close the transport, and call `handle_disconnected`.
     Close(LinkId),
 }
 
-/// What a link is in the list for.
+/// The reasons why a link is in the list.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mark {
     /// It has something to write.
     listed: bool,
-    /// It had something to write, and has not written all since. An acknowledgement that does not press waits for that.
+    /// It had something to write, and has not written everything since. An acknowledgement that is not urgent waits for
+    /// that.
     awake: bool,
-    /// It goes on reading.
+    /// It reads again.
     resumes: bool,
 }
 
-/// All links that want something, each once for each kind.
+/// All ready links, each at most once for each reason.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyList {
     list: VecDeque<Ready>,
-    /// By the index of a link. Close to each other and not with the links: a message to many marks many of them.
+    /// By the index of a link. The marks are not stored with the links, because a message to many recipients changes many
+    /// of them.
     marks: Vec<Mark>,
     /// The generation of the link at each index; `None` if there is no link.
     generations: Vec<Option<NonZeroU64>>,
 }
 
 impl ReadyList {
-    /// A link begins.
+    /// Adds a link.
     pub(crate) fn add_link(&mut self, id: LinkId) {
         let places = self.marks.len().max(id.index() + 1);
         self.marks.resize(places, Mark::default());
@@ -69,14 +71,14 @@ impl ReadyList {
         }
     }
 
-    /// A link is gone. What the list has of it is passed over.
+    /// Removes a link. Its entries in the list are skipped.
     pub(crate) fn remove_link(&mut self, id: LinkId) {
         if let Some(generation) = self.generations.get_mut(id.index()) {
             *generation = None;
         }
     }
 
-    /// A link has something to write.
+    /// Marks a link as having something to write.
     #[inline]
     pub(crate) fn wake(&mut self, id: LinkId) {
         // A session may name a link that is gone. Its index has a mark all the same, unless memory was given back.
@@ -87,7 +89,7 @@ impl ReadyList {
         }
     }
 
-    /// A link goes on reading.
+    /// Marks a link as reading again.
     #[cold]
     pub(crate) fn resume(&mut self, id: LinkId) {
         let mark = self.marks.get_mut(id.index());
@@ -96,12 +98,12 @@ impl ReadyList {
         }
     }
 
-    /// A link is to be closed. To be called once.
+    /// Adds a link that is to be closed. Must be called once for each link.
     pub(crate) fn close(&mut self, id: LinkId) {
         self.push(Ready::Close(id));
     }
 
-    /// A link has written all.
+    /// Marks a link as having written everything.
     #[inline]
     pub(crate) fn idle(&mut self, index: u32) {
         if let Some(mark) = self.marks.get_mut(index as usize) {
@@ -109,13 +111,13 @@ impl ReadyList {
         }
     }
 
-    /// True if a link had something to write and has not written all.
+    /// True if a link had something to write and has not written everything.
     #[inline]
     pub(crate) fn is_awake(&self, index: u32) -> bool {
         self.marks.get(index as usize).is_some_and(|mark| mark.awake)
     }
 
-    /// Adds a link. Links that are gone leave the list before it grows.
+    /// Adds an entry. Links that are gone leave the list before it grows.
     #[inline(never)] // Most often a link stands in it already, and nothing is added.
     fn push(&mut self, ready: Ready) {
         if self.list.len() == self.list.capacity() {
@@ -139,10 +141,10 @@ impl ReadyList {
         self.generations.shrink_to(2 * self.generations.len());
     }
 
-    /// The next link, which leaves the list.
+    /// Removes the next entry.
     pub(crate) fn pop(&mut self) -> Option<Ready> {
         while let Some(ready) = self.list.pop_front() {
-            // It may have gone since it was added.
+            // The link may have ended since it was added.
             if !is_there(&self.generations, ready) {
                 continue;
             }

@@ -1,51 +1,52 @@
-//! Receipts that wait for one sender, those that are alike and follow each other as one run.
+//! Receipts that wait for one sender. Equal receipts for consecutive ids are one run.
 
 use crate::broker::store::key_set::shrink;
 use crate::data::message::RefusalReason;
 use crate::wire::item::{Accepted, DownItem, Final};
 use alloc::collections::VecDeque;
 
-/// So many receipts may wait for a sender, however many wait for all of them.
+/// Runs of receipts that may wait for one sender, however many wait for all senders.
 pub(crate) const RECEIPTS_OF_EACH: usize = 16;
 
-/// What is said about a message.
+/// The content of a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReceiptBody {
-    /// Accepted, for so many, when the newest session had that number; in an earlier life of the broker where given.
+    /// The message was accepted for `recipients` when the newest session had the number `session`; in an earlier life of
+    /// the broker if that is given.
     Accepted { recipients: u32, session: u64, earlier_epoch: Option<u64> },
-    /// Ended: so many of so many have confirmed it.
+    /// The message has ended: `delivered` of `recipients` have confirmed it.
     Final { delivered: u32, recipients: u32, reason: Option<RefusalReason> },
 }
 
-/// The same word about messages with ids one after the other.
+/// Equal receipts for messages with consecutive ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     first: u64,
     count: u32,
     word: ReceiptBody,
-    /// The messages were taken in an earlier session, so their repetitions may cross it.
+    /// The messages were accepted in an earlier session, so their repetitions may cross the receipt.
     crossed: bool,
 }
 
-/// Runs of receipts, the first of them with numbers.
+/// The runs of receipts. The first `numbered` ones have numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
     runs: VecDeque<Run>,
     numbered: usize,
-    /// How many of the runs may be crossed.
+    /// The number of runs that may be crossed.
     crossed: u32,
-    /// Messages that are refused with one receipt, when there is one: the id of the first, and how many ids to the last.
+    /// Refused messages that will get one common receipt: the first id, and the number of ids.
     refused: (u64, u32),
 }
 
 impl Receipts {
-    /// How many runs there are.
+    /// The number of runs.
     pub(crate) fn len(&self) -> usize {
         self.runs.len()
     }
 
-    /// Adds a receipt; it joins the run before where that has no number yet and goes on with this id. Returns whether it is
-    /// a run of its own. It may be `crossed` by a repetition where the message was taken in an earlier session.
+    /// Adds a receipt, to the last run if that has no number and fits; returns true if it is a run of its own. A repetition
+    /// may have `crossed` it, if the message was accepted in an earlier session.
     #[inline]
     pub(crate) fn push(&mut self, id: u64, word: ReceiptBody, crossed: bool) -> bool {
         if self.numbered < self.runs.len()
@@ -63,13 +64,13 @@ impl Receipts {
         true
     }
 
-    /// True while there are messages that are refused with one receipt that is to come.
+    /// True while there are refused messages that will get one common receipt.
     #[inline]
     pub(crate) fn is_refusing(&self) -> bool {
         self.refused.1 > 0
     }
 
-    /// Refuses a message, as *broker full*, with those before it; false where one receipt does not say it for all of them. No
+    /// Refuses a message as *broker full*, together with those before it; false if one receipt cannot cover them all. No
     /// message in flight has an id between theirs.
     pub(crate) fn refuse(&mut self, id: u64) -> bool {
         let (first, count) = &mut self.refused;
@@ -77,12 +78,12 @@ impl Receipts {
             *first = id;
         }
         let new = id.checked_sub(*first).and_then(|place| u32::try_from(place + 1).ok());
-        // Those before it stay refused, whatever its id is.
+        // A message that does not fit leaves the earlier ones refused.
         *count = new.map_or(*count, |new| new.max(*count));
         new.is_some()
     }
 
-    /// Adds the receipt for messages that were refused, if there are any; that is a run of its own.
+    /// Adds the common receipt of refused messages, if there are any, as a run of its own; returns true if it did.
     #[inline]
     pub(crate) fn end_refusals(&mut self) -> bool {
         let (first, count) = self.refused;
@@ -96,8 +97,8 @@ impl Receipts {
         true
     }
 
-    /// True where the last word about a message of an earlier session waits or is not acknowledged. What came in this one does
-    /// not come again.
+    /// True if the final receipt of a message of an earlier session waits or is unacknowledged. Messages of this session
+    /// are not repeated.
     pub(crate) fn answers(&self, id: u64, until_accepted: bool) -> bool {
         self.crossed > 0
             && self.runs.iter().filter(|run| run.crossed).any(|run| {
@@ -106,13 +107,13 @@ impl Receipts {
             })
     }
 
-    /// True where a run has no number.
+    /// True if there is a run without a number.
     #[inline]
     pub(crate) fn has_unnumbered(&self) -> bool {
         self.numbered < self.runs.len()
     }
 
-    /// Gives the next number to the first run that has none.
+    /// Gives the next number to the first run without one.
     pub(crate) fn number(&mut self, epoch: u64) -> Option<DownItem<'static>> {
         let item = self.get(self.numbered, epoch)?;
         self.numbered += 1;
@@ -133,7 +134,7 @@ impl Receipts {
         })
     }
 
-    /// The first run was acknowledged.
+    /// Removes the first run, which was acknowledged.
     pub(crate) fn acknowledge(&mut self) {
         let run = self.runs.pop_front();
         shrink(&mut self.runs);
@@ -141,18 +142,18 @@ impl Receipts {
         self.crossed -= u32::from(run.is_some_and(|run| run.crossed));
     }
 
-    /// Forgets all of them, and says how many there were.
+    /// Removes all runs, and returns how many there were.
     pub(crate) fn forget(&mut self) -> u64 {
         core::mem::take(self).runs.len() as u64
     }
 
-    /// Numbers start again.
+    /// Starts the numbers again for a new session.
     pub(crate) fn renumber(&mut self) {
         self.numbered = 0;
-        // Those that were refused are sent again.
+        // The client sends the messages again that were refused without a receipt.
         self.refused = (0, 0);
         self.runs.iter_mut().for_each(|run| run.crossed = true);
-        // There are no more than the backlog and the window allow.
+        // There are no more runs than the backlog and the window allow.
         self.crossed = self.runs.len() as u32;
     }
 }

@@ -1,4 +1,4 @@
-//! Sessions: what the broker keeps for a client across links.
+//! Sessions: the state of a client that the broker keeps across links.
 
 use crate::broker::store::deliveries::QueueEntry;
 #[cfg(feature = "presence")]
@@ -22,42 +22,42 @@ use hashbrown::HashTable;
 use slab::Slab;
 use uuid::Uuid;
 
-/// Why an entry must be in the table of sessions, if something else names it by its place.
+/// The bug if another table names a session that is not there.
 pub(crate) const NO_SESSION: &str = "there is no such session";
 
-/// A session. What a message for it touches lies together, and close to the front of its queue: there are many sessions, and
-/// memory is slow.
+/// A session. The fields that a delivery reads lie together, close to the front of the queue: there are many sessions, and
+/// each miss of the cache counts.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Session {
     pub(crate) uuid: Uuid,
-    /// The link that it is connected by.
+    /// The current link of the client.
     pub(crate) link: Option<LinkId>,
     /// Bytes of payload in the queue.
     pub(crate) queue_bytes: u64,
     pub(crate) max_payload: u32,
-    /// The queue has fewer places in use than this, or it is looked at more closely; 0 where its senders are counted.
+    /// A queue with fewer places in use needs no check of shares; 0 if the messages of each sender are counted.
     uncounted: u32,
     pub(crate) aliases: u16,
     pub(crate) receives: bool,
-    /// Jobs that concern it; its input waits for them.
+    /// The number of jobs that concern this session; its input waits for them.
     pub(crate) jobs: u8,
-    /// Its client was welcomed while the broker settles, and knew another one before.
+    /// The client was welcomed while the broker settles, and knew an earlier life of it.
     pub(crate) shut: bool,
     pub(crate) queue: Queue,
     pub(crate) sending: Sending,
     pub(crate) receiving: Receiving,
-    /// Messages and bytes that came and were not acknowledged: what the window is held against.
+    /// Messages and bytes that were received and not acknowledged, which count against the window.
     pub(crate) unacknowledged: u32,
     pub(crate) unacknowledged_bytes: u32,
-    /// In the table of senders.
+    /// The place of the sender in its table.
     pub(crate) sender: u32,
-    /// The client's window is shut because too many receipts wait for it; so many messages have come since.
+    /// The number of messages that came since the window of the client was shut because too many receipts wait for it.
     pub(crate) since_narrow: u32,
     pub(crate) narrow: bool,
-    /// So many messages at the front of its queue were not looked at yet, where these are searched for ended ones.
+    /// The number of messages at the front of the queue that a search for ended ones has not reached.
     pub(crate) unsearched: u32,
-    /// What it watches, and how many items of presence its client takes unacknowledged.
+    /// The most unacknowledged notices of presence that the client accepts, and its watches.
     pub(crate) presence_items: u16,
     pub(crate) watches: Vec<Watch>,
     secret: [u8; 16],
@@ -65,21 +65,21 @@ pub(crate) struct Session {
     previous_boot: Option<u64>,
     /// The client's number of its link.
     pub(crate) link_number: u64,
-    /// This session's number, never used twice in an epoch.
+    /// The number of this session, which is never used twice in an epoch.
     pub(crate) number: u64,
-    /// Where the order of messages was when it began.
+    /// The next place in the accept order when this session began.
     pub(crate) since: u64,
     attributes: Box<[u8]>,
     places: Places,
-    /// How long it stays while it is away, in microseconds, as its WELCOME said.
+    /// How long the session stays while it is away, in microseconds, as its WELCOME said.
     pub(crate) time_to_live: u64,
-    /// When it ends, where it is away.
+    /// When the session ends, if it is away.
     pub(crate) ends_at: Moment,
-    /// How the queue was last searched for messages that have ended.
+    /// The last search of the queue for ended messages.
     pub(crate) searched: Searched,
 }
 
-/// What a new session is made of.
+/// The fields of a new session.
 #[derive(Debug)]
 pub(crate) struct NewSession {
     pub(crate) uuid: Uuid,
@@ -87,7 +87,7 @@ pub(crate) struct NewSession {
     pub(crate) boot: u64,
     pub(crate) link_number: u64,
     pub(crate) sending: Sending,
-    /// How many messages its queue takes without a closer look.
+    /// The number of messages that its queue takes without a check of shares.
     pub(crate) uncounted: u32,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct NewSession {
 pub(crate) struct Sessions {
     sessions: Slab<Session>,
     max: usize,
-    /// By the UUIDs that lie with the sessions.
+    /// Sessions by the hashes of their UUIDs.
     by_uuid: HashTable<u32>,
     hasher: FixedState,
     index: Index,
@@ -105,12 +105,11 @@ pub(crate) struct Sessions {
 }
 
 impl Session {
-    /// Its attributes.
     pub(crate) fn attributes(&self) -> AttributesRef<'_> {
         AttributesRef::trusted(&self.attributes)
     }
 
-    /// What the table of the handshake has to know.
+    /// The facts that the handshake decides by.
     pub(crate) fn facts(&self, epoch: u64, holder: Holder) -> Facts {
         Facts {
             secret: self.secret,
@@ -124,8 +123,8 @@ impl Session {
         }
     }
 
-    /// True where a message of that many bytes goes into the queue without a closer look, which then takes so many bytes at
-    /// the most.
+    /// True if a message of `length` bytes fits the queue without a check of shares; the queue then has at most
+    /// `most_bytes`.
     #[inline]
     pub(crate) fn has_room(&self, length: u32, most_bytes: u64) -> bool {
         length <= self.max_payload
@@ -134,25 +133,25 @@ impl Session {
             && self.queue_bytes + u64::from(length) <= most_bytes
     }
 
-    /// True where it is counted what each sender has in the queue.
+    /// True if the messages of each sender in the queue are counted.
     #[inline]
     pub(crate) fn is_counted(&self) -> bool {
         self.uncounted == 0
     }
 
-    /// It is counted from here on, or no longer.
+    /// Begins to count the messages of each sender, or ends that.
     pub(crate) fn count(&mut self, counts: bool, shares: &Shares) {
         self.uncounted = if counts { 0 } else { shares.messages() };
     }
 
-    /// Puts a message of that many bytes into the queue.
+    /// Adds a message of that many bytes to the queue.
     #[inline]
     pub(crate) fn put(&mut self, delivery: QueueEntry, length: u32) {
         self.queue_bytes += u64::from(length);
         self.queue.push(delivery);
     }
 
-    /// Another life of the client has it now.
+    /// Gives the session to a new boot of the client.
     pub(crate) fn change_boot(&mut self, boot: u64, sender: u32) {
         self.previous_boot = Some(self.boot);
         self.boot = boot;
@@ -216,35 +215,33 @@ impl Sessions {
         self.by_uuid.find(self.hash(uuid), is_it).copied()
     }
 
-    /// By what the session of a client is found.
+    /// The hash by which a session is found.
     #[inline]
     pub(crate) fn hash(&self, uuid: &Uuid) -> u64 {
         self.hasher.hash_one(uuid)
     }
 
-    /// The session that a client with that hash has, most likely.
+    /// The session with that hash, most likely: the UUIDs are not compared.
     #[inline]
     pub(crate) fn likely(&self, hash: u64) -> Option<u32> {
         self.by_uuid.iter_hash(hash).next().copied()
     }
 
-    /// Who has which attribute.
+    /// The index of attributes.
     pub(crate) fn index(&self) -> &Index {
         &self.index
     }
 
-    /// The next session number.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
 
-    /// The newest session number.
     pub(crate) fn newest_number(&self) -> u64 {
         self.last_number
     }
 
-    /// A new session, without attributes, and not yet found by any.
+    /// Adds a session without attributes, which the index does not have yet.
     pub(crate) fn insert(&mut self, new: NewSession) -> u32 {
         let NewSession { uuid, secret, boot, link_number, sending, uncounted } = new;
         let session = Session {
@@ -280,7 +277,7 @@ impl Sessions {
             unacknowledged: 0,
             unacknowledged_bytes: 0,
         };
-        // There are at most 2^30.
+        // There are at most 2^30 sessions.
         reserve_one(&mut self.sessions, self.max);
         let index = self.sessions.insert(session) as u32;
         let Self { sessions, by_uuid, hasher, .. } = self;
@@ -290,7 +287,7 @@ impl Sessions {
         index
     }
 
-    /// Gives a session its attributes; others find it by them where it receives.
+    /// Sets the attributes of a session. The index has it only if it receives.
     pub(crate) fn set_attributes(&mut self, index: u32, attributes: AttributesRef<'_>, receives: bool) {
         let is_change = self.get(index).is_some_and(|session| !session.attributes().is_empty());
         let is_stale = canary!(LeavesIndexStale) && is_change;
@@ -312,7 +309,7 @@ impl Sessions {
         self.index.remove(AttributesRef::trusted(&attributes), &places, &mut self.sessions);
     }
 
-    /// A session ends: nobody finds it any more.
+    /// Removes a session from all tables.
     pub(crate) fn remove(&mut self, index: u32) -> Option<Session> {
         self.leave_index(index);
         let session = self.sessions.try_remove(index as usize).or_bug(NO_SESSION)?;
@@ -323,14 +320,14 @@ impl Sessions {
         Some(session)
     }
 
-    /// True where most of the memory of one of these tables is not in use.
+    /// True if most of the memory of one of these tables is not in use.
     pub(crate) fn is_oversized(&self) -> bool {
         is_oversized(self.sessions.len(), self.sessions.capacity())
             || is_oversized(self.by_uuid.len(), self.by_uuid.capacity())
             || self.index.is_oversized()
     }
 
-    /// Gives back memory of the sessions that is not in use.
+    /// Gives back memory of the table of sessions that is not in use.
     pub(crate) fn give_back(&mut self) {
         shrink_table(&mut self.sessions);
         let Self { sessions, by_uuid, hasher, .. } = self;
@@ -341,23 +338,23 @@ impl Sessions {
         }
     }
 
-    /// The same of the lists by which they are found.
+    /// The same for the index.
     pub(crate) fn give_back_lists(&mut self) {
         self.index.give_back();
     }
 
-    /// All have smaller indices.
+    /// All sessions have smaller indices.
     pub(crate) fn places(&self) -> usize {
         self.sessions.capacity()
     }
 }
 
-/// How a full queue was searched for entries of messages that have ended.
+/// The last search of a full queue for entries of ended messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Searched {
-    /// Where the order of messages was.
+    /// The next place in the accept order at that time.
     pub(crate) order: u64,
-    /// When a part of what was left will have ended.
+    /// When a part of the remaining entries will have ended.
     pub(crate) next: Moment,
 }
 

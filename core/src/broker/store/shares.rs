@@ -1,18 +1,18 @@
-//! Shares: how much of what belongs to all one sender may take, of a queue and of the places of messages that wait.
+//! Shares: how much one sender may take of a queue, and of the places of messages that wait.
 //!
-//! A queue that holds less than a share is not looked at more closely: no sender can have more in it. Of a fuller one is
-//! counted what each sender has in it, until it holds less than half a share; so a count costs little for each message that
-//! came or went in between. (PROTOCOL.md, "Limits")
+//! In a queue that holds less than a share no sender can exceed it, so nothing is counted. In a fuller queue the messages
+//! of each sender are counted until it holds less than half a share; so the count costs little for each message that came
+//! or went in between. (PROTOCOL.md, "Limits")
 
 use crate::broker::store::key_set::{KeySet, last_of};
 use crate::config::broker::BrokerConfig;
 
-/// What one sender may have in one queue, and what each has in those that are counted.
+/// The share of one sender in one queue, and the counts of those queues that are counted.
 #[derive(Debug)]
 pub(crate) struct Shares {
     messages: u32,
     bytes: u64,
-    /// Session and sender, messages, bytes.
+    /// The session and the sender, the messages, the bytes.
     counts: KeySet,
 }
 
@@ -23,28 +23,28 @@ fn name(session: u32, sender: u32) -> u64 {
 impl Shares {
     pub(crate) fn new(config: &BrokerConfig) -> Self {
         let messages = config.sender_queue.min(config.queue_messages);
-        // The same part of the bytes, and one message at the least.
+        // The bytes are the same part of their limit, and at least one message.
         let part =
             u128::from(config.queue_bytes) * u128::from(messages) / u128::from(config.queue_messages.max(1));
-        // No more than all of them.
+        // The part is at most all bytes.
         let bytes = (part as u64).max(config.max_payload.into());
         Self { messages, bytes, counts: KeySet::new() }
     }
 
-    /// A queue that would hold no more than this is not looked at more closely.
+    /// The messages that a queue may hold without counts.
     pub(crate) fn messages(&self) -> u32 {
         self.messages
     }
 
-    /// The same for its bytes.
+    /// The bytes that a queue may hold without counts.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many messages and bytes a sender has in a queue that is counted.
+    /// The messages and bytes of a sender in a queue that is counted.
     pub(crate) fn of(&self, session: u32, sender: u32) -> (u64, u64) {
         let name = name(session, sender);
-        // One that was not counted has none.
+        // A sender without an entry has no messages.
         self.counts
             .range((name, 0, 0)..=last_of(name))
             .next()
@@ -60,7 +60,7 @@ impl Shares {
         }
     }
 
-    /// Returns how many senders are forgotten.
+    /// Removes all counts of a session; returns the number of senders.
     pub(crate) fn forget(&mut self, session: u32) -> u32 {
         let range = (name(session, 0), 0, 0)..=last_of(name(session, u32::MAX));
         let mut forgotten = 0;

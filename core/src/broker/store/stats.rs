@@ -1,28 +1,28 @@
-//! The books: what was taken and what became of it. They balance at every step.
+//! Counters of messages and deliveries, which balance after each call.
 
 use crate::data::message::RefusalReason;
 
-/// What a broker has done and holds. Messages: `taken = answered + open`. Deliveries:
-/// `routed = delivered + declined + expired + refused + gone + held`.
+/// What a broker has done, and what it holds. Messages: `taken = answered + open`. Deliveries: `routed = delivered +
+/// declined + expired + refused + gone + held`.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Messages that were taken, refused ones included.
+    /// Messages that came from clients, refused ones included. A repetition of a message in flight does not count.
     pub taken: u64,
     /// Messages that have ended.
     pub answered: u64,
-    /// Of these, those that all their recipients have confirmed.
+    /// Messages that have ended and that all recipients have confirmed.
     pub answered_in_full: u64,
-    /// Of these, the others by reason: index 0 is `RefusalReason` code 1, and so on.
+    /// Other messages that have ended, by reason: index 0 is `RefusalReason` code 1, and so on.
     pub answered_by_reason: [u64; 8],
     /// Messages in flight.
     pub open: u64,
-    /// Of these, those that are parked or held.
+    /// Messages in flight that are parked or held.
     pub waiting: u64,
-    /// Messages that were sent again while in flight, and were not taken twice.
+    /// Repetitions of messages in flight.
     pub repeated: u64,
-    /// Deliveries: a message times a recipient.
+    /// Deliveries: one for each message and recipient.
     pub routed: u64,
     /// Deliveries that were confirmed.
     pub delivered: u64,
@@ -40,22 +40,22 @@ pub struct Stats {
     pub links: u32,
     /// Sessions, connected or away.
     pub sessions: u32,
-    /// Of these, those that are connected.
+    /// Sessions that are connected.
     pub connected: u32,
-    /// Bytes that payloads take.
+    /// Bytes of the buffers of payloads.
     pub payload_bytes: u64,
-    /// Messages that the broker still names: those in flight, and those that have ended and that a queue still has.
+    /// Messages in memory: those in flight, and ended ones that a queue still names.
     pub kept: u64,
-    /// Senders that it knows: one for each session, and those of messages whose senders have none any more.
+    /// Known senders: one for each session, and those of messages whose session has ended.
     pub senders: u64,
-    /// Destinations that it knows: those of messages, and those that links have an alias for.
+    /// Known destinations: those of messages, and those that have an alias on a link.
     pub destinations: u64,
-    /// To how many sessions held messages were offered.
+    /// Offers of held messages to sessions that are remembered.
     pub offers: u64,
 }
 
 impl Stats {
-    /// True where the books balance. Anything else is a fault of this crate.
+    /// True if the counters balance. Anything else is a bug of this crate.
     pub fn is_balanced(&self) -> bool {
         let reasons: u64 = self.answered_by_reason.iter().sum();
         self.taken == self.answered + self.open
@@ -64,7 +64,7 @@ impl Stats {
                 == self.delivered + self.declined + self.expired + self.refused + self.gone + self.held
     }
 
-    /// How many messages were not confirmed by all, for each reason.
+    /// Messages that were not confirmed by all recipients, by reason.
     pub fn by_reason(&self) -> impl Iterator<Item = (RefusalReason, u64)> + use<> {
         RefusalReason::ALL.into_iter().zip(self.answered_by_reason)
     }

@@ -3,7 +3,7 @@
 use crate::broker::store::key_set::{Key, KeySet};
 use crate::time::Instant;
 
-/// Whose time has come.
+/// The owner of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
     Link(u32),
@@ -11,10 +11,10 @@ pub(crate) enum Timer {
     Message(u32),
 }
 
-/// Timers by the moment at which they are due.
+/// Timers by the time at which they are due.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    /// The moment, the kind, whose.
+    /// The time in microseconds, the kind, the index.
     due: KeySet,
 }
 
@@ -29,7 +29,7 @@ impl Timer {
     }
 
     pub(crate) fn of((_, kind, index): Key) -> Self {
-        // It was one.
+        // The key was made from a u32.
         let index = index as u32;
         match kind {
             0 => Self::Link(index),

@@ -1,7 +1,7 @@
-//! Messages that wait for sessions which are not here: parked, because nobody matches yet, and held, because they
-//! were sent again after a broker's death and their recipients are not back.
+//! Messages that wait for sessions: parked ones, which no session matches yet, and held ones, which were sent again after
+//! the death of a broker and whose recipients are not back.
 //!
-//! They are found by what a session that comes has: its UUID and its pairs. (PROTOCOL.md, "Holding")
+//! A session that comes finds them by its UUID and its pairs. (PROTOCOL.md, "Holding")
 
 use crate::broker::store::key_set::{KeySet, halves, last_of};
 use crate::data::attributes::AttributesRef;
@@ -11,29 +11,29 @@ use core::hash::BuildHasher;
 use foldhash::quality::FixedState;
 use uuid::Uuid;
 
-/// Messages that wait, by what they wait for and in the order in which they were taken.
+/// Messages that wait, by their terms and in the accept order.
 #[derive(Debug)]
 pub(crate) struct WaitList {
     /// A term, a place in the order, the message.
     waiting: KeySet,
-    /// To whom a held message was offered: its place in the order, and the UUID.
+    /// The offers of held messages: the place of the message in the order, and the UUID.
     offered: KeySet,
     max_offers: usize,
     count: u32,
     hasher: FixedState,
 }
 
-/// How many offers are remembered for each message that may be held.
+/// The number of remembered offers for each message that may be held.
 pub(crate) const OFFERS_PER_MESSAGE: usize = 8;
 
-/// What comes of offering a held message to somebody.
+/// The result of offering a held message to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
-    /// It was not offered before.
+    /// The message was not offered to this UUID before.
     New,
-    /// It was.
+    /// It was offered before.
     Again,
-    /// No more can be remembered, and nothing may be offered twice.
+    /// No more offers can be remembered, and no message may be offered twice.
     Full,
 }
 
@@ -46,17 +46,15 @@ impl WaitList {
         Self { waiting: KeySet::new(), offered: KeySet::new(), max_offers, count: 0, hasher }
     }
 
-    /// How many messages wait.
     pub(crate) fn len(&self) -> u32 {
         self.count
     }
 
-    /// How many offers are remembered.
     pub(crate) fn offers(&self) -> usize {
         self.offered.len()
     }
 
-    /// A message begins to wait; `order` is its place among all.
+    /// Adds a message; `order` is its place in the accept order.
     pub(crate) fn insert(&mut self, destination: DestinationRef<'_>, order: u64, message: u32) {
         self.count += 1;
         let hasher = self.hasher.clone();
@@ -65,7 +63,7 @@ impl WaitList {
         });
     }
 
-    /// A message no longer waits.
+    /// Removes a message, with its offers.
     pub(crate) fn remove(&mut self, destination: DestinationRef<'_>, order: u64, message: u32) {
         self.count -= 1;
         let hasher = self.hasher.clone();
@@ -96,9 +94,9 @@ impl WaitList {
         }
     }
 
-    /// The terms of the messages that a session may begin to match when its attributes change from `before` to `after`.
+    /// The terms of messages that a session may begin to match when its attributes change from `before` to `after`.
     ///
-    /// These have a pair that is new: what names nothing but pairs that it had, everyone, or a UUID, it matched before.
+    /// Only new pairs count: a destination of old pairs, of everyone, or of a UUID matched before.
     pub(crate) fn new_terms(&self, before: AttributesRef<'_>, after: AttributesRef<'_>) -> Terms {
         if self.waiting.is_empty() {
             return Terms::new();
@@ -119,16 +117,16 @@ impl WaitList {
             let found = self.waiting.range((term, 0, 0)..=last).next_back();
             return found.map(|&(_, order, message)| (u64::MAX - order, message as u32));
         }
-        // It was put there as one.
+        // The key was made from a u32.
         let found = self.waiting.range((term, from, 0)..=last_of(term)).next();
         found.map(|&(_, order, message)| (order, message as u32))
     }
 }
 
-/// Terms under which something waits: one for each pair of a session, its UUID, and everyone.
+/// The terms of a session, as hashes: one for each of its pairs, its UUID, and everyone.
 pub(crate) type Terms = Vec<u64>;
 
-/// What waits under several terms, in the order in which it was taken, and each message once. Messages may leave meanwhile.
+/// The messages under several terms, in the accept order, each once. Messages may leave the list meanwhile.
 #[derive(Debug)]
 pub(crate) struct Merge {
     heads: Vec<(u64, Option<(u64, u32)>)>,
@@ -155,7 +153,7 @@ pub(crate) fn terms_of(
     terms.chain(attributes.pairs().encoded().map(|pair| term(hasher, pair)))
 }
 
-/// The terms under which a message waits: each of its pairs, so that whichever a session gets last leads to it.
+/// The terms under which a message waits: each of its pairs, because any of them may be the last that a session gets.
 fn for_waiting_terms(hasher: &FixedState, destination: DestinationRef<'_>, mut each: impl FnMut(u64)) {
     match destination.target() {
         Target::AllOf(pairs) => pairs.encoded().for_each(|pair| each(term(hasher, pair))),
@@ -163,13 +161,13 @@ fn for_waiting_terms(hasher: &FixedState, destination: DestinationRef<'_>, mut e
     }
 }
 
-/// The terms under which a watch stands: one that each session that it means has.
+/// The terms under which a watch stands: each session that matches has at least one of them.
 pub(crate) fn for_terms(hasher: &FixedState, destination: DestinationRef<'_>, mut each: impl FnMut(u64)) {
     match destination.target() {
         Target::Uuid(uuid) => each(term(hasher, uuid.as_bytes())),
         Target::Everyone => each(EVERYONE),
         Target::AnyOf(pairs) => pairs.encoded().for_each(|pair| each(term(hasher, pair))),
-        // Whoever matches has the first pair.
+        // Every session that matches has the first pair.
         Target::AllOf(pairs) => pairs.encoded().take(1).for_each(|pair| each(term(hasher, pair))),
     }
 }

@@ -1,4 +1,4 @@
-//! Watches of presence, and what they have not written yet. (PROTOCOL.md, "Presence")
+//! Watches of presence, and the changes that they have not reported yet. (PROTOCOL.md, "Presence")
 
 use crate::broker::store::index::Directory;
 use crate::broker::store::key_set::KeySet;
@@ -11,31 +11,31 @@ use alloc::vec::Vec;
 use foldhash::quality::FixedState;
 use uuid::Uuid;
 
-/// How many items of presence may be unacknowledged at the most, whatever the client takes.
+/// The most unacknowledged notices of presence of one client, whatever it accepts.
 pub(crate) const MAX_UNACKNOWLEDGED: u16 = 256;
 
-/// An item of presence, described: what it says is looked up when it is written.
+/// A notice of presence. Its content is looked up when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PresenceNotice {
     /// A snapshot begins.
     Reset(u32),
-    /// How it stands with this client.
+    /// The current state of a client.
     Peer(u32, [u8; 16]),
     /// The snapshot is complete.
     Synced(u32),
 }
 
-/// What a watcher is to be told next.
+/// The next notices of a watch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stage {
-    /// That a snapshot begins.
+    /// The beginning of a snapshot.
     Reset,
-    /// Those in one of the lists of the filter: `left` of them from the front, or none looked at yet.
+    /// The sessions in one of the lists of the filter: `left` of them from the front, or `None` at the start.
     ///
-    /// The list is read from its end: a session that leaves it is replaced by its last one, so no session moves from the part
-    /// that is to come into the part that is done, and a session that joins has changed and is written anyway.
+    /// The list is read from its end. If a session leaves the list, its last one replaces it, so no session moves from the
+    /// unread part into the part that is done; a session that joins has changed and is reported anyway.
     Listing { list: usize, left: Option<usize> },
-    /// Those who have changed.
+    /// The sessions that have changed.
     Changes,
 }
 
@@ -53,7 +53,7 @@ impl Watch {
         DestinationRef::trusted(&self.filter)
     }
 
-    /// Somebody who matches, or did, has changed.
+    /// Notes a change of a session that matches, or did. With more than `backlog` changes the watch starts again.
     pub(crate) fn note(&mut self, uuid: Uuid, backlog: usize) {
         if matches!(self.stage, Stage::Reset) {
             return;
@@ -76,9 +76,9 @@ impl Watch {
         }
     }
 
-    /// A session that matches all of the pairs stands in the shortest list too.
+    /// The list to read: for all-of filters the shortest one, in which every session that matches stands.
     pub(crate) fn first_list(&self, sessions: &impl Directory) -> usize {
-        // Other filters have one list, or look at all.
+        // Other filters have one list, or need all of them.
         let Target::AllOf(pairs) = self.filter().target() else { return 0 };
         let shortest =
             pairs.encoded().enumerate().min_by_key(|(_, pair)| sessions.lists().with_pair(pair).len());
@@ -94,14 +94,14 @@ impl Watch {
     ) -> Option<PresenceNotice> {
         while *budget > 0 {
             let Some(members) = members(self.filter(), sessions, list) else {
-                // That was the last list.
+                // The last list is done.
                 self.stage = Stage::Changes;
                 return Some(PresenceNotice::Synced(self.number));
             };
             let at = left.unwrap_or(members.len()).min(members.len());
-            // All of that list were looked at.
+            // All sessions of this list are done.
             let Some((&session, _)) = members.get(..at).and_then(<[u32]>::split_last) else {
-                // Of all-of one list is enough.
+                // An all-of filter needs only one list.
                 list = if matches!(self.filter().target(), Target::AllOf(_)) { usize::MAX } else { list + 1 };
                 left = None;
                 continue;
@@ -133,12 +133,12 @@ fn members<'s>(filter: DestinationRef<'_>, sessions: &'s impl Directory, list: u
 }
 
 fn is_in_earlier_list(filter: DestinationRef<'_>, attributes: AttributesRef<'_>, list: usize) -> bool {
-    // Other filters look at one list only.
+    // Other filters read only one list.
     let Target::AnyOf(pairs) = filter.target() else { return false };
     pairs.encoded().take(list).any(|pair| attributes.pairs().encoded().any(|own| own == pair))
 }
 
-/// Who watches what, found by what a session that changes has.
+/// All watches, found by the terms of a session that changes.
 #[derive(Debug)]
 pub(crate) struct Watchers {
     /// A term, the session, the number of its watch.
@@ -165,7 +165,7 @@ impl Watchers {
         });
     }
 
-    /// The terms under which watches may stand that somebody matches who has or had these attributes, each once.
+    /// The terms, each once, of watches that may match a client with any of these attributes.
     pub(crate) fn terms(&self, uuid: Uuid, states: &[Box<[u8]>]) -> Terms {
         let mut terms = Terms::new();
         for state in states {
@@ -180,17 +180,17 @@ impl Watchers {
     }
 }
 
-/// The notifications that a change of a session makes, and how far they have come.
+/// The notifications of a change of a session, and how far they have come.
 ///
-/// Watches that begin meanwhile are passed over or notified as it happens: they begin with a snapshot, which says how it stands then.
+/// A watch that begins meanwhile starts with a snapshot, so it may miss a notification.
 #[derive(Debug)]
 pub(crate) struct Notes {
     pub(crate) uuid: Uuid,
-    /// Its attributes before and after: each watch that either matches is notified.
+    /// Its attributes before and after the change: each watch that either matches is notified.
     pub(crate) states: Vec<Box<[u8]>>,
-    /// The same of what has changed since this began. Its notifications follow when this is done.
+    /// The attributes of changes since this began. Their notifications follow when these are done.
     pub(crate) again: Vec<Box<[u8]>>,
-    /// The next watch: one of the terms of these states, and the key in the tree of watches.
+    /// The next watch: the index of its term, and the rest of its key in the set.
     pub(crate) term: usize,
     pub(crate) from: (u64, u64),
 }
@@ -204,7 +204,7 @@ impl Notes {
         self.uuid
     }
 
-    /// It has changed again.
+    /// Adds a further change.
     pub(crate) fn add(&mut self, states: Vec<Box<[u8]>>) {
         for state in states {
             if !self.again.contains(&state) {
