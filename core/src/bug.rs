@@ -1,11 +1,11 @@
 //! The one assertion of this crate: `bug!` marks a place that no input, no clock, and no order of calls can reach.
 //!
-//! If it is reached all the same, an invariant of our own is broken, and to go on as if nothing had happened would hide
+//! If it is reached all the same, an invariant of this crate is broken, and going on as if nothing had happened would hide
 //! that. With debug assertions, in a fuzzer, and with the feature `strict` it panics. In other builds with `alloc` the
-//! machine that was at work is marked as broken (`Broker::is_broken`, `Client::is_broken`): its embedder ends that life of
-//! it and begins a new one, which the protocol survives. Without `alloc`, on the least nodes, it compiles to nothing.
+//! broker or client at work is marked as broken (`Broker::is_broken`, `Client::is_broken`): its embedder ends that life of
+//! it and begins a new one, which the protocol survives. Without `alloc`, on the smallest nodes, it compiles to nothing.
 
-/// Says that this place cannot be reached, and why. It is an expression of type `()`.
+/// States that this place cannot be reached, and why. It is an expression of type `()`.
 #[cfg_attr(not(feature = "alloc"), allow(unused_macros))]
 macro_rules! bug {
     ($why:literal) => {
@@ -25,9 +25,9 @@ pub(crate) fn found(why: &'static str) {
     FOUND.store(so_far().wrapping_add(1), Ordering::Relaxed);
 }
 
-/// For a value that has to be there: `or_bug` says `bug!` where it is not, and changes nothing.
+/// Asserts that a value exists: `or_bug` reports a `bug!` if it does not, and changes nothing.
 pub(crate) trait OrBug {
-    /// Says why it has to be there, as a phrase for what is the case when it is not.
+    /// Reports `why`, a phrase for the situation without the value.
     fn or_bug(self, why: &'static str) -> Self;
 }
 
@@ -42,16 +42,16 @@ impl<T> OrBug for Option<T> {
     }
 }
 
-/// Which machine was at work is not known where a bug is found, so bugs are counted here, and each machine compares the count
-/// before and after each of its calls. A machine on another thread that is in a call at that moment is marked too. Two bugs
-/// at once may count as one: it is enough that the number changes, and not every processor can add to memory in one step.
+/// The number of bugs found in this process. The place of a bug does not know which broker or client is at work, so each
+/// compares this count before and after each of its calls. One on another thread that is in a call at that time is marked
+/// too. Two bugs at once may count as one: it is enough that the number changes, and not every processor can add to memory
+/// in one step.
 #[cfg(feature = "alloc")]
 static FOUND: AtomicU32 = AtomicU32::new(0);
 
 #[cfg(feature = "alloc")]
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// How many bugs were found in this process.
 #[cfg(feature = "alloc")]
 #[inline]
 pub(crate) fn so_far() -> u32 {

@@ -1,13 +1,13 @@
-//! Time as the machines know it: microseconds since an origin that the embedder chose.
+//! Time in microseconds since an origin that the embedder chose.
 
 use core::ops::Add;
 use core::time::Duration;
 
-/// A point in time, in microseconds since an origin of the embedder's choosing.
+/// A point in time, in microseconds since an origin that the embedder chose.
 ///
-/// The machines compare instants with each other and with nothing else, so any monotonic clock will do: a
-/// hardware timer, `std::time::Instant`, the tick of a game loop. An instant that lies before one that was given
-/// earlier is treated as that earlier one.
+/// The broker and the client only compare instants with each other, so any monotonic clock will do: a hardware timer,
+/// `std::time::Instant`, the tick of a game loop. An instant before the latest one that was given counts as that latest
+/// one.
 ///
 /// ```
 /// use core::time::Duration;
@@ -30,23 +30,23 @@ impl Instant {
         self.0
     }
 
-    /// The instant so many microseconds later; the end of time where that is beyond it.
+    /// The instant so many microseconds later, or the largest instant.
     pub(crate) const fn after(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
 
-    /// How many microseconds after `earlier` this instant lies; zero where it lies before it.
+    /// The microseconds from `earlier` to this instant, or zero if it lies before `earlier`.
     pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// How long after `earlier` this instant lies; zero where it lies before it.
+    /// The time from `earlier` to this instant, or zero if it lies before `earlier`.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// An instant or none, in no more room than an instant. The end of time counts as none.
+/// An instant or none, in the size of an instant. The largest instant means none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment(Instant);
 
@@ -61,13 +61,13 @@ impl Moment {
         Some(self.0).filter(|&instant| instant != Self::NEVER.0)
     }
 
-    /// This one, or that instant where it is earlier.
+    /// The earlier one of this moment and an instant.
     pub(crate) fn or_before(self, instant: Instant) -> Self {
         Self(self.0.min(instant))
     }
 }
 
-/// Adds, and stops at the end of time instead of wrapping round.
+/// Adds a duration, up to the largest instant.
 impl Add<Duration> for Instant {
     type Output = Self;
 
@@ -76,13 +76,13 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// A duration in whole microseconds, capped at what fits.
+/// A duration in whole microseconds, at most `u64::MAX`.
 pub(crate) fn micros(duration: Duration) -> u64 {
-    // Not through 128 bits, which small processors have no instructions for.
+    // Arithmetic with 128 bits would be slow on small processors.
     duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
 }
 
-/// A duration in whole milliseconds, rounded up, so that a duration that is not zero never becomes zero.
+/// A duration in whole milliseconds, rounded up, so that only zero becomes zero.
 pub(crate) fn millis_rounded_up(duration: Duration) -> u64 {
     micros(duration).div_ceil(1_000)
 }

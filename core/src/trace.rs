@@ -1,7 +1,7 @@
-//! What goes on inside, for whoever looks for a fault: with the feature `tracing` the macros of that crate, without it
-//! nothing, though the arguments are still checked.
+//! Logging of internal steps: with the feature `tracing` the macros of that crate, without it nothing, though the arguments
+//! are still checked.
 
-/// A change of a state: a link, a session, a refusal.
+/// Logs a change of a state: of a link, a session, a refusal.
 macro_rules! debug {
     ($target:literal, $($text:tt)+) => {
         #[cfg(feature = "tracing")]
@@ -13,7 +13,7 @@ macro_rules! debug {
     };
 }
 
-/// A message on its way.
+/// Logs a step of a message.
 macro_rules! trace {
     ($target:literal, $($text:tt)+) => {
         #[cfg(feature = "tracing")]
@@ -25,7 +25,7 @@ macro_rules! trace {
     };
 }
 
-/// A fault of this crate.
+/// Logs a bug of this crate.
 macro_rules! error {
     ($target:literal, $($text:tt)+) => {
         #[cfg(feature = "tracing")]

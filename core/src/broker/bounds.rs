@@ -1,4 +1,4 @@
-//! How much memory a broker can come to need: each table at its limit, all at once.
+//! An upper bound for the memory of a broker: each table at its limit, all at once.
 
 use crate::broker::links::lossy::{Lossy, MAX_LEFT};
 use crate::broker::links::sources::{MAX_REMEMBERED, Source, max_made_way};
@@ -18,7 +18,7 @@ use crate::wire::frame::MAX_HEADER;
 use crate::wire::limits::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_PRESENCE};
 use alloc::boxed::Box;
 
-/// A piece of memory besides its content, as common allocators keep it: a header, and what rounding takes.
+/// The overhead of an allocation in common allocators: a header, and rounding.
 const PIECE: u64 = 2 * size::<usize>();
 
 const PAIRS: u64 = MAX_FILTER_PAIRS as u64;
@@ -27,7 +27,7 @@ const fn size<T>() -> u64 {
     size_of::<T>() as u64
 }
 
-/// A table or queue that comes to hold so many: it doubles from four places on.
+/// A table or queue with at most `count` entries. It doubles from four places on.
 fn table<T>(count: u64) -> u64 {
     if count == 0 {
         return 0;
@@ -36,56 +36,55 @@ fn table<T>(count: u64) -> u64 {
     PIECE.saturating_add(places.saturating_mul(size::<T>()))
 }
 
-/// A table with free places that come to hold so many entries.
+/// A slab with at most `count` entries.
 fn slab<T>(count: u64) -> u64 {
     table::<Option<T>>(count)
 }
 
-/// The same where it takes no more places than that, see [`reserve_one`](crate::broker::store::key_set::reserve_one); and half of what it would
-/// take else, which is what it takes at the most before it grows for the last time.
+/// The same with no more places than entries, see [`reserve_one`](crate::broker::store::key_set::reserve_one); and half of
+/// an uncapped one, which is the most that it takes before it grows for the last time.
 fn capped_slab<T>(count: u64) -> (u64, u64) {
     (PIECE.saturating_add(count.saturating_mul(size::<Option<T>>())), slab::<T>(count) / 2)
 }
 
-/// What one entry adds to tables of which nobody knows how many are in which; each has at least four places besides.
+/// One entry of tables that share a limit, in any distribution; each table has at least four places besides.
 const fn share<T>() -> u64 {
     2 * size::<T>()
 }
 
-/// What one entry adds to queues that shrink only when much of them is free.
+/// One entry of queues that shrink only when most of their places are free.
 const fn spare<T>() -> u64 {
     MAX_SPARE as u64 * size::<T>()
 }
 
-/// An entry of a tree, whose nodes have eleven places, five of them in use at the least.
+/// One entry of a tree, whose nodes have eleven places, at least five of them in use.
 const fn entry<T>() -> u64 {
     5 * size::<T>() / 2 + PIECE
 }
 
-/// A node of a tree, as the first of its entries takes one.
+/// The first node of a tree.
 const fn node<T>() -> u64 {
     11 * size::<T>() + 2 * PIECE
 }
 
-/// A hash table, which doubles while it is more than half full, of which an eighth stays free.
-/// What stands in it are places in another table.
+/// A hash table of places in another table. An eighth of it stays free, and it may double when more than half full.
 fn hash_table(count: u64) -> u64 {
-    // One byte for each place, and a group of these at the end.
+    // Each place has one control byte, and there is a group of these at the end.
     let places = (count.saturating_mul(16) / 7 + 1).checked_next_power_of_two().unwrap_or(u64::MAX).max(4);
     PIECE.saturating_add(places.saturating_mul(size::<u32>() + 1)).saturating_add(16)
 }
 
 impl BrokerConfig {
-    /// The most bytes of memory that a broker with these limits can come to need, when every table is full at once.
+    /// The most bytes of memory that a broker with these limits can need, if every table is full at once.
     ///
-    /// It is an upper bound for allocators that lose little between pieces. Most brokers never come near it. With the
-    /// defaults it is more than most machines have: the largest part are receipts and presence for 65,536 sessions whose
-    /// clients do not read. [`for_memory`](Self::for_memory) gives limits that fit a size.
+    /// It is an upper bound for allocators with little overhead. Most brokers never come near it, and with the defaults it
+    /// is more than most machines have: the largest part are receipts and presence for 65,536 sessions whose clients do not
+    /// read. [`for_memory`](Self::for_memory) finds limits that fit a size.
     pub fn worst_case_bytes(&self) -> u64 {
         let links = u64::from(self.max_links);
         let lossy_links = u64::from(self.max_lossy_links).min(links);
         let (tables, capped) = (self.tables(), self.capped_tables());
-        // A table that grows moves: then what it was before is there once more. One at a time.
+        // A table that grows moves, one at a time, and its old memory exists until then.
         let before = tables.iter().map(|table| table / 2).chain(capped.map(|capped| capped.1));
         let moving = before.max().unwrap_or(0);
         [
@@ -97,7 +96,7 @@ impl BrokerConfig {
             u64::from(self.max_messages).saturating_mul(self.message()),
             u64::from(self.max_held).saturating_mul(held()),
             self.payloads(),
-            // Attributes while they change.
+            // The attributes of a session while they change.
             self.attributes(),
             moving,
         ]
@@ -107,19 +106,19 @@ impl BrokerConfig {
         .fold(self.trees(), u64::saturating_add)
     }
 
-    /// The first node of each tree that there is once: timers, messages that wait, offers, sources, and where they are of use
-    /// what each sender has in queues, and watches.
+    /// The first nodes of the trees: timers, waiting messages, offers and sources, and if they are in use the counts of
+    /// senders and watches.
     fn trees(&self) -> u64 {
         let trees = 4 + u64::from(self.counts_senders()) + u64::from(self.max_watches > 0);
         trees * node::<Key>()
     }
 
-    /// True where it is counted what each sender has in a queue.
+    /// True if the messages of each sender in a queue may be counted.
     fn counts_senders(&self) -> bool {
         self.sender_queue < self.queue_messages
     }
 
-    /// The tables that there are once.
+    /// The sizes of tables that a broker has once.
     fn tables(&self) -> [u64; 20] {
         let (links, sessions) = (u64::from(self.max_links), u64::from(self.max_sessions));
         let made_way = u64::from(max_made_way(self));
@@ -136,7 +135,7 @@ impl BrokerConfig {
             table::<u64>(links + made_way),
             table::<Ready>(3 * (links + made_way)),
             slab::<Source>(sources),
-            // Each source by its number, those that are forgotten, each link that waits, and what rank that gives its source.
+            // Sources by number, forgotten sources, waiting links, and the ranks of their sources.
             (sources + remembered + 2 * links) * entry::<Key>(),
             table::<BrokerEvent>(max_events(self) as u64),
             table::<u32>(sessions),
@@ -145,13 +144,14 @@ impl BrokerConfig {
             slab::<MessageEntry>(records),
             hash_table(sessions + records),
             slab::<Destination>(named),
-            // Lists that are built and used up within one call: recipients, what is dropped, what waited for a session, and
-            // whoever watches one that changes.
+            // Lists that are built and used up within one call: recipients, dropped entries, messages that waited, and
+            // watchers.
             table::<u32>(sessions),
-            // Queues that have no free place, most of them twice.
+            // Full queues, most of them twice.
             table::<u32>(2 * sessions),
             table::<u8>(sessions),
-            // Jobs: each session may have one of each kind, of one kind only over a lossy link, and each that has ended one more.
+            // Jobs: each session may have one of each kind, one kind only over a lossy link, and each ended session one
+            // more.
             table::<Job>(5 * sessions + u64::from(self.max_lossy_links).min(links) + 2),
             table::<QueueEntry>(self.queue_messages.into()),
             held * entry::<Key>(),
@@ -159,9 +159,9 @@ impl BrokerConfig {
         ]
     }
 
-    /// The same for those that take no more places than they need.
+    /// The same for tables with a cap on their places, see [`capped_slab`].
     fn capped_tables(&self) -> [(u64, u64); 4] {
-        // Links that have made way have a place for a moment, and nothing besides.
+        // A link that has made way keeps a place for a moment, and nothing else.
         let links = u64::from(self.max_links) + u64::from(max_made_way(self));
         let sessions = u64::from(self.max_sessions);
         [
@@ -172,13 +172,13 @@ impl BrokerConfig {
         ]
     }
 
-    /// The longest frame that comes in, and goes out.
+    /// The longest frame, in or out.
     fn frame(&self) -> u64 {
         let payload = self.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
         payload.max(MAX_HELLO) as u64
     }
 
-    /// What a link has besides its place: a frame that is not whole, aliases, a timer.
+    /// The memory of a link besides its place: an incomplete frame, aliases, a timer.
     fn link(&self) -> u64 {
         let slots = u64::from(self.destination_slots);
         let aliases = u64::from(MAX_ALIASES).min(u64::from(self.max_sessions));
@@ -195,7 +195,7 @@ impl BrokerConfig {
             + entry::<Key>()
     }
 
-    /// Where its framing is lossy also a frame that comes in, one that goes out, and what came too early.
+    /// The additional memory of a link with lossy framing: frames in and out, and early items.
     fn lossy_link(&self) -> u64 {
         let stuffed = self.frame() + self.frame() / 254 + 32;
         size::<Lossy>()
@@ -209,24 +209,24 @@ impl BrokerConfig {
         u64::from(self.destination_bytes) + PIECE
     }
 
-    /// What a session has besides its place.
+    /// The memory of a session besides its place.
     fn session(&self) -> u64 {
         let attributes = u64::from(self.max_attributes);
         let sessions = u64::from(self.max_sessions);
-        // It is found by each of its pairs, which may be nobody else's.
+        // Each of its pairs may be a list of its own.
         let list = table::<u32>(sessions).min(table::<u32>(KEPT as u64) + 4 * size::<u32>());
         let pairs = attributes * (MAX_PAIR as u64 + PIECE + list);
         let stored = self.attributes() + (1 + attributes) * size::<u32>() + PIECE;
-        // It has one of these jobs at the most.
+        // It has at most one of these jobs.
         let release = size::<Release>() + PIECE + table::<u64>(2 + attributes);
         let job = release.max(size::<Offers>() + PIECE);
         let receipts = self.receipts_of_each();
-        // Half of them are about watches.
+        // Half of the refusals are of watches.
         let (refusals, words) = match self.max_watches {
             0 => (MAX_REFUSALS as u64 / 2, 0),
             _ => (MAX_REFUSALS as u64, u64::from(MAX_UNACKNOWLEDGED)),
         };
-        // Between two of these there is a run of deliveries at the most, each of which has one at least.
+        // Between two of these there is at most one run of deliveries, which has at least one delivery.
         let others = receipts + refusals + words + max_void_runs(self);
         let runs = others + others.min(self.queue_messages.into());
         let queue = table::<receipts::Run>(1)
@@ -234,36 +234,35 @@ impl BrokerConfig {
             + table::<Refusal>(refusals)
             + table::<PresenceNotice>(words)
             + table::<Run>(runs);
-        // Most of it counts with the messages.
+        // Most places of messages in flight count with the messages.
         let messages = u64::from(self.max_messages);
         let in_flight = table::<(u64, u32)>((MIN_PLACES as u64).min(most_in_flight(messages)));
         let cold = size::<Cold>() + PIECE;
         pairs + stored + job + queue + cold + in_flight + self.watches() + entry::<Key>()
     }
 
-    /// The attributes of a session.
     fn attributes(&self) -> u64 {
         1 + u64::from(self.max_attributes) * MAX_PAIR as u64 + PIECE
     }
 
-    /// Receipts that count with their session: more of them count with all receipts, or with the messages.
+    /// The receipts that count with their session. Others count with all receipts, or with the messages.
     fn receipts_of_each(&self) -> u64 {
         self.most_receipts().min(RECEIPTS_OF_EACH as u64 + 1)
     }
 
-    /// The most of one sender that count with no message. Besides what its backlog allows there may be as many as came before its
-    /// window was shut.
+    /// The most receipts of one sender that count with no message: its backlog, and two windows of messages that came
+    /// before its window was shut.
     fn most_receipts(&self) -> u64 {
         u64::from(self.receipt_backlog) + 2 * u64::from(self.window_messages)
     }
 
-    /// Receipts that count with no session and no message.
+    /// The receipts that count with no session and no message.
     fn receipts(&self) -> u64 {
         let more = self.most_receipts() - self.receipts_of_each();
         u64::from(self.max_receipts).min(u64::from(self.max_sessions).saturating_mul(more))
     }
 
-    /// What all queues have of messages: places, runs of deliveries between void ones, and what each sender has in them.
+    /// The entries of all queues: places, runs of deliveries between void ones, and counts of senders.
     fn queues(&self) -> u64 {
         let (sessions, each) = (u64::from(self.max_sessions), u64::from(self.queue_messages));
         let entries = max_entries(self);
@@ -274,18 +273,18 @@ impl BrokerConfig {
         places.saturating_add(entries.saturating_mul(runs + counts))
     }
 
-    /// True where each delivery in a queue has been counted with its session as a run of the log.
+    /// True if each delivery in a queue counts with its session as a run of the log.
     fn has_small_queues(&self) -> bool {
         u64::from(self.queue_messages) <= max_void_runs(self)
     }
 
-    /// What a receipt adds to the queue of a sender: itself, and its run in the log with one of deliveries behind it.
+    /// The memory of a receipt in the queue of a sender: itself, its run in the log, and a run of deliveries behind it.
     fn receipt(&self) -> u64 {
         let runs = if self.has_small_queues() { 1 } else { 2 };
         share::<receipts::Run>() + runs * share::<Run>()
     }
 
-    /// Each watch stands under each of its pairs, and keeps the names of those who have changed.
+    /// The watches of a session: each stands under each of its pairs, and keeps the names of changed sessions.
     fn watches(&self) -> u64 {
         let watches = u64::from(self.max_watches);
         if watches == 0 {
@@ -296,18 +295,18 @@ impl BrokerConfig {
         table::<Watch>(watches) + watches * (filter + changes)
     }
 
-    /// What a message has besides its place and its payload: its destination, a timer, its place in the list of a sender
-    /// that has no session any more and in the tree of one that sends again, and two receipts to come.
+    /// The memory of a message besides its place and its payload: its destination, a timer, its place in the list of a
+    /// sender without a session and in the tree of one that repeats, and two receipts.
     fn message(&self) -> u64 {
         let is_much = most_in_flight(self.max_messages.into()) > MIN_PLACES as u64;
-        // Few count with the session of their sender, or with what it leaves.
+        // A few count with the session of their sender, or with its rest.
         let in_flight = if is_much { 2 * spare::<(u64, u32)>() } else { share::<(u64, u32)>() };
         let sender = MAX_ENDED as u64 * size::<(u64, u32)>() + in_flight + PIECE;
         let answers = 2 * self.receipt();
         self.destination() + entry::<Key>() + sender + node::<Key>() + answers
     }
 
-    /// Payloads, the buffers that are kept for the next ones, and the lists of these.
+    /// Payloads, spare buffers, and the lists of these.
     fn payloads(&self) -> u64 {
         let spare = max_spare(self.max_message_bytes) as u64;
         let smallest = MIN_BUFFER as u64;
@@ -318,12 +317,12 @@ impl BrokerConfig {
     }
 }
 
-/// The most places that so many messages of one sender take, in flight or ended behind one that is.
+/// The most places of that many messages of one sender, in flight or ended behind one that is.
 fn most_in_flight(messages: u64) -> u64 {
     (messages + MAX_ENDED as u64).max(2 * messages)
 }
 
-/// What a message needs to wait for somebody: terms under which it is found, and to whom it was offered.
+/// The memory of a message that waits: its terms, and its offers.
 fn held() -> u64 {
     (PAIRS + OFFERS_PER_MESSAGE as u64) * entry::<Key>()
 }

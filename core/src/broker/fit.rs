@@ -1,14 +1,14 @@
-//! Limits that fit a size of memory.
+//! Limits of a broker that fit a size of memory.
 
 use crate::config::broker::BrokerConfig;
 use crate::config::buffers::payload_buffer;
 use core::fmt;
 
-/// A broker needs more memory than it may have.
+/// The smallest limits of a broker need more memory than it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TooLittleMemory {
-    /// So many bytes would do for the smallest limits.
+    /// The bytes that the smallest limits need.
     pub needed: u64,
 }
 
@@ -24,56 +24,56 @@ impl fmt::Display for TooLittleMemory {
 
 impl core::error::Error for TooLittleMemory {}
 
-/// Limits are found as parts of those for so many bytes, in this many steps of the whole.
+/// Limits are scaled in so many steps up to the reference size.
 const STEPS: u64 = 1 << 12;
-/// The most steps: limits for 4 TiB and more.
+/// The last step: limits for 4 TiB and more.
 const MOST: u64 = STEPS << 10;
 
 /// How a limit grows with the memory.
 #[derive(Clone, Copy)]
 enum Grows {
-    /// In proportion.
+    /// In proportion to the memory.
     Evenly,
-    /// With the square root.
+    /// With the square root of the memory.
     Slowly,
 }
 
-/// A limit for one step of [`STEPS`].
+/// A limit at one step of [`STEPS`].
 fn part(of: u64, grows: Grows, step: u64, least: u64, most: u64) -> u64 {
     let scaled = match grows {
         Grows::Evenly => u128::from(of) * u128::from(step) / u128::from(STEPS),
         Grows::Slowly => u128::from(of) * u128::from((step * STEPS).isqrt()) / u128::from(STEPS),
     };
-    // No more than the most.
+    // The value is at most `most`.
     (scaled.min(most.into()) as u64).max(least)
 }
 
-/// Sets each limit that was not given, and says whether a name is of such a limit.
+/// Sets each limit whose name is not in `given`.
 macro_rules! limits {
     ($config:ident, $given:ident, $step:ident; $($name:ident: $of:expr, $grows:ident, $least:expr, $most:expr;)*) => {
         $(if !$given.contains(&stringify!($name)) {
-            // The most is of its type.
+            // The value is at most the largest one of its type.
             $config.$name = part($of, Grows::$grows, $step, $least, $most).try_into().unwrap_or($config.$name);
         })*
     };
 }
 
 impl BrokerConfig {
-    /// Limits for a broker that comes to need at most so many bytes, by [`worst_case_bytes`](Self::worst_case_bytes). They are
-    /// in proportion to each other; everything that is no limit of memory is as in the default.
+    /// Makes limits for a broker that needs at most `bytes` of memory, by [`worst_case_bytes`](Self::worst_case_bytes). The
+    /// limits are in proportion to each other; settings that do not affect memory have their defaults.
     ///
     /// # Errors
     ///
-    /// That is too little for any broker.
+    /// Not even the smallest limits fit. The error has the number of bytes that they need.
     pub fn for_memory(hash_seed: u64, bytes: u64) -> Result<Self, TooLittleMemory> {
         Self::new(hash_seed).fit_memory(bytes, &[])
     }
 
-    /// The same, where the limits with the names in `given` stay as they are, and the others are made to fit beside them.
+    /// The same, but limits with names in `given` keep their values, and the others are fitted beside them.
     ///
     /// # Errors
     ///
-    /// Those that were given leave no room. Whether they make sense is said when a broker is made.
+    /// The given limits leave too little memory for the others. Whether they are valid is checked when a broker is made.
     pub fn fit_memory(&self, bytes: u64, given: &[&str]) -> Result<Self, TooLittleMemory> {
         let fits =
             |step: u64| Some(self.scaled(step, given)).filter(|config| config.worst_case_bytes() <= bytes);
@@ -91,10 +91,10 @@ impl BrokerConfig {
         Ok(best)
     }
 
-    /// All that was not given, for one step. A step takes no less than the one before.
+    /// The limits at one step. No limit is smaller than at the step before.
     fn scaled(&self, step: u64, given: &[&str]) -> Self {
         let mut config = self.clone();
-        // One payload has to fit what was given for many.
+        // One payload has to fit the given limits for many.
         let room = [
             ("window_bytes", config.window_bytes.into()),
             ("queue_bytes", config.queue_bytes),

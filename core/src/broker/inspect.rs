@@ -1,4 +1,4 @@
-//! What an operator sees of sessions and links.
+//! Sessions and links as the operator sees them.
 
 use crate::broker::links::sources::Sources;
 use crate::broker::links::table::{Link, LinkPhase, Links};
@@ -8,51 +8,51 @@ use crate::data::attributes::AttributesRef;
 use crate::time::Instant;
 use uuid::Uuid;
 
-/// A session, as [`Broker::sessions`](crate::Broker::sessions) shows it.
+/// A session in the iterator [`Broker::sessions`](crate::Broker::sessions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo<'a> {
-    /// Its client.
+    /// The UUID of its client.
     pub uuid: Uuid,
-    /// The life of that client.
+    /// The boot of its client.
     pub boot: u64,
-    /// Its attributes.
+    /// The attributes of its client.
     pub attributes: AttributesRef<'a>,
-    /// The link that it is connected by; `None` while it is away.
+    /// The link of its client; `None` while that is away.
     pub link: Option<LinkId>,
-    /// When it ends if its client stays away; `None` while it is connected.
+    /// When the session ends if its client stays away; `None` while that is connected.
     pub ends_at: Option<Instant>,
-    /// True if destinations match it at all.
+    /// True if the session receives messages.
     pub receives: bool,
-    /// Messages in its queue, those that were sent and not acknowledged included.
+    /// Messages in its queue, unacknowledged ones included.
     pub queued: usize,
     /// Bytes of payload in its queue.
     pub queued_bytes: u64,
 }
 
-/// A link, as [`Broker::links`](crate::Broker::links) shows it.
+/// A link in the iterator [`Broker::links`](crate::Broker::links).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkInfo {
-    /// Its name.
+    /// The name of the link.
     pub id: LinkId,
-    /// Where it comes from: the number that was given to [`Broker::handle_connected`](crate::Broker::handle_connected).
+    /// The source of the link: the number that was given to [`Broker::handle_connected`](crate::Broker::handle_connected).
     pub source: u64,
-    /// How far it is.
+    /// The state of the link.
     pub state: LinkState,
-    /// True over a transport that may lose frames.
+    /// True if the transport may lose frames.
     pub is_lossy: bool,
 }
 
-/// How far a link is.
+/// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkState {
-    /// It has no session yet.
+    /// The link has no session yet.
     Handshake,
-    /// It is the link of the session of this client.
+    /// The link has the session of this client.
     Established(Uuid),
-    /// It has ended, and its transport is not closed yet.
+    /// The link has ended, and its transport is not closed yet.
     Closing,
 }
 

@@ -1,12 +1,12 @@
-//! Gives memory back that tables have not used for a while.
+//! Gives back memory that tables have not used for a while.
 
 use crate::broker::state::Broker;
 use crate::broker::store::MIN_TABLE;
 use core::time::Duration;
 
-/// So long memory of tables stays unused before it is given back.
+/// Memory that was not used for this long is given back.
 const UNUSED: Duration = Duration::from_secs(2);
-/// Tables give their memory back one after the other, as many as that and one.
+/// Tables give memory back one after the other, from 0 to this one.
 const LAST_TABLE: u8 = 6;
 
 fn is_oversized(broker: &Broker) -> bool {
@@ -15,8 +15,8 @@ fn is_oversized(broker: &Broker) -> bool {
         || broker.links.is_oversized()
 }
 
-/// Memory that a burst has taken and that stays unused for a while goes back. Of one kind of table in each call: a walk
-/// through a large one is enough for that.
+/// Gives back memory that a burst has taken and that is not used since. Each call does this for one kind of table, because
+/// it walks through the table.
 pub(crate) fn give_back(broker: &mut Broker) {
     if broker.gave_back == 0 && !is_oversized(broker) {
         broker.gives_back_at = None;
@@ -42,7 +42,7 @@ pub(crate) fn give_back(broker: &mut Broker) {
         2 => broker.store.messages.give_back_senders(),
         3 => broker.store.sessions.give_back(),
         4 => broker.store.sessions.give_back_lists(),
-        // One buffer can keep the allocator from giving back what lies before it.
+        // One buffer can keep the allocator from giving back the memory before it.
         5 => broker.store.pool.give_back(),
         _ => broker.links.give_back(),
     }
@@ -50,7 +50,7 @@ pub(crate) fn give_back(broker: &mut Broker) {
         broker.gave_back += 1;
         return;
     }
-    // Where the end of a table is in use it stays, and to try again costs a walk through it.
+    // The memory of a table stays if its end is in use, and each attempt costs a walk through it.
     broker.gave_back = 0;
     broker.gives_back_at = is_oversized(broker).then_some(broker.store.now + UNUSED * 30);
 }

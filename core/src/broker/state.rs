@@ -1,4 +1,4 @@
-//! A broker: its tables, its links, and what each call on it begins with.
+//! The broker: its tables, its links, and the frame of each call.
 
 use crate::broker::links::sources::{self, Sources};
 use crate::broker::links::table::Links;
@@ -9,24 +9,24 @@ use crate::error::ConfigError;
 use crate::time::Instant;
 use core::fmt;
 
-/// A broker, without I/O: an embedder moves bytes and passes the time.
+/// A broker without I/O: the embedder moves bytes and passes the time.
 ///
-/// Method kinds and the run loop are on the [front page](crate). Every table is bounded by the [`BrokerConfig`].
+/// The kinds of methods and the run loop are on the [front page](crate). The [`BrokerConfig`] limits every table.
 pub struct Broker {
     pub(crate) store: Store,
     pub(crate) links: Links,
     pub(crate) sources: Sources,
     pub(crate) started: bool,
-    /// Until then clients of an earlier broker are awaited; `None` once that is over.
+    /// Until when the broker waits for clients of its earlier life; `None` after that.
     pub(crate) settles_at: Option<Instant>,
-    /// When memory goes back that is not in use, and how many tables have given theirs.
+    /// When unused memory is given back, and how many tables have done that.
     pub(crate) gives_back_at: Option<Instant>,
     pub(crate) gave_back: u8,
-    /// A bug of this crate was found in a call.
+    /// True if a call has found a bug of this crate.
     pub(crate) broken: bool,
 }
 
-/// The counters, and nothing that clients have sent.
+/// Shows counters, and no content of clients.
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broker")
@@ -39,16 +39,16 @@ impl fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// Makes a broker without sessions. `epoch` is a number drawn at random at each start.
+    /// Makes a broker without sessions. `epoch` must be a new random number at each start.
     ///
     /// # Errors
     ///
-    /// A limit makes no sense.
+    /// A limit of the config is out of its bounds.
     pub fn new(config: BrokerConfig, epoch: u64) -> Result<Self, ConfigError> {
         Self::guarded_by(config, epoch, Guard::default())
     }
 
-    /// The same with a policy, which says what sessions may do.
+    /// Makes a broker with a policy, which decides what sessions may do.
     ///
     /// # Errors
     ///
@@ -75,12 +75,12 @@ impl Broker {
         })
     }
 
-    /// Makes a call at a time, and notes whether a bug was found in it.
+    /// Runs a call at a time, and notes whether it found a bug.
     pub(crate) fn call<T>(&mut self, now: Instant, call: impl FnOnce(&mut Self, Instant) -> T) -> T {
         let before = bug::so_far();
         self.store.work.begin();
         if !self.started {
-            // The first time that is seen begins the settling.
+            // The settling begins with the first call.
             self.started = true;
             self.settles_at = Some(now + self.store.config.settle);
         }

@@ -1,4 +1,4 @@
-//! Which link gets a place, and which one makes way for it. (PROTOCOL.md, "Resources")
+//! Admission of links: which link gets a place, and which one makes way for it. (PROTOCOL.md, "Resources")
 
 use crate::broker::errors::TooManyLinks;
 use crate::broker::links::sources::{PATIENCE, max_made_way};
@@ -10,7 +10,7 @@ use crate::time::{Instant, micros};
 use crate::wire::control::Abort;
 use crate::wire::frame::Framing;
 
-/// Makes sure that there is a place for one more link, or says which limit is reached.
+/// Makes sure that there is a place for one more link; returns the limit that is reached otherwise.
 pub(crate) fn make_place(broker: &mut Broker, source: u64, framing: Framing) -> Result<(), Limit> {
     if let Some(limit) = broker.sources.refusal(source, broker.store.now, &broker.store.config) {
         return Err(limit);
@@ -24,7 +24,7 @@ pub(crate) fn make_place(broker: &mut Broker, source: u64, framing: Framing) -> 
     if broker.links.made_way() >= max_made_way(&broker.store.config) as usize {
         return Err(limit);
     }
-    // When the hello of a link is due that has waited for that long.
+    // The deadline of a hello for which the broker has waited as long as `PATIENCE`.
     let due = (broker.store.now + broker.store.config.handshake_timeout)
         .as_micros()
         .saturating_sub(micros(PATIENCE));
@@ -32,13 +32,13 @@ pub(crate) fn make_place(broker: &mut Broker, source: u64, framing: Framing) -> 
     debug!("e_pigeon::broker", "link {link} is closed to make room for a new one");
     ending::abort(broker, link, Abort { code: AbortCode::HandshakeTimeout, detail: 0 });
     if broker.links.make_way(link) {
-        // Nobody was there.
+        // No client is known to be at the other end.
         schedule::close(broker, link);
     }
     Ok(())
 }
 
-/// A transport is connected: its link waits for a hello.
+/// Adds a link for a transport. The link waits for a hello.
 pub(crate) fn connected(broker: &mut Broker, source: u64, framing: Framing) -> Result<LinkId, TooManyLinks> {
     if let Err(limit) = make_place(broker, source, framing) {
         broker.store.push_event(BrokerEvent::Refused { source, limit });
@@ -47,7 +47,7 @@ pub(crate) fn connected(broker: &mut Broker, source: u64, framing: Framing) -> R
     let until = broker.store.now + broker.store.config.handshake_timeout;
     let id = broker.links.insert(framing, broker.sources.join(source), until);
     broker.store.ready.add_link(id);
-    // There are at most 2^30.
+    // There are at most 2^30 links.
     let index = id.index() as u32;
     hellos::await_hello(broker, index, until);
     schedule::arm(broker, index);

@@ -1,4 +1,4 @@
-//! What is due: links that are silent, sessions and messages that expire, and work that earlier calls have left.
+//! Timed work: silent links, sessions and messages that expire, and work that earlier calls have left.
 
 use crate::broker::links::table::{LinkPhase, NO_LINK};
 use crate::broker::links::{ending, hello, schedule, turns};
@@ -17,7 +17,7 @@ pub(crate) fn expire(broker: &mut Broker, now: Instant) {
     if broker.settles_at.is_some_and(|at| now >= at) {
         hello::settle(broker);
     }
-    // Each of the four kinds of work has a quarter of the call, whatever the others want, and then what these leave.
+    // Each of the four kinds of work has a quarter of the call, whatever the others need, and then the rest of theirs.
     sweep::make_room(&mut broker.store);
     sweep::sweep(&mut broker.store);
     let share = broker.store.work.share();
@@ -29,7 +29,7 @@ pub(crate) fn expire(broker: &mut Broker, now: Instant) {
     turns::work_off(broker);
     outcome::report_accepted_due(&mut broker.store, now);
     timers_due(broker, now);
-    // What is left of the call is for what goes on and for what has ended in it: only one that was spent leaves anything.
+    // The rest of the call is for unfinished work of this call: work is left over only if the call is spent.
     while !broker.store.work.is_spent() && !broker.store.cramped.is_empty() {
         sweep::make_room(&mut broker.store);
     }
@@ -70,7 +70,7 @@ fn link_due(broker: &mut Broker, index: u32, now: Instant) {
             }
             let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return };
             if link.partial.is_empty() {
-                // A link that is idle holds no buffer; a busy one gets it back with the next frame that is cut.
+                // An idle link keeps no buffer. A busy one gets a new one with the next frame that arrives in parts.
                 link.partial = Vec::new();
             }
             let head_is_over = link.head_ends_at.get().is_some_and(|at| now >= at);
@@ -87,9 +87,9 @@ fn link_due(broker: &mut Broker, index: u32, now: Instant) {
             ending::answer(broker, index, AbortCode::Superseded);
         }
         LinkPhase::Closing { until } if now >= until => {
-            // The peer does not read what there is to say.
+            // The peer does not read the final frames.
             link.abort = None;
-            // No hello begins anew here any more.
+            // No hello may start this link again.
             link.lossy = None;
             link.farewell = false;
             ending::drop_current(broker, index);

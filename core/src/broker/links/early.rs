@@ -1,4 +1,4 @@
-//! Items that came before one that was missing. (PROTOCOL.md, "Lossy framed transports")
+//! Early items: those that came before a missing one. (PROTOCOL.md, "Lossy framed transports")
 
 use crate::broker::links::lossy::NOT_LOSSY;
 use crate::broker::links::{receive, schedule};
@@ -7,14 +7,14 @@ use crate::broker::store::NO_SESSION;
 use crate::broker::store::work::{FRAME, LINK, Progress};
 use crate::bug::OrBug;
 
-/// Takes the items that came before the one that was missing; true when all were taken.
+/// Processes the early items behind an item that was missing; true if all of them are done.
 ///
-/// Each may be as much work as a call has, and what one begins holds back those behind it, as if they came now.
+/// Each may take all work of a call, and the jobs that one begins hold back the items behind it, as if they came now.
 pub(crate) fn run_early(broker: &mut Broker, session: u32) -> bool {
     let link = broker.store.sessions.get(session).or_bug(NO_SESSION).and_then(|session| session.link);
-    // It may have gone, or have begun anew, and then nothing is kept.
+    // The link may be gone, or started again, and then no early items are kept.
     let Some(index) = link.and_then(|link| broker.links.find(link)) else { return true };
-    // It may have to wait, and is tried again then.
+    // The job may have to wait, and is tried again then.
     broker.store.work.charge(LINK);
     while let Some(number) = received(broker, index).map(|received| received + 1)
         && broker.links.recovery(index).is_some_and(|recovery| recovery.has_next())
@@ -25,7 +25,7 @@ pub(crate) fn run_early(broker: &mut Broker, session: u32) -> bool {
         }
         let Some(lossy) = broker.links.lossy(index).or_bug(NOT_LOSSY) else { return true };
         let mut early = core::mem::take(&mut lossy.early);
-        // A bug, as was said.
+        // `next_early` has reported the bug.
         let Some((at, item)) = lossy.link.next_early(&early, number) else { return true };
         broker.store.work.charge(FRAME);
         let progress = receive::frame(broker, index, item);
@@ -43,12 +43,12 @@ pub(crate) fn run_early(broker: &mut Broker, session: u32) -> bool {
             return false;
         }
     }
-    // Now it can be said what has come.
+    // The client can get a report of these items now.
     schedule::wake(broker, index);
     true
 }
 
-/// The last item that came in order on a link that is up.
+/// The number of the last item that came in order on an open link.
 pub(crate) fn received(broker: &Broker, index: u32) -> Option<u64> {
     let session = broker.links.get(index)?.session()?;
     Some(broker.store.sessions.get(session)?.receiving.received())

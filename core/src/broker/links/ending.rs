@@ -1,4 +1,4 @@
-//! How links end, and what becomes of their sessions.
+//! Ends of links, and their effects on sessions.
 
 use crate::broker::links::table::{Link, LinkPhase, NO_LINK, OutFrame};
 use crate::broker::links::{hellos, schedule};
@@ -12,7 +12,7 @@ use crate::time::Moment;
 use crate::wire::control::Abort;
 use crate::wire::kind;
 
-/// Ends a link, and tells the peer why where that is possible.
+/// Ends a link, with an ABORT for the peer if possible.
 pub(crate) fn abort(broker: &mut Broker, index: u32, abort: Abort) {
     if let Some(id) = end_link(broker, index, Some(abort)) {
         debug!("e_pigeon::broker", "link {index} aborted: {}", abort.code);
@@ -20,12 +20,12 @@ pub(crate) fn abort(broker: &mut Broker, index: u32, abort: Abort) {
     }
 }
 
-/// The peer has ended a link: nothing is said to that, and nothing that it wrote before is waited for.
+/// Ends a link that the peer has ended: no answer is written, and unread input is dropped.
 pub(crate) fn ended_by_peer(broker: &mut Broker, index: u32) {
     end_link(broker, index, None);
 }
 
-/// Ends a link with these last words; `None` where it was closing already.
+/// Ends a link with this final frame; `None` if it was closing already.
 fn end_link(broker: &mut Broker, index: u32, abort: Option<Abort>) -> Option<LinkId> {
     answer_displaced(broker, index, AbortCode::Superseded);
     leave(broker, index);
@@ -36,7 +36,7 @@ fn end_link(broker: &mut Broker, index: u32, abort: Option<Abort>) -> Option<Lin
     broker.store.work.charge(END);
     let between_frames = !drop_current(broker, index);
     let link = broker.links.get_mut(index).or_bug(NO_LINK)?;
-    // In the middle of a frame nothing can be said, and what the frame was made of may be gone.
+    // An ABORT in the middle of a frame would be read as a part of it, and the content of the frame may be freed.
     link.abort = abort.filter(|_| between_frames);
     link.phase = LinkPhase::Closing { until };
     schedule::wake(broker, index);
@@ -44,8 +44,8 @@ fn end_link(broker: &mut Broker, index: u32, abort: Option<Abort>) -> Option<Lin
     Some(id)
 }
 
-/// Another boot says hello for the session of a link. It may be one that has died since, so the ABORT
-/// of the old link waits until something more comes from the new one, or that ends. (PROTOCOL.md, "Judging a HELLO")
+/// Displaces the link of a session when another boot of its client says hello. That boot may have died since, so the ABORT
+/// of the old link waits until the new one sends more, or ends. (PROTOCOL.md, "Judging a HELLO")
 pub(crate) fn displace(broker: &mut Broker, old: u32, by: u32) {
     leave(broker, old);
     let until = broker.store.now + broker.store.config.keep_alive * 3;
@@ -53,7 +53,7 @@ pub(crate) fn displace(broker: &mut Broker, old: u32, by: u32) {
     let Some(link) = broker.links.get_mut(old).or_bug(NO_LINK) else { return };
     link.phase = LinkPhase::Closing { until };
     link.displaced = between_frames;
-    // In the middle of a frame nothing can be said; who waits behind it waits on.
+    // No ABORT can follow a part of a frame; the links that this one has displaced wait for the new one.
     let waits = if between_frames { Some(link.id(old)) } else { link.displaces.take() };
     if let Some(link) = broker.links.get_mut(by).or_bug(NO_LINK) {
         link.displaces = waits;
@@ -64,10 +64,10 @@ pub(crate) fn displace(broker: &mut Broker, old: u32, by: u32) {
     schedule::arm(broker, old);
 }
 
-/// Something came on a link, or nothing will: the ABORT of the links that it displaced is certain now.
+/// Sends the ABORT to the links that a link has displaced: the link has sent something, or has ended.
 pub(crate) fn answer_displaced(broker: &mut Broker, index: u32, code: AbortCode) {
     let mut next = broker.links.get_mut(index).and_then(|link| link.displaces.take());
-    // One that is gone has answered those behind it.
+    // A displaced link that is gone has answered those behind it.
     while let Some(id) = next
         && let Some(old) = broker.links.find(id)
     {
@@ -81,7 +81,7 @@ pub(crate) fn answer(broker: &mut Broker, index: u32, code: AbortCode) {
     let until = broker.store.now + broker.store.config.handshake_timeout;
     let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return };
     if !core::mem::take(&mut link.displaced) {
-        // The transport has begun a new link since.
+        // The transport has started a new link since.
         return;
     }
     link.abort = Some(Abort { code, detail: 0 });
@@ -92,8 +92,8 @@ pub(crate) fn answer(broker: &mut Broker, index: u32, code: AbortCode) {
     broker.store.push_event(BrokerEvent::LinkAborted(id, code));
 }
 
-/// A whole frame is read on a link, and the phase of that is returned. If it is up, and this is no ABORT, there is somebody
-/// at the other end: the links that it has displaced are ended for good.
+/// Notes that a whole frame was read on a link, and returns the phase of the link. Any frame but an ABORT proves that the
+/// peer of an open link is alive, so the links that it has displaced end.
 #[inline]
 pub(crate) fn read_frame(broker: &mut Broker, index: u32, frame_kind: u8) -> Option<LinkPhase> {
     let link = broker.links.get_mut(index).or_bug(NO_LINK)?;
@@ -109,7 +109,7 @@ pub(crate) fn read_frame(broker: &mut Broker, index: u32, frame_kind: u8) -> Opt
     Some(phase)
 }
 
-/// Parts a link from its session, which ends where the client has said so, also if nothing can be written any more.
+/// Parts a link from its session, which ends if the client has said so, even if nothing can be written any more.
 pub(crate) fn leave(broker: &mut Broker, index: u32) {
     let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return };
     let ends = link.goodbye.take() == Some(true);
@@ -122,7 +122,7 @@ pub(crate) fn leave(broker: &mut Broker, index: u32) {
 
 /// Parts a link from its session, which is away from now on.
 fn detach(broker: &mut Broker, index: u32) {
-    // It has said no hello yet, or is closing.
+    // A link without a session waits for a hello, or is closing.
     let Some(session) = broker.links.get(index).and_then(Link::session) else { return };
     let id = broker.links.id(index);
     if let Some(state) = broker.store.sessions.get_mut(session)
@@ -140,7 +140,7 @@ fn detach(broker: &mut Broker, index: u32) {
     }
 }
 
-/// Gives up the frame that is out in part; false where there is none.
+/// Drops the frame that is written in part; false if there is none.
 pub(crate) fn drop_current(broker: &mut Broker, index: u32) -> bool {
     let current = broker.links.take_current(index);
     if let Some(OutFrame::Deliver(message, _)) = current.map(|current| current.frame) {
@@ -149,7 +149,7 @@ pub(crate) fn drop_current(broker: &mut Broker, index: u32) -> bool {
     current.is_some()
 }
 
-/// Forgets a link.
+/// Removes a link.
 pub(crate) fn drop_link(broker: &mut Broker, index: u32) {
     hellos::give_hello_up(broker, index);
     answer_displaced(broker, index, AbortCode::Superseded);
@@ -165,7 +165,7 @@ pub(crate) fn drop_link(broker: &mut Broker, index: u32) {
     }
 }
 
-/// The client leaves, between two frames.
+/// Ends a link whose client leaves, between two frames.
 pub(crate) fn say_farewell(broker: &mut Broker, index: u32) {
     leave(broker, index);
     let until = broker.store.now + broker.store.config.handshake_timeout;
@@ -176,7 +176,7 @@ pub(crate) fn say_farewell(broker: &mut Broker, index: u32) {
     schedule::arm(broker, index);
 }
 
-/// The broker shuts down: links end, each with an ABORT that says why.
+/// Ends links with an ABORT, because the broker shuts down.
 pub(crate) fn run_close(broker: &mut Broker, next: &mut u32, end: u32) -> bool {
     while *next < end {
         if broker.store.work.is_spent() {
@@ -200,9 +200,9 @@ pub(crate) fn run_close(broker: &mut Broker, next: &mut u32, end: u32) -> bool {
     true
 }
 
-/// The broker shuts down: all links end.
+/// Ends all links, because the broker shuts down.
 pub(crate) fn close_all(broker: &mut Broker) {
-    // There are at most 2^30.
+    // There are at most 2^30 links.
     let (mut next, end) = (0, broker.links.places() as u32);
     if !run_close(broker, &mut next, end) {
         broker.store.keep_job(Job::Close { next, end });

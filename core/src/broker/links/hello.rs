@@ -1,4 +1,4 @@
-//! What the broker does with a hello: a new session, the old one, or none.
+//! Hellos: a new session, the old one, or a refusal.
 
 use crate::broker::links::lossy::LINE_TIME_TO_LIVE;
 use crate::broker::links::table::{LinkPhase, NO_LINK};
@@ -20,23 +20,22 @@ use crate::wire::limits::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD};
 use alloc::boxed::Box;
 use uuid::Uuid;
 
-/// A refusal of a hello.
 fn refuse(code: AbortCode) -> Abort {
     Abort { code, detail: 0 }
 }
 
-/// Clients of the broker before have had their time to come back: all are served from now on.
+/// Opens the links that were shut for clients of an earlier broker, whose time to come back is over.
 pub(crate) fn settle(broker: &mut Broker) {
     debug!("e_pigeon::broker", "the wait for clients of the previous broker is over");
     broker.settles_at = None;
-    // There are at most 2^30.
+    // There are at most 2^30 links.
     let (mut next, end) = (0, broker.links.places() as u32);
     if !run_settle(broker, &mut next, end) {
         broker.store.keep_job(Job::Settle { next, end });
     }
 }
 
-/// Takes the hello of a link, and gives it a session.
+/// Processes the hello of a link, and gives it a session.
 pub(crate) fn hello(
     broker: &mut Broker,
     link: u32,
@@ -73,7 +72,7 @@ pub(crate) fn hello(
         (Verdict::Refuse(code), _) => return Err(refuse(code)),
         (Verdict::Resume | Verdict::Renew { .. }, Some(session)) => session,
         _ => {
-            // What is left of ended ones takes its place until it is gone.
+            // The rest of an ended session counts as a session until its deliveries are ended.
             if broker.store.sessions.len() + broker.store.jobs.left()
                 >= broker.store.config.max_sessions as usize
             {
@@ -115,12 +114,12 @@ pub(crate) fn hello(
 
 /// True while a job of that client is not done.
 fn holds_back_hello(broker: &mut Broker, uuid: Uuid, session: Option<u32>) -> bool {
-    // Sixteen are passed over at the price of a session.
+    // Checking sixteen jobs costs as much as checking a session.
     broker.store.work.charge((broker.store.jobs.len() / 16) as u32);
     broker.store.jobs.iter().any(|job| job.concerns(uuid, session))
 }
 
-/// What the table of the handshake has to know about a session.
+/// The facts about a session that the handshake decides by.
 pub(crate) fn facts(broker: &Broker, session: u32) -> Option<Facts> {
     let session = broker.store.sessions.get(session)?;
     let link = session.link.and_then(|link| broker.links.find(link)).and_then(|link| broker.links.get(link));
@@ -132,12 +131,12 @@ pub(crate) fn facts(broker: &Broker, session: u32) -> Option<Facts> {
     Some(session.facts(broker.store.epoch, holder))
 }
 
-/// Nothing that is still read from the link before counts.
+/// Ends the old link of a session; input that is still read from it has no effect.
 fn take_from_old_link(broker: &mut Broker, session: u32, link: u32, new_boot: bool) {
     let old = broker.store.sessions.get(session).and_then(|session| session.link);
     if let Some(old) = old.and_then(|old| broker.links.find(old)) {
         if let Some(link) = broker.links.get_mut(old) {
-            // Whoever is back has changed its mind.
+            // A client that is back does not leave any more.
             link.goodbye = None;
         }
         if new_boot {
@@ -149,11 +148,11 @@ fn take_from_old_link(broker: &mut Broker, session: u32, link: u32, new_boot: bo
 }
 
 fn keep_alive_ms(broker: &Broker) -> u32 {
-    // At most a day; the config was checked.
+    // The config allows at most a day.
     u32::try_from(millis_rounded_up(broker.store.config.keep_alive)).unwrap_or(u32::MAX)
 }
 
-/// Binds link and session to each other.
+/// Connects a link and a session.
 fn connect(broker: &mut Broker, link: u32, session: u32, hello: &Hello, resumed: Option<Resumed>) {
     let knew_another = hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) != broker.store.epoch);
     let was_shut =
@@ -175,11 +174,11 @@ fn connect(broker: &mut Broker, link: u32, session: u32, hello: &Hello, resumed:
         state.shut = shut;
         state.link = broker.links.id(link);
         state.link_number = hello.link;
-        // The earlier promise to the client still holds: whether this welcome arrives is not known.
+        // The earlier promise to the client still holds, because this welcome may be lost.
         let promised = if resumed.is_some() { state.time_to_live } else { 0 };
         state.time_to_live = time_to_live.max(promised);
         state.max_payload = hello.max_payload;
-        // More senders than there are sessions are hardly ever heard of.
+        // There are hardly ever more senders than sessions.
         let senders = u16::try_from(broker.store.config.max_sessions).unwrap_or(MAX_ALIASES);
         state.aliases = hello.aliases.min(senders).clamp(1, MAX_ALIASES);
         state.presence_items = hello.presence.min(MAX_UNACKNOWLEDGED);
@@ -188,16 +187,16 @@ fn connect(broker: &mut Broker, link: u32, session: u32, hello: &Hello, resumed:
     schedule::arm(broker, link);
 }
 
-/// How long a session stays that begins or goes on now, in microseconds: the fuller the table, the shorter, so that
-/// sessions that nobody comes back to do not keep others out for long. (PROTOCOL.md, "Resources")
+/// The time that a session which begins or resumes now stays while it is away, in microseconds. It is shorter in a fuller
+/// table, so that abandoned sessions do not keep new ones out for long. (PROTOCOL.md, "Resources")
 fn time_to_live(broker: &Broker, link: u32, session: u32) -> u64 {
     let most = micros(broker.store.config.session_ttl);
     let least = micros(broker.store.config.session_ttl_min).min(most);
-    // In thousandths. Whatever the limit is, there is one.
+    // The sessions in thousandths of their limit, which is at least 1.
     let fill =
         broker.store.sessions.len() as u64 * 1_000 / u64::from(broker.store.config.max_sessions.max(1));
     let crowding = fill.clamp(500, 900) - 500;
-    // At most a year; the config was checked.
+    // The config allows at most a year.
     let by_fill = most - (most - least) * crowding / 400;
     if has_left_others(broker, link, session) { by_fill.min(micros(LINE_TIME_TO_LIVE)) } else { by_fill }
 }
@@ -206,7 +205,7 @@ fn welcome(broker: &mut Broker, link: u32, session: u32, resumed: Option<Resumed
     windows::adjust_window(&mut broker.store, session);
     let state = broker.store.sessions.get(session).or_bug(NO_SESSION);
     let said = state.map(|state| (state.number, state.narrow, state.time_to_live));
-    let Some((number, narrow, time_to_live)) = said else { return }; // A bug, as was said.
+    let Some((number, narrow, time_to_live)) = said else { return }; // The bug is reported above.
     let is_shut = narrow || broker.links.get(link).is_some_and(|link| link.shut);
     let window = open_window(&broker.store.config, is_shut);
     let keep_alive_ms = keep_alive_ms(broker);
@@ -225,7 +224,7 @@ fn welcome(broker: &mut Broker, link: u32, session: u32, resumed: Option<Resumed
     schedule::wake(broker, link);
 }
 
-/// True where a line has left sessions away, besides that one.
+/// True if a line has left sessions away, other than this one.
 pub(crate) fn has_left_others(broker: &Broker, index: u32, session: u32) -> bool {
     let lossy = broker.links.get(index).and_then(|link| link.lossy.as_ref());
     let is_other = |&&left: &&(u32, u64)| left.0 != session && is_away(broker, left);
@@ -237,7 +236,7 @@ pub(crate) fn is_away(broker: &Broker, (session, number): (u32, u64)) -> bool {
     session.is_some_and(|session| session.number == number && session.link.is_none())
 }
 
-/// Clients of the broker before have had their time to come back: all are served from now on.
+/// Opens links that were shut until the broker settled.
 pub(crate) fn run_settle(broker: &mut Broker, next: &mut u32, end: u32) -> bool {
     while *next < end {
         if broker.store.work.is_spent() {
@@ -246,7 +245,7 @@ pub(crate) fn run_settle(broker: &mut Broker, next: &mut u32, end: u32) -> bool 
         let index = *next;
         *next += 1;
         broker.store.work.charge(LINK);
-        // Places of links that were closed are empty.
+        // A closed link leaves an empty place.
         let Some(link) = broker.links.get_mut(index) else { continue };
         let session = link.session().and_then(|session| broker.store.sessions.get(session));
         if core::mem::take(&mut link.shut) && session.is_some_and(|session| !session.narrow) {

@@ -5,13 +5,13 @@ use crate::broker::state::Broker;
 use crate::bug::OrBug;
 use crate::time::Instant;
 
-/// A link waits for a hello from now on, until then at the latest.
+/// Lets a link wait for a hello, until then at the latest.
 pub(crate) fn await_hello(broker: &mut Broker, index: u32, until: Instant) {
     let Some(link) = broker.links.get(index).or_bug(NO_LINK) else { return };
     broker.sources.wait(link.source, index, link.is_lossy(), until);
 }
 
-/// A link does not wait for its hello any more, if it did: it has come, or never will.
+/// Ends the wait of a link for its hello, if it waits: the hello has come, or never will.
 pub(crate) fn stop_waiting(broker: &mut Broker, index: u32) {
     let Some(link) = broker.links.get(index).or_bug(NO_LINK) else { return };
     if let LinkPhase::Hello { until } = link.phase {
@@ -19,7 +19,7 @@ pub(crate) fn stop_waiting(broker: &mut Broker, index: u32) {
     }
 }
 
-/// The same where that counts as a failed hello.
+/// The same for a hello that has failed.
 pub(crate) fn give_hello_up(broker: &mut Broker, index: u32) {
     stop_waiting(broker, index);
     if let Some(link) = broker.links.get(index)

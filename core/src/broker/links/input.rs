@@ -1,4 +1,4 @@
-//! Bytes in: which calls may read, and frames out of a stream.
+//! Input of links: which calls may read, and how a stream becomes frames.
 
 use crate::broker::errors::UnknownLink;
 use crate::broker::links::table::{LinkPhase, NO_LINK};
@@ -14,8 +14,8 @@ use crate::wire::control::Abort;
 use crate::wire::frame::{MAX_HEADER, Step, step};
 use alloc::vec::Vec;
 
-/// Puts the first `count` bytes of `input` behind those that are kept, and returns the others. No frame has more than
-/// `most` bytes: the buffer grows to that and not to the next double.
+/// Moves the first `count` bytes of `input` behind the kept ones, and returns the rest. No frame has more than `most`
+/// bytes, so the buffer grows to that and not to twice its size.
 fn keep<'i>(kept: &mut Vec<u8>, input: &'i [u8], count: usize, most: usize) -> &'i [u8] {
     let (front, rest) = input.split_at(count.min(input.len()));
     let needed = kept.len() + front.len();
@@ -40,7 +40,7 @@ pub(crate) fn input(
         broker.store.work.take_no_message();
     }
     if !turns::is_free(broker, index) {
-        // It goes on when the jobs of its session are done; a datagram is lost.
+        // The input is read again when the jobs of the session are done; a datagram is lost.
         if broker.links.get(index).is_some_and(|link| link.takes_datagrams()) {
             return Ok(bytes.len());
         }
@@ -59,20 +59,20 @@ pub(crate) fn input(
     Ok(taken)
 }
 
-/// Takes frames from a stream; returns how many bytes were taken.
+/// Reads frames from a stream; returns the number of bytes that were read.
 #[inline(never)] // What goes on before and after it does not take registers from the loop.
 fn stream_input(broker: &mut Broker, index: u32, now: Instant, bytes: &[u8]) -> usize {
     let Some(state) = broker.links.get_mut(index).or_bug(NO_LINK) else { return bytes.len() };
     let mut kept = core::mem::take(&mut state.partial);
     let mut input = bytes;
-    // So many bytes at the end were not looked ahead at.
+    // Bytes at the end that were not prefetched.
     let mut unseen = bytes.len();
     while !input.is_empty() {
         let is_spent = broker.store.work.is_full();
         let Some(state) = broker.links.get_mut(index).or_bug(NO_LINK) else { break };
         match &mut state.phase {
             LinkPhase::Closing { .. } => {
-                // Nobody listens any more.
+                // A closing link drops its input.
                 input = &[];
                 break;
             }

@@ -14,7 +14,7 @@ use crate::time::{Instant, Moment};
 use crate::wire::item::{Deliver, DeliveryPast, DownItem};
 use crate::wire::limits::MAX_PRESENCE;
 
-/// What a delivery says besides its payload; its sender gets an alias on the link, one of at most so many.
+/// The head of a delivery. Its sender gets one of at most `max_aliases` aliases on the link.
 pub(crate) fn describe(
     link: &mut Link,
     max_aliases: u16,
@@ -23,7 +23,7 @@ pub(crate) fn describe(
     delivery: QueueEntry,
 ) -> Deliver<'static> {
     let (alias, define, id_step) = if link.lossy.is_some() {
-        // Each item stands for itself: the one before may come later.
+        // Each item is complete in itself, because the one before may come later.
         (0, Some(sender.origin), message.id.cast_signed())
     } else {
         link.aliases.choose(sender.serial, sender.origin, message.id, max_aliases)
@@ -32,8 +32,7 @@ pub(crate) fn describe(
     Deliver { alias, define, id_step, retry, late: delivery.late, direct: message.direct, payload: &[] }
 }
 
-/// What a recipient is told of the past of a delivery that may be a repetition: what the sender knew, or that it was
-/// parked here.
+/// The past of a delivery that may be a repetition, for its recipient: what the sender knew, or that it was parked.
 fn past_of(past: Option<Past>, late: bool) -> DeliveryPast {
     match past {
         Some(past) => past.into(),
@@ -42,13 +41,13 @@ fn past_of(past: Option<Past>, late: bool) -> DeliveryPast {
     }
 }
 
-/// The next item: first what has a number already, then receipts, then presence as far as its client takes more,
-/// then messages as the window allows.
+/// The next item: first those that have numbers already, then receipts, then as many notices of presence as the client
+/// accepts, then messages as the window allows.
 pub(crate) fn choose_item(broker: &mut Broker, index: u32, session: u32) -> Option<OutFrame> {
     let epoch = broker.store.epoch;
     let state = broker.store.sessions.get_mut(session).or_bug(NO_SESSION)?;
     if state.sending.repeats() {
-        // On a lossy transport each item stands for itself.
+        // On a lossy transport each item is complete in itself.
         let is_lossy = broker.links.get(index).is_some_and(|link| link.lossy.is_some());
         let (most, messages) = (if is_lossy { 1 } else { u32::MAX }, &broker.store.messages);
         let has_ended = |delivery: &QueueEntry| messages.get(delivery.message).is_some_and(|m| m.ended);
@@ -85,7 +84,7 @@ pub(crate) fn choose_item(broker: &mut Broker, index: u32, session: u32) -> Opti
             continue;
         }
         if length > state.max_payload as usize {
-            // It was queued for an earlier life of the client, which took larger ones.
+            // The message was queued for an earlier boot of the client, which accepted larger ones.
             state.queue.drop_first_unnumbered();
             state.queue_bytes -= length as u64;
             if state.is_counted() {
@@ -106,8 +105,8 @@ pub(crate) fn choose_item(broker: &mut Broker, index: u32, session: u32) -> Opti
     }
 }
 
-/// The first message that waits does not fit the window. It holds back the others until then, if nothing comes from the
-/// client before: nothing but a timer would tell the link that they may be written.
+/// Sets a timer for the first waiting message, which does not fit the window and holds back the others until its deadline.
+/// Without the timer, and without input from the client, the link would not learn that they may be written.
 fn wait_for_head(broker: &mut Broker, index: u32, ends_at: Instant) {
     let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return };
     link.head_ends_at = Moment::at(ends_at);

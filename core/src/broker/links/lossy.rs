@@ -1,4 +1,4 @@
-//! What a link keeps besides if its transport may lose frames.
+//! The additional state of a link whose transport may lose frames.
 
 use crate::error::AbortCode;
 use crate::link::lossy::LossyLink;
@@ -11,10 +11,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Why a link over a lossy transport must have what belongs to that.
+/// The bug if a link over a lossy transport has no such state.
 pub(crate) const NOT_LOSSY: &str = "a link over a lossy transport lacks what belongs to that";
 
-/// What a link has besides where its framing is lossy.
+/// The additional state of a link with lossy framing.
 #[derive(Debug)]
 pub(crate) struct Lossy {
     pub(crate) link: LossyLink,
@@ -24,20 +24,20 @@ pub(crate) struct Lossy {
     pub(crate) partial: Vec<u8>,
     pub(crate) early: Vec<u8>,
     pub(crate) staged: Vec<u8>,
-    /// The welcome, for a hello that comes again.
+    /// The welcome, for a repetition of the hello.
     pub(crate) welcome: Option<Welcome>,
     /// The frame that ended the link, for a peer that did not receive it.
     pub(crate) final_frame: Option<Control<'static>>,
-    /// The broker is shut down.
+    /// The broker shuts down.
     pub(crate) shuts_down: bool,
-    /// Sessions of other clients that this line has left away, by index and number; some may be over by now.
+    /// Sessions of other clients that this line has left away, by index and number; some may have ended.
     pub(crate) left: Vec<(u32, u64)>,
 }
 
-/// A line leaves so many sessions away at a time. One client at its end that forgets who it is at each start, each second, is
-/// never refused.
+/// The most sessions that a line may leave away. It is enough for one client that starts once a second and never keeps its
+/// session.
 pub(crate) const MAX_LEFT: usize = 4;
-/// How long the session of a line stays that has left others away.
+/// How long a session stays away if its line has left others away too.
 pub(crate) const LINE_TIME_TO_LIVE: Duration = Duration::from_secs(5);
 
 impl Lossy {
@@ -61,7 +61,7 @@ impl Lossy {
         !self.link.is_line
     }
 
-    /// When something is to be sent again.
+    /// When a frame is to be sent again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.link.recovery.deadline()
     }
@@ -70,24 +70,24 @@ impl Lossy {
         self.link.recovery.expire(now);
     }
 
-    /// True where the link stays for a while after its end, because the peer may not have heard of it.
+    /// True if the link stays for a while after its end, because the peer may not have received its final frame.
     pub(crate) fn lingers(&self) -> bool {
         !self.shuts_down
     }
 
-    /// Nobody is waited for any more.
+    /// Ends the link without waiting for its peer.
     pub(crate) fn shut_down(&mut self) {
         self.shuts_down = true;
     }
 
-    /// A hello begins a new link on the same transport. The frame that is staged still goes out.
+    /// Starts a new link on the same transport, for a hello. The staged frame still goes out.
     pub(crate) fn start_again(&mut self) {
         self.link.restart();
         self.welcome = None;
         self.final_frame = None;
     }
 
-    /// The client reports its state. Returns how many more items it has received.
+    /// Processes the state that the client reports. Returns the number of items that it has newly received.
     pub(crate) fn receive_state(
         &mut self,
         state: &StateFrame,
@@ -97,12 +97,11 @@ impl Lossy {
         self.link.receive_state(state, sending, now)
     }
 
-    /// Sessions of other clients that this line has left away, by index and number; some may be over by now.
     pub(crate) fn left(&self) -> &[(u32, u64)] {
         &self.left
     }
 
-    /// True if a frame has not gone out, or only in part.
+    /// True if a frame is not written, or only in part.
     pub(crate) fn has_staged(&self) -> bool {
         self.link.has_staged()
     }

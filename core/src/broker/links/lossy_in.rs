@@ -1,4 +1,4 @@
-//! Frames of a link that may lose them: which are taken. (PROTOCOL.md, "Lossy framed transports")
+//! Frames that come in on a link that may lose them. (PROTOCOL.md, "Lossy framed transports")
 
 use crate::broker::links::lossy::{Lossy, MAX_LEFT, NOT_LOSSY};
 use crate::broker::links::table::{Link, LinkPhase, NO_LINK};
@@ -17,10 +17,6 @@ use crate::wire::control::{Abort, Control};
 use crate::wire::kind;
 use alloc::boxed::Box;
 use uuid::Uuid;
-
-// Frames that come in.
-
-// Frames that go out.
 
 pub(crate) fn lossy_input(broker: &mut Broker, index: u32, now: Instant, bytes: &[u8]) -> usize {
     let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return bytes.len() };
@@ -45,10 +41,10 @@ pub(crate) fn lossy_input(broker: &mut Broker, index: u32, now: Instant, bytes: 
     bytes.len() - input.len()
 }
 
-/// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
+/// Processes a frame. Damaged ones and those of other links are ignored.
 fn lossy_frame(broker: &mut Broker, index: u32, now: Instant, frame: &[u8]) {
     broker.store.work.charge(FRAME + (frame.len() / BYTES) as u32);
-    // It is damaged.
+    // The frame is damaged.
     let Some(frame) = Incoming::read(frame) else { return };
     let is_hello = frame.kind == kind::HELLO && frame.is_sound();
     let is_refused = is_hello && is_refused(broker, index, frame.body);
@@ -85,12 +81,12 @@ fn lossy_frame(broker: &mut Broker, index: u32, now: Instant, frame: &[u8]) {
         // Two brokers that answer each other would never end.
         LinkPhase::Hello { .. } if frame.kind == kind::ABORT => {}
         LinkPhase::Hello { .. } if !is_hello => {
-            // It speaks to another life of this broker, or to an earlier link.
+            // The client means another life of this broker, or an earlier link.
             lossy.link.tag = frame.tag;
             let code = if frame.is_sound() { AbortCode::UnexpectedFrame } else { AbortCode::Malformed };
             link.abort = Some(Abort { code, detail: 0 });
         }
-        // The answer to a hello that is refused is an ABORT, which would end the link that is up: it is sent only if none is.
+        // A refused hello is answered with an ABORT, which would end an open link, so it is answered only if none is open.
         phase if is_hello && (!is_refused || matches!(phase, LinkPhase::Hello { .. })) => {
             start_link_again(broker, index);
             lossy_hello(broker, index, frame.tag, frame.body);
@@ -99,12 +95,11 @@ fn lossy_frame(broker: &mut Broker, index: u32, now: Instant, frame: &[u8]) {
     }
 }
 
-/// True where a hello was overtaken, proves nothing, cannot be read, or is one too many: it must not end a link that is
-/// there.
+/// True if a hello was overtaken, proves nothing, cannot be read, or is one too many: it must not end an open link.
 fn is_refused(broker: &mut Broker, index: u32, body: &[u8]) -> bool {
     let mut reader = Reader::new(body);
     let Some(kind::HELLO) = reader.u8().ok().or_bug("this was a hello") else { return true };
-    // It cannot be read.
+    // The hello cannot be read.
     let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut reader) else { return true };
     let session = broker.store.sessions.find(Uuid::from_bytes_ref(&hello.uuid));
     let facts = session.and_then(|session| hello::facts(broker, session));
@@ -113,7 +108,7 @@ fn is_refused(broker: &mut Broker, index: u32, body: &[u8]) -> bool {
         return true;
     }
     let Some(link) = broker.links.get(index).or_bug(NO_LINK) else { return true };
-    // One that is awaited has its place already.
+    // A link that waits for its hello counts already.
     let is_awaited = matches!(link.phase, LinkPhase::Hello { .. });
     let limit = if !is_awaited && broker.sources.ignores(link.source, broker.store.now, &broker.store.config)
     {
@@ -121,7 +116,7 @@ fn is_refused(broker: &mut Broker, index: u32, body: &[u8]) -> bool {
     } else if verdict == Verdict::Create && has_left_enough(broker, link) {
         Limit::SessionsPerLine
     } else {
-        // Nothing stands against it.
+        // The hello is not refused.
         return false;
     };
     let source = broker.sources.number(link.source);
@@ -129,23 +124,23 @@ fn is_refused(broker: &mut Broker, index: u32, body: &[u8]) -> bool {
     true
 }
 
-/// True where a line may leave no further session away, which it would do for a new one.
+/// True if a line may leave no further session away, as it would for a new session.
 fn has_left_enough(broker: &Broker, link: &Link) -> bool {
-    // On a stream there is one session.
+    // A link over a stream has only one session.
     let Some(lossy) = &link.lossy else { return false };
     let left = lossy.left().iter().filter(|&&left| hello::is_away(broker, left)).count();
     left + usize::from(link.session().is_some()) > MAX_LEFT
 }
 
-/// Remembers the session that a line leaves, in place of those that are over.
+/// Remembers the session that a line leaves, in place of those that have ended.
 fn remember_left(broker: &mut Broker, index: u32, session: u32) {
-    // It may have ended with its link.
+    // The session may have ended with its link.
     let Some(number) = broker.store.sessions.get(session).map(|session| session.number) else { return };
     let left = broker.links.lossy(index).or_bug(NOT_LOSSY).map(|lossy| core::mem::take(&mut lossy.left));
     let mut left = left.or_bug(NOT_LOSSY).unwrap_or_default();
     left.retain(|&left| left.0 != session && hello::is_away(broker, left));
     if left.len() >= MAX_LEFT {
-        // A hello that brings a session back leaves one more, and adds none.
+        // A hello that resumes a session leaves one more away, and adds none.
         left.remove(0);
     }
     left.push((session, number));
@@ -154,7 +149,7 @@ fn remember_left(broker: &mut Broker, index: u32, session: u32) {
     }
 }
 
-/// The transport has no beginning and no end that could be told: a hello is both.
+/// Starts a link again for a hello, because the transport has no beginning and no end of its own.
 fn start_link_again(broker: &mut Broker, index: u32) {
     let session = broker.links.get(index).and_then(Link::session);
     ending::leave(broker, index);
@@ -183,13 +178,13 @@ fn lossy_hello(broker: &mut Broker, index: u32, tag: u32, body: &[u8]) {
         // The hello was refused.
         return;
     };
-    // Nothing was written on this link, so what the client has received is what was written last.
+    // Nothing was written on this link yet, so the client has received everything that was written before.
     let received = session.sending.sent();
     lossy.link.establish(welcome, received);
     lossy.welcome = Some(*welcome);
 }
 
-/// Takes an item if it is the next one, and then those that were waiting for it.
+/// Processes an item if it is the next one, and then the early items behind it.
 fn lossy_item(broker: &mut Broker, index: u32, item: &Incoming<'_>) {
     let session = broker.links.get(index).and_then(Link::session).or_bug("a link that is up has no session");
     let Some(session) = session else { return };
@@ -203,7 +198,7 @@ fn lossy_item(broker: &mut Broker, index: u32, item: &Incoming<'_>) {
     if early::received(broker, index) == Some(item.number)
         && broker.links.recovery(index).is_some_and(Recovery::received_one)
     {
-        // What is left of them holds back the input behind them.
+        // The early items that are left hold back the input behind them.
         if !early::run_early(broker, session) {
             broker.store.keep_job(Job::Early { session });
         }

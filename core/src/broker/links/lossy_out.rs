@@ -1,4 +1,4 @@
-//! Frames for a link that may lose them: which are written, and which again. (PROTOCOL.md, "Lossy framed transports")
+//! Frames that go out on a link that may lose them: new ones and repetitions. (PROTOCOL.md, "Lossy framed transports")
 
 use crate::broker::links::lossy::{Lossy, NOT_LOSSY};
 use crate::broker::links::table::{LinkPhase, NO_LINK, OutFrame};
@@ -19,11 +19,11 @@ pub(crate) fn lossy_transmit(broker: &mut Broker, index: u32, now: Instant, out:
         && link.drain(staged, out, &mut written)
     {
         if broker.store.work.is_spent() {
-            // The others have their turn.
+            // Other links have their turn.
             schedule::wake(broker, index);
             break;
         }
-        // There is nothing to write now.
+        // The link has nothing to write now.
         let Some((number, frame)) = begin_lossy_frame(broker, index, now) else { break };
         let length = stage(broker, index, number, &frame);
         broker.store.work.charge(2 * WRITTEN + (length / BYTES) as u32);
@@ -48,7 +48,7 @@ fn stage(broker: &mut Broker, index: u32, number: u64, frame: &OutFrame) -> usiz
     length
 }
 
-/// Chooses the next frame and its number, 0 for none.
+/// Chooses the next frame and its number, 0 for a frame that is no item.
 fn begin_lossy_frame(broker: &mut Broker, index: u32, now: Instant) -> Option<(u64, OutFrame)> {
     let link = broker.links.get_mut(index).or_bug(NO_LINK)?;
     let LinkPhase::Up { session, .. } = link.phase else {
@@ -77,7 +77,7 @@ fn begin_lossy_frame(broker: &mut Broker, index: u32, now: Instant) -> Option<(u
             let frame = items::choose_item(broker, index, session)?;
             (broker.store.sessions.get(session).or_bug(NO_SESSION)?.sending.sent(), frame)
         }
-        // Too many are under way.
+        // Too many items are in flight.
         None => return None,
     };
     broker.links.recovery(index).or_bug(NOT_LOSSY)?.wrote(number, now);
@@ -91,7 +91,7 @@ fn begin_state(broker: &mut Broker, index: u32, session: u32, now: Instant) -> O
     let window_news = link.window_news(state.narrow);
     let recovery = &mut link.lossy.as_mut().or_bug(NOT_LOSSY)?.link.recovery;
     if recovery.has_next() {
-        // Items that are here are not read yet, and can be reported neither as received nor as beyond.
+        // Early items are not processed yet, and can be reported neither as received nor as early.
         return None;
     }
     // A broker acknowledges an item when it receives it.
@@ -107,7 +107,7 @@ fn begin_state(broker: &mut Broker, index: u32, session: u32, now: Instant) -> O
     Some(link.lossy.as_ref().or_bug(NOT_LOSSY)?.link.recovery.state(received, received, window))
 }
 
-/// The item of that number, which was written before.
+/// The item with that number, which was written before.
 fn item_again(broker: &mut Broker, index: u32, session: u32, number: u64) -> Option<OutFrame> {
     let epoch = broker.store.epoch;
     let state = broker.store.sessions.get(session).or_bug(NO_SESSION)?;

@@ -1,5 +1,5 @@
-//! Links: what comes in on each, what goes out, and when it ends. A link reads into [routing](super::routing) and writes from
-//! the [tables](super::store); nothing below knows of it.
+//! Links: their input, their output, and their ends. A link reads into [routing](super::routing) and writes from the
+//! [tables](super::store), neither of which knows of links.
 
 pub(crate) mod admission;
 pub(crate) mod due;

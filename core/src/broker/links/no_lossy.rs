@@ -1,4 +1,4 @@
-//! Stands in for the type of links that may lose frames: there are none.
+//! Stands in for the state of lossy links in builds without them.
 
 use crate::error::AbortCode;
 use crate::link::numbers::Sending;
@@ -9,10 +9,10 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 pub(crate) const MAX_LEFT: usize = 0;
-/// Of no session.
+/// No session has this time to live.
 pub(crate) const LINE_TIME_TO_LIVE: Duration = Duration::ZERO;
 
-/// No link has it.
+/// No link has this state.
 #[derive(Debug)]
 pub(crate) enum Lossy {}
 

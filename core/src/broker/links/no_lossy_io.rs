@@ -1,4 +1,4 @@
-//! Stands in for links that lose frames if these are left out: there are none, and none of these functions is called.
+//! Stands in for the input and output of lossy links in builds without them; none of these functions is called.
 
 use crate::broker::state::Broker;
 use crate::time::Instant;

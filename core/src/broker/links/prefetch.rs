@@ -1,8 +1,8 @@
-//! A look ahead at whom the next messages are for.
+//! Prefetching of the recipients of the next messages.
 //!
-//! Where each message goes to somebody else, the broker waits for memory most of the time: for the list of a pair, for the
-//! session in it, for the end of its queue, one after the other. Looking at those of several messages at a time lets the
-//! memory fetch them together. Nothing is kept and nothing changes: it is all looked at again when the messages are taken.
+//! If each message goes to a different session, the broker spends most of its time waiting for memory: for the list of a
+//! pair, for the session in it, for the end of its queue, one after the other. Reading these for several messages at a time
+//! lets the memory fetch them together. Nothing is kept or changed: all is read again when the messages are processed.
 
 use crate::broker::state::Broker;
 use crate::data::destination::{DestinationRef, Target};
@@ -10,37 +10,37 @@ use crate::wire::frame::{Step, step};
 use crate::wire::kind;
 use core::hint::black_box;
 
-/// So many frames are looked at together: as much as memory fetches at a time, and stays in the nearest cache.
+/// The number of frames to prefetch together: as much as memory fetches at a time, and the nearest cache keeps.
 const AHEAD: usize = 16;
 
-/// True where a frame is a message that says anew where it goes.
+/// True if a frame is a message that defines its destination.
 #[inline]
 pub(crate) fn defines(body: &[u8]) -> bool {
     const DEFINES: u8 = kind::MESSAGE | kind::MESSAGE_DEFINES;
     body.first().is_some_and(|first| first & (0xf8 | DEFINES) == DEFINES)
 }
 
-/// What a destination leads to, by its hash and then by its place in the table.
+/// The session or list of a destination, first by its hash and then by its place in the table.
 #[derive(Clone, Copy)]
 enum Lead<By> {
     Session(By),
     List(By),
 }
 
-/// Looks at the first recipients of the messages at the front of `input`. Returns how many bytes it did not look at.
+/// Prefetches the first recipients of the messages at the front of `input`. Returns the number of bytes that are left.
 pub(crate) fn prefetch(broker: &Broker, mut input: &[u8], limit: usize) -> usize {
     let mut hashes = [None; AHEAD];
     for hash in &mut hashes {
-        // No whole frame follows.
+        // No further whole frame is there.
         let Ok(Step::InPlace(extent)) = step(&[], input, limit) else { break };
         let (frame, rest) = input.split_at(extent.total().min(input.len()));
         input = rest;
         let message = frame.get(extent.header..).filter(|body| defines(body));
-        // Behind kind and alias.
+        // The destination is behind the kind and the alias.
         let destination = message.and_then(|body| body.get(2..));
         *hash = destination.and_then(|bytes| lead(broker, DestinationRef::trusted(bytes)));
     }
-    // One step for all, then the next for all: so none waits for what another has to fetch.
+    // Each step is done for all messages before the next, so that none waits for the memory of another.
     let found = hashes.map(|hash| match hash? {
         Lead::Session(hash) => broker.store.sessions.likely(hash).map(Lead::Session),
         Lead::List(hash) => broker.store.sessions.index().likely(hash).map(Lead::List),
@@ -57,7 +57,7 @@ pub(crate) fn prefetch(broker: &Broker, mut input: &[u8], limit: usize) -> usize
     input.len()
 }
 
-/// By what to find a destination. More bytes may follow it, and nothing was checked.
+/// The hash by which to find a destination. More bytes may follow it, and its encoding was not checked.
 fn lead(broker: &Broker, destination: DestinationRef<'_>) -> Option<Lead<u64>> {
     match destination.target() {
         Target::Uuid(uuid) => Some(Lead::Session(broker.store.sessions.hash(uuid))),

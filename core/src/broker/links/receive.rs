@@ -1,4 +1,4 @@
-//! What the broker does with each frame that comes in.
+//! Frames that come in, by their kind.
 
 use crate::broker::links::table::{LinkPhase, NO_LINK, UnfinishedFrame};
 use crate::broker::links::{ending, hello, schedule};
@@ -16,7 +16,7 @@ use crate::wire::kind;
 use crate::wire::limits::VERSION;
 use crate::wire::state::StateFrame;
 
-/// Takes a frame; one that is not allowed ends the link.
+/// Processes a frame. One that is not allowed ends the link.
 #[inline]
 pub(crate) fn frame(broker: &mut Broker, link: u32, body: &[u8]) -> Progress {
     match try_frame(broker, link, body) {
@@ -33,10 +33,10 @@ fn try_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Result<Progress, Ab
     let malformed = |_| fault(AbortCode::Malformed);
     let mut reader = Reader::new(body);
     let frame_kind = reader.u8().map_err(malformed)?;
-    // A bug, as was said.
+    // `read_frame` has reported the bug.
     let Some(phase) = ending::read_frame(broker, link, frame_kind) else { return Ok(Progress::Done) };
     if frame_kind >= kind::MESSAGE {
-        // Stays where it was read to: moved at once, it would be waited for.
+        // The item stays in its place: moving it at once would wait for the writes of the reader.
         let item = UpItem::read(frame_kind, &mut reader);
         let item = item.as_ref().map_err(|&error| malformed(error))?;
         // Items come after the handshake.
@@ -51,7 +51,7 @@ fn try_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Result<Progress, Ab
             }
         }
         take_item(broker, link, session, item).map_err(fault)?;
-        // Only now: what failed must come again.
+        // The item counts only now, because one that could not be processed comes again.
         if let Some(session) = broker.store.sessions.get_mut(session).or_bug(NO_SESSION) {
             session.receiving.receive();
         }
@@ -85,7 +85,7 @@ fn try_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Result<Progress, Ab
             take_state(broker, link, session, &state).map_err(fault)
         }
         (Control::Goodbye(end), LinkPhase::Up { .. }) => {
-            // Done when the frame that is being written is whole; what it is made of must not go before.
+            // The link ends when the frame that is being written is whole, because its content must not be freed before.
             if let Some(link) = broker.links.get_mut(link).or_bug(NO_LINK) {
                 link.goodbye = Some(end);
             }
@@ -97,7 +97,7 @@ fn try_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Result<Progress, Ab
     done.map(|()| Progress::Done)
 }
 
-/// The client of a lossy link reports its state.
+/// Processes the state that the client of a lossy link reports.
 fn take_state(broker: &mut Broker, link: u32, session: u32, state: &StateFrame) -> Result<(), AbortCode> {
     let lossy = broker.links.get_mut(link).and_then(|link| link.lossy.as_mut());
     let lossy = lossy.ok_or(AbortCode::UnexpectedFrame)?;
@@ -143,13 +143,13 @@ fn take_message(
     let state = broker.store.sessions.get(session).ok_or(AbortCode::UnexpectedFrame)?;
     let fits =
         state.unacknowledged < max_messages && u64::from(state.unacknowledged_bytes) + length <= max_bytes;
-    // What was under way when the window was shut is one window at the most, over how many links it may come.
+    // When the window was shut, at most one window was in flight, however many links it arrives on.
     if at.shut || !fits || state.since_narrow >= max_messages {
         return Err(AbortCode::WindowExceeded);
     }
-    // The largest number cannot be the first of a run.
+    // The largest number cannot begin a run.
     if at.lossy.is_some() {
-        // Each item stands for itself.
+        // Each item is complete in itself.
         at.last_id = 0;
         message.define.ok_or(AbortCode::BadAlias)?;
     }
@@ -163,14 +163,14 @@ fn take_message(
     accept::take(&mut broker.store, session, id, message, destination.ok_or(AbortCode::BadAlias)?)?;
     if let Some(state) = broker.store.sessions.get_mut(session).or_bug(NO_SESSION) {
         state.unacknowledged += 1;
-        // No more than the window.
+        // The bytes are limited by the window.
         state.unacknowledged_bytes += length as u32;
         state.since_narrow += u32::from(state.narrow);
     }
     Ok(())
 }
 
-/// An alias of a destination gets its meaning. Aliases are used one after the other.
+/// Defines an alias of a destination. Aliases are used one after the other.
 fn define_slot(
     broker: &mut Broker,
     link: u32,
@@ -181,7 +181,7 @@ fn define_slot(
     if slot > link.slots.len() || slot >= usize::from(broker.store.config.destination_slots) {
         return Err(AbortCode::BadAlias);
     }
-    // Of one that is too long nothing is kept: messages to it are refused.
+    // A destination that is too long is not kept: messages to it are refused.
     let is_short = destination.as_bytes().len() <= usize::from(broker.store.config.destination_bytes);
     let bytes = if is_short { destination.as_bytes() } else { &[] };
     let index = broker.store.messages.insert_destination(bytes);
@@ -195,14 +195,14 @@ fn define_slot(
     Ok(())
 }
 
-/// Puts a link into the list of ready ones where it has items to acknowledge that press.
+/// Marks a link as ready if it has items to acknowledge at once.
 ///
-/// Messages do not: each is answered within `accept_delay`, and the acknowledgement goes out with that. But half of the
-/// window does, and any other item. (PROTOCOL.md, "Items")
+/// Messages are not urgent: each gets a receipt within `accept_delay`, and the acknowledgement goes with that. Half of the
+/// window is urgent, and so is any other item. (PROTOCOL.md, "Items")
 pub(crate) fn list_if_acknowledgement_presses(broker: &mut Broker, link: u32) {
-    // The link is not up.
+    // The link is not open.
     let Some(session) = broker.links.get(link).and_then(|link| link.session()) else { return };
-    // All is acknowledged.
+    // Everything is acknowledged.
     let Some(due) = windows::due_acknowledgement(&broker.store, session) else { return };
     let Some(state) = broker.store.sessions.get(session).or_bug(NO_SESSION) else { return };
     let (messages, bytes) = (u64::from(state.unacknowledged), u64::from(state.unacknowledged_bytes));

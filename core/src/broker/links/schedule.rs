@@ -1,4 +1,4 @@
-//! What a link wants next: to be written, read or closed, or its timer.
+//! The needs of a link: to write, to read again, to be closed, and its timer.
 
 use crate::broker::links::table::NO_LINK;
 use crate::broker::state::Broker;
@@ -6,7 +6,7 @@ use crate::broker::store::Timer;
 use crate::bug::OrBug;
 use crate::time::Moment;
 
-/// Sets the timer of a link to when something is to be done about it.
+/// Sets the timer of a link to its next deadline.
 pub(crate) fn arm(broker: &mut Broker, index: u32) {
     let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return };
     let at = link.deadline();
@@ -17,7 +17,7 @@ pub(crate) fn arm(broker: &mut Broker, index: u32) {
     broker.store.timers.arm(at, Timer::Link(index));
 }
 
-/// Says, once, that a link is to be closed.
+/// Announces, once, that a link is to be closed.
 pub(crate) fn close(broker: &mut Broker, index: u32) {
     let Some(id) = broker.links.id(index).or_bug(NO_LINK) else { return };
     if let Some(link) = broker.links.get_mut(index)
@@ -27,14 +27,14 @@ pub(crate) fn close(broker: &mut Broker, index: u32) {
     }
 }
 
-/// A link has something to write.
+/// Marks a link as having something to write.
 pub(crate) fn wake(broker: &mut Broker, index: u32) {
     if let Some(id) = broker.links.id(index) {
         broker.store.ready.wake(id);
     }
 }
 
-/// A link goes on reading.
+/// Marks a link as reading again.
 #[cold]
 pub(crate) fn resume(broker: &mut Broker, index: u32) {
     if let Some(id) = broker.links.id(index).or_bug(NO_LINK) {

@@ -1,5 +1,5 @@
-//! Where links come from: how many links each source has, how many of its hellos have failed, and which link without a
-//! session makes way if places run out. (PROTOCOL.md, "Resources")
+//! Sources of links: the number of links and of failed hellos of each, and the choice of the link that makes way if places
+//! run out. (PROTOCOL.md, "Resources")
 
 use crate::broker::store::{Key, KeySet, Limit, last_of};
 use crate::bug::OrBug;
@@ -8,29 +8,29 @@ use crate::time::{Instant, micros};
 use core::time::Duration;
 use slab::Slab;
 
-/// A link that has not said hello for so long makes way for another one if places run out.
+/// A link that has waited for its hello this long makes way for another one if places run out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// One call looks at so many links to find out which have waited that long. The oldest come first.
+/// The number of waiting links, the oldest first, that one call checks for that.
 pub(crate) const LOOKS_PER_CALL: u32 = 256;
-/// Sources without a link whose failed hellos are remembered, at the most.
+/// The most sources without a link whose failed hellos are remembered.
 pub(crate) const MAX_REMEMBERED: u32 = 1_024;
-/// The failed hellos of a source are forgotten one by one, all of them in this time.
+/// The failed hellos of a source are forgotten one by one, all of them within this time.
 pub(crate) const MEMORY: Duration = Duration::from_secs(60);
-/// Links that made way and are not closed yet, at the most.
+/// The most links that made way and are not closed yet.
 pub(crate) const MAX_MADE_WAY: u32 = 256;
 
 const NO_SOURCE: &str = "there is no such source";
 
-/// A source that has links, or failed hellos that are remembered.
+/// A source with links, or with failed hellos that are remembered.
 #[derive(Debug)]
 pub(crate) struct Source {
     number: u64,
     links: u32,
-    /// Of these, links that wait for a hello.
+    /// The number of links that wait for a hello.
     waiting: u32,
-    /// When its failed hellos will all be forgotten.
+    /// When the last of its failed hellos is forgotten.
     fails_until: Instant,
-    /// Of its waiting links, those that are known to have waited for long: over streams, over lossy framed transports.
+    /// The number of waiting links that are known to be overdue: over streams, over lossy framed transports.
     overdue: [u32; 2],
 }
 
@@ -38,28 +38,28 @@ pub(crate) struct Source {
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     sources: Slab<Source>,
-    /// Sources and links in several orders, see [`Listed`]. In one tree, because each tree takes a node at least.
+    /// Sources and links in several orders, see [`Listed`]. One set has them all, because each set takes at least a node.
     listed: KeySet,
-    /// How many sources without a link there are.
+    /// The number of sources without a link.
     fading: u32,
 }
 
-/// A source and a kind of transport: twice its index, and one more for lossy framed ones.
+/// A source and a kind of transport: twice its index, plus one for lossy framed transports.
 #[derive(Clone, Copy)]
 struct Place(u64);
 
-/// What stands in the tree of this table. Until when a link's hello has to be there says how long it has waited.
+/// The keys in the set of this table. The deadline of the hello of a link shows how long the link has waited.
 #[derive(Clone, Copy)]
 enum Listed {
     /// A source, by its number.
     Number(u64, u32),
-    /// A link that waits: until when, which, whose.
+    /// A waiting link: its deadline, its index, its place.
     Fresh(u64, u32, Place),
-    /// One that is known to have waited for long, by whose it is.
+    /// A link that is known to be overdue: its place, its deadline, its index.
     Overdue(Place, u64, u32),
-    /// A source with so many of these, the oldest of which is due at that time: the last one makes way first.
+    /// A place with that many overdue links, the oldest of which has that deadline: the last crowd makes way first.
     Crowd(u32, u64, Place),
-    /// A source without a link: when all of its failures are forgotten, and which.
+    /// A source without a link: when its last failure is forgotten, and its index.
     Fading(u64, u32),
 }
 
@@ -69,7 +69,7 @@ impl Place {
     }
 
     fn source(self) -> u32 {
-        // It was one.
+        // The key was made from a u32.
         (self.0 >> 1) as u32
     }
 
@@ -78,7 +78,7 @@ impl Place {
     }
 }
 
-/// What kind of thing a key is lies above the numbers of places and links, which have 32 bits.
+/// The kind of a key is above the numbers of places and links, which have 32 bits.
 const TAG: u32 = 40;
 const LOSSY: u64 = 1 << 32;
 
@@ -95,25 +95,25 @@ impl Listed {
         }
     }
 
-    /// What the keys of crowds begin with: those over streams, or over lossy framed transports.
+    /// The first number of the keys of crowds, over streams or over lossy framed transports.
     fn crowds(is_lossy: bool) -> u64 {
         3 << TAG | if is_lossy { LOSSY } else { 0 }
     }
 }
 
 impl Source {
-    /// How many failed hellos are remembered, where so many may be.
+    /// The number of failed hellos that are remembered, of at most `max`.
     fn failures(&self, now: Instant, max: u32) -> u64 {
         self.fails_until.micros_since(now).div_ceil(interval(max))
     }
 }
 
-/// After how many microseconds one of so many failed hellos is forgotten.
+/// The time in microseconds after which one of `max` failed hellos is forgotten.
 fn interval(max: u32) -> u64 {
     (micros(MEMORY) / u64::from(max.max(1))).max(1)
 }
 
-/// How many links may have made way and not be closed yet.
+/// The most links that may have made way and not be closed yet.
 pub(crate) fn max_made_way(config: &BrokerConfig) -> u32 {
     (config.max_links / 4).clamp(1, MAX_MADE_WAY)
 }
@@ -124,7 +124,7 @@ impl Sources {
     }
 
     fn find(&self, number: u64) -> Option<u32> {
-        // It was one.
+        // The key was made from a u32.
         self.listed.range((0, number, 0)..=(0, number, u64::MAX)).next().map(|&(.., source)| source as u32)
     }
 
@@ -133,7 +133,7 @@ impl Sources {
         self.sources.get(source as usize).or_bug(NO_SOURCE).map_or(0, |source| source.number)
     }
 
-    /// Why a source gets no further link now.
+    /// The limit that keeps a source from getting a further link now.
     pub(crate) fn refusal(&self, number: u64, now: Instant, config: &BrokerConfig) -> Option<Limit> {
         let max_links = config.max_links_per_source;
         if max_links == 0 && config.max_failed_hellos_per_source == 0 {
@@ -146,14 +146,14 @@ impl Sources {
         self.ignores(source, now, config).then_some(Limit::FailedHellosPerSource)
     }
 
-    /// True where too many hellos of a source have failed, those counted that are awaited: it is not heard now.
+    /// True if too many hellos of a source have failed, counting those that are awaited: its hellos are ignored now.
     pub(crate) fn ignores(&self, source: u32, now: Instant, config: &BrokerConfig) -> bool {
         let max = config.max_failed_hellos_per_source;
         let count = |source: &Source| source.failures(now, max) + u64::from(source.waiting);
         max > 0 && self.sources.get(source as usize).or_bug(NO_SOURCE).map_or(0, count) >= u64::from(max)
     }
 
-    /// A source has one more link. Returns the index of the source.
+    /// Counts one more link of a source. Returns the index of the source.
     pub(crate) fn join(&mut self, number: u64) -> u32 {
         if let Some(source) = self.find(number) {
             if let Some(state) = self.get_mut(source).or_bug(NO_SOURCE) {
@@ -167,13 +167,13 @@ impl Sources {
         }
         let fails_until = Instant::default();
         let new = Source { number, links: 1, waiting: 0, fails_until, overdue: [0; 2] };
-        // There are at most as many as links, and those that are remembered.
+        // There are at most as many sources as links and remembered sources.
         let source = self.sources.insert(new) as u32;
         self.listed.insert(Listed::Number(number, source).key());
         source
     }
 
-    /// A link of a source is gone.
+    /// Counts one link of a source less.
     pub(crate) fn part(&mut self, source: u32, now: Instant) {
         let Some(state) = self.get_mut(source).or_bug(NO_SOURCE) else { return };
         state.links -= 1;
@@ -187,17 +187,17 @@ impl Sources {
         }
         self.listed.insert(Listed::Fading(until.as_micros(), source).key());
         self.fading += 1;
-        // Two at a time: so they become fewer also where none has to go before its time.
+        // Two sources are forgotten at a time, so that they become fewer even if none has to go before its time.
         for _ in 0..2 {
             let first = self.listed.range(Listed::Fading(0, 0).key()..).next().copied();
-            // There are no more.
+            // No further source is without a link.
             let Some(fading @ (_, until, source)) = first else { break };
             if until > now.as_micros() && self.fading <= MAX_REMEMBERED {
                 break;
             }
             self.listed.remove(&fading);
             self.fading -= 1;
-            // It was one.
+            // The key was made from a u32.
             self.forget(source as u32);
         }
     }
@@ -208,14 +208,14 @@ impl Sources {
         }
     }
 
-    /// A link waits for a hello, until then.
+    /// Adds a link that waits for a hello, until then.
     pub(crate) fn wait(&mut self, source: u32, link: u32, is_lossy: bool, until: Instant) {
         let Some(state) = self.get_mut(source).or_bug(NO_SOURCE) else { return };
         state.waiting += 1;
         self.listed.insert(Listed::Fresh(until.as_micros(), link, Place::of(source, is_lossy)).key());
     }
 
-    /// It does not wait any more.
+    /// Removes a link that does not wait any more.
     pub(crate) fn heard(&mut self, source: u32, link: u32, is_lossy: bool, until: Instant) {
         let Some(state) = self.get_mut(source).or_bug(NO_SOURCE) else { return };
         state.waiting -= 1;
@@ -230,7 +230,7 @@ impl Sources {
         }
     }
 
-    /// Changes the overdue links of a source, and keeps its rank.
+    /// Changes the overdue links of a source, and its rank.
     fn change_overdue(&mut self, place: Place, change: impl FnOnce(&mut KeySet, u32) -> u32) {
         let state = self.sources.get_mut(place.source() as usize).or_bug(NO_SOURCE);
         let count = state.and_then(|state| state.overdue.get_mut(place.kind()));
@@ -245,28 +245,28 @@ impl Sources {
         }
     }
 
-    /// A hello of a source has failed. It is remembered where so many may be.
+    /// Remembers a failed hello of a source, if at most `max` of them are allowed and `max` is not 0.
     pub(crate) fn failed(&mut self, source: u32, now: Instant, max: u32) {
         if max > 0
             && let Some(state) = self.get_mut(source).or_bug(NO_SOURCE)
         {
-            // No more than all of them, so that none is remembered for longer than `MEMORY`.
+            // At most all of them are remembered, none for longer than `MEMORY`.
             state.fails_until = state.fails_until.max(now).after(interval(max)).min(now + MEMORY);
         }
     }
 
-    /// The link that makes way for another one: of the source with most that are overdue, the oldest; one over a lossy framed
-    /// transport, where only that helps. Overdue are those that were `due` before.
+    /// The link that makes way for another one: the oldest link of the source with the most overdue ones, only over lossy
+    /// framed transports if `only_lossy`. A link is overdue if its deadline is not after `due`.
     pub(crate) fn makes_way(&mut self, only_lossy: bool, due: Instant) -> Option<u32> {
         for _ in 0..LOOKS_PER_CALL {
             let first = self.listed.range(Listed::Fresh(0, 0, Place(0)).key()..=last_of(1 << TAG)).next();
-            // There are no more that are overdue.
+            // No further link is overdue.
             let Some(&fresh @ (_, until, which)) = first.filter(|&&(_, until, _)| until <= due.as_micros())
             else {
                 break;
             };
             self.listed.remove(&fresh);
-            // They were such numbers.
+            // The key was made from such numbers.
             let (link, place) = ((which >> 32) as u32, Place(which & u64::from(u32::MAX)));
             self.change_overdue(place, |listed, count| {
                 listed.insert(Listed::Overdue(place, until, link).key());
@@ -285,14 +285,14 @@ impl Sources {
     }
 }
 
-/// The overdue link of a source that has waited longest: until when, and which.
+/// The overdue link of a source that has waited longest, with its deadline.
 fn oldest(listed: &KeySet, place: Place) -> Option<(u64, u32)> {
     let first = Listed::Overdue(place, 0, 0).key();
-    // It was one.
+    // The key was made from a u32.
     listed.range(first..=last_of(first.0)).next().map(|&(_, until, link)| (until, link as u32))
 }
 
-/// Where a source stands among those whose links make way.
+/// The rank of a source among those whose links make way.
 fn rank(listed: &KeySet, place: Place, count: u32) -> Option<Key> {
     oldest(listed, place).map(|(until, _)| Listed::Crowd(count, until, place).key())
 }

@@ -1,4 +1,4 @@
-//! Links: one for each connection that the embedder has told us of.
+//! The table of links: one for each connection that the embedder has announced.
 
 use crate::broker::links::lossy::Lossy;
 use crate::broker::store::{LinkId, is_oversized, next_places, reserve_one, shrink_table};
@@ -16,17 +16,17 @@ use alloc::vec::Vec;
 use core::num::NonZeroU64;
 use slab::Slab;
 
-/// Why an entry must be in the table of links, if something else names it by its place.
+/// The bug if another table names a link that is not there.
 pub(crate) const NO_LINK: &str = "no such link: it has ended";
 
-/// Where a link is.
+/// The phase of a link.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LinkPhase {
-    /// A hello is awaited until then.
+    /// The link waits for a hello, until then.
     Hello { until: Instant },
-    /// Welcomed, with this session.
+    /// The link has this session.
     Up { session: u32, keep_alive: KeepAlive },
-    /// Nothing is read any more; what is left goes out, until then at most.
+    /// The link reads nothing any more; its final frames go out, until then at most.
     Closing { until: Instant },
 }
 
@@ -35,13 +35,13 @@ pub(crate) enum LinkPhase {
 pub(crate) enum OutFrame {
     Control(Control<'static>),
     Item(DownItem<'static>),
-    /// What it says lies with the link, because it may change while it is being written.
+    /// The body of the frame is in the link, because its content may change while it is being written.
     Presence,
-    /// The payload is that of a message.
+    /// A delivery of that message, whose payload is in the table of messages.
     Deliver(u32, Deliver<'static>),
 }
 
-/// A frame of which a part is out: how long its body is, and how much of the whole is out.
+/// A frame that is written in part: the length of its body, and how many bytes of the frame are written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnfinishedFrame {
     pub(crate) frame: OutFrame,
@@ -50,13 +50,13 @@ pub(crate) struct UnfinishedFrame {
 }
 
 impl UnfinishedFrame {
-    /// True where the frame has a number.
+    /// True if the frame has a number.
     pub(crate) fn is_item(&self) -> bool {
         !matches!(self.frame, OutFrame::Control(_))
     }
 }
 
-/// A sender that the client knows by alias.
+/// A sender for which the client knows an alias.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Alias {
     serial: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Alias {
     used: u64,
 }
 
-/// The senders that a client knows by alias on this link.
+/// The senders for which a client knows an alias on this link.
 #[derive(Debug, Default)]
 pub(crate) struct Aliases {
     known: Vec<Alias>,
@@ -77,42 +77,42 @@ pub(crate) struct Aliases {
 pub(crate) struct Link {
     generation: NonZeroU64,
     pub(crate) phase: LinkPhase,
-    /// Where it comes from, in the table of sources.
+    /// The place of its source in the table of sources.
     pub(crate) source: u32,
-    /// The front of a frame that is not whole.
+    /// The front of an incomplete frame.
     pub(crate) partial: Vec<u8>,
     pub(crate) frame_limit: usize,
     /// The id of the last message that came on this link.
     pub(crate) last_id: u64,
-    /// The destinations that the client knows by alias, in the table of destinations.
+    /// The destinations for which the client knows aliases, as places in the table of destinations.
     pub(crate) slots: Vec<u32>,
     pub(crate) aliases: Aliases,
-    /// The frame that is out in part, in the table of these.
+    /// The frame that is written in part, as a place in its table.
     current: Option<u32>,
     /// The body of the last frame of presence.
     pub(crate) presence: Vec<u8>,
     pub(crate) welcome: Option<Box<Welcome>>,
-    /// Its client was last given a window of nothing.
+    /// The last window of its client was shut.
     pub(crate) sent_shut: bool,
-    /// The client leaves; true where its session ends with that.
+    /// The client leaves; true if its session ends with that.
     pub(crate) goodbye: Option<bool>,
     pub(crate) farewell: bool,
     pub(crate) abort: Option<Abort>,
     pub(crate) ping_due: bool,
-    /// The client's items wait until the broker has settled.
+    /// The items of the client wait until the broker has settled.
     pub(crate) shut: bool,
     pub(crate) close_listed: bool,
-    /// The link whose session this one took over, until its ABORT is certain; and that one itself.
+    /// The link that this one has displaced, until the ABORT of that is certain; and whether this link is a displaced one.
     pub(crate) displaces: Option<LinkId>,
     pub(crate) displaced: bool,
-    /// When the first message that waits is over, where it did not fit the window.
+    /// The deadline of the first waiting message, if that did not fit the window.
     pub(crate) head_ends_at: Moment,
     /// When its timer is due.
     pub(crate) timer: Moment,
-    /// Where its framing is lossy, until no hello may begin anew.
+    /// The state of a link with lossy framing, until no hello may start it again.
     pub(crate) lossy: Option<Box<Lossy>>,
     is_lossy: bool,
-    /// Its connection has ended behind what was read.
+    /// Its connection has ended behind the input that was read.
     pub(crate) has_ended: bool,
     /// Another link has its place.
     made_way: bool,
@@ -123,7 +123,7 @@ pub(crate) struct Link {
 pub(crate) struct Links {
     links: Slab<Link>,
     max: usize,
-    /// Frames that are out in part. Few links have one, and it is large.
+    /// Frames that are written in part. They are large, and few links have one.
     currents: Slab<UnfinishedFrame>,
     next_generation: NonZeroU64,
     lossy: usize,
@@ -131,13 +131,12 @@ pub(crate) struct Links {
 }
 
 impl Link {
-    /// The name of the link, whose index that is.
+    /// The name of the link with that index.
     #[inline]
     pub(crate) fn id(&self, index: u32) -> LinkId {
         LinkId::new(index, self.generation)
     }
 
-    /// The session that the link belongs to.
     #[inline]
     pub(crate) fn session(&self) -> Option<u32> {
         match self.phase {
@@ -146,25 +145,25 @@ impl Link {
         }
     }
 
-    /// Whether the window that its client has is nothing, if that has changed since the client was last told: because the
-    /// broker settles, or because too many receipts wait.
+    /// Whether the window of the client is shut now, if the client does not know that yet. A window is shut while the
+    /// broker settles, and if too many receipts wait.
     #[inline]
     pub(crate) fn window_news(&self, narrow: bool) -> Option<bool> {
         let is_shut = self.shut || narrow;
         (is_shut != self.sent_shut).then_some(is_shut)
     }
 
-    /// True where its framing is lossy, whatever has become of it.
+    /// True if its framing is lossy, even after its end.
     pub(crate) fn is_lossy(&self) -> bool {
         self.is_lossy
     }
 
-    /// True where each call brings a whole datagram, of which nothing can be offered again.
+    /// True if each call brings a whole datagram, which cannot be offered again.
     pub(crate) fn takes_datagrams(&self) -> bool {
         self.lossy.as_ref().is_some_and(|lossy| lossy.takes_datagrams())
     }
 
-    /// When something is to be done about it.
+    /// The next deadline of the link.
     pub(crate) fn deadline(&self) -> Instant {
         let at = match self.phase {
             LinkPhase::Hello { until } | LinkPhase::Closing { until } => return until,
@@ -175,14 +174,14 @@ impl Link {
         [lossy, self.head_ends_at.get()].into_iter().flatten().fold(at, Instant::min)
     }
 
-    /// True where everything that could be said was written.
+    /// True if the link is closing and has written everything.
     pub(crate) fn is_done(&self) -> bool {
         let all_out = self.current.is_none() && self.abort.is_none() && !self.farewell && !self.displaced;
         let is_kept = self.lossy.as_ref().is_some_and(|lossy| lossy.lingers() || lossy.has_staged());
         matches!(self.phase, LinkPhase::Closing { .. }) && all_out && !is_kept
     }
 
-    /// The same transport begins a new link; returns the destinations that were known by alias.
+    /// Starts a new link on the same transport; returns the destinations that had aliases.
     #[cfg(feature = "lossy")]
     pub(crate) fn start_again(&mut self, until: Instant) -> Vec<u32> {
         if let Some(lossy) = &mut self.lossy {
@@ -198,7 +197,7 @@ impl Link {
 }
 
 impl Links {
-    /// A table for so many.
+    /// Makes a table for that many links.
     pub(crate) fn new(max: u32) -> Self {
         Self {
             links: Slab::new(),
@@ -210,22 +209,22 @@ impl Links {
         }
     }
 
-    /// How many have a place.
+    /// The number of links that have a place.
     pub(crate) fn len(&self) -> usize {
         self.links.len() - self.made_way
     }
 
-    /// How many of them are over lossy framed transports.
+    /// The number of these over lossy framed transports.
     pub(crate) fn lossy_links(&self) -> usize {
         self.lossy
     }
 
-    /// How many have made way for others and are not closed yet.
+    /// The number of links that have made way for others and are not closed yet.
     pub(crate) fn made_way(&self) -> usize {
         self.made_way
     }
 
-    /// A link that was aborted before its hello gives its place to another one. True where nothing can be said on it.
+    /// Takes the place from a link that was aborted before its hello. True if nothing can be written on it.
     pub(crate) fn make_way(&mut self, index: u32) -> bool {
         let link = self.links.get_mut(index as usize).filter(|link| !link.made_way);
         let Some(link) = link.or_bug("a link that waits has not made way") else { return false };
@@ -239,13 +238,12 @@ impl Links {
         link.is_lossy
     }
 
-    /// True where most of the memory of these tables is not in use.
+    /// True if most of the memory of these tables is not in use.
     pub(crate) fn is_oversized(&self) -> bool {
         is_oversized(self.links.len(), self.links.capacity())
             || is_oversized(self.currents.len(), self.currents.capacity())
     }
 
-    /// Gives back memory that is not in use.
     pub(crate) fn give_back(&mut self) {
         shrink_table(&mut self.links);
         shrink_table(&mut self.currents);
@@ -285,27 +283,26 @@ impl Links {
         };
         reserve_one(&mut self.links, self.max);
         let place = self.links.insert(link);
-        // There are at most 2^30.
+        // There are at most 2^30 links.
         LinkId::new(place as u32, generation)
     }
 
-    /// The index of a link that is still there.
+    /// The index of a link, unless it is gone.
     #[inline]
     pub(crate) fn find(&self, id: LinkId) -> Option<u32> {
-        // There are at most 2^30.
+        // There are at most 2^30 links.
         let index = id.index() as u32;
         self.get(index).filter(|link| link.id(index) == id).map(|_| index)
     }
 
-    /// The name of a link.
     #[inline]
     pub(crate) fn id(&self, index: u32) -> Option<LinkId> {
         self.get(index).map(|link| link.id(index))
     }
 
-    /// Those that have a place, with their indices.
+    /// The links that have a place, with their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Link)> {
-        // There are at most 2^30.
+        // There are at most 2^30 links.
         self.links.iter().filter(|(_, link)| !link.made_way).map(|(index, link)| (index as u32, link))
     }
 
@@ -319,7 +316,7 @@ impl Links {
         self.links.get_mut(index as usize)
     }
 
-    /// What a link has besides, if its framing is lossy.
+    /// The state of a link with lossy framing.
     #[cfg(feature = "lossy")]
     pub(crate) fn lossy(&mut self, index: u32) -> Option<&mut Lossy> {
         self.get_mut(index)?.lossy.as_deref_mut()
@@ -337,20 +334,20 @@ impl Links {
         Some(link)
     }
 
-    /// The frame of a link that is out in part.
+    /// The frame of a link that is written in part.
     #[inline]
     pub(crate) fn current(&self, index: u32) -> Option<&UnfinishedFrame> {
         self.currents.get(self.get(index)?.current? as usize)
     }
 
-    /// The same, which goes on or is given up.
+    /// The same, to go on with it or to drop it.
     #[inline]
     pub(crate) fn take_current(&mut self, index: u32) -> Option<UnfinishedFrame> {
         let current = self.get_mut(index)?.current.take()?;
         self.currents.try_remove(current as usize)
     }
 
-    /// A frame of a link is out in part.
+    /// Keeps a frame that is written in part.
     pub(crate) fn keep_current(&mut self, index: u32, current: UnfinishedFrame) {
         if let Some(link) = self.links.get_mut(index as usize).or_bug(NO_LINK) {
             // There is at most one for each link.
@@ -358,14 +355,14 @@ impl Links {
         }
     }
 
-    /// All have smaller indices.
+    /// All links have smaller indices.
     pub(crate) fn places(&self) -> usize {
         self.links.capacity()
     }
 }
 
 impl Aliases {
-    /// The alias of a sender, what defines it where it is new, and the step from the last id to this one.
+    /// The alias of a sender, the origin that defines it if it is new, and the step from the last id to this one.
     #[inline]
     pub(crate) fn choose(
         &mut self,
@@ -403,7 +400,7 @@ impl Aliases {
         (place as u8, defines.then_some(origin), step)
     }
 
-    /// A place for a new alias: that of the one used longest ago where there are as many as there may be.
+    /// A place for a new alias: if there are `max`, that of the one which was not used for the longest time.
     fn make_room(&mut self, max: usize) -> usize {
         if self.known.len() < max.max(1) {
             if self.known.len() == self.known.capacity() {

@@ -20,7 +20,7 @@ pub(crate) fn transmit(broker: &mut Broker, index: u32, now: Instant, out: &mut 
     let mut written = if is_lossy { lossy_out::lossy_transmit(broker, index, now, out) } else { 0 };
     while !is_lossy && let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
         if broker.store.work.is_spent() {
-            // The others have their turn.
+            // Other links have their turn.
             schedule::wake(broker, index);
             break;
         }
@@ -43,7 +43,7 @@ pub(crate) fn transmit(broker: &mut Broker, index: u32, now: Instant, out: &mut 
         if let OutFrame::Deliver(message, _) = current.frame
             && is_whole != is_new
         {
-            // Written in part from here on, or no longer.
+            // The message is written in part from here on, or no longer.
             if is_new {
                 broker.store.messages.write(message);
             } else {
@@ -65,24 +65,24 @@ pub(crate) fn transmit(broker: &mut Broker, index: u32, now: Instant, out: &mut 
         schedule::close(broker, index);
     }
     if (pinged || is_lossy) && written > 0 {
-        // The next sign of life is due earlier than what was waited for since this one was.
+        // The next ping is due earlier than the timer of a link that waits for an answer.
         schedule::arm(broker, index);
     }
     written
 }
 
-/// Chooses the next frame of a link and takes it up: from here on it is under way.
+/// Chooses the next frame of a link, and begins to write it.
 fn begin_frame(broker: &mut Broker, index: u32) -> Option<UnfinishedFrame> {
     let frame = choose_frame(broker, index)?;
-    // Whatever goes out is a sign of life; where `out` ends must not decide whether another one follows.
+    // Any frame is a sign of life. The end of `out` must not decide whether a ping follows.
     broker.links.get_mut(index).or_bug(NO_LINK)?.ping_due = false;
     let mut counter = Writer::counting();
     items::write_body(broker, index, &frame, &mut counter);
     Some(UnfinishedFrame { frame, body: counter.total(), offset: 0 })
 }
 
-/// After a message was chosen: writes those that come next, as long as there is room for the largest frame that each may
-/// need. What follows a message is most often another one, so this looks the link and its session up once.
+/// Writes the messages that follow a message, as long as there is room for the largest frame that each may need. Most often
+/// another message follows, so this finds the link and its session only once.
 fn write_deliveries(broker: &mut Broker, index: u32, out: &mut [u8]) -> usize {
     let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return 0 };
     let Some(session) = link.session().or_bug("a delivery was written on a link without a session") else {

@@ -11,7 +11,7 @@ use crate::wire::control::Control;
 use crate::wire::kind;
 use uuid::Uuid;
 
-/// Does jobs, as many as this call may.
+/// Runs as many jobs as this call may.
 pub(crate) fn work_off(broker: &mut Broker) {
     // Early items may wait for another job of their session, or for room in queues.
     let mut untried = broker.store.jobs.len();
@@ -23,7 +23,7 @@ pub(crate) fn work_off(broker: &mut Broker) {
     }
 }
 
-/// Takes a frame. A hello waits until the jobs of its client are done.
+/// Processes a frame. A hello waits until the jobs of its client are done.
 pub(crate) fn take_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Progress {
     loop {
         match receive::frame(broker, link, body) {
@@ -43,7 +43,7 @@ fn work_for_hello(broker: &mut Broker, body: &[u8]) -> bool {
     work_for(broker, uuid, broker.store.sessions.find(&uuid))
 }
 
-/// Does what the input of a link has to wait for; false if it has to wait longer.
+/// Runs the jobs that hold back the input of a link; false if they are not done.
 #[inline]
 pub(crate) fn is_free(broker: &mut Broker, link: u32) -> bool {
     let session = broker.links.get(link).and_then(|link| link.session());
@@ -57,10 +57,10 @@ pub(crate) fn is_free(broker: &mut Broker, link: u32) -> bool {
     }
 }
 
-/// Does the jobs that hold back a client; false if they are not done.
+/// Runs the jobs that hold back a client; false if they are not done.
 fn work_for(broker: &mut Broker, uuid: Uuid, session: Option<u32>) -> bool {
     let mut at = 0;
-    // Sixteen are passed over at the price of a session.
+    // Checking sixteen jobs costs as much as checking a session.
     broker.store.work.charge((broker.store.jobs.len() / 16) as u32);
     while let Some(job) = broker.store.jobs.get(at) {
         if !job.concerns(uuid, session) {
@@ -77,8 +77,8 @@ fn work_for(broker: &mut Broker, uuid: Uuid, session: Option<u32>) -> bool {
     true
 }
 
-/// Does as much of a job as this call may. If that is not all, the meter is spent or the job has to wait: it is kept for a
-/// later call, and the others have their turn.
+/// Runs as much of a job as this call may. The rest is kept for a later call, because the meter is spent or the job has to
+/// wait.
 fn run_job(broker: &mut Broker, mut job: Job) -> bool {
     let store = &mut broker.store;
     store.release_job(&job);

@@ -1,4 +1,4 @@
-//! Takes what a client has acknowledged or declined off the queue of its session. (PROTOCOL.md, "Items")
+//! Acknowledgements and declines: deliveries leave the queue of a session. (PROTOCOL.md, "Items")
 
 use crate::broker::routing::{outcome, shares, windows};
 use crate::broker::store::work::OUTCOME;
@@ -6,7 +6,7 @@ use crate::broker::store::{Acknowledged, Declined, Job, NO_MESSAGE, NO_SESSION, 
 use crate::bug::OrBug;
 use crate::error::AbortCode;
 
-/// The client has acknowledged `more` items.
+/// Processes an acknowledgement of `more` items.
 pub(crate) fn acknowledged(
     store: &mut Store,
     session: u32,
@@ -25,16 +25,16 @@ pub(crate) fn acknowledged(
     Ok(())
 }
 
-/// So many items are acknowledged, and more than this call may take off the queue.
+/// Processes acknowledged items, which may be more than this call may take off the queue.
 pub(crate) fn acknowledge_later(store: &mut Store, session: u32, mut more: u64) {
     if !run_acknowledge(store, session, &mut more) {
         store.keep_job(Job::Acknowledge { session, more });
     }
 }
 
-/// Takes so many acknowledged items off the queue of a session.
+/// Takes `more` acknowledged items off the queue of a session.
 pub(crate) fn take_acknowledged(store: &mut Store, session: u32, more: u64) {
-    // More than a queue can hold was refused.
+    // An acknowledgement of more than a queue can hold was refused.
     store.work.charge((more as u32).saturating_mul(OUTCOME));
     let mut left = more;
     while left > 0 {
@@ -68,7 +68,7 @@ pub(crate) fn take_acknowledged(store: &mut Store, session: u32, more: u64) {
     windows::adjust_window(store, session);
 }
 
-/// The client has declined the delivery with that number.
+/// Processes the decline of the delivery with that number.
 pub(crate) fn declined(store: &mut Store, session: u32, number: u64) -> Result<(), AbortCode> {
     let state = store.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?;
     let place = number.checked_sub(state.sending.acknowledged()).filter(|&place| place > 0);
@@ -78,8 +78,8 @@ pub(crate) fn declined(store: &mut Store, session: u32, number: u64) -> Result<(
         if message.ended {
             return Some(Declined::Void);
         }
-        // Only what may be a repetition can be declined: else a recipient could turn each message for it into one that
-        // waits for somebody else.
+        // Only a possible repetition can be declined: otherwise a recipient could turn each message for it into one that
+        // waits for another session.
         (delivery.retry || message.past.is_some()).then_some(Declined::Delivery(*delivery))
     };
     let declined = place.and_then(|place| state.queue.decline(place, means));
@@ -89,7 +89,7 @@ pub(crate) fn declined(store: &mut Store, session: u32, number: u64) -> Result<(
     Ok(())
 }
 
-/// Takes acknowledged items off the queue of a session.
+/// Takes acknowledged items off the queue of a session, as many as this call may; true if that is all.
 pub(crate) fn run_acknowledge(store: &mut Store, session: u32, more: &mut u64) -> bool {
     const AT_ONCE: u64 = 256;
     while *more > 0 && !store.work.is_spent() {
@@ -102,7 +102,7 @@ pub(crate) fn run_acknowledge(store: &mut Store, session: u32, more: &mut u64) -
         take_acknowledged(store, session, some);
         *more -= some;
     }
-    // Its link was asked for more when the window was not open yet.
+    // The link may have found the window shut before.
     windows::window_opened(store, session);
     *more == 0
 }

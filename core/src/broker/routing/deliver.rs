@@ -1,4 +1,4 @@
-//! Puts a message into the queues of its recipients.
+//! Delivery: a message enters the queues of its recipients.
 
 use crate::broker::routing::{shares, sweep};
 use crate::broker::store::{NO_MESSAGE, NO_SESSION, QueueEntry, Store};
@@ -7,8 +7,8 @@ use crate::data::message::RefusalReason;
 
 /// Puts a message into the queues of its recipients.
 ///
-/// Sessions lie far apart in memory. That all are looked at first, and nothing is done in between, lets the memory fetch many
-/// of them at a time.
+/// Sessions lie far apart in memory. All are checked before anything is changed, so that the memory fetches many of them at
+/// a time.
 pub(crate) fn deliver_to_all(store: &mut Store, index: u32, recipients: &[u32]) {
     let Some(length) = store.messages.get(index).map(|message| message.length).or_bug(NO_MESSAGE) else {
         return;
@@ -36,11 +36,11 @@ pub(crate) fn deliver_to_all(store: &mut Store, index: u32, recipients: &[u32]) 
     if !store.cramped.is_empty() {
         sweep::make_room(store);
     }
-    // At most 2^30 sessions.
+    // There are at most 2^30 sessions.
     delivered(store, index, recipients.len() as u32);
 }
 
-/// Puts a message into the queue of one recipient; where it does not fit, the receipt will say so.
+/// Puts a message into the queue of one recipient; if it does not fit, its receipt will report that.
 pub(crate) fn deliver(store: &mut Store, index: u32, recipient: u32, late: bool) {
     let Some(length) = store.messages.get(index).map(|message| message.length).or_bug(NO_MESSAGE) else {
         return;
@@ -72,7 +72,7 @@ pub(crate) fn deliver(store: &mut Store, index: u32, recipient: u32, late: bool)
     delivered(store, index, 1);
 }
 
-/// A message is in so many more queues.
+/// Counts the new queue entries of a message.
 fn delivered(store: &mut Store, index: u32, queues: u32) {
     store.work.charge(queues);
     store.stats.routed += u64::from(queues);
@@ -80,7 +80,7 @@ fn delivered(store: &mut Store, index: u32, queues: u32) {
     store.messages.add_refs(index, queues);
 }
 
-/// Why a message does not go into the queue of a session, after ended ones were looked for.
+/// The reason why a message does not fit the queue of a session, after a search of the queue for ended ones.
 pub(crate) fn refusal(store: &mut Store, index: u32, recipient: u32) -> Option<RefusalReason> {
     let message = store.messages.get(index).or_bug(NO_MESSAGE)?;
     let (sender, length) = (message.sender, message.length);
@@ -94,7 +94,7 @@ pub(crate) fn refusal(store: &mut Store, index: u32, recipient: u32) -> Option<R
         return None;
     }
     if store.work.is_spent() {
-        // A message to very many goes into no queue that it would have to look at more closely.
+        // A message to very many recipients skips the queues that would need a search.
         return Some(RefusalReason::QueueFull);
     }
     sweep::search_queue(store, recipient);

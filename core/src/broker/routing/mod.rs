@@ -1,8 +1,8 @@
-//! From a message to its recipients, and from their acknowledgements to its receipt, in terms of the
-//! [tables](super::store). Nothing here knows a link.
+//! Routing: from a message to its recipients, and from their acknowledgements to its receipt, in terms of the
+//! [tables](super::store). No function here knows a link.
 //!
-//! Effects are recorded in the tables: a link that has something to write in the ready list, work for a later call as a job,
-//! a deadline as a timer, news for the operator as an event. The states of a message are in PROTOCOL.md, "Broker".
+//! Effects are recorded in the tables: a link that has something to write in the ready list, work for a later call as a
+//! job, a deadline as a timer, an event for the operator. The states of a message are in PROTOCOL.md, "Broker".
 
 pub(crate) mod accept;
 pub(crate) mod acknowledge;

@@ -1,4 +1,4 @@
-//! Stands in for presence where that is left out: each watch is refused, as with a limit of 0, and nobody is told anything.
+//! Stands in for presence in builds without it: each watch is refused, as with a limit of 0, and no changes are reported.
 
 use crate::broker::routing::rights;
 use crate::broker::store::{NO_SESSION, Notes, PresenceNotice, Refusal, Store};

@@ -1,8 +1,8 @@
 //! Presence: which sessions match a filter, reported to those that watch it.
 //!
-//! Presence is state, not a queue. A watcher receives the state of the moment at which it is written: under each watch the
-//! broker keeps only the names of the sessions that have changed since. If these become too many, the broker forgets them and
-//! reports everything again. A snapshot is no copy either, but a place in the lists of the index. (PROTOCOL.md, "Presence")
+//! Presence is state, not a queue. A watcher receives the state at the time of writing: under each watch the broker keeps
+//! only the names of the sessions that have changed since. If these become too many, the broker forgets them and reports
+//! everything again. A snapshot is no copy either, but a place in the lists of the index. (PROTOCOL.md, "Presence")
 
 use crate::broker::routing::rights;
 use crate::broker::store::watches::*;
@@ -20,9 +20,9 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use uuid::Uuid;
 
-/// How many sessions are looked at for one watcher before others have their turn.
+/// The number of sessions to check for one watcher before others have their turn.
 const LOOKED_AT_PER_CALL: u32 = 1_024;
-/// So many watches are looked for in the tree at a time.
+/// The number of watches to read from their set at a time.
 const NOTED_AT_ONCE: usize = 64;
 
 impl Session {
@@ -35,7 +35,7 @@ impl Session {
     }
 }
 
-/// A client wants to know who matches a filter.
+/// Adds a watch of a client, which then gets the sessions that match the filter.
 pub(crate) fn watch(
     store: &mut Store,
     session: u32,
@@ -69,7 +69,7 @@ pub(crate) fn watch(
     Ok(())
 }
 
-/// A client no longer wants to know.
+/// Removes a watch of a client.
 pub(crate) fn unwatch(store: &mut Store, session: u32, number: u32) {
     let Some(state) = store.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
     if let Some(at) = state.watches.iter().position(|watch| watch.number == number) {
@@ -78,7 +78,7 @@ pub(crate) fn unwatch(store: &mut Store, session: u32, number: u32) {
     }
 }
 
-/// A session is over, or begins anew: it watches nothing.
+/// Removes all watches of a session that has ended, or begins again.
 pub(crate) fn forget_watches(store: &mut Store, session: u32) {
     let Some(state) = store.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
     for watch in state.watches.drain(..) {
@@ -87,23 +87,23 @@ pub(crate) fn forget_watches(store: &mut Store, session: u32) {
     }
 }
 
-/// A session has changed, or is about to: whoever watches it as it is now will be told how it stands then.
+/// Notifies the watchers of a session that has changed, or is about to. They report the state at the time of writing.
 pub(crate) fn note_presence(store: &mut Store, session: u32) {
     let state = seen_as(store, session);
     note_states(store, session, state.into_iter().collect());
 }
 
-/// The attributes by which a session is seen; none where nobody sees it, or nobody watches.
+/// The attributes by which watchers see a session; `None` if it does not receive, or there are no watches.
 pub(crate) fn seen_as(store: &Store, session: u32) -> Option<Box<[u8]>> {
     let state = store.sessions.get(session).or_bug(NO_SESSION)?;
     let is_seen = state.receives && !store.watchers.standing.is_empty();
     is_seen.then(|| state.attributes().as_bytes().into())
 }
 
-/// A session has changed: each watch that matches one of these attributes will get its state of then.
+/// Notifies the watches that match a session with any of these attributes.
 pub(crate) fn note_states(store: &mut Store, session: u32, mut states: Vec<Box<[u8]>>) {
     let Some(state) = store.sessions.get(session).or_bug(NO_SESSION).filter(|_| !states.is_empty()) else {
-        // Nobody sees it.
+        // No watcher sees the session.
         return;
     };
     states.dedup();
@@ -119,7 +119,7 @@ pub(crate) fn note_states(store: &mut Store, session: u32, mut states: Vec<Box<[
     }
 }
 
-/// Notes a session that has changed with those who watch it; true when that is done. Not inlined: other jobs need less of the
+/// Notifies watchers of a session that has changed; true if that is done. Not inlined, because other jobs need less of the
 /// stack.
 #[inline(never)]
 pub(crate) fn run_notes(store: &mut Store, notes: &mut Notes) -> bool {
@@ -142,7 +142,7 @@ pub(crate) fn run_notes(store: &mut Store, notes: &mut Notes) -> bool {
                 }
                 store.work.charge(NOTE);
                 notes.from = (session, number + 1);
-                // They were such numbers.
+                // The key was made from u32s.
                 note(store, session as u32, number as u32, notes, backlog);
             }
             if count < NOTED_AT_ONCE {
@@ -157,7 +157,7 @@ pub(crate) fn run_notes(store: &mut Store, notes: &mut Notes) -> bool {
     }
 }
 
-/// Notes a session that has changed under one watch that may mean it.
+/// Notes a changed session under one watch, if that matches.
 fn note(store: &mut Store, watcher: u32, number: u32, notes: &Notes, backlog: usize) {
     let state = store.sessions.get_mut(watcher).or_bug(NO_SESSION);
     let watch = state.and_then(|state| state.watched_mut(number)).or_bug("a watch stands that is not there");
@@ -167,8 +167,8 @@ fn note(store: &mut Store, watcher: u32, number: u32, notes: &Notes, backlog: us
     }
 }
 
-/// What a watcher is to be told next, as far as it takes more. Its link is served again if it was looked for
-/// long enough.
+/// The next notice for a watcher, if it accepts more. Its link becomes ready again if the search was long enough for this
+/// call.
 pub(crate) fn next_presence(store: &mut Store, session: u32) -> Option<PresenceNotice> {
     let state = store.sessions.get_mut(session).or_bug(NO_SESSION)?;
     if state.watches.is_empty() || state.queue.presence_len() >= usize::from(state.presence_items) {
@@ -179,7 +179,7 @@ pub(crate) fn next_presence(store: &mut Store, session: u32) -> Option<PresenceN
     let mut budget = most;
     let word = watches.iter_mut().find_map(|watch| watch.next(&store.sessions, &mut budget));
     store.work.charge((most - budget) * LISTED);
-    // The others have their turn.
+    // The other watches have their turn.
     watches.rotate_left(1);
     store.sessions.get_mut(session).or_bug(NO_SESSION)?.watches = watches;
     if word.is_none() && budget == 0 {
@@ -188,7 +188,7 @@ pub(crate) fn next_presence(store: &mut Store, session: u32) -> Option<PresenceN
     word
 }
 
-/// Writes the body of a frame that says how it stands now.
+/// Writes the body of a frame with the current state.
 pub(crate) fn write_presence(store: &Store, session: u32, word: PresenceNotice, writer: &mut Writer<'_>) {
     let (number, uuid) = match word {
         PresenceNotice::Reset(number) => return DownItem::PresenceReset(number).write(writer),

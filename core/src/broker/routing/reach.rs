@@ -1,4 +1,4 @@
-//! Finds the sessions that match the destination of a message now.
+//! Reach: the sessions that match the destination of a message now.
 
 use crate::broker::store::{NO_MESSAGE, Open, Store};
 use crate::bug::OrBug;
@@ -6,15 +6,14 @@ use crate::data::destination::{DestinationRef, Target};
 use crate::wire::item::MessageItem;
 use alloc::vec::Vec;
 
-/// To count a session in a list costs so much less than to compare its attributes with all pairs.
+/// Comparing the attributes of a session costs as much as counting it in this many lists.
 const COMPARED: usize = 32;
-/// So many entries of lists are counted at the price of a session that is looked at.
+/// Counting so many entries of lists costs as much as checking a session.
 const COUNTED: usize = 8;
-/// Queues of so many get more places at once, where they need them.
+/// The most queues that get more places at once, when a message finds them full.
 const MANY: usize = 1_024;
 
-/// True if a message may be for so many that queues without a free place have to get some before. `known` is what its
-/// alias meant before.
+/// True if a message may be for so many that full queues must get places before. `known` is the destination of its alias.
 #[cold]
 pub(crate) fn may_reach_many(store: &Store, known: Option<u32>, message: &MessageItem<'_>) -> bool {
     let known = known.map(|known| store.messages.destination(known)).filter(|bytes| !bytes.is_empty());
@@ -23,14 +22,14 @@ pub(crate) fn may_reach_many(store: &Store, known: Option<u32>, message: &Messag
         Some(Target::Everyone) => lists.everyone().len(),
         Some(Target::AllOf(pairs)) => lists.rarest(pairs).0.len(),
         Some(Target::AnyOf(pairs)) => pairs.encoded().map(|pair| lists.with_pair(pair).len()).sum(),
-        // One, or an alias that has no meaning.
+        // The message is for one session, or has an unknown alias.
         Some(Target::Uuid(_)) | None => 1,
     };
     count > MANY
 }
 
-/// Finds the sessions that a message is for. Returns whether it is only for those connected. What this takes besides a
-/// unit for each of them is charged: sessions that were looked at in vain are work too.
+/// Finds the recipients of a message. Returns whether they must be connected. The caller charges a unit for each recipient;
+/// this charges the sessions that were checked in vain.
 pub(crate) fn resolve(store: &mut Store, index: u32, from: u32, into: &mut Vec<u32>) -> bool {
     let Some(message) = store.messages.get(index).or_bug(NO_MESSAGE) else { return false };
     let destination = DestinationRef::trusted(store.messages.destination(message.destination));
@@ -44,7 +43,7 @@ pub(crate) fn resolve(store: &mut Store, index: u32, from: u32, into: &mut Vec<u
         }
         Target::Everyone => into.extend_from_slice(lists.everyone()),
         Target::AllOf(pairs) => {
-            // A session that has the rarest of several pairs may lack another.
+            // A session with the rarest of several pairs may lack another pair.
             let (rarest, are_several) = lists.rarest(pairs.clone());
             into.extend_from_slice(rarest);
             if are_several {
@@ -72,7 +71,7 @@ pub(crate) fn resolve(store: &mut Store, index: u32, from: u32, into: &mut Vec<u
     if destination.exclude_self() {
         into.retain(|&found| found != from);
     }
-    // Of a held one nobody knows any more who was connected when it was first taken.
+    // For a held message it is not known which sessions were connected when it was first accepted.
     let only_connected = destination.only_connected();
     if only_connected && message.open != Open::Held {
         into.retain(|&found| store.sessions.get(found).is_some_and(|session| session.link.is_some()));
@@ -80,7 +79,7 @@ pub(crate) fn resolve(store: &mut Store, index: u32, from: u32, into: &mut Vec<u
     if into.len() < found || counted > 0 {
         let price = if is_compared { 4 } else { 1 };
         let in_vain = price * (found - into.len()) + counted / COUNTED;
-        // At most 2^30 sessions, each in as many lists as a filter has pairs.
+        // There are at most 2^30 sessions, each in as many lists as a filter has pairs.
         store.work.charge(u32::try_from(in_vain).unwrap_or(u32::MAX));
     }
     only_connected

@@ -1,4 +1,4 @@
-//! Gives messages that wait to sessions which match them.
+//! Release: waiting messages go to sessions that match them.
 
 use crate::broker::routing::{deliver, outcome, waiting};
 use crate::broker::store::work::{ENTRY, LISTED, OFFERED, RELEASED, WAITING};
@@ -10,7 +10,7 @@ use crate::data::destination::DestinationRef;
 use crate::data::message::RefusalReason;
 use alloc::boxed::Box;
 
-/// Offers a held message to the sessions that were here when it came; true when all were gone through.
+/// Offers a held message to the sessions that existed when it came; true if all of them were checked.
 pub(crate) fn run_offers(store: &mut Store, offers: &mut Offers) -> bool {
     while (offers.next as usize) < store.sessions.places() {
         if store.work.is_spent() {
@@ -18,13 +18,13 @@ pub(crate) fn run_offers(store: &mut Store, offers: &mut Offers) -> bool {
         }
         let held = store.messages.get(offers.message);
         if held.is_none_or(|message| message.order != offers.order || message.open != Open::Held) {
-            // It has ended, or enough have confirmed it.
+            // The message has ended, or enough recipients have confirmed it.
             return true;
         }
         let session = offers.next;
         offers.next += 1;
         store.work.charge(LISTED);
-        // Those that began later have got it with their hello.
+        // Sessions that began later got it at their hello.
         let was_here = |state: &Session| state.receives && state.since <= offers.order;
         if store.sessions.get(session).is_some_and(was_here) {
             release_one(store, session, true, offers.message);
@@ -40,7 +40,7 @@ pub(crate) fn offer(store: &mut Store, index: u32, recipient: u32) {
     };
     store.work.charge(OFFERED);
     let held = store.messages.get(index).filter(|message| message.open == Open::Held);
-    // It ended at an earlier offer, or has enough.
+    // The message ended at an earlier offer, or has enough recipients.
     let Some(order) = held.map(|message| message.order) else { return };
     match store.wait_list.offer(order, *uuid.as_bytes()) {
         Offer::New => deliver::deliver(store, index, recipient, false),
@@ -52,8 +52,8 @@ pub(crate) fn offer(store: &mut Store, index: u32, recipient: u32) {
     }
 }
 
-/// A session has new attributes: it gets what waits for them under these terms, in the order in which it was taken. Held
-/// messages only at a hello; what was parked is marked, because it may come out of order.
+/// Delivers the messages that wait under these terms to a session with new attributes, in the accept order. Held messages
+/// are released only at a hello; parked ones are marked as late, because they may be out of order.
 pub(crate) fn release_waiting(store: &mut Store, session: u32, at_hello: bool, terms: Terms) {
     let receives = store.sessions.get(session).or_bug(NO_SESSION).is_some_and(|state| state.receives);
     if receives && !terms.is_empty() {
@@ -64,15 +64,15 @@ pub(crate) fn release_waiting(store: &mut Store, session: u32, at_hello: bool, t
     }
 }
 
-/// Goes on with that; true when it is done.
+/// Goes on with a release; true if it is done.
 ///
-/// At a hello nothing may come before what was held, but messages that are routed meanwhile are in the queue before the
-/// rest of it. So none is written until all are there, and then they are put in order.
+/// At a hello held messages come first, but messages that are routed meanwhile are in the queue before the last of them. So
+/// the window is shut until all are in the queue, and then they are put in order.
 pub(crate) fn run_release(store: &mut Store, release: &mut Release) -> bool {
     let session = release.session;
     let mut merge = store.wait_list.merge(&release.terms, release.from);
     store.work.charge(release.terms.len() as u32 * ENTRY);
-    // At least one, however few units are left.
+    // At least one message is released, however few units are left.
     loop {
         let Some((order, index)) = merge.next(&store.wait_list) else {
             end_release(store, release);
@@ -93,7 +93,7 @@ pub(crate) fn run_release(store: &mut Store, release: &mut Release) -> bool {
 
 fn end_release(store: &mut Store, release: &Release) {
     let Some(window) = release.window else {
-        // Nothing has come between.
+        // The release was done in one call, so the queue is in order.
         return;
     };
     let Some(state) = store.sessions.get_mut(release.session).or_bug(NO_SESSION) else { return };
@@ -107,7 +107,7 @@ fn end_release(store: &mut Store, release: &Release) {
     store.wake(release.session);
 }
 
-/// A message waits for what a session has now, or for some of it.
+/// Delivers a message that waits under a term of a session, if the session matches it.
 fn release_one(store: &mut Store, session: u32, at_hello: bool, index: u32) {
     store.work.charge(WAITING);
     let (message, state) = (store.messages.get(index), store.sessions.get(session));
@@ -127,7 +127,7 @@ fn release_one(store: &mut Store, session: u32, at_hello: bool, index: u32) {
     }
 }
 
-/// Somebody matches a parked message: it is for that one.
+/// Delivers a parked message to the first session that matches it.
 fn unpark(store: &mut Store, index: u32, session: u32) {
     store.work.charge(RELEASED);
     waiting::close_message(store, index);
@@ -135,7 +135,7 @@ fn unpark(store: &mut Store, index: u32, session: u32) {
     if let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) {
         message.wanted = 1;
         message.accepted = ReceiptBody::Accepted { recipients: 1, session: newest, earlier_epoch: None };
-        // Until accepted, the sender has had its last word.
+        // For a message until *accepted* the sender has its final receipt already.
         message.accepted_reported = message.until_accepted;
     }
     deliver::deliver(store, index, session, true);

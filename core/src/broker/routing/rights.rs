@@ -32,7 +32,7 @@ fn subject(store: &Store, session: u32) -> Option<Requester<'_>> {
     Some(Requester { uuid: session.uuid, attributes: session.attributes() })
 }
 
-/// Tells a client that it does not get what it wants.
+/// Reports the refusal of a request to the client.
 pub(crate) fn refuse_request(store: &mut Store, session: u32, refusal: Refusal) {
     if let Some(state) = store.sessions.get_mut(session).or_bug(NO_SESSION) {
         debug!("e_pigeon::broker", "{}: {:?} refused: {}", state.uuid, refusal.refused, refusal.reason);

@@ -1,4 +1,4 @@
-//! Sessions: they begin, go on, change their attributes and end, and what that does to messages and watchers.
+//! Sessions: their beginnings, changes and ends, and the effects on messages and watchers.
 
 use crate::broker::routing::{acknowledge, outcome, presence, release, rights, shares};
 use crate::broker::store::work::{OUTCOME, PAIR, SET};
@@ -28,7 +28,7 @@ pub(crate) fn create(store: &mut Store, uuid: Uuid, hello: &Hello) -> u32 {
     session
 }
 
-/// The session goes on where it was.
+/// Resumes a session.
 pub(crate) fn resume(store: &mut Store, session: u32, hello: &Hello) -> Result<Resumed, AbortCode> {
     let known = hello.known.or_bug("a hello that names no session resumes it");
     let (Some(known), Some(state)) = (known, store.sessions.get_mut(session).or_bug(NO_SESSION)) else {
@@ -36,7 +36,7 @@ pub(crate) fn resume(store: &mut Store, session: u32, hello: &Hello) -> Result<R
     };
     let before = state.sending.acknowledged();
     state.sending.clone().resume(known.received, known.acknowledged, known.window)?;
-    // As much as this call may take off the queue, and the rest by and by.
+    // This call takes as many items off the queue as it may; a job takes the rest.
     let more = known.acknowledged - before;
     let now = more.min(u64::from(store.work.left() / OUTCOME));
     state.sending.resume(known.received, before + now, known.window)?;
@@ -51,11 +51,11 @@ pub(crate) fn resume(store: &mut Store, session: u32, hello: &Hello) -> Result<R
     if more > now {
         acknowledge::acknowledge_later(store, session, more - now);
     }
-    // What is received is taken at once.
+    // An item that is received is acknowledged at once.
     Ok(Resumed { received, acknowledged: received })
 }
 
-/// The queue goes on under a new session.
+/// Begins a new session that keeps the queue.
 pub(crate) fn renew(store: &mut Store, session: u32, hello: &Hello, new_boot: bool) {
     let boot = u64::from_le_bytes(hello.boot);
     if new_boot {
@@ -72,7 +72,7 @@ pub(crate) fn renew(store: &mut Store, session: u32, hello: &Hello, new_boot: bo
         state.receiving = Receiving::default();
         (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
         if new_boot {
-            // They were for the life before.
+            // These receipts are for messages of the boot before.
             store.receipts -= state.queue.forget_receipts();
         }
         state.queue.renumber(|delivery| declined.push(delivery));
@@ -92,7 +92,7 @@ pub(crate) fn change_attributes(store: &mut Store, session: u32, patch: PatchRef
     let changed = patch.apply(state.attributes(), store.config.max_attributes.into());
     let changed = changed.as_deref().map(AttributesRef::trusted);
     let reason = match changed {
-        // Nothing changes.
+        // The patch changes nothing.
         Some(attributes) if attributes == state.attributes() => return,
         Some(attributes) if rights::may_have(store, uuid, attributes) => {
             let terms = store.wait_list.new_terms(state.attributes(), attributes);
@@ -105,7 +105,7 @@ pub(crate) fn change_attributes(store: &mut Store, session: u32, patch: PatchRef
     rights::refuse_request(store, session, Refusal { refused: Refused::Attributes, watch: 0, reason });
 }
 
-/// Those who watch what the session was are told of it, and those who watch what it is now.
+/// Sets the attributes of a session, and notifies the watchers that match the old ones or the new ones.
 pub(crate) fn give_attributes(
     store: &mut Store,
     session: u32,
@@ -119,7 +119,7 @@ pub(crate) fn give_attributes(
     presence::note_states(store, session, before.into_iter().chain(after).collect());
 }
 
-/// A session is over: what it had not confirmed is not confirmed, and what it said goes on.
+/// Ends a session: its unconfirmed deliveries end, its messages stay.
 pub(crate) fn end_session(store: &mut Store, index: u32) {
     presence::note_presence(store, index);
     presence::forget_watches(store, index);
@@ -152,11 +152,11 @@ pub(crate) fn end_session(store: &mut Store, index: u32) {
     store.push_event(BrokerEvent::SessionEnded(session.uuid));
 }
 
-/// What was in the queue of a session that has ended is not confirmed.
+/// Ends the deliveries that were in the queue of an ended session.
 pub(crate) fn run_left(store: &mut Store, queue: &mut Queue) -> bool {
     while !store.work.is_spent() {
         let Some(delivery) = queue.pop() else {
-            // That was all.
+            // The queue is empty.
             return true;
         };
         store.work.charge(OUTCOME);

@@ -1,10 +1,10 @@
-//! Refuses a message if its sender has its share of what waits, or of a queue. (PROTOCOL.md, "Resources")
+//! Shares of senders: a message is refused if its sender has used up its share of a queue. (PROTOCOL.md, "Resources")
 
 use crate::broker::store::work::ENTRY;
 use crate::broker::store::{NO_MESSAGE, NO_SESSION, Session, Store};
 use crate::bug::OrBug;
 
-/// True where a message goes into the queue of a session as it is, and its sender does not have too much in it.
+/// True if a message fits the queue of a session as it is, and the share of its sender.
 pub(crate) fn fits(store: &mut Store, recipient: u32, sender: u32, length: u32) -> bool {
     let Some(session) = store.sessions.get(recipient).or_bug(NO_SESSION) else { return false };
     let (messages, bytes) = (session.queue.len(), session.queue_bytes + u64::from(length));
@@ -15,7 +15,7 @@ pub(crate) fn fits(store: &mut Store, recipient: u32, sender: u32, length: u32) 
         return true;
     }
     if store.work.is_spent() && !store.sessions.get(recipient).is_some_and(Session::is_counted) {
-        // As above.
+        // A message to very many recipients skips the queues whose senders it would have to count.
         return false;
     }
     count_senders(store, recipient);
@@ -23,7 +23,7 @@ pub(crate) fn fits(store: &mut Store, recipient: u32, sender: u32, length: u32) 
     messages < u64::from(store.shares.messages()) && bytes + u64::from(length) <= store.shares.bytes()
 }
 
-/// Counts what each sender has in the queue of a session, unless that is known.
+/// Counts the messages of each sender in the queue of a session, unless that is done.
 fn count_senders(store: &mut Store, index: u32) {
     let Some(session) = store.sessions.get_mut(index).or_bug(NO_SESSION) else { return };
     if session.is_counted() {
@@ -38,11 +38,11 @@ fn count_senders(store: &mut Store, index: u32) {
         let bytes = u64::from(message.length);
         store.shares.change(index, message.sender, |(count, before)| (count + 1, before + bytes));
     }
-    // At most 2^30 messages.
+    // There are at most 2^30 messages.
     store.work.charge(length as u32 * ENTRY);
 }
 
-/// A message came into a queue that is counted.
+/// Counts a message that enters a counted queue.
 pub(crate) fn count_in(store: &mut Store, session: u32, index: u32) {
     if let Some(message) = store.messages.get(index).or_bug(NO_MESSAGE) {
         let bytes = u64::from(message.length);
@@ -50,7 +50,7 @@ pub(crate) fn count_in(store: &mut Store, session: u32, index: u32) {
     }
 }
 
-/// A message of that sender has left a queue that is counted.
+/// Counts a message that has left a counted queue.
 #[cold]
 pub(crate) fn count_out(store: &mut Store, index: u32, sender: u32, length: u32) {
     let Some(session) = store.sessions.get(index).or_bug(NO_SESSION) else { return };
@@ -67,7 +67,7 @@ pub(crate) fn count_out(store: &mut Store, index: u32, sender: u32, length: u32)
     store.shares.change(index, sender, |(count, bytes)| (count - 1, bytes - u64::from(length)));
 }
 
-/// Forgets what each sender has in the queue of a session.
+/// Ends the counts of a queue.
 pub(crate) fn forget_counts(store: &mut Store, index: u32) {
     if let Some(session) = store.sessions.get_mut(index).or_bug(NO_SESSION)
         && session.is_counted()
@@ -77,7 +77,7 @@ pub(crate) fn forget_counts(store: &mut Store, index: u32) {
     }
 }
 
-/// The same for a session that has ended.
+/// Removes the counts of a queue whose session may have ended.
 pub(crate) fn drop_counts(store: &mut Store, index: u32) {
     let forgotten = store.shares.forget(index);
     store.work.charge(forgotten * ENTRY);

@@ -1,8 +1,9 @@
-//! What becomes of queue entries whose messages have ended: they leave their queues without waiting for the client.
+//! Sweeps: queue entries whose messages have ended leave their queues without waiting for the client.
 //!
-//! A message does not know which queues name it, so ended ones are found by going through queues. That is paid for by what
-//! it finds: all queues are gone through only when a good part of their entries have ended, or many records of ended
-//! messages are kept for them, or they take far more memory than they need; one queue, when it is full and some of it must have ended. (PROTOCOL.md, "Void deliveries")
+//! A message does not know which queues name it, so a sweep goes through the queues. It goes through all of them only if a
+//! good part of their entries have ended, or many records of ended messages are kept for them, or they use far more memory
+//! than they need; it searches one queue if that is full and some of it must have ended. So its results pay for it.
+//! (PROTOCOL.md, "Void deliveries")
 
 use crate::broker::routing::outcome;
 use crate::broker::store::capacity::*;
@@ -11,16 +12,16 @@ use crate::broker::store::{NO_MESSAGE, NO_SESSION, QueueEntry, Searched, Store};
 use crate::bug::OrBug;
 use crate::time::Moment;
 
-/// A full queue is searched when one entry of so many is new since it was searched last, or has ended.
+/// A full queue is searched if one of so many entries is new since the last search, or has ended.
 const SEARCH_PART: usize = 16;
-/// Where one of so many has ended is estimated by twice as many entries.
+/// The number of entries that are sampled to estimate when one of [`SEARCH_PART`] will have ended.
 const SAMPLES: usize = 2 * SEARCH_PART;
-/// So many entries of a queue are looked at before it is asked whether the call may do more.
+/// The number of entries of a queue to check before the meter is checked again.
 const AT_ONCE: usize = 1_024;
-/// So many runs of the log of a queue are written again at the price of an entry.
+/// Writing so many runs of the log of a queue again costs as much as an entry.
 const RUNS: usize = 16;
 
-/// True where entries of ended messages are to be dropped from all queues.
+/// True if entries of ended messages are to be dropped from all queues.
 pub(crate) fn is_sweep_due(store: &Store) -> bool {
     let ended = store.messages.ended_entries();
     let (entries, sessions) = (store.messages.entries(), store.sessions.len() as u64);
@@ -30,18 +31,18 @@ pub(crate) fn is_sweep_due(store: &Store) -> bool {
         || ended_in_queues(store) > max_ended(&store.config)
 }
 
-/// True where as many records of ended messages are kept as may be: no message is taken before some are gone.
+/// True if there are as many records of ended messages as may be: no message is accepted before some are gone.
 pub(crate) fn is_sweep_behind(store: &Store) -> bool {
     ended_in_queues(store) > 2 * max_ended(&store.config)
 }
 
-/// Records of ended messages, without those that links write, as many as there may be: no search makes these fewer.
+/// The most records of ended messages that queues keep. Those that links write are not counted, because no sweep frees
+/// them.
 fn ended_in_queues(store: &Store) -> u64 {
     store.messages.ended().saturating_sub(store.messages.written_in_part()) as u64
 }
 
-/// Goes through queues and drops entries of ended messages, where that is due, for a quarter of a call: others get their
-/// turn before it goes on.
+/// Goes on with a sweep, if one is due, for a quarter of a call: other work has its turn before the next part.
 pub(crate) fn sweep(store: &mut Store) {
     if !is_sweep_due(store) {
         return;
@@ -50,10 +51,10 @@ pub(crate) fn sweep(store: &mut Store) {
     let until = store.work.left().saturating_sub(store.work.share());
     loop {
         if next >= store.sessions.places() {
-            // All were gone through.
+            // The sweep is done.
             return;
         }
-        // At most 2^30 sessions.
+        // There are at most 2^30 sessions.
         let index = next as u32;
         store.work.charge(SWEPT);
         if store.sessions.get(index).is_some() {
@@ -70,8 +71,8 @@ pub(crate) fn sweep(store: &mut Store) {
     store.swept = Some(next);
 }
 
-/// The last place of a queue is taken. A message can take the last one of very many queues: as many get new ones as this
-/// call may make, and the others before the next message to many is taken. So none makes memory for all in one call.
+/// Makes places in a queue that is full now. A message can fill very many queues: as many get places as this call may make,
+/// and the others before the next message to many. So no call allocates for all of them.
 #[cold]
 pub(crate) fn queue_filled(store: &mut Store, index: u32) {
     if store.work.is_spent() {
@@ -88,13 +89,13 @@ pub(crate) fn queue_filled(store: &mut Store, index: u32) {
     }
 }
 
-/// Makes room in queues that have none, for a quarter of a call: others get their turn before the next.
+/// Makes places in full queues, for a quarter of a call: other work has its turn before the next ones.
 pub(crate) fn make_room(store: &mut Store) {
     let until = store.work.left().saturating_sub(store.work.share());
     while store.work.left() > until
         && let Some(index) = store.cramped.pop()
     {
-        // Its session may have ended.
+        // The session may have ended.
         if store.sessions.get(index).is_some() {
             queue_filled(store, index);
         }
@@ -107,9 +108,8 @@ fn shrink_queue(store: &mut Store, index: u32) {
     }
 }
 
-/// Drops entries of ended messages from the queue of one session, or goes on with that, until so many units are left;
-/// true when it is done. It begins with the newest: what the client acknowledges meanwhile was not looked at, and moves none
-/// of those that were.
+/// Drops entries of ended messages from a queue until only `until` units are left; true if it is done. It begins with the
+/// newest entries: those that the client acknowledges meanwhile are not searched yet, and do not move those that are.
 fn drop_ended(store: &mut Store, index: u32, until: u32) -> bool {
     let mut dropped = core::mem::take(&mut store.dropped);
     let is_done = loop {
@@ -120,14 +120,14 @@ fn drop_ended(store: &mut Store, index: u32, until: u32) -> bool {
             unsearched => unsearched.min(length),
         };
         let start = end.saturating_sub(AT_ONCE);
-        // At most 2^30 messages.
+        // There are at most 2^30 messages.
         store.work.charge((end - start) as u32 * SWEPT + (session.queue.runs() / RUNS) as u32);
         let messages = &store.messages;
         let ended = |delivery: &QueueEntry| {
             let message = messages.get(delivery.message).or_bug(NO_MESSAGE);
             message.filter(|message| message.ended).map(|message| message.length)
         };
-        // Or of what is under way, where the window was larger: else there would be a run for each of these.
+        // If the window was larger before, the bytes in flight count, because otherwise each entry would be a run.
         let window = session.sending.window().bytes.max(session.sending.under_way());
         let most_bytes = window / window_parts(&store.config);
         session.queue.drop_ended(start..end, most_bytes, ended, |delivery| dropped.push(delivery));
@@ -144,8 +144,8 @@ fn drop_ended(store: &mut Store, index: u32, until: u32) -> bool {
     is_done
 }
 
-/// The queue of a session is full: drops entries of ended messages from it, where enough can have ended, as far as this
-/// call may. What is left goes on with the next message for it.
+/// Drops entries of ended messages from a full queue if enough can have ended, as far as this call may. The next message
+/// for the queue goes on with it.
 pub(crate) fn search_queue(store: &mut Store, index: u32) {
     let Some(session) = store.sessions.get(index).or_bug(NO_SESSION) else { return };
     let Searched { order, next } = session.searched;
@@ -165,7 +165,7 @@ pub(crate) fn search_queue(store: &mut Store, index: u32) {
     }
 }
 
-/// When about one entry of [`SEARCH_PART`] of a queue will have ended; the first, where there are few.
+/// When about one of [`SEARCH_PART`] entries of a queue will have ended; the first one in a short queue.
 fn part_ends_at(store: &Store, index: u32) -> Moment {
     let Some(session) = store.sessions.get(index).or_bug(NO_SESSION) else { return Moment::NEVER };
     let length = session.queue.len();

@@ -1,4 +1,4 @@
-//! Messages that wait for a recipient: parked or held ones, and their end.
+//! Messages that wait for a recipient: parked and held ones, and the end of the wait.
 
 use crate::broker::store::work::WATCH;
 use crate::broker::store::{NO_MESSAGE, Open, ReceiptBody, Store};
@@ -6,7 +6,7 @@ use crate::bug::OrBug;
 use crate::data::destination::DestinationRef;
 use crate::data::message::RefusalReason;
 
-/// A message is for nobody else any more.
+/// Closes a message: it gets no further recipient.
 pub(crate) fn close_message(store: &mut Store, index: u32) {
     let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
     let open = core::mem::replace(&mut message.open, Open::Closed);
@@ -19,7 +19,7 @@ pub(crate) fn close_message(store: &mut Store, index: u32) {
     store.wait_list.remove(destination, order, index);
 }
 
-/// A message waits for somebody to come; false where the broker has no place for that, and it has ended.
+/// Lets a message wait for sessions; false if there is no place for that, and then it is closed.
 pub(crate) fn wait(store: &mut Store, index: u32, open: Open) -> bool {
     let Some(sender) = store.messages.get(index).or_bug(NO_MESSAGE).map(|message| message.sender) else {
         return false;
@@ -38,8 +38,8 @@ pub(crate) fn wait(store: &mut Store, index: u32, open: Open) -> bool {
     true
 }
 
-/// Nobody matches: the message waits for the first who does. Until then it is for so many: 0, but where somebody has
-/// declined it, who may have had it.
+/// Parks a message until a session matches it. `wanted` is the number of recipients so far: 0, or 1 if a recipient that
+/// declined it may have had it.
 pub(crate) fn park(store: &mut Store, index: u32, wanted: u32) {
     if wait(store, index, Open::Parked)
         && let Some(message) = store.messages.get_mut(index)
@@ -49,7 +49,7 @@ pub(crate) fn park(store: &mut Store, index: u32, wanted: u32) {
     }
 }
 
-/// A message can have no recipient, or no place.
+/// Closes a message without a recipient or a place, with that reason.
 pub(crate) fn give_up(store: &mut Store, index: u32, reason: RefusalReason) {
     if let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) {
         message.reason.get_or_insert(reason);
@@ -57,7 +57,7 @@ pub(crate) fn give_up(store: &mut Store, index: u32, reason: RefusalReason) {
     close_message(store, index);
 }
 
-/// True where one more message of its sender may wait in that way.
+/// True if one more message of its sender may wait in that way.
 pub(crate) fn may_wait(store: &Store, sender: u32, open: Open) -> bool {
     let of_sender = store.messages.sender(sender).map_or(0, |sender| sender.waiting);
     let is_parked = open == Open::Parked;
@@ -66,7 +66,7 @@ pub(crate) fn may_wait(store: &Store, sender: u32, open: Open) -> bool {
         && !(is_parked && store.parked >= store.config.max_parked)
 }
 
-/// A message begins to wait, or waits no more.
+/// Counts a message that begins to wait, or waits no more.
 pub(crate) fn count_waiting(store: &mut Store, sender: u32, open: Open, begins: bool) {
     let counts = [
         store.messages.sender_mut(sender).map(|sender| &mut sender.waiting),

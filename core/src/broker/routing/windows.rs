@@ -1,11 +1,11 @@
-//! The windows that clients are given, and what is refused when receipts run out. (PROTOCOL.md, "Windows")
+//! The windows of clients, and the refusal of messages when receipts run out. (PROTOCOL.md, "Windows")
 
 use crate::broker::store::{NO_SESSION, RECEIPTS_OF_EACH, Session, Store};
 use crate::bug::OrBug;
 use crate::config::broker::BrokerConfig;
 use crate::wire::window::Window;
 
-/// The window may have opened for something that waits.
+/// Makes the link of a session ready, if its window may have opened for an item that waits.
 pub(crate) fn window_opened(store: &mut Store, session: u32) {
     let waits = |state: &Session| !state.queue.is_written() || !state.watches.is_empty();
     if store.sessions.get(session).is_some_and(waits) {
@@ -13,8 +13,8 @@ pub(crate) fn window_opened(store: &mut Store, session: u32) {
     }
 }
 
-/// Shuts the window of a sender for which too many receipts wait, and opens it when half of them are gone. What is
-/// under way then is taken all the same. Where half of all receipts that there may be wait, few are too many.
+/// Shuts the window of a sender for which too many receipts wait, and opens it when half of them are gone. Messages in
+/// flight are still accepted. If half of `max_receipts` wait in all, [`RECEIPTS_OF_EACH`] are too many.
 pub(crate) fn adjust_window(store: &mut Store, session: u32) {
     let are_many = store.receipts > u64::from(store.config.max_receipts / 2);
     let max = store.config.receipt_backlog as usize;
@@ -33,7 +33,7 @@ pub(crate) fn adjust_window(store: &mut Store, session: u32) {
     store.wake(session);
 }
 
-/// Gives the client of a session the receipt for messages that were refused for want of one, if there are any.
+/// Adds the common receipt of messages that were refused for lack of receipts, if there are any.
 #[inline]
 pub(crate) fn end_refusals(store: &mut Store, session: u32) {
     let Some(state) = store.sessions.get_mut(session).or_bug(NO_SESSION) else { return };
@@ -43,21 +43,21 @@ pub(crate) fn end_refusals(store: &mut Store, session: u32) {
     }
 }
 
-/// True if the broker has all receipts that it may have, and too many of them wait for the client of a session; or had,
-/// and too many wait still.
+/// True if the broker has used up its receipts and too many of them wait for this session, or if it has refused messages
+/// for that reason and too many wait still.
 #[inline]
 pub(crate) fn lacks_receipts(store: &Store, session: &Session) -> bool {
     (store.receipts >= store.config.max_receipts.into() || session.queue.is_refusing())
         && session.queue.receipt_backlog() > RECEIPTS_OF_EACH
 }
 
-/// How many more items of a session's client are to be acknowledged.
+/// The number of items of a session that are not acknowledged yet.
 pub(crate) fn due_acknowledgement(store: &Store, session: u32) -> Option<u64> {
     let receiving = &store.sessions.get(session)?.receiving;
     receiving.due(receiving.received())
 }
 
-/// The window that clients are given: all of it, or nothing.
+/// The window of a client: the whole one, or a shut one.
 pub(crate) fn open_window(config: &BrokerConfig, shut: bool) -> Window {
     let (messages, bytes) = if shut { (0, 0) } else { (config.window_messages, config.window_bytes) };
     Window { messages, bytes }
