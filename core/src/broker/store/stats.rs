@@ -15,7 +15,7 @@ pub struct Stats {
     /// Messages that have ended and that all recipients have confirmed.
     pub answered_in_full: u64,
     /// Other messages that have ended, by reason: index 0 is `RefusalReason` code 1, and so on.
-    pub answered_by_reason: [u64; 8],
+    pub answered_by_reason: [u64; RefusalReason::ALL.len()],
     /// Messages in flight.
     pub open: u64,
     /// Messages in flight that are parked or held.
