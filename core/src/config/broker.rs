@@ -61,8 +61,6 @@ config! {
         pub max_held: u32 = 100_000;
         /// Of these, messages that may be parked; the other places are kept for held ones.
         pub max_parked: u32 = 50_000;
-        /// Messages of one sender that may be in flight. 0 sets no limit.
-        pub sender_messages: u32 = 0;
         /// Messages of one sender that may wait, parked or held.
         pub sender_waiting: u32 = 25_000;
         /// Messages that all queues may have together; a message in several queues counts in each.

@@ -213,8 +213,6 @@ codes! {
         Nobody = 7 => "nobody connected",
         /// A recipient declined it: it came too late for the order, or it was meant for others.
         Declined = 8 => "declined",
-        /// The sender has as many messages in flight as it may.
-        SenderFull = 9 => "sender full",
     }
 }
 

@@ -20,7 +20,7 @@ use support::{MAX, client_config, group, uuid};
 
 support::limits::limits!(
     e_pigeon_core::BrokerConfig::new(0);
-    max_links, max_lossy_links, max_links_per_source, max_failed_hellos_per_source, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, max_parked, sender_messages, sender_waiting, max_queued, sender_queue, queue_messages,
+    max_links, max_lossy_links, max_links_per_source, max_failed_hellos_per_source, max_sessions, max_attributes, max_payload, destination_bytes, destination_slots, max_messages, max_message_bytes, max_held, max_parked, sender_waiting, max_queued, sender_queue, queue_messages,
     queue_bytes, window_messages, window_bytes, receipt_backlog, max_receipts, max_watches, watch_backlog, max_time_to_live,
     keep_alive, session_ttl, session_ttl_min, settle, handshake_timeout, reorder_bytes, accept_delay;
     but hash_seed
@@ -195,16 +195,6 @@ fn max_parked() {
     world.peers[1].reachable = true;
     world.pass(Duration::from_secs(10));
     assert_eq!([0, 1, 2].map(|n| world.outcome(0, ids[n])), [Some((1, 1)), Some((1, 1)), Some((0, 1))]);
-}
-
-fn sender_messages() {
-    let mut world = world_with(2, |config| config.sender_messages = 3);
-    assert_eq!(fill(&mut world, "parked", RefusalReason::SenderFull), 3);
-    // Another sender is not refused, and this one has a place again when one of its messages ends.
-    let other = world.send(1, &uuid(0).into(), "of another");
-    world.settle();
-    assert_eq!(world.outcome(1, other), Some((1, 1)));
-    room_comes_again(&mut world);
 }
 
 fn sender_waiting() {

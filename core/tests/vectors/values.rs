@@ -133,7 +133,7 @@ pub(crate) const CODES: [(&str, AbortCode, u64); 16] = [
     ("shutting-down", AbortCode::ShuttingDown, 0),
 ];
 
-pub(crate) const REASONS: [(&str, RefusalReason); 9] = [
+pub(crate) const REASONS: [(&str, RefusalReason); 8] = [
     ("expired", RefusalReason::Expired),
     ("queue-full", RefusalReason::QueueFull),
     ("too-large", RefusalReason::TooLarge),
@@ -142,7 +142,6 @@ pub(crate) const REASONS: [(&str, RefusalReason); 9] = [
     ("gone", RefusalReason::Gone),
     ("nobody", RefusalReason::Nobody),
     ("declined", RefusalReason::Declined),
-    ("sender-full", RefusalReason::SenderFull),
 ];
 
 pub(crate) type Table = BTreeMap<String, Frame<'static>>;

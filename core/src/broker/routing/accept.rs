@@ -68,8 +68,6 @@ pub(crate) fn take(
         Some(RefusalReason::NotAllowed)
     } else if store.messages.open() >= store.config.max_messages as usize {
         Some(RefusalReason::BrokerFull)
-    } else if has_share(store, sender) {
-        Some(RefusalReason::SenderFull)
     } else {
         None
     };
@@ -111,12 +109,6 @@ pub(crate) fn take(
     }
     outcome::check_message(store, index);
     Ok(())
-}
-
-/// True if a sender has as many messages in flight as it may.
-fn has_share(store: &Store, sender: u32) -> bool {
-    let max = store.config.sender_messages as usize;
-    max > 0 && store.messages.sender(sender).is_some_and(|sender| sender.in_flight() >= max)
 }
 
 /// A message is not taken at all. Where it was before, somebody may have had it: so many of so many.

@@ -189,11 +189,6 @@ impl Sender {
         in_order.map(|&(_, index)| index).or_else(of_late)
     }
 
-    /// How many messages of it are in flight.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.len() - self.ended as usize + self.late.len()
-    }
-
     /// How many places its messages in flight take, for tests.
     #[cfg(test)]
     pub(crate) fn places(&self) -> usize {
