@@ -94,24 +94,32 @@ fn stream_input(broker: &mut Broker, index: u32, now: Instant, bytes: &[u8]) -> 
                     unseen = prefetch::prefetch(broker, input, limit);
                 }
                 broker.store.work.charge(FRAME + (frame.len() / BYTES) as u32);
-                if turns::take_frame(broker, index, body) == Progress::Later {
-                    schedule::resume(broker, index);
-                    break;
+                match receive::frame(broker, index, body) {
+                    Progress::Done => input = rest,
+                    progress if turns::may_retry(broker, progress, body) => {}
+                    _ => {
+                        schedule::resume(broker, index);
+                        break;
+                    }
                 }
-                input = rest;
             }
             Ok(Step::Keep(count)) => input = keep(&mut kept, input, count, most),
             Ok(Step::Complete(count, extent)) => {
                 let (before, rest) = (kept.len(), keep(&mut kept, input, count, most));
                 broker.store.work.charge(FRAME + (kept.len() / BYTES) as u32);
-                let body = kept.get(extent.header..).or_bug("a frame ends in its header");
-                if turns::take_frame(broker, index, body.unwrap_or_default()) == Progress::Later {
-                    kept.truncate(before);
+                let body = kept.get(extent.header..).or_bug("a frame ends in its header").unwrap_or_default();
+                let progress = receive::frame(broker, index, body);
+                if progress == Progress::Done {
+                    input = rest;
+                    kept.clear();
+                    continue;
+                }
+                let goes_on = turns::may_retry(broker, progress, body);
+                kept.truncate(before);
+                if !goes_on {
                     schedule::resume(broker, index);
                     break;
                 }
-                input = rest;
-                kept.clear();
             }
             Err(code) => ending::abort(broker, index, Abort { code, detail: 0 }),
         }

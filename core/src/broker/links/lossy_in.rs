@@ -4,7 +4,7 @@ use crate::broker::links::lossy::{Lossy, MAX_LEFT, NOT_LOSSY};
 use crate::broker::links::table::{Link, LinkPhase, NO_LINK};
 use crate::broker::links::{early, ending, hello, hellos, receive, schedule, turns};
 use crate::broker::state::Broker;
-use crate::broker::store::work::{BYTES, FRAME};
+use crate::broker::store::work::{BYTES, FRAME, Progress};
 use crate::broker::store::{BrokerEvent, Job, Limit, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Reader;
@@ -170,7 +170,10 @@ fn lossy_hello(broker: &mut Broker, index: u32, tag: u32, body: &[u8]) {
     if let Some(lossy) = broker.links.lossy(index) {
         (lossy.link.tag, lossy.hello_tag) = (tag, tag);
     }
-    _ = turns::take_frame(broker, index, body);
+    let mut progress = receive::frame(broker, index, body);
+    while progress != Progress::Done && turns::may_retry(broker, progress, body) {
+        progress = receive::frame(broker, index, body);
+    }
     let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return };
     let session = link.session().and_then(|session| broker.store.sessions.get(session));
     let (Some(welcome), Some(session), Some(lossy)) = (link.welcome.as_deref(), session, &mut link.lossy)

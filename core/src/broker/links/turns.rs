@@ -1,6 +1,6 @@
 //! Runs the [jobs](super::jobs) of a broker in turn, each for the rest of a call.
 
-use crate::broker::links::{early, ending, hello, receive};
+use crate::broker::links::{early, ending, hello};
 use crate::broker::routing::{acknowledge, presence, release, sessions};
 use crate::broker::state::Broker;
 use crate::broker::store::Job;
@@ -23,18 +23,12 @@ pub(crate) fn work_off(broker: &mut Broker) {
     }
 }
 
-/// Processes a frame. A hello waits until the jobs of its client are done.
-pub(crate) fn take_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Progress {
-    loop {
-        match receive::frame(broker, link, body) {
-            Progress::Behind if work_for_hello(broker, body) => {}
-            Progress::Behind => return Progress::Later,
-            progress => return progress,
-        }
-    }
+/// True if a frame that was not taken can be taken now: it is a hello, and the jobs that held it back are done.
+#[cold]
+pub(crate) fn may_retry(broker: &mut Broker, progress: Progress, body: &[u8]) -> bool {
+    progress == Progress::Behind && work_for_hello(broker, body)
 }
 
-#[cold]
 fn work_for_hello(broker: &mut Broker, body: &[u8]) -> bool {
     let Some((_, rest)) = body.split_first().or_bug("a hello has no kind") else { return true };
     let hello = Control::read(kind::HELLO, &mut Reader::new(rest)).ok().or_bug("this was a hello");
