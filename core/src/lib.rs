@@ -152,7 +152,7 @@ pub mod wire;
 #[cfg(feature = "alloc")]
 pub use broker::{
     Broker, BrokerEvent, Limit, LinkId, LinkInfo, LinkState, Policy, Ready, Requester, SessionInfo, Stats,
-    TooLittleMemory, TooManyLinks, UnknownLink,
+    TooLittleMemory, TooManyLinks, TransmitError, UnknownLink,
 };
 pub use client::{
     AckToken, Client, Close, CloseReason, Delivery, DisconnectReason, Established, Event, EventFilter,

@@ -4,7 +4,9 @@
 mod support;
 
 use core::time::Duration;
-use e_pigeon_core::{Destination, LinkId, LinkState, Value};
+use e_pigeon_core::{
+    BrokerEvent, Destination, Event, Filter, LinkId, LinkState, Message, Receipt, RefusalReason, Uuid, Value,
+};
 use support::{World, uuid};
 
 fn link_of(world: &World, n: usize) -> Option<LinkId> {
@@ -66,5 +68,61 @@ fn a_client_that_is_disconnected_keeps_its_session_and_comes_back() {
         world.peers[1].log.notes.iter().any(|note| note.contains("ShuttingDown")),
         "{:?}",
         world.peers[1].log.notes
+    );
+}
+
+#[test]
+fn a_message_of_the_broker_reaches_each_client_once_and_its_receipt_is_an_event() {
+    let mut world = World::new(3);
+    world.cut(2);
+    let lobby = Destination::from(Filter::everyone());
+    let ids: Vec<_> = ["one", "two"]
+        .map(|text| world.broker.send(world.now, &Message::new(&lobby, text.as_bytes())))
+        .into();
+    assert!(ids[0] < ids[1]);
+    world.cut(1);
+    world.pass(Duration::from_secs(20));
+    for n in 0..3 {
+        assert_eq!(world.messages(n), ["one", "two"], "client {n}");
+    }
+    let events = core::iter::from_fn(|| world.broker.poll_event());
+    let mut receipts: Vec<_> = events
+        .filter_map(|event| if let BrokerEvent::Receipt(it) = event { Some(it) } else { None })
+        .collect();
+    receipts.sort_by_key(Receipt::id);
+    assert_eq!(receipts, ids.iter().map(|&id| Receipt::ended(id, 3, 3, None)).collect::<Vec<_>>());
+    world.check();
+}
+
+#[test]
+fn a_message_of_the_broker_that_is_refused_ends_and_the_next_has_its_own_number() {
+    let mut world = World::new(1);
+    let to: Destination = uuid(0).into();
+    let large = vec![0; world.config.max_payload as usize + 1];
+    let refused = world.broker.send(world.now, &Message::new(&to, &large));
+    let good = world.broker.send(world.now, &Message::new(&to, b"small"));
+    assert!(refused < good);
+    world.peers[0].sleeps = true;
+    world.flow();
+    let Some(Event::Message(delivery)) = world.peers[0].client.poll_event() else { panic!("no message") };
+    assert_eq!((delivery.from, delivery.payload), (Uuid::nil(), &b"small"[..]));
+    let events: Vec<_> = core::iter::from_fn(|| world.broker.poll_event()).collect();
+    let ended = Receipt::ended(refused, 0, 0, Some(RefusalReason::TooLarge));
+    assert!(events.contains(&BrokerEvent::Receipt(ended)), "{events:?}");
+    assert!(world.broker.stats().is_balanced());
+}
+
+#[test]
+fn no_client_has_the_uuid_of_the_broker() {
+    let mut world = World::new(1);
+    let mut config = support::client_config(1);
+    config.uuid = Uuid::nil();
+    let n = world.join(config, "lobby");
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.broker.stats().sessions, 1);
+    assert!(
+        world.peers[n].log.notes.iter().any(|note| note.contains("NotAllowed")),
+        "{:?}",
+        world.peers[n].log.notes
     );
 }

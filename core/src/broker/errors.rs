@@ -1,5 +1,6 @@
 //! Errors of calls on a broker.
 
+use crate::error::BufferTooSmall;
 use core::fmt;
 
 /// There is no such link; it was closed.
@@ -13,6 +14,29 @@ impl fmt::Display for UnknownLink {
 }
 
 impl core::error::Error for UnknownLink {}
+
+/// Nothing was written on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransmitError {
+    /// There is no such link; it was closed.
+    UnknownLink,
+    /// The next datagram does not fit the buffer, and waits for a larger one. [`BrokerConfig::max_datagram`] bytes are always
+    /// enough.
+    ///
+    /// [`BrokerConfig::max_datagram`]: crate::BrokerConfig::max_datagram
+    BufferTooSmall(BufferTooSmall),
+}
+
+impl fmt::Display for TransmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownLink => UnknownLink.fmt(f),
+            Self::BufferTooSmall(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for TransmitError {}
 
 /// There are as many links as there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

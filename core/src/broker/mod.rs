@@ -10,7 +10,7 @@ mod routing;
 mod state;
 mod store;
 
-pub use errors::{TooManyLinks, UnknownLink};
+pub use errors::{TooManyLinks, TransmitError, UnknownLink};
 pub use fit::TooLittleMemory;
 pub use inspect::{LinkInfo, LinkState, SessionInfo};
 pub use state::Broker;
@@ -20,13 +20,14 @@ pub use store::ready::{LinkId, Ready};
 pub use store::stats::Stats;
 
 use crate::config::broker::BrokerConfig;
+use crate::data::message::{Message, MessageId};
 use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::control::Abort;
 use crate::wire::frame::Framing;
 use crate::wire::kind;
 use links::{admission, due, ending, input, table::Link, transmit};
-use routing::sweep;
+use routing::{accept, sweep};
 use store::jobs::Job;
 use uuid::Uuid;
 
@@ -110,6 +111,24 @@ impl Broker {
         self.call(now, |broker, _| ending::close_all(broker));
     }
 
+    /// Sends a message of the broker itself: recipients see the nil UUID as its sender, which no client can have. The policy is
+    /// not asked. [`BrokerEvent::Receipt`] says what became of it. It survives everything but the end of this broker, which
+    /// alone keeps it. (PROTOCOL.md, "Broker")
+    ///
+    /// ```
+    /// use e_pigeon_core::{Broker, BrokerConfig, BrokerEvent, Destination, Filter, Instant, Message, Receipt, RefusalReason};
+    ///
+    /// let mut broker = Broker::new(BrokerConfig::new(5), 1)?;
+    /// let everyone = Destination::from(Filter::everyone()).only_connected();
+    /// let id = broker.send(Instant::default(), &Message::new(&everyone, b"maintenance at noon"));
+    /// let ended = Receipt::ended(id, 0, 0, Some(RefusalReason::Nobody));
+    /// assert_eq!(broker.poll_event(), Some(BrokerEvent::Receipt(ended)));
+    /// # Ok::<(), e_pigeon_core::ConfigError>(())
+    /// ```
+    pub fn send(&mut self, now: Instant, message: &Message<'_>) -> MessageId {
+        self.call(now, |broker, _| accept::originate(&mut broker.store, message))
+    }
+
     /// Ends the link of a client; false if it has no session or is away. The session stays, and the client comes back after
     /// its back-off.
     ///
@@ -133,23 +152,23 @@ impl Broker {
         self.store.ready.pop()
     }
 
-    /// Writes what a link is to be sent to the front of `out` and returns how many bytes; 0 where there is nothing
-    /// now. Any size of `out` will do: a frame that does not fit goes on with the next call. Where the framing is datagrams,
-    /// each call writes one whole datagram. It waits, and 0 bytes are written, where `out` is too small for it: as many as
-    /// [`BrokerConfig::max_datagram`] says are always enough.
+    /// Writes what a link is to be sent to the front of `out` and returns the number of bytes; 0 if there is nothing now.
+    ///
+    /// Any size of `out` will do: a frame that does not fit goes on with the next call. If the framing is datagrams, each call
+    /// writes one whole datagram.
     ///
     /// # Errors
     ///
-    /// There is no such link.
+    /// There is no such link; or a datagram does not fit `out`, and waits.
     pub fn poll_transmit(
         &mut self,
         now: Instant,
         link: LinkId,
         out: &mut [u8],
-    ) -> Result<usize, UnknownLink> {
+    ) -> Result<usize, TransmitError> {
         self.call(now, |broker, now| {
-            let index = broker.links.find(link).ok_or(UnknownLink)?;
-            Ok(transmit::transmit(broker, index, now, out))
+            let index = broker.links.find(link).ok_or(TransmitError::UnknownLink)?;
+            transmit::transmit(broker, index, now, out).map_err(TransmitError::BufferTooSmall)
         })
     }
 

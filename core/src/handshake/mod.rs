@@ -108,7 +108,11 @@ pub(crate) enum Verdict {
 /// The table of the handshake: from a hello and what is known about its UUID to what is done.
 #[cfg(feature = "alloc")]
 pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
-    // Row 1: there is no session.
+    // Row 1: the UUID is that of the broker as a sender.
+    if hello.uuid == [0; 16] {
+        return Verdict::Refuse(AbortCode::NotAllowed);
+    }
+    // Row 2: there is no session.
     let Some(facts) = facts else { return Verdict::Create };
     let boot = u64::from_le_bytes(hello.boot);
     let named = |epoch, session| {

@@ -1,6 +1,6 @@
 //! The additional state of a link whose transport may lose frames.
 
-use crate::error::AbortCode;
+use crate::error::{AbortCode, BufferTooSmall};
 use crate::link::lossy::LossyLink;
 use crate::link::numbers::Sending;
 use crate::time::Instant;
@@ -55,6 +55,10 @@ impl Lossy {
             shuts_down: false,
             left: Vec::new(),
         }))
+    }
+
+    pub(crate) fn outcome(&self, written: usize) -> Result<usize, BufferTooSmall> {
+        self.link.outcome(written)
     }
 
     pub(crate) fn takes_datagrams(&self) -> bool {

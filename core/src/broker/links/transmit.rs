@@ -9,16 +9,45 @@ use crate::broker::store::NO_SESSION;
 use crate::broker::store::work::{BYTES, WRITTEN};
 use crate::bug::OrBug;
 use crate::codec::Writer;
+use crate::error::BufferTooSmall;
 use crate::time::Instant;
 use crate::wire::control::Control;
 use crate::wire::frame::{MAX_HEADER, header_len, write_header};
 use crate::wire::item::MAX_DELIVER_HEAD;
 
-pub(crate) fn transmit(broker: &mut Broker, index: u32, now: Instant, out: &mut [u8]) -> usize {
-    let Some(link) = broker.links.get(index).or_bug(NO_LINK) else { return 0 };
+pub(crate) fn transmit(
+    broker: &mut Broker,
+    index: u32,
+    now: Instant,
+    out: &mut [u8],
+) -> Result<usize, BufferTooSmall> {
+    let Some(link) = broker.links.get(index).or_bug(NO_LINK) else { return Ok(0) };
     let (pinged, is_lossy) = (link.ping_due, link.lossy.is_some());
-    let mut written = if is_lossy { lossy_out::lossy_transmit(broker, index, now, out) } else { 0 };
-    while !is_lossy && let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
+    let written = if is_lossy {
+        lossy_out::lossy_transmit(broker, index, now, out)
+    } else {
+        write_stream(broker, index, out)
+    };
+    let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return Ok(written) };
+    if written > 0
+        && let LinkPhase::Up { keep_alive, .. } = &mut link.phase
+    {
+        keep_alive.note_sent(now);
+    }
+    let result = link.lossy.as_ref().map_or(Ok(written), |lossy| lossy.outcome(written));
+    if link.is_done() {
+        schedule::close(broker, index);
+    }
+    if (pinged || is_lossy) && written > 0 {
+        // The next ping is due earlier than the timer of a link that waits for an answer.
+        schedule::arm(broker, index);
+    }
+    result
+}
+
+fn write_stream(broker: &mut Broker, index: u32, out: &mut [u8]) -> usize {
+    let mut written = 0;
+    while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
         if broker.store.work.is_spent() {
             // Other links have their turn.
             schedule::wake(broker, index);
@@ -54,19 +83,6 @@ pub(crate) fn transmit(broker: &mut Broker, index: u32, now: Instant, out: &mut 
             let rest = out.get_mut(written..).or_bug("more was written than there is room");
             written += write_deliveries(broker, index, rest.unwrap_or_default());
         }
-    }
-    let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) else { return written };
-    if written > 0
-        && let LinkPhase::Up { keep_alive, .. } = &mut link.phase
-    {
-        keep_alive.note_sent(now);
-    }
-    if link.is_done() {
-        schedule::close(broker, index);
-    }
-    if (pinged || is_lossy) && written > 0 {
-        // The next ping is due earlier than the timer of a link that waits for an answer.
-        schedule::arm(broker, index);
     }
     written
 }

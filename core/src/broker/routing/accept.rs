@@ -2,12 +2,15 @@
 
 use crate::broker::routing::{deliver, outcome, reach, release, rights, waiting, windows};
 use crate::broker::store::work::OFFERED;
-use crate::broker::store::{Job, NO_MESSAGE, NO_SESSION, NewMessage, Offers, Open, ReceiptBody, Store};
+use crate::broker::store::{
+    Job, NO_MESSAGE, NO_SESSION, NewMessage, OPERATOR, Offers, Open, ReceiptBody, Store,
+};
 use crate::bug::OrBug;
 use crate::data::destination::{DestinationRef, Target};
-use crate::data::message::{Past, RefusalReason, Taken};
+use crate::data::message::{Message, MessageId, Past, RefusalReason, Taken};
 use crate::error::AbortCode;
-use crate::wire::item::MessageItem;
+use crate::time::millis_rounded_up;
+use crate::wire::item::{MessageItem, Origin};
 use alloc::boxed::Box;
 use core::time::Duration;
 
@@ -50,13 +53,46 @@ pub(crate) fn take(
     } else if store.messages.sender(sender).is_some_and(|sender| id <= sender.highest) {
         return Err(AbortCode::BadId);
     }
+    if lacks_receipts {
+        return refuse_without_receipt(store, session, id);
+    }
+    enter(store, (session, sender), id, message, to);
+    Ok(())
+}
+
+/// Takes a message of the broker itself, which survives everything but its end.
+pub(crate) fn originate(store: &mut Store, message: &Message<'_>) -> MessageId {
+    let origin = Origin { uuid: [0; 16], boot: store.epoch };
+    let sender = store.messages.attach_sender(origin, OPERATOR);
+    let id = store.messages.sender(sender).map_or(0, |sender| sender.highest) + 1;
+    let bytes = message.to.as_bytes();
+    let is_short = bytes.len() <= usize::from(store.config.destination_bytes);
+    let to = store.messages.insert_destination(if is_short { bytes } else { &[] });
+    let item = MessageItem {
+        slot: 0,
+        define: None,
+        id_step: id,
+        until_accepted: false,
+        time_to_live_ms: u32::try_from(millis_rounded_up(message.time_to_live)).unwrap_or(u32::MAX),
+        retry: None,
+        payload: message.payload,
+    };
+    enter(store, (OPERATOR, sender), id, &item, to);
+    store.messages.drop_destination(to);
+    // A refused one keeps its id too.
+    if let Some(sender) = store.messages.sender_mut(sender) {
+        sender.highest = id;
+    }
+    MessageId(id)
+}
+
+/// A message that was not taken before comes in from a session and its sender.
+fn enter(store: &mut Store, (session, sender): (u32, u32), id: u64, message: &MessageItem<'_>, to: u32) {
+    let past = message.retry;
     let taken = match past {
         Some(Past::Taken(taken)) => Some(taken),
         _ => None,
     };
-    if lacks_receipts {
-        return refuse_without_receipt(store, session, id);
-    }
     store.stats.taken += 1;
     store.work.take_message();
     let destination = store.messages.destination(to);
@@ -64,7 +100,7 @@ pub(crate) fn take(
     let too_large = message.payload.len() > store.config.max_payload as usize || destination.is_empty();
     let refusal = if too_large {
         Some(RefusalReason::TooLarge)
-    } else if !rights::may_send(store, session, to) {
+    } else if session != OPERATOR && !rights::may_send(store, session, to) {
         Some(RefusalReason::NotAllowed)
     } else if store.messages.open() >= store.config.max_messages as usize {
         Some(RefusalReason::BrokerFull)
@@ -74,8 +110,8 @@ pub(crate) fn take(
     let payload = if refusal.is_none() { store.pool.store(message.payload) } else { None };
     let Some(payload) = payload else {
         // It is refused, or there is no memory for it.
-        refuse(store, session, id, taken, refusal.unwrap_or(RefusalReason::BrokerFull));
-        return Ok(());
+        refuse(store, sender, id, taken, refusal.unwrap_or(RefusalReason::BrokerFull));
+        return;
     };
     let time_to_live =
         Duration::from_millis(u64::from(message.time_to_live_ms)).min(store.config.max_time_to_live);
@@ -108,20 +144,15 @@ pub(crate) fn take(
         outcome::report_accepted(store, index);
     }
     outcome::check_message(store, index);
-    Ok(())
 }
 
 /// A message is not taken at all. Where it was before, somebody may have had it: so many of so many.
-fn refuse(store: &mut Store, session: u32, id: u64, taken: Option<Taken>, reason: RefusalReason) {
+fn refuse(store: &mut Store, sender: u32, id: u64, taken: Option<Taken>, reason: RefusalReason) {
     debug!("e_pigeon::broker", "message {id} is refused: {reason}");
     store.stats.answer(Some(reason));
     let recipients = taken.map_or(0, |taken| taken.recipients);
-    let word = ReceiptBody::Final { delivered: 0, recipients, reason: Some(reason) };
-    if let Some(session) = store.sessions.get_mut(session).or_bug(NO_SESSION) {
-        store.receipts += u64::from(session.queue.receipts().push(id, word, false));
-    }
-    store.wake(session);
-    windows::adjust_window(store, session);
+    let body = ReceiptBody::Final { delivered: 0, recipients, reason: Some(reason) };
+    outcome::push_receipt(store, sender, (id, store.messages.next_order()), body);
 }
 
 /// There is no receipt for a message, and its client cannot acknowledge others before this one is taken: it may have a

@@ -3,10 +3,12 @@
 
 use crate::broker::routing::{shares, waiting, windows};
 use crate::broker::store::work::EXPIRY;
-use crate::broker::store::{NO_MESSAGE, NO_SESSION, Open, QueueEntry, ReceiptBody, Store, Timer};
+use crate::broker::store::{
+    BrokerEvent, NO_MESSAGE, NO_SESSION, OPERATOR, Open, QueueEntry, ReceiptBody, Store, Timer,
+};
 use crate::bug::OrBug;
 use crate::data::destination::DestinationRef;
-use crate::data::message::{Past, RefusalReason};
+use crate::data::message::{MessageId, Past, Receipt, RefusalReason};
 use crate::time::Instant;
 
 pub(crate) fn report_accepted_due(store: &mut Store, now: Instant) {
@@ -212,10 +214,10 @@ pub(crate) fn report_accepted(store: &mut Store, index: u32) {
     }
 }
 
-/// Puts a receipt into the queue of a sender, where that has a session: word of the message with that id and place in the
-/// order in which messages were taken.
+/// Puts a receipt into the queue of a sender that has a session: for the message with that id and place in the order in which
+/// messages were taken.
 #[inline]
-fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u64), word: ReceiptBody) {
+pub(crate) fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u64), word: ReceiptBody) {
     // Nobody waits for the receipt any more.
     let Some(session) = store.messages.sender(sender).and_then(|sender| sender.session) else { return };
     if let Some(state) = store.sessions.get_mut(session) {
@@ -227,5 +229,15 @@ fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u64), word: R
             store.receipts += 1;
             windows::adjust_window(store, session);
         }
+    } else if session == OPERATOR {
+        report_own(store, id, word);
+    }
+}
+
+/// A message of the broker itself has ended, or was accepted.
+#[cold]
+fn report_own(store: &mut Store, id: u64, word: ReceiptBody) {
+    if let ReceiptBody::Final { delivered, recipients, reason } = word {
+        store.push_event(BrokerEvent::Receipt(Receipt::ended(MessageId(id), delivered, recipients, reason)));
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn max_records(config: &BrokerConfig) -> u64 {
 
 /// The most senders: each has a session or a message.
 pub(crate) fn max_senders(config: &BrokerConfig) -> u64 {
-    u64::from(config.max_sessions) + max_records(config)
+    u64::from(config.max_sessions) + max_records(config) + 1
 }
 
 /// The most places of all queues for that many entries. With more, a sweep begins, which leaves half of them.

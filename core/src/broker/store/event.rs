@@ -2,6 +2,7 @@
 
 use crate::broker::store::ready::LinkId;
 use crate::config::broker::BrokerConfig;
+use crate::data::message::Receipt;
 use crate::error::AbortCode;
 use alloc::collections::VecDeque;
 use core::fmt;
@@ -35,6 +36,8 @@ pub enum BrokerEvent {
         /// The limit.
         limit: Limit,
     },
+    /// A message of [`Broker::send`](crate::Broker::send) has ended.
+    Receipt(Receipt),
     /// So many events were not polled in time and are lost.
     Missed(u64),
 }
@@ -48,6 +51,9 @@ impl fmt::Display for BrokerEvent {
             Self::SessionEnded(uuid) => write!(f, "{uuid}: session ended"),
             Self::LinkAborted(link, code) => write!(f, "link {} aborted: {code}", link.index()),
             Self::Refused { source, limit } => write!(f, "refused a client of source {source:#x}: {limit}"),
+            Self::Receipt(receipt) => {
+                write!(f, "message {} of the broker has ended: {receipt:?}", receipt.id())
+            }
             Self::Missed(count) => {
                 write!(f, "{count} events were dropped, because they were not polled in time")
             }

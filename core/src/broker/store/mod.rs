@@ -46,7 +46,7 @@ pub(crate) use pool::max_spare;
 pub(crate) use queue::{Acknowledged, Cold, Declined, MAX_REFUSALS, Next, Queue, Refusal};
 pub(crate) use ready::{LinkId, Mark, Ready};
 pub(crate) use receipts::{RECEIPTS_OF_EACH, ReceiptBody};
-pub(crate) use senders::{MAX_ENDED, NO_SENDER, Sender};
+pub(crate) use senders::{MAX_ENDED, NO_SENDER, OPERATOR, Sender};
 pub(crate) use sessions::{NO_SESSION, NewSession, Searched, Session, Sessions};
 pub(crate) use timers::Timer;
 pub(crate) use wait_list::{OFFERS_PER_MESSAGE, Offer, Terms};

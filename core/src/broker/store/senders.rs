@@ -11,6 +11,8 @@ use slab::Slab;
 
 /// Why an entry must be in the table of senders.
 pub(crate) const NO_SENDER: &str = "there is no such sender";
+/// Stands for the session of the broker itself as a sender: its receipts are events.
+pub(crate) const OPERATOR: u32 = u32::MAX;
 /// A place in `in_flight` whose message has ended.
 const NONE: u32 = u32::MAX;
 /// So many places of messages that have ended stay among those in flight of a sender, and as many as there are others.
