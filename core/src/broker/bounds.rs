@@ -222,17 +222,17 @@ impl BrokerConfig {
         let job = release.max(size::<Offers>() + PIECE);
         let receipts = self.receipts_of_each();
         // Half of the refusals are of watches.
-        let (refusals, words) = match self.max_watches {
+        let (refusals, notices) = match self.max_watches {
             0 => (MAX_REFUSALS as u64 / 2, 0),
             _ => (MAX_REFUSALS as u64, u64::from(MAX_UNACKNOWLEDGED)),
         };
         // Between two of these there is at most one run of deliveries, which has at least one delivery.
-        let others = receipts + refusals + words + max_void_runs(self);
+        let others = receipts + refusals + notices + max_void_runs(self);
         let runs = others + others.min(self.queue_messages.into());
         let queue = table::<receipts::Run>(1)
             + receipts * share::<receipts::Run>()
             + table::<Refusal>(refusals)
-            + table::<PresenceNotice>(words)
+            + table::<PresenceNotice>(notices)
             + table::<Run>(runs);
         // Most places of messages in flight count with the messages.
         let messages = u64::from(self.max_messages);

@@ -61,11 +61,11 @@ pub(crate) fn choose_item(broker: &mut Broker, index: u32, session: u32) -> Opti
         state.sending.assign(None);
         return Some(OutFrame::Item(item));
     }
-    if let Some(word) = presence::next_presence(&mut broker.store, session) {
+    if let Some(notice) = presence::next_presence(&mut broker.store, session) {
         let state = broker.store.sessions.get_mut(session).or_bug(NO_SESSION)?;
-        state.queue.number_presence(word);
+        state.queue.number_presence(notice);
         state.sending.assign(None);
-        return Some(describe_presence(broker, index, session, word));
+        return Some(describe_presence(broker, index, session, notice));
     }
     loop {
         let state = broker.store.sessions.get_mut(session).or_bug(NO_SESSION)?;
@@ -123,17 +123,17 @@ pub(crate) fn describe_next(broker: &mut Broker, index: u32, session: u32, next:
         }
         Next::Delivery(delivery) => delivery_frame(broker, index, session, delivery),
         Next::Void(count) => Some(OutFrame::Item(DownItem::Void(count))),
-        Next::Presence(word) => Some(describe_presence(broker, index, session, word)),
+        Next::Presence(notice) => Some(describe_presence(broker, index, session, notice)),
         Next::Other(item) => Some(OutFrame::Item(item)),
     }
 }
 
-fn describe_presence(broker: &mut Broker, index: u32, session: u32, word: PresenceNotice) -> OutFrame {
+fn describe_presence(broker: &mut Broker, index: u32, session: u32, notice: PresenceNotice) -> OutFrame {
     let body = broker.links.get_mut(index).map(|link| core::mem::take(&mut link.presence));
     let mut body = body.or_bug(NO_LINK).unwrap_or_default();
     body.resize(MAX_PRESENCE, 0);
     let mut writer = Writer::new(&mut body, 0);
-    presence::write_presence(&broker.store, session, word, &mut writer);
+    presence::write_presence(&broker.store, session, notice, &mut writer);
     let length = writer.written();
     body.truncate(length);
     if let Some(link) = broker.links.get_mut(index).or_bug(NO_LINK) {

@@ -41,6 +41,6 @@ pub(crate) fn next_presence(_: &mut Store, _: u32) -> Option<PresenceNotice> {
     None
 }
 
-pub(crate) fn write_presence(_: &Store, _: u32, word: PresenceNotice, _: &mut Writer<'_>) {
-    match word {}
+pub(crate) fn write_presence(_: &Store, _: u32, notice: PresenceNotice, _: &mut Writer<'_>) {
+    match notice {}
 }

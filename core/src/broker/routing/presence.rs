@@ -177,20 +177,20 @@ pub(crate) fn next_presence(store: &mut Store, session: u32) -> Option<PresenceN
     let mut watches = core::mem::take(&mut state.watches);
     let most = LOOKED_AT_PER_CALL.min(store.work.left() / LISTED);
     let mut budget = most;
-    let word = watches.iter_mut().find_map(|watch| watch.next(&store.sessions, &mut budget));
+    let notice = watches.iter_mut().find_map(|watch| watch.next(&store.sessions, &mut budget));
     store.work.charge((most - budget) * LISTED);
     // The other watches have their turn.
     watches.rotate_left(1);
     store.sessions.get_mut(session).or_bug(NO_SESSION)?.watches = watches;
-    if word.is_none() && budget == 0 {
+    if notice.is_none() && budget == 0 {
         store.wake(session);
     }
-    word
+    notice
 }
 
 /// Writes the body of a frame with the current state.
-pub(crate) fn write_presence(store: &Store, session: u32, word: PresenceNotice, writer: &mut Writer<'_>) {
-    let (number, uuid) = match word {
+pub(crate) fn write_presence(store: &Store, session: u32, notice: PresenceNotice, writer: &mut Writer<'_>) {
+    let (number, uuid) = match notice {
         PresenceNotice::Reset(number) => return DownItem::PresenceReset(number).write(writer),
         PresenceNotice::Synced(number) => return DownItem::PresenceSynced(number).write(writer),
         PresenceNotice::Peer(number, uuid) => (number, uuid),

@@ -117,3 +117,26 @@ impl Events {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn events_beyond_the_limit_are_counted_and_their_number_comes_first() {
+        let mut events = Events::default();
+        let event = |number| BrokerEvent::SessionOpened(Uuid::from_u128(number));
+        (1..=5).for_each(|number| events.push(event(number), 3));
+        let polled: Vec<_> = core::iter::from_fn(|| events.pop()).collect();
+        assert_eq!(polled, [BrokerEvent::Missed(2), event(1), event(2), event(3)]);
+        events.push(event(6), 3);
+        assert_eq!([events.pop(), events.pop()], [Some(event(6)), None]);
+    }
+
+    #[test]
+    fn a_broker_with_few_sessions_keeps_two_events_for_each() {
+        let max = |sessions| max_events(&BrokerConfig::new(0).max_sessions(sessions));
+        assert_eq!([max(3), max(100_000)], [6, MAX_EVENTS]);
+    }
+}

@@ -259,3 +259,60 @@ fn remove_place(list: &mut Vec<u32>, place: u32, moved: impl FnOnce(u32)) {
         moved(session);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::attributes::Attributes;
+
+    /// Sessions by their indices, with their places.
+    struct Placed(Vec<(Attributes, Places)>);
+
+    impl Sessions for Placed {
+        fn placed(&mut self, session: u32) -> Option<(AttributesRef<'_>, &mut [u32])> {
+            let (attributes, places) = self.0.get_mut(session as usize)?;
+            Some((attributes.as_ref(), places))
+        }
+    }
+
+    fn attributes(keys: &str) -> Attributes {
+        let mut attributes = Attributes::new();
+        for key in keys.chars() {
+            attributes.set(key.encode_utf8(&mut [0; 4]), true.into()).unwrap();
+        }
+        attributes
+    }
+
+    /// What `Sessions` of the broker do with it is compared with a search in sessions.rs.
+    #[test]
+    fn the_last_sessions_move_to_the_places_of_one_that_leaves() {
+        let mut index = Index::new(1, 100);
+        let mut sessions = Placed(Vec::new());
+        for (session, keys) in (0..).zip(["ab", "a", "ab"]) {
+            let attributes = attributes(keys);
+            let places = index.insert(session, attributes.as_ref());
+            sessions.0.push((attributes, places));
+        }
+        assert_eq!(*sessions.0[2].1, [2, 2, 1]);
+        let both = attributes("ab");
+        let b = attributes("b").as_ref().pairs().encoded().next().map(|pair| index.hash(pair)).unwrap();
+        assert_eq!(index.likely(b).and_then(|list| index.first_of(list)), Some(0));
+        let places = sessions.0[0].1.clone();
+        index.remove(both.as_ref(), &places, &mut sessions);
+        assert_eq!((index.everyone(), &*sessions.0[2].1), (&[2, 1][..], &[0, 0, 0][..]));
+        assert_eq!(index.rarest(both.as_ref().pairs()), (&[2][..], true));
+        let places = sessions.0[2].1.clone();
+        index.remove(both.as_ref(), &places, &mut sessions);
+        assert_eq!((index.rarest(both.as_ref().pairs()).0, index.likely(b)), (&[][..], None));
+        assert_eq!((index.lists.len(), index.by_pair.len()), (1, 1), "only the list of a is left");
+    }
+
+    #[test]
+    fn a_list_that_has_shrunk_gives_its_memory_back() {
+        let mut list: Vec<u32> = (0..1_000).collect();
+        for _ in 0..990 {
+            remove_place(&mut list, 0, drop);
+        }
+        assert!(list.len() == 10 && list.capacity() <= 4 * KEPT, "{}", list.capacity());
+    }
+}

@@ -152,3 +152,30 @@ impl Jobs {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_keep_their_order_until_their_session_ends() {
+        let mut jobs = Jobs::default();
+        let uuid = Uuid::from_u128(9);
+        let release = Release { session: 2, at_hello: false, terms: Vec::new(), from: 0, window: None };
+        jobs.push(Job::Acknowledge { session: 1, more: 5 });
+        jobs.push(Job::Left(Box::default()));
+        jobs.push(Job::Release(Box::new(release)));
+        jobs.push(Job::Offer(Box::new(Offers { uuid, message: 0, order: 0, next: 0 })));
+        jobs.push(Job::Close { next: 0, end: 1 });
+        assert_eq!((jobs.len(), jobs.left()), (5, 1));
+        let concerned = jobs.iter().filter(|job| job.concerns(uuid, Some(2)));
+        assert_eq!(concerned.map(Job::name).collect::<Vec<_>>(), ["release", "offers"]);
+        jobs.forget(2);
+        jobs.forget(1);
+        let left = jobs.pop();
+        assert!(matches!(left, Some(Job::Left(_))) && jobs.left() == 0, "{left:?}");
+        left.into_iter().for_each(|left| jobs.push(left));
+        let names: Vec<_> = jobs.iter().map(Job::name).collect();
+        assert_eq!((names, jobs.left()), (Vec::from(["offers", "closing", "what is left of a session"]), 1));
+    }
+}

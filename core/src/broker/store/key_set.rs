@@ -67,3 +67,49 @@ pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
 fn shrink_now<T>(queue: &mut VecDeque<T>) {
     queue.shrink_to((2 * queue.len()).max(MIN_PLACES / 2));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_with_one_first_number_are_a_range() {
+        let keys = KeySet::from([(1, 2, 3), (2, 0, 0), (2, u64::MAX, u64::MAX), (3, 0, 0)]);
+        assert_eq!(keys.range((2, 0, 0)..=last_of(2)).count(), 2);
+    }
+
+    #[test]
+    fn the_halves_of_uuids_have_the_same_order() {
+        let uuids = [1, u64::MAX.into(), 1 << 64, u128::MAX].map(u128::to_be_bytes);
+        assert!(uuids.map(halves).is_sorted() && halves(uuids[2]) == (1, 0));
+    }
+
+    #[test]
+    fn a_table_doubles_up_to_its_limit() {
+        let mut table = Slab::new();
+        let mut sizes = BTreeSet::new();
+        for entry in 0..100 {
+            reserve_one(&mut table, 100);
+            table.insert(entry);
+            sizes.insert(table.capacity());
+        }
+        assert!(sizes.iter().eq(&[4, 8, 16, 32, 64, 100]), "{sizes:?}");
+        assert_eq!(next_places(100, 100), 1, "a caller beyond the limit gets a place all the same");
+    }
+
+    #[test]
+    fn memory_of_which_most_is_free_is_given_back() {
+        let mut queue: VecDeque<u32> = (0..1_000).collect();
+        queue.truncate(300);
+        shrink(&mut queue);
+        assert!(queue.capacity() >= 1_000);
+        queue.truncate(10);
+        shrink(&mut queue);
+        assert!(queue.len() == 10 && queue.capacity() <= MIN_PLACES, "{}", queue.capacity());
+        let mut table: Slab<u8> = (0..=MIN_TABLE).map(|key| (key, 0)).collect();
+        table.retain(|key, _| key < 100);
+        shrink_table(&mut table);
+        assert!(table.len() == 100 && table.capacity() < MIN_TABLE, "{}", table.capacity());
+        assert!(!is_oversized(0, MIN_TABLE));
+    }
+}

@@ -269,8 +269,8 @@ impl Queue {
     }
 
     /// Gives the next number to a notice of presence.
-    pub(crate) fn number_presence(&mut self, word: PresenceNotice) {
-        self.cold.get_or_insert_default().presence.push_back(word);
+    pub(crate) fn number_presence(&mut self, notice: PresenceNotice) {
+        self.cold.get_or_insert_default().presence.push_back(notice);
         self.log(Kind::Presence);
     }
 
@@ -487,3 +487,6 @@ impl Queue {
         later.into_iter().for_each(|delivery| self.deliveries.push(delivery));
     }
 }
+
+#[cfg(test)]
+mod tests;

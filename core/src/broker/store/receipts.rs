@@ -23,7 +23,7 @@ pub(crate) enum ReceiptBody {
 pub(crate) struct Run {
     first: u64,
     count: u32,
-    word: ReceiptBody,
+    body: ReceiptBody,
     /// The messages were accepted in an earlier session, so their repetitions may cross the receipt.
     crossed: bool,
 }
@@ -48,10 +48,10 @@ impl Receipts {
     /// Adds a receipt, to the last run if that has no number and fits; returns true if it is a run of its own. A repetition
     /// may have `crossed` it, if the message was accepted in an earlier session.
     #[inline]
-    pub(crate) fn push(&mut self, id: u64, word: ReceiptBody, crossed: bool) -> bool {
+    pub(crate) fn push(&mut self, id: u64, body: ReceiptBody, crossed: bool) -> bool {
         if self.numbered < self.runs.len()
             && let Some(last) = self.runs.back_mut()
-            && last.word == word
+            && last.body == body
             && last.crossed == crossed
             && last.first.checked_add(u64::from(last.count)) == Some(id)
             && last.count < u32::MAX
@@ -59,7 +59,7 @@ impl Receipts {
             last.count += 1;
             return false;
         }
-        self.runs.push_back(Run { first: id, count: 1, word, crossed });
+        self.runs.push_back(Run { first: id, count: 1, body, crossed });
         self.crossed += u32::from(crossed);
         true
     }
@@ -91,9 +91,9 @@ impl Receipts {
             return false;
         }
         self.refused = (0, 0);
-        let word =
+        let body =
             ReceiptBody::Final { delivered: 0, recipients: 0, reason: Some(RefusalReason::BrokerFull) };
-        self.runs.push_back(Run { first, count, word, crossed: false });
+        self.runs.push_back(Run { first, count, body, crossed: false });
         true
     }
 
@@ -102,7 +102,7 @@ impl Receipts {
     pub(crate) fn answers(&self, id: u64, until_accepted: bool) -> bool {
         self.crossed > 0
             && self.runs.iter().filter(|run| run.crossed).any(|run| {
-                let is_last = until_accepted || matches!(run.word, ReceiptBody::Final { .. });
+                let is_last = until_accepted || matches!(run.body, ReceiptBody::Final { .. });
                 is_last && id.checked_sub(run.first).is_some_and(|place| place < u64::from(run.count))
             })
     }
@@ -122,8 +122,8 @@ impl Receipts {
 
     /// A run, as an item.
     pub(crate) fn get(&self, place: usize, epoch: u64) -> Option<DownItem<'static>> {
-        let Run { first, count, word, .. } = *self.runs.get(place)?;
-        Some(match word {
+        let Run { first, count, body, .. } = *self.runs.get(place)?;
+        Some(match body {
             ReceiptBody::Accepted { recipients, session, earlier_epoch } => {
                 let epoch = earlier_epoch.unwrap_or(epoch);
                 DownItem::Accepted(Accepted { first, count, recipients, epoch, session })
@@ -164,15 +164,15 @@ mod tests {
 
     #[test]
     fn receipts_that_are_alike_become_one_run_until_it_has_a_number() {
-        let word = ReceiptBody::Final { delivered: 1, recipients: 1, reason: None };
+        let body = ReceiptBody::Final { delivered: 1, recipients: 1, reason: None };
         let mut receipts = Receipts::default();
         for id in 1..=5 {
-            receipts.push(id, word, false);
+            receipts.push(id, body, false);
         }
         assert_eq!(receipts.len(), 1);
         assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 1, count: 5, .. }))));
-        receipts.push(6, word, false);
-        receipts.push(8, word, false);
+        receipts.push(6, body, false);
+        receipts.push(8, body, false);
         assert_eq!(receipts.len(), 3);
         receipts.acknowledge();
         assert!(matches!(receipts.number(0), Some(DownItem::Final(Final { first: 6, count: 1, .. }))));

@@ -71,3 +71,31 @@ impl Shares {
         forgotten
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_bytes_is_the_same_part_and_at_least_one_message() {
+        let config = BrokerConfig::new(0).queue_messages(100).sender_queue(10).queue_bytes(100_000);
+        let of = |max_payload| Shares::new(&config.clone().max_payload(max_payload));
+        assert_eq!((of(1_000).messages(), of(1_000).bytes(), of(20_000).bytes()), (10, 10_000, 20_000));
+    }
+
+    #[test]
+    fn each_sender_is_counted_in_each_queue_until_it_has_no_messages() {
+        let mut shares = Shares::new(&BrokerConfig::new(0));
+        let (first, last, other) = ((1, 0), (1, u32::MAX), (2, 0));
+        for (session, sender) in [first, first, last, other] {
+            shares.change(session, sender, |(count, bytes)| (count + 1, bytes + 7));
+        }
+        let of = |shares: &Shares| [first, last, other].map(|(session, sender)| shares.of(session, sender));
+        assert_eq!(of(&shares), [(2, 14), (1, 7), (1, 7)]);
+        shares.change(2, 0, |(count, bytes)| (count - 1, bytes - 7));
+        assert_eq!((of(&shares), shares.counts.len()), ([(2, 14), (1, 7), (0, 0)], 2));
+        shares.change(2, 0, |_| (1, 7));
+        assert_eq!((shares.forget(1), shares.forget(1)), (2, 0));
+        assert_eq!(of(&shares), [(0, 0), (0, 0), (1, 7)]);
+    }
+}

@@ -56,3 +56,27 @@ impl Timers {
         if self.first()? <= now { self.due.pop_first().map(Timer::of) } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_fire_in_order_when_they_are_due_unless_they_are_disarmed() {
+        let mut timers = Timers::default();
+        let at = Instant::from_micros;
+        let max = Timer::Message(u32::MAX);
+        for (due, timer) in [(30, max), (10, Timer::Session(1)), (20, Timer::Link(2)), (5, Timer::Link(1))] {
+            timers.arm(at(due), timer);
+        }
+        timers.disarm(at(20), Timer::Link(2));
+        // A timer has one time, and is not found at another.
+        timers.disarm(at(11), Timer::Session(1));
+        assert_eq!((timers.first(), timers.pop(at(4))), (Some(at(5)), None));
+        assert_eq!(
+            [29, 29, 29].map(|now| timers.pop(at(now))),
+            [Some(Timer::Link(1)), Some(Timer::Session(1)), None]
+        );
+        assert_eq!((timers.pop(at(30)), timers.first()), (Some(max), None));
+    }
+}

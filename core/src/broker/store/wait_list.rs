@@ -175,3 +175,56 @@ pub(crate) fn for_terms(hasher: &FixedState, destination: DestinationRef<'_>, mu
 fn term(hasher: &FixedState, bytes: &[u8]) -> u64 {
     hasher.hash_one(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::attributes::Attributes;
+    use crate::data::destination::Destination;
+    use crate::data::filter::Filter;
+
+    fn attributes(keys: &str) -> Attributes {
+        let mut attributes = Attributes::new();
+        for key in keys.chars() {
+            attributes.set(key.encode_utf8(&mut [0; 4]), true.into()).unwrap();
+        }
+        attributes
+    }
+
+    fn under(list: &WaitList, terms: &Terms, from: u64) -> Vec<(u64, u32)> {
+        let mut merge = list.merge(terms, from);
+        core::iter::from_fn(|| merge.next(list)).collect()
+    }
+
+    #[test]
+    fn a_session_finds_the_messages_for_its_uuid_and_its_pairs_once_and_in_order() {
+        let mut list = WaitList::new(1, 10);
+        let uuid = Uuid::from_u128(7);
+        let both = Destination::from(Filter::all_of(&[("a", true.into()), ("b", true.into())]).unwrap());
+        let to = [both, uuid.into(), Filter::everyone().into(), Uuid::from_u128(8).into()];
+        for ((order, message), to) in [(3, 30), (2, 20), (1, 10), (4, 40)].into_iter().zip(&to) {
+            list.insert(to.into(), order, message);
+        }
+        let (before, after) = (attributes("a"), attributes("ab"));
+        assert_eq!(under(&list, &list.new_terms(before.as_ref(), after.as_ref()), 0), [(3, 30)]);
+        assert!(list.new_terms(after.as_ref(), before.as_ref()).is_empty(), "no pair is new");
+        let all = list.all_terms(uuid, after.as_ref());
+        assert_eq!(under(&list, &all, 0), [(1, 10), (2, 20), (3, 30)]);
+        assert_eq!(under(&list, &all, 2), [(2, 20), (3, 30)]);
+        list.remove((&to[0]).into(), 3, 30);
+        assert_eq!((under(&list, &all, 0), list.len()), (Vec::from([(1, 10), (2, 20)]), 3));
+    }
+
+    #[test]
+    fn no_message_is_offered_twice_and_its_offers_are_forgotten_with_it() {
+        let mut list = WaitList::new(1, 1);
+        let to = Destination::from(Filter::everyone());
+        list.insert(to.as_ref(), 5, 50);
+        let mut offer = |peer: u8| list.offer(5, [peer; 16]);
+        assert!((0..8).all(|peer| offer(peer) == Offer::New));
+        assert_eq!([offer(3), offer(8)], [Offer::Again, Offer::Full]);
+        list.remove(to.as_ref(), 5, 50);
+        assert_eq!((list.offers(), list.len()), (0, 0));
+        assert!(list.all_terms(Uuid::nil(), AttributesRef::EMPTY).is_empty(), "nothing waits");
+    }
+}

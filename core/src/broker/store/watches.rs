@@ -217,3 +217,121 @@ impl Notes {
         self.states.iter().any(|state| filter.matches(self.uuid, AttributesRef::trusted(state)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::store::index::Index;
+    use crate::data::attributes::Attributes;
+    use crate::data::filter::Filter;
+    use alloc::vec;
+
+    fn attributes(keys: &str) -> Attributes {
+        let mut attributes = Attributes::new();
+        for key in keys.chars() {
+            attributes.set(key.encode_utf8(&mut [0; 4]), true.into()).unwrap();
+        }
+        attributes
+    }
+
+    /// Sessions by their indices, which are their UUIDs too.
+    struct Peers(Index, Vec<Attributes>);
+
+    impl Directory for Peers {
+        fn lists(&self) -> &Index {
+            &self.0
+        }
+
+        fn identity(&self, session: u32) -> Option<(Uuid, AttributesRef<'_>)> {
+            let attributes = self.1.get(session as usize)?;
+            Some((Uuid::from_u128(session.into()), attributes.as_ref()))
+        }
+    }
+
+    fn peers() -> Peers {
+        let mut peers = Peers(Index::new(1, 100), Vec::new());
+        for (session, keys) in (0..).zip(["ab", "a", "b", "c"]) {
+            let attributes = attributes(keys);
+            peers.0.insert(session, attributes.as_ref());
+            peers.1.push(attributes);
+        }
+        peers
+    }
+
+    fn watch(filter: Filter) -> Watch {
+        let filter = filter.as_ref().as_bytes().into();
+        Watch { number: 4, filter, stage: Stage::Reset, changed: BTreeSet::new() }
+    }
+
+    fn a_and_b(of: impl Fn(&[(&str, crate::Value<'_>)]) -> Filter) -> Watch {
+        watch(of(&[("a", true.into()), ("b", true.into())]))
+    }
+
+    fn peer(session: u128) -> PresenceNotice {
+        PresenceNotice::Peer(4, session.to_be_bytes())
+    }
+
+    fn read(watch: &mut Watch, peers: &Peers, mut budget: u32) -> Vec<PresenceNotice> {
+        core::iter::from_fn(|| watch.next(peers, &mut budget)).collect()
+    }
+
+    #[test]
+    fn a_snapshot_has_each_session_that_matches_once_however_small_its_pieces() {
+        let peers = peers();
+        let any_of = || a_and_b(|pairs| Filter::any_of(pairs).unwrap());
+        let all_of = || a_and_b(|pairs| Filter::all_of(pairs).unwrap());
+        let everyone = || watch(Filter::everyone());
+        let expected: [(Watch, Watch, &[u128]); 3] = [
+            (any_of(), any_of(), &[1, 0, 2]),
+            (all_of(), all_of(), &[0]),
+            (everyone(), everyone(), &[3, 2, 1, 0]),
+        ];
+        for (mut whole, mut parts, sessions) in expected {
+            let mut all = vec![PresenceNotice::Reset(4)];
+            all.extend(sessions.iter().map(|&session| peer(session)));
+            all.push(PresenceNotice::Synced(4));
+            assert_eq!(read(&mut whole, &peers, 100), all);
+            let parts: Vec<_> = (0..10).flat_map(|_| read(&mut parts, &peers, 1)).collect();
+            assert_eq!(parts, all);
+        }
+    }
+
+    #[test]
+    fn changes_are_reported_once_and_too_many_begin_a_snapshot() {
+        let peers = peers();
+        let mut watch = watch(Filter::everyone());
+        read(&mut watch, &peers, 100);
+        for session in [2, 1, 2] {
+            watch.note(Uuid::from_u128(session), 2);
+        }
+        assert_eq!(read(&mut watch, &peers, 100), [peer(1), peer(2)]);
+        (0..3).for_each(|session| watch.note(Uuid::from_u128(session), 2));
+        assert!(watch.changed.is_empty());
+        assert_eq!(read(&mut watch, &peers, 100)[..2], [PresenceNotice::Reset(4), peer(3)]);
+    }
+
+    #[test]
+    fn a_watch_stands_under_a_term_of_each_session_that_it_matches() {
+        let mut watchers = Watchers::new(1);
+        let watches = [a_and_b(|pairs| Filter::any_of(pairs).unwrap()), watch(Filter::everyone())];
+        watches.iter().for_each(|watch| watchers.insert(9, watch));
+        assert_eq!(watchers.standing.len(), 3);
+        let states = ["b", "bc"].map(|keys| attributes(keys).as_ref().as_bytes().into());
+        let terms = watchers.terms(Uuid::nil(), &states);
+        let standing = watchers.standing.iter().filter(|(term, ..)| terms.contains(term)).count();
+        assert_eq!((terms.len(), standing), (4, 2), "everyone, the UUID, b and c");
+        watches.iter().for_each(|watch| watchers.remove(9, watch));
+        assert!(watchers.standing.is_empty());
+    }
+
+    #[test]
+    fn a_change_is_for_watches_of_before_and_after() {
+        let state = |keys| Box::<[u8]>::from(attributes(keys).as_ref().as_bytes());
+        let mut notes = Notes::of(Uuid::nil(), vec![state("a"), state("b")]);
+        let matches = |key| notes.matches(watch(Filter::any_of(&[(key, true.into())]).unwrap()).filter());
+        assert_eq!(["a", "b", "c"].map(matches), [true, true, false]);
+        notes.add(vec![state("b"), state("c")]);
+        notes.add(vec![state("c")]);
+        assert_eq!(notes.again, [state("b"), state("c")]);
+    }
+}

@@ -138,3 +138,55 @@ impl Work {
         u32::try_from(i64::from(self.budget) - self.left).unwrap_or(u32::MAX) // A larger number has no meaning.
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_spent_when_its_units_are_done_and_the_next_one_is_not() {
+        let mut work = Work::default();
+        work.begin();
+        work.charge(BUDGET - 1);
+        assert!(!work.is_spent() && work.left() == 1);
+        work.charge(5);
+        assert!(work.is_spent() && work.is_full());
+        assert_eq!((work.left(), work.done()), (0, BUDGET + 4), "the last piece of work may be larger");
+        work.begin();
+        assert_eq!((work.left(), work.done(), work.is_full()), (BUDGET, 0, false));
+    }
+
+    #[test]
+    fn units_that_are_set_aside_come_back() {
+        let mut work = Work::default();
+        work.begin();
+        work.set_aside(work.share() * 4);
+        assert!(work.is_spent());
+        work.give(work.share());
+        assert_eq!(work.left(), BUDGET / 4);
+    }
+
+    #[test]
+    fn a_call_reads_no_more_input_after_its_last_message() {
+        let mut work = Work::default();
+        work.begin();
+        (1..MESSAGES).for_each(|_| work.take_message());
+        assert!(!work.is_full());
+        work.take_message();
+        assert!(work.is_full() && !work.is_spent());
+        work.begin();
+        work.take_no_message();
+        assert!(work.is_full() && !work.is_spent());
+    }
+
+    #[test]
+    fn the_budget_has_bounds() {
+        let left = |units| {
+            let mut work = Work::default();
+            work.set_budget(units);
+            work.begin();
+            work.left()
+        };
+        assert_eq!([left(0), left(1_000), left(u32::MAX)], [HELLO + 4 * NOTE, 1_000, BUDGET]);
+    }
+}
