@@ -3,7 +3,7 @@
 use crate::error::BufferTooSmall;
 use core::fmt;
 
-/// There is no such link; it was closed.
+/// The link does not exist, or has ended. The embedder has used the name of a closed link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownLink;
 
@@ -15,10 +15,10 @@ impl fmt::Display for UnknownLink {
 
 impl core::error::Error for UnknownLink {}
 
-/// Nothing was written on a link.
+/// A call has written nothing on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransmitError {
-    /// There is no such link; it was closed.
+    /// The link does not exist, or has ended.
     UnknownLink,
     /// The next datagram does not fit the buffer, and waits for a larger one. [`BrokerConfig::max_datagram`] bytes are always
     /// enough.
@@ -38,7 +38,7 @@ impl fmt::Display for TransmitError {
 
 impl core::error::Error for TransmitError {}
 
-/// There are as many links as there may be.
+/// A limit of links is reached. The client may try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyLinks;
 

@@ -1,4 +1,4 @@
-//! The broker: a state machine that an embedder feeds with bytes and time, and asks for bytes and links to serve.
+//! The broker: a state machine without I/O. An embedder gives it bytes and the time, and writes the bytes that it returns.
 
 mod bounds;
 mod errors;
@@ -32,31 +32,32 @@ use store::jobs::Job;
 use uuid::Uuid;
 
 impl Broker {
-    /// The frame that a transport is to be told when [`handle_connected`](Self::handle_connected) has no place for it.
+    /// The frame for a transport for which [`handle_connected`](Self::handle_connected) has no place.
     pub const FULL: &'static [u8] = &[3, kind::ABORT, AbortCode::Full as u8, 0];
 
-    // Handlers: what a transport or the clock did.
+    // Handlers: events of transports and of the clock.
 
-    /// A transport is connected. `source` is a number of the embedder's choice for where it comes from: the same for all
-    /// connections that one party can make as many of as it likes, such as those from one address. Limits per source, and
-    /// the choice of which link makes way for another, go by it. Where there is no such difference, any number will do.
-    /// (PROTOCOL.md, "Resources")
+    /// Adds a link for a new transport, which then waits for a hello.
+    ///
+    /// `source` is a number that the embedder chooses for the origin of the connection: the same for all connections of one
+    /// party, such as those from one address. Limits per source depend on it, and the choice of a link that makes way for
+    /// another. Without such a distinction, use any number. (PROTOCOL.md, "Resources")
     ///
     /// # Errors
     ///
-    /// There are as many links as there may be: write [`Broker::FULL`] to the transport and close it.
+    /// A limit of links is reached: write [`Broker::FULL`] to the transport, and close it.
     pub fn handle_connected(&mut self, now: Instant, source: u64) -> Result<LinkId, TooManyLinks> {
         self.handle_connected_over(now, source, Framing::Length)
     }
 
-    /// The same over a transport with that framing. On a line that has no beginning and no end the link goes on when its
-    /// client, or another one, says hello again; where [`Ready::Close`] comes, connect the line anew.
-    /// (PROTOCOL.md, "Lossy framed transports")
+    /// The same with another framing. The link of a line, which has no beginning and no end, starts again with each hello
+    /// of its client, or of another one; after [`Ready::Close`] announce the line anew. (PROTOCOL.md, "Lossy framed
+    /// transports")
     ///
     /// # Errors
     ///
-    /// There are as many links as there may be, or as many of that kind. On a lossy framed transport nothing can be said
-    /// about that.
+    /// A limit of links is reached, in all or over lossy framed transports. No frame can report this on a lossy framed
+    /// transport.
     pub fn handle_connected_over(
         &mut self,
         now: Instant,
@@ -66,9 +67,10 @@ impl Broker {
         self.call(now, |broker, _| admission::connected(broker, source, framing))
     }
 
-    /// Bytes came from a client, cut anywhere; or one whole datagram, where the framing is that. Returns how many were taken:
-    /// one call takes no more than 256 messages, and fewer where they are for many. Where that is not all, keep the others and
-    /// offer them again when [`Ready::Resume`] names the link.
+    /// Reads bytes from a client, cut anywhere, or one whole datagram, and returns the number of bytes that were read.
+    ///
+    /// One call reads at most 256 messages, and fewer if they have many recipients. Keep the rest, and offer it again when
+    /// [`Ready::Resume`] names the link.
     ///
     /// # Errors
     ///
@@ -77,20 +79,20 @@ impl Broker {
         self.call(now, |broker, now| input::input(broker, now, link, bytes))
     }
 
-    /// The connection of a link has ended behind what was read from it so far. A HELLO in that is not judged when
-    /// [`handle_input`](Self::handle_input) gets it: it may be that of a client that has died since, and would displace one that
-    /// lives. Everything else goes on until [`handle_disconnected`](Self::handle_disconnected). Harmless where the link is gone.
+    /// Notes that the connection of a link has ended behind the bytes that were read from it so far. A HELLO in these bytes
+    /// then gives the link no session: its client may have died since, and would displace one that lives. Other frames are
+    /// processed until [`handle_disconnected`](Self::handle_disconnected). Has no effect if the link is gone.
     pub fn handle_end_of_input(&mut self, link: LinkId) {
-        // The broker may have closed it already.
+        // The broker may have closed the link already.
         if let Some(link) = self.links.find(link).and_then(|index| self.links.get_mut(index)) {
             link.has_ended = true;
         }
     }
 
-    /// A transport is gone. Harmless where the link is.
+    /// Removes the link of a transport that is gone. Has no effect if the link is gone.
     pub fn handle_disconnected(&mut self, now: Instant, link: LinkId) {
         self.call(now, |broker, _| {
-            // The broker may have closed it already.
+            // The broker may have closed the link already.
             if let Some(index) = broker.links.find(link) {
                 ending::leave(broker, index);
                 ending::drop_link(broker, index);
@@ -99,21 +101,21 @@ impl Broker {
         });
     }
 
-    /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
+    /// Runs all work that is due. Call it when [`poll_timeout`](Self::poll_timeout) says so; it may be called at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.call(now, due::expire);
     }
 
     // Commands.
 
-    /// Ends all links, and tells clients why. [`Ready::Close`] follows for each.
+    /// Ends all links with an ABORT, because the broker shuts down. [`Ready::Close`] follows for each.
     pub fn close(&mut self, now: Instant) {
         self.call(now, |broker, _| ending::close_all(broker));
     }
 
-    /// Sends a message of the broker itself: recipients see the nil UUID as its sender, which no client can have. The policy is
-    /// not asked. [`BrokerEvent::Receipt`] says what became of it. It survives everything but the end of this broker, which
-    /// alone keeps it. (PROTOCOL.md, "Broker")
+    /// Sends a message of the broker itself, without asking the policy. Its recipients see the nil UUID as its sender,
+    /// which no client can have. A [`BrokerEvent::Receipt`] reports its end. The broker alone keeps the message, so it ends
+    /// with the broker. (PROTOCOL.md, "Broker")
     ///
     /// ```
     /// use e_pigeon_core::{Broker, BrokerConfig, BrokerEvent, Destination, Filter, Instant, Message, Receipt, RefusalReason};
@@ -129,11 +131,11 @@ impl Broker {
         self.call(now, |broker, _| accept::originate(&mut broker.store, message))
     }
 
-    /// Ends the link of a client; false if it has no session or is away. The session stays, and the client comes back after
-    /// its back-off.
+    /// Ends the link of a client; false if the client has no session, or is away. The session stays, and the client
+    /// connects again after its back-off.
     ///
-    /// The client receives [`AbortCode::ShuttingDown`]: of the codes that tell a client to connect again it is the only one
-    /// that blames neither end.
+    /// The client receives [`AbortCode::ShuttingDown`]: of the codes after which a client connects again, it is the only
+    /// one that blames neither end.
     pub fn disconnect(&mut self, now: Instant, uuid: Uuid) -> bool {
         self.call(now, |broker, _| {
             let session = broker.store.sessions.find(&uuid).and_then(|at| broker.store.sessions.get(at));
@@ -145,17 +147,18 @@ impl Broker {
         })
     }
 
-    // Polls: what comes out.
+    // Polls: output of the broker.
 
-    /// The next link that wants something, if any. Each is named once until something new happens to it.
+    /// The next link that needs its embedder, if any. Each need is reported once until something new happens.
     pub fn poll_ready(&mut self) -> Option<Ready> {
         self.store.ready.pop()
     }
 
-    /// Writes what a link is to be sent to the front of `out` and returns the number of bytes; 0 if there is nothing now.
+    /// Writes the output of a link to the front of `out` and returns the number of bytes; 0 if there is nothing to write
+    /// now.
     ///
-    /// Any size of `out` will do: a frame that does not fit goes on with the next call. If the framing is datagrams, each call
-    /// writes one whole datagram.
+    /// Any size of `out` will do: a frame that does not fit goes on with the next call. If the framing is datagrams, each
+    /// call writes one whole datagram.
     ///
     /// # Errors
     ///
@@ -172,17 +175,17 @@ impl Broker {
         })
     }
 
-    /// The next thing that whoever runs the broker may want to know.
+    /// The next event for the operator, if any.
     pub fn poll_event(&mut self) -> Option<BrokerEvent> {
         self.store.events.pop()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never, as things are.
+    /// When to call [`handle_timeout`](Self::handle_timeout), unless another call changes that; `None` for never.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let store = &self.store;
         let accept = store.messages.accept_due_at(store.config.accept_delay);
         let is_behind = !store.jobs.is_empty() || !store.cramped.is_empty() || sweep::is_sweep_due(store);
-        // What is left of earlier calls goes on at once.
+        // The rest of earlier calls is due at once.
         let at_once = is_behind.then_some(store.now);
         [accept, store.timers.first(), self.settles_at, at_once, self.gives_back_at]
             .into_iter()
@@ -192,47 +195,47 @@ impl Broker {
 
     // Getters.
 
-    /// True where a bug of this crate was found: an invariant of this broker is broken. End all links, and begin a new life: a
-    /// new `Broker` with a new epoch. Clients and their messages survive that as they survive a broker's death.
+    /// True if a call has found a bug of this crate, so that this broker cannot be trusted. End all links, and make a new
+    /// `Broker` with a new epoch: clients and their messages survive this as they survive the death of a broker.
     pub fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// The limits.
+    /// The limits of the broker.
     pub fn config(&self) -> &BrokerConfig {
         &self.store.config
     }
 
-    /// The sessions, in no order.
+    /// The sessions, in any order.
     pub fn sessions(&self) -> impl Iterator<Item = SessionInfo<'_>> {
         self.store.sessions.iter().map(SessionInfo::of)
     }
 
-    /// The links, in no order.
+    /// The links, in any order.
     pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
         LinkInfo::all(&self.links, &self.store.sessions, &self.sources)
     }
 
-    /// What was done and is held.
+    /// Counters of messages and deliveries, and the sizes of tables.
     pub fn stats(&self) -> Stats {
-        // At most 2^30.
+        // There are at most 2^30 links.
         Stats { links: self.links.len() as u32, ..self.store.stats() }
     }
 
-    /// How many units of work the last call has done, as the meter counts them. It is spent at 32,768, and ends what
-    /// it is at then: a message goes to all its recipients at once, at a unit each.
+    /// The units of work of the last call. A call is spent at 32,768 and may exceed that by its last piece of work: a
+    /// message goes to all its recipients at once, for a unit each.
     #[doc(hidden)]
     pub fn work_of_last_call(&self) -> u32 {
         self.store.work.done()
     }
 
-    /// Gives each call fewer units than that, so that tests see much of what goes on in a later one.
+    /// Gives each call fewer units, so that tests see work that goes on in a later call.
     #[doc(hidden)]
     pub fn set_budget(&mut self, units: u32) {
         self.store.work.set_budget(units);
     }
 
-    /// What waits for the next call, for tests.
+    /// The work that waits for the next call, for tests.
     #[doc(hidden)]
     pub fn unfinished(&self) -> impl Iterator<Item = &'static str> {
         let store = &self.store;

@@ -1,4 +1,4 @@
-//! Accepts a message: refuses it, or finds its recipients. (PROTOCOL.md, "Broker")
+//! Acceptance: a message is refused, or gets its recipients. (PROTOCOL.md, "Broker")
 
 use crate::broker::routing::{deliver, outcome, reach, release, rights, waiting, windows};
 use crate::broker::store::work::OFFERED;
@@ -14,10 +14,10 @@ use crate::wire::item::{MessageItem, Origin};
 use alloc::boxed::Box;
 use core::time::Duration;
 
-/// A held message is offered to so many at once, however few units are left.
+/// A held message is offered to at least so many sessions at once, however few units are left.
 const AT_ONCE: u32 = 4;
 
-/// Takes a message from a session, for a destination in the table.
+/// Processes a message from a session, for a destination in the table.
 pub(crate) fn take(
     store: &mut Store,
     session: u32,
@@ -30,13 +30,13 @@ pub(crate) fn take(
     let past = message.retry;
     if past.is_some() {
         if let Some(index) = store.messages.find(sender, id) {
-            // It is in flight: no new routing, only the answer again.
+            // The message is in flight: it is not routed again, only its receipt is repeated.
             store.stats.repeated += 1;
             if let Some(message) = store.messages.get_mut(index) {
                 message.accepted_reported = false;
             }
             if lacks_receipts {
-                // It gets its final receipt, as it would anyway, and is not among those that are refused.
+                // The message gets its final receipt later, and is not among the refused ones.
                 windows::end_refusals(store, session);
             } else {
                 outcome::report_accepted(store, index);
@@ -45,7 +45,7 @@ pub(crate) fn take(
         }
         let until_accepted = message.until_accepted;
         if store.sessions.get_mut(session).is_some_and(|s| s.queue.receipts().answers(id, until_accepted)) {
-            // Its last receipt is on its way, and has crossed it. There is none that would go with an acknowledgement.
+            // The final receipt has crossed the repetition. No other receipt carries an acknowledgement of it.
             store.stats.repeated += 1;
             store.wake(session);
             return Ok(());
@@ -60,7 +60,7 @@ pub(crate) fn take(
     Ok(())
 }
 
-/// Takes a message of the broker itself, which survives everything but its end.
+/// Accepts a message of the broker itself, which only the broker keeps.
 pub(crate) fn originate(store: &mut Store, message: &Message<'_>) -> MessageId {
     let origin = Origin { uuid: [0; 16], boot: store.epoch };
     let sender = store.messages.attach_sender(origin, OPERATOR);
@@ -79,14 +79,14 @@ pub(crate) fn originate(store: &mut Store, message: &Message<'_>) -> MessageId {
     };
     enter(store, (OPERATOR, sender), id, &item, to);
     store.messages.drop_destination(to);
-    // A refused one keeps its id too.
+    // A refused message uses up its id too.
     if let Some(sender) = store.messages.sender_mut(sender) {
         sender.highest = id;
     }
     MessageId(id)
 }
 
-/// A message that was not taken before comes in from a session and its sender.
+/// Accepts or refuses a message that is not in flight, from a session and its sender.
 fn enter(store: &mut Store, (session, sender): (u32, u32), id: u64, message: &MessageItem<'_>, to: u32) {
     let past = message.retry;
     let taken = match past {
@@ -109,7 +109,7 @@ fn enter(store: &mut Store, (session, sender): (u32, u32), id: u64, message: &Me
     };
     let payload = if refusal.is_none() { store.pool.store(message.payload) } else { None };
     let Some(payload) = payload else {
-        // It is refused, or there is no memory for it.
+        // The message is refused, or there is no memory for its payload.
         refuse(store, sender, id, taken, refusal.unwrap_or(RefusalReason::BrokerFull));
         return;
     };
@@ -127,7 +127,7 @@ fn enter(store: &mut Store, (session, sender): (u32, u32), id: u64, message: &Me
         deadline: store.now + time_to_live,
     };
     let index = store.messages.insert(store.now, new);
-    // Cold, and so not moved along with the rest.
+    // This field is rare, so it is not moved with the others.
     if past.is_some()
         && let Some(message) = store.messages.get_mut(index)
     {
@@ -146,7 +146,7 @@ fn enter(store: &mut Store, (session, sender): (u32, u32), id: u64, message: &Me
     outcome::check_message(store, index);
 }
 
-/// A message is not taken at all. Where it was before, somebody may have had it: so many of so many.
+/// Refuses a message. If it was accepted before, its receipt has the number of recipients that may have got it.
 fn refuse(store: &mut Store, sender: u32, id: u64, taken: Option<Taken>, reason: RefusalReason) {
     debug!("e_pigeon::broker", "message {id} is refused: {reason}");
     store.stats.answer(Some(reason));
@@ -155,9 +155,9 @@ fn refuse(store: &mut Store, sender: u32, id: u64, taken: Option<Taken>, reason:
     outcome::push_receipt(store, sender, (id, store.messages.next_order()), body);
 }
 
-/// There is no receipt for a message, and its client cannot acknowledge others before this one is taken: it may have a
-/// DECLINE behind it. All of these are refused with one receipt, when fewer wait: for how many they were accepted before,
-/// their client knows. (PROTOCOL.md, "Windows")
+/// Refuses a message for which there is no receipt. Its client cannot acknowledge receipts before this message is read,
+/// because a DECLINE may follow it. All such messages get one common receipt when fewer receipts wait; their client knows
+/// for how many recipients they were accepted before. (PROTOCOL.md, "Windows")
 #[cold]
 fn refuse_without_receipt(store: &mut Store, session: u32, id: u64) -> Result<(), AbortCode> {
     let state = store.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?;
@@ -170,15 +170,15 @@ fn refuse_without_receipt(store: &mut Store, session: u32, id: u64) -> Result<()
     Ok(())
 }
 
-/// A message is for those who match now; where there are none, for the first who does.
+/// Routes a message to the sessions that match now, or parks it for the first one that will.
 fn route(store: &mut Store, index: u32, from: u32) {
     let mut recipients = core::mem::take(&mut store.recipients);
     recipients.clear();
-    // Those whom it is for are counted when it is in their queues.
+    // A unit for each recipient is charged when the message enters their queues.
     let only_connected = reach::resolve(store, index, from, &mut recipients);
     let session = store.sessions.newest_number();
     if let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) {
-        // At most 2^30 sessions.
+        // There are at most 2^30 sessions.
         message.wanted = recipients.len() as u32;
         trace!("e_pigeon::broker", "message {} has {} recipients", message.id, message.wanted);
         message.accepted = ReceiptBody::Accepted { recipients: message.wanted, session, earlier_epoch: None };
@@ -194,7 +194,7 @@ fn route(store: &mut Store, index: u32, from: u32) {
     store.recipients = recipients;
 }
 
-/// A message was accepted in an earlier life of the broker: offered to those who match, as they come.
+/// Holds a message that was accepted in an earlier life of the broker, and offers it to sessions that match, as they come.
 fn hold(store: &mut Store, index: u32, from: u32, taken: Taken) {
     let Taken { recipients: wanted, epoch, session, .. } = taken;
     if let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) {
@@ -214,7 +214,7 @@ fn hold(store: &mut Store, index: u32, from: u32, taken: Taken) {
     } else if let (Some(message), Some(sender)) =
         (store.messages.get(index).or_bug(NO_MESSAGE), store.sessions.get(from).or_bug(NO_SESSION))
     {
-        // What its sender sends next waits until all are gone through, so that it comes after this.
+        // The next message of its sender waits until all sessions are checked, so that it comes after this one.
         let offers = Offers { uuid: sender.uuid, message: index, order: message.order, next: 0 };
         let mut offers = Box::new(offers);
         if !release::run_offers(store, &mut offers) {

@@ -1,5 +1,5 @@
-//! What becomes of deliveries, and from that of their message: confirmed, declined, gone, ended, answered. One function for
-//! each thing that can happen to it. (PROTOCOL.md, "Broker")
+//! Outcomes of deliveries, and of their messages: confirmed, declined, gone, ended, answered. Each event has one function.
+//! (PROTOCOL.md, "Broker")
 
 use crate::broker::routing::{shares, waiting, windows};
 use crate::broker::store::work::EXPIRY;
@@ -20,7 +20,7 @@ pub(crate) fn report_accepted_due(store: &mut Store, now: Instant) {
     }
 }
 
-/// A message is no longer young: its sender is told that it was accepted, and its deadline gets a timer.
+/// Reports a message as accepted after its `accept_delay`, and sets the timer of its deadline.
 fn accept(store: &mut Store, index: u32) {
     report_accepted(store, index);
     time_message(store, index);
@@ -47,7 +47,7 @@ pub(crate) fn expire_message(store: &mut Store, index: u32) {
     check_message(store, index);
 }
 
-/// A recipient has acknowledged a delivery, and its queue no longer names the message.
+/// Confirms a delivery that its recipient has acknowledged, and that has left the queue.
 pub(crate) fn confirm(store: &mut Store, delivery: QueueEntry) {
     let Some(message) = store.messages.release_ref(delivery.message).or_bug(NO_MESSAGE) else { return };
     if canary!(CountsDeclined) && delivery.declined && !message.ended {
@@ -63,14 +63,14 @@ pub(crate) fn confirm(store: &mut Store, delivery: QueueEntry) {
             return check_message(store, delivery.message);
         }
     }
-    // A message to many is in other queues, most often.
+    // Most often a message to many recipients is in other queues too.
     let has_ended = message.ended;
     if has_ended || !message.is_kept() {
         finish_message(store, delivery.message, has_ended);
     }
 }
 
-/// A recipient has declined a delivery. It is acknowledged later, but counts no more.
+/// Declines a delivery. The recipient acknowledges it later, but that does not confirm it.
 pub(crate) fn decline(store: &mut Store, delivery: QueueEntry) {
     let index = delivery.message;
     let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
@@ -90,8 +90,7 @@ pub(crate) fn decline(store: &mut Store, delivery: QueueEntry) {
     check_message(store, index);
 }
 
-/// The last recipient of a message has declined it: it is for whoever comes, unless it was only for those who
-/// were connected.
+/// Parks a message that its last recipient has declined, unless it was only for connected sessions.
 fn nobody_left(store: &mut Store, index: u32) {
     let Some(destination) = store.messages.get(index).map(|message| message.destination).or_bug(NO_MESSAGE)
     else {
@@ -100,7 +99,7 @@ fn nobody_left(store: &mut Store, index: u32) {
     if DestinationRef::trusted(store.messages.destination(destination)).only_connected() {
         waiting::give_up(store, index, RefusalReason::Nobody);
     } else {
-        // Whoever declined it may have had it, and may be the next to match.
+        // The recipient that declined the message may have had it, and may be the next to match.
         if let Some(message) = store.messages.get_mut(index) {
             message.past.get_or_insert(Past::Sent);
         }
@@ -108,7 +107,7 @@ fn nobody_left(store: &mut Store, index: u32) {
     }
 }
 
-/// A delivery that waited in a queue cannot be taken by its recipient after all.
+/// Ends a delivery in a queue that its recipient cannot accept after all.
 pub(crate) fn refuse_queued(store: &mut Store, delivery: QueueEntry) {
     if give_up_delivery(store, delivery, RefusalReason::TooLarge) {
         store.stats.refused += 1;
@@ -116,7 +115,7 @@ pub(crate) fn refuse_queued(store: &mut Store, delivery: QueueEntry) {
     release_ref(store, delivery);
 }
 
-/// A delivery is left over from a session that has ended.
+/// Ends a delivery of a session that has ended.
 pub(crate) fn delivery_gone(store: &mut Store, delivery: QueueEntry) {
     if give_up_delivery(store, delivery, RefusalReason::Gone) {
         store.stats.gone += 1;
@@ -124,11 +123,11 @@ pub(crate) fn delivery_gone(store: &mut Store, delivery: QueueEntry) {
     release_ref(store, delivery);
 }
 
-/// A delivery will not be confirmed any more; false where that was known before.
+/// Counts a delivery as never confirmed; false if it was counted before.
 fn give_up_delivery(store: &mut Store, delivery: QueueEntry, reason: RefusalReason) -> bool {
     let message = store.messages.get_mut(delivery.message).or_bug(NO_MESSAGE);
     let Some(message) = message.filter(|message| !delivery.declined && !message.ended) else {
-        // It was declined, or ended.
+        // The delivery was declined, or its message has ended.
         return false;
     };
     message.pending -= 1;
@@ -137,7 +136,7 @@ fn give_up_delivery(store: &mut Store, delivery: QueueEntry, reason: RefusalReas
     true
 }
 
-/// A delivery leaves the queue of a session, and is not confirmed with that.
+/// Removes a delivery from the queue of a session without confirming it.
 pub(crate) fn leave_queue(store: &mut Store, session: u32, delivery: QueueEntry) {
     if let (Some(session), Some(message)) = (
         store.sessions.get_mut(session).or_bug(NO_SESSION),
@@ -149,21 +148,21 @@ pub(crate) fn leave_queue(store: &mut Store, session: u32, delivery: QueueEntry)
     release_ref(store, delivery);
 }
 
-/// A queue no longer names a message.
+/// Releases the entry of a queue that named a message.
 pub(crate) fn release_ref(store: &mut Store, delivery: QueueEntry) {
     store.messages.release_ref(delivery.message);
     check_message(store, delivery.message);
 }
 
-/// A message that was written in part on a link is whole, or never will be.
+/// Ends the writing of a message: it is whole on the link, or never will be.
 pub(crate) fn wrote_message(store: &mut Store, index: u32) {
     store.messages.wrote(index);
     check_message(store, index);
 }
 
-/// Ends a message that is for nobody else and that nobody has in the queue, and removes it where it is over.
+/// Ends a message that is in no queue and gets no further recipient, and removes it if no queue names it.
 pub(crate) fn check_message(store: &mut Store, index: u32) {
-    // It has ended at an offer for which there was no place.
+    // The message has ended at an offer for which there was no place.
     let Some(message) = store.messages.get(index) else { return };
     let has_ended = message.ended;
     if has_ended || !message.is_kept() {
@@ -171,7 +170,7 @@ pub(crate) fn check_message(store: &mut Store, index: u32) {
     }
 }
 
-/// The same for a message of which it is known that it is for nobody, and whether it has ended before.
+/// The same for a message that is in no queue and gets no further recipient; `has_ended` if it has ended before.
 fn finish_message(store: &mut Store, index: u32, has_ended: bool) {
     if !has_ended {
         end_message(store, index);
@@ -185,7 +184,7 @@ fn finish_message(store: &mut Store, index: u32, has_ended: bool) {
     }
 }
 
-/// The message has ended: its sender gets the final receipt.
+/// Ends a message: its sender gets the final receipt.
 fn end_message(store: &mut Store, index: u32) {
     let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
     let (delivered, recipients) = (message.got, message.wanted.max(message.got));
@@ -205,23 +204,23 @@ fn end_message(store: &mut Store, index: u32) {
     }
 }
 
-/// The sender is told that its message was accepted, unless it was before.
+/// Reports a message to its sender as accepted, unless that was done before.
 pub(crate) fn report_accepted(store: &mut Store, index: u32) {
     let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
     if !core::mem::replace(&mut message.accepted_reported, true) {
-        let (sender, of, word) = (message.sender, (message.id, message.order), message.accepted);
-        push_receipt(store, sender, of, word);
+        let (sender, of, body) = (message.sender, (message.id, message.order), message.accepted);
+        push_receipt(store, sender, of, body);
     }
 }
 
-/// Puts a receipt into the queue of a sender that has a session: for the message with that id and place in the order in which
-/// messages were taken.
+/// Puts a receipt into the queue of a sender that has a session, for the message with that id and place in the accept
+/// order.
 #[inline]
-pub(crate) fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u64), word: ReceiptBody) {
-    // Nobody waits for the receipt any more.
+pub(crate) fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u64), body: ReceiptBody) {
+    // A sender without a session gets no receipt.
     let Some(session) = store.messages.sender(sender).and_then(|sender| sender.session) else { return };
     if let Some(state) = store.sessions.get_mut(session) {
-        let is_new = state.queue.receipts().push(id, word, order < state.since);
+        let is_new = state.queue.receipts().push(id, body, order < state.since);
         if let Some(link) = state.link {
             store.ready.wake(link);
         }
@@ -230,14 +229,14 @@ pub(crate) fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u6
             windows::adjust_window(store, session);
         }
     } else if session == OPERATOR {
-        report_own(store, id, word);
+        report_own(store, id, body);
     }
 }
 
-/// A message of the broker itself has ended, or was accepted.
+/// Reports the receipt of a message of the broker itself as an event.
 #[cold]
-fn report_own(store: &mut Store, id: u64, word: ReceiptBody) {
-    if let ReceiptBody::Final { delivered, recipients, reason } = word {
+fn report_own(store: &mut Store, id: u64, body: ReceiptBody) {
+    if let ReceiptBody::Final { delivered, recipients, reason } = body {
         store.push_event(BrokerEvent::Receipt(Receipt::ended(MessageId(id), delivered, recipients, reason)));
     }
 }

@@ -1,4 +1,4 @@
-//! Events of a broker, for its operator, and the queue in which they wait.
+//! Events for the operator of a broker, and their queue.
 
 use crate::broker::store::ready::LinkId;
 use crate::config::broker::BrokerConfig;
@@ -8,37 +8,37 @@ use alloc::collections::VecDeque;
 use core::fmt;
 use uuid::Uuid;
 
-/// The most events that wait to be polled, where there are enough sessions; of more, only their number is kept.
+/// The most events that wait to be polled. Of further ones only the number is kept.
 const MAX_EVENTS: usize = 1_024;
 
 pub(crate) fn max_events(config: &BrokerConfig) -> usize {
     MAX_EVENTS.min(2 * config.max_sessions as usize)
 }
 
-/// Something that an operator of the broker may want to know.
+/// An event for the operator of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerEvent {
-    /// A client has a session that it had not before.
+    /// A client without a session has got one.
     SessionOpened(Uuid),
-    /// A client is back.
+    /// A client is connected to its session again.
     SessionResumed(Uuid),
-    /// A client is away.
+    /// The client of a session is away.
     SessionAway(Uuid),
     /// A session has ended.
     SessionEnded(Uuid),
-    /// A link was ended by the broker.
+    /// The broker has ended a link.
     LinkAborted(LinkId, AbortCode),
-    /// A connection, or the hello of a new client, was refused because that limit is reached.
+    /// A connection, or the hello of a new client, was refused because a limit is reached.
     Refused {
-        /// Where it came from: the source that was given to [`Broker::handle_connected`](crate::broker::Broker::handle_connected).
+        /// The source that was given to [`Broker::handle_connected`](crate::broker::Broker::handle_connected).
         source: u64,
-        /// The limit.
+        /// The limit that is reached.
         limit: Limit,
     },
     /// A message of [`Broker::send`](crate::Broker::send) has ended.
     Receipt(Receipt),
-    /// So many events were not polled in time and are lost.
+    /// That many events were lost, because they were not polled in time.
     Missed(u64),
 }
 
@@ -61,21 +61,21 @@ impl fmt::Display for BrokerEvent {
     }
 }
 
-/// A limit that a connection or a hello was refused for.
+/// A limit for which a connection or a hello is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
-    /// As many links as `max_links` of the config allows.
+    /// There are `max_links` links.
     Links,
-    /// As many links over lossy framed transports as `max_lossy_links` allows.
+    /// There are `max_lossy_links` links over lossy framed transports.
     LossyLinks,
-    /// As many links of one source as `max_links_per_source` allows.
+    /// The source has `max_links_per_source` links.
     LinksPerSource,
-    /// As many failed hellos of one source as `max_failed_hellos_per_source` allows.
+    /// The source has `max_failed_hellos_per_source` failed hellos.
     FailedHellosPerSource,
-    /// As many sessions as `max_sessions` allows.
+    /// There are `max_sessions` sessions.
     Sessions,
-    /// As many sessions as a link over a lossy framed transport may leave away.
+    /// The line has left as many sessions away as it may.
     SessionsPerLine,
 }
 
@@ -109,7 +109,7 @@ impl Events {
         }
     }
 
-    /// The next event; first how many were missed.
+    /// The next event. The number of lost ones comes first.
     pub(crate) fn pop(&mut self) -> Option<BrokerEvent> {
         match core::mem::take(&mut self.missed) {
             0 => self.queue.pop_front(),

@@ -1,4 +1,4 @@
-//! Senders: each is one life of a client, with the messages of it that are in flight.
+//! Senders: each is one boot of a client, with its messages in flight.
 
 use crate::broker::store::key_set::{KeySet, is_oversized, last_of, reserve_one, shrink, shrink_table};
 use crate::bug::OrBug;
@@ -9,42 +9,41 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
 
-/// Why an entry must be in the table of senders.
+/// The bug if an entry is not in the table of senders.
 pub(crate) const NO_SENDER: &str = "there is no such sender";
-/// Stands for the session of the broker itself as a sender: its receipts are events.
+/// The session of the broker itself as a sender, whose receipts are events.
 pub(crate) const OPERATOR: u32 = u32::MAX;
 /// A place in `in_flight` whose message has ended.
 const NONE: u32 = u32::MAX;
-/// So many places of messages that have ended stay among those in flight of a sender, and as many as there are others.
+/// A sender keeps so many places of ended messages, and as many as it has others.
 pub(crate) const MAX_ENDED: usize = 8;
 
-/// The sender of messages: one life of a client. Stays as long as its session or a message of it.
+/// A sender of messages: one boot of a client. It stays as long as its session or a message of it.
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) origin: Origin,
-    /// Never used for another.
+    /// A number that no other sender gets.
     pub(crate) serial: u64,
-    /// Where receipts go.
+    /// The session that gets its receipts.
     pub(crate) session: Option<u32>,
-    /// The highest id that was taken.
+    /// The highest id of its messages.
     pub(crate) highest: u64,
     messages: u32,
-    /// Of these, those that are parked or held.
+    /// The number of its messages that are parked or held.
     pub(crate) waiting: u32,
-    /// Messages in flight by ascending id; [`NONE`] where one has ended.
+    /// Messages in flight by ascending id; [`NONE`] for one that has ended.
     in_flight: VecDeque<(u64, u32)>,
     ended: u32,
-    /// Those that came after one with a higher id: sent again, most of them. The id, the message.
+    /// Messages that came after one with a higher id, most of them repetitions: the id, the message.
     late: KeySet,
 }
 
-/// All senders that have a session or a message.
+/// All senders with a session or a message.
 #[derive(Debug)]
 pub(crate) struct Senders {
     table: Slab<Sender>,
-    /// The most senders that there may be.
     max: usize,
-    /// By the origins that lie with the senders.
+    /// Senders by the hashes of their origins.
     by_origin: HashTable<u32>,
     hasher: FixedState,
     next_serial: u64,
@@ -61,7 +60,6 @@ impl Senders {
         }
     }
 
-    /// How many senders are known.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -92,7 +90,7 @@ impl Senders {
         self.table.get_mut(index as usize).or_bug(NO_SENDER)
     }
 
-    /// A message of a sender is in flight, at that place in the table of messages.
+    /// Adds a message in flight, with its place in the table of messages.
     pub(crate) fn enter(&mut self, sender: u32, id: u64, message: u32) {
         if let Some(sender) = self.get_mut(sender) {
             sender.messages += 1;
@@ -101,16 +99,16 @@ impl Senders {
         }
     }
 
-    /// A message of a sender has ended: [`Sender::find`] does not find it any more.
+    /// Removes a message that has ended: [`Sender::find`] does not find it any more.
     pub(crate) fn leave(&mut self, sender: u32, id: u64, message: u32) {
         if let Some(sender) = self.get_mut(sender) {
             sender.leave(id, message);
         }
     }
 
-    /// A message of a sender has left the table of messages.
+    /// Uncounts a message that has left the table of messages.
     pub(crate) fn release(&mut self, index: u32) {
-        // A bug, as was said.
+        // `get_mut` has reported the bug.
         let Some(sender) = self.get_mut(index) else { return };
         sender.messages -= 1;
         if sender.messages == 0 {
@@ -118,7 +116,7 @@ impl Senders {
         }
     }
 
-    /// The sender of that identity, for that session.
+    /// Finds or adds the sender with that identity, and gives it that session.
     pub(crate) fn attach(&mut self, origin: Origin, session: u32) -> u32 {
         let is_it =
             |&found: &u32| self.table.get(found as usize).is_some_and(|sender| sender.origin == origin);
@@ -138,7 +136,7 @@ impl Senders {
                     ended: 0,
                     late: KeySet::new(),
                 };
-                // There are at most as many as sessions and messages.
+                // There are at most as many senders as sessions and messages.
                 reserve_one(&mut self.table, self.max);
                 let index = self.table.insert(sender) as u32;
                 let Self { table, by_origin, hasher, .. } = self;
@@ -155,11 +153,11 @@ impl Senders {
         index
     }
 
-    /// The session of a sender is gone, or belongs to another life now.
+    /// Takes the session from a sender: it has ended, or belongs to another boot now.
     pub(crate) fn detach(&mut self, index: u32) {
         if let Some(sender) = self.table.get_mut(index as usize) {
             sender.session = None;
-            // No more come than it has.
+            // A sender without a session gets no more messages.
             sender.in_flight.shrink_to_fit();
         }
         self.remove_if_unused(index);
@@ -186,12 +184,12 @@ impl Sender {
     pub(crate) fn find(&self, id: u64) -> Option<u32> {
         let place = self.in_flight.binary_search_by_key(&id, |&(id, _)| id).ok();
         let in_order = place.and_then(|place| self.in_flight.get(place)).filter(|&&(_, index)| index != NONE);
-        // A place in a table of messages.
+        // The key was made from a u32.
         let of_late = || self.late.range((id, 0, 0)..=last_of(id)).next().map(|&(_, index, _)| index as u32);
         in_order.map(|&(_, index)| index).or_else(of_late)
     }
 
-    /// How many places its messages in flight take, for tests.
+    /// The number of places of its messages in flight, for tests.
     #[cfg(test)]
     pub(crate) fn places(&self) -> usize {
         self.in_flight.len()
@@ -224,7 +222,7 @@ impl Sender {
             self.in_flight.pop_front();
             self.ended -= 1;
         }
-        // One old message must not keep the places of all that came after it.
+        // One old message must not keep the places of all later ones.
         let ended = self.ended as usize;
         if ended > MAX_ENDED && ended > self.in_flight.len() / 2 {
             self.in_flight.retain(|&(_, index)| index != NONE);
