@@ -103,7 +103,7 @@ pub(super) struct ClientLink {
     pub(super) identity: Identity,
     /// In milliseconds.
     handshake_timeout: u32,
-    now: Instant,
+    pub(super) now: Instant,
     pub(super) phase: ClientPhase,
     /// True if the embedder has a transport.
     transport: bool,

@@ -59,14 +59,14 @@ fn read_frame(
     match (frame.kind, link.phase) {
         _ if !frame.is_sound() => link.fail(now, AbortCode::Malformed),
         (kind::ABORT, _) | (kind::WELCOME, ClientPhase::Opening { .. }) => {
-            receive::frame(link, tables, m, now, frame.body);
+            receive::frame(link, tables, m, frame.body);
         }
         // They come again once this client is welcomed, or the answer to a hello comes twice.
         (_, ClientPhase::Opening { .. }) | (kind::WELCOME, _) => {}
         _ => match frame.fault() {
             Some(code) => link.fail(now, code),
             None if frame.number > 0 => read_item(link, tables, m, early, now, &frame),
-            None => receive::frame(link, tables, m, now, frame.body),
+            None => receive::frame(link, tables, m, frame.body),
         },
     }
 }
@@ -77,7 +77,7 @@ fn read_item(
     tables: &mut Tables,
     m: &mut [u8],
     early: &mut [u8],
-    now: Instant,
+    _now: Instant,
     item: &Incoming<'_>,
 ) {
     let session = link.session.as_ref().or_bug("a link that is up has no session");
@@ -87,7 +87,7 @@ fn read_item(
     if !lossy.link.admit(item, received, early, room) {
         return;
     }
-    receive::frame(link, tables, m, now, item.body);
+    receive::frame(link, tables, m, item.body);
     let mut next = item.number + 1;
     while link.is_established() {
         let Some(lossy) = link.lossy.as_mut().or_bug(NOT_LOSSY) else { return };
@@ -96,7 +96,7 @@ fn read_item(
         }
         // `next_early` has reported the bug.
         let Some((at, item)) = lossy.link.next_early(early, next) else { return };
-        receive::frame(link, tables, m, now, item);
+        receive::frame(link, tables, m, item);
         // An item that ends the link is removed too.
         if let Some(lossy) = &mut link.lossy {
             lossy.link.remove_early(early, &at);

@@ -35,7 +35,7 @@ pub(super) fn input(
                 let (whole, rest) = input.split_at(extent.total().min(input.len()));
                 input = rest;
                 let Some(body) = whole.get(extent.header..).or_bug(NO_FRAME) else { break };
-                frame(link, tables, m, now, body);
+                frame(link, tables, m, body);
             }
             Ok(Step::Keep(count)) => {
                 input = keep(&mut link.partial, kept, input, count);
@@ -44,7 +44,7 @@ pub(super) fn input(
                 input = keep(&mut link.partial, kept, input, count);
                 link.partial = 0;
                 let body = kept.get(extent.header..extent.total()).or_bug(NO_FRAME).unwrap_or_default();
-                frame(link, tables, m, now, body);
+                frame(link, tables, m, body);
             }
             Err(code) => link.fail(now, code),
         }
@@ -62,29 +62,21 @@ fn keep<'i>(partial: &mut usize, kept: &mut [u8], input: &'i [u8], count: usize)
 }
 
 /// Takes a frame; one that is not allowed ends the link.
-pub(super) fn frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], now: Instant, body: &[u8]) {
-    if let Err(code) = try_frame(link, tables, m, now, body) {
-        link.fail(now, code);
+pub(super) fn frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], body: &[u8]) {
+    if let Err(code) = try_frame(link, tables, m, body) {
+        link.fail(link.now, code);
     }
 }
 
-fn try_frame(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    now: Instant,
-    body: &[u8],
-) -> Result<(), AbortCode> {
+fn try_frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], body: &[u8]) -> Result<(), AbortCode> {
     let mut reader = Reader::new(body);
     let frame_kind = reader.u8().map_err(|_| AbortCode::Malformed)?;
     if frame_kind >= kind::MESSAGE {
         let is_read = presence::IS_READ || !matches!(frame_kind, kind::PRESENCE..=kind::PRESENCE_SYNCED);
-        let item = if is_read {
-            Some(DownItem::read(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?)
-        } else {
-            // An item of a watch that was never begun is received, and changes nothing.
-            None
-        };
+        // An item of a watch that was never begun is received, and changes nothing.
+        let item = is_read.then(|| DownItem::read(frame_kind, &mut reader));
+        // It stays where it was read to: it is large.
+        let item = item.as_ref().map(Result::as_ref).transpose().map_err(|_| AbortCode::Malformed)?;
         if !matches!(link.phase, ClientPhase::Up(_)) {
             return Err(AbortCode::UnexpectedFrame);
         }
@@ -102,11 +94,11 @@ fn try_frame(
     let control = Control::read_down(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?;
     match (control, link.phase) {
         (Control::Abort(abort), _) => {
-            link.aborted(now, abort);
+            link.aborted(link.now, abort);
             Ok(())
         }
         (Control::Welcome(welcome), ClientPhase::Opening { .. }) => {
-            hello::welcome(link, tables, m, now, &welcome)
+            hello::welcome(link, tables, m, link.now, &welcome)
         }
         (Control::Ack(more), ClientPhase::Up(_)) => acknowledged(link, tables, m, more),
         (Control::Window(window), ClientPhase::Up(_)) => {
@@ -119,7 +111,7 @@ fn try_frame(
         (Control::State(state), ClientPhase::Up(_)) => {
             let lossy = link.lossy.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
             let session = link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
-            match lossy.receive_state(&state, &mut session.sending, now)? {
+            match lossy.receive_state(&state, &mut session.sending, link.now)? {
                 0 => Ok(()),
                 more => acknowledged(link, tables, m, more),
             }
@@ -141,16 +133,17 @@ fn acknowledged(
     Ok(())
 }
 
+#[inline]
 fn item(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
-    item: Option<DownItem<'_>>,
+    item: Option<&DownItem<'_>>,
     body: &[u8],
 ) -> Result<(), AbortCode> {
     let number = link.session.as_ref().ok_or(AbortCode::UnexpectedFrame)?.receiving.received() + 1;
     // Deliveries that do not come count as received.
-    let count = if let Some(DownItem::Void(count)) = item { count } else { 1 };
+    let count = if let Some(&DownItem::Void(count)) = item { count } else { 1 };
     let count = if canary!(CountsVoidOnce) { 1 } else { count };
     if count > 1 && link.lossy.is_some() {
         // On a lossy link, the item before may come later, so each item stands for itself.
@@ -166,22 +159,23 @@ fn item(
     Ok(())
 }
 
+#[inline]
 fn read_item(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
     number: u64,
-    item: DownItem<'_>,
+    item: &DownItem<'_>,
     body: &[u8],
 ) -> Result<(), AbortCode> {
-    match item {
-        DownItem::Deliver(deliver) => self::deliver(link, tables, m, number, &deliver),
-        DownItem::Accepted(accepted) => {
-            tables.outbox.accepted(m, &accepted);
+    match *item {
+        DownItem::Deliver(ref deliver) => self::deliver(link, tables, m, number, deliver),
+        DownItem::Accepted(ref accepted) => {
+            tables.outbox.accepted(m, accepted);
             Ok(())
         }
-        DownItem::Final(ended) => {
-            tables.outbox.ended(m, &ended);
+        DownItem::Final(ref ended) => {
+            tables.outbox.ended(m, ended);
             Ok(())
         }
         DownItem::Refusal(Refused::Attributes, _, reason) => {

@@ -99,10 +99,14 @@ impl Arrivals {
     }
 
     /// The application has consumed what it peeked at; items that it no longer wants go with that.
+    #[inline]
     pub(super) fn consume_peeked(&mut self, m: &[u8], payloads: &[u8], watches: &Watches) {
-        if self.count == 0 {
-            return;
+        if self.count > 0 {
+            self.consume(m, payloads, watches);
         }
+    }
+
+    fn consume(&mut self, m: &[u8], payloads: &[u8], watches: &Watches) {
         while self.peeked < self.count && self.event(m, payloads, watches, self.peeked).is_none() {
             self.peeked += 1;
         }

@@ -149,6 +149,7 @@ impl Watching {
     }
 
     /// The application has consumed what it peeked at.
+    #[inline]
     pub(super) fn consume_peeked(&mut self, m: &[u8], payloads: &[u8]) {
         self.arrivals.consume_peeked(m, payloads, &self.watches);
     }
