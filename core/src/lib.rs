@@ -168,7 +168,7 @@ pub use data::destination::{Destination, DestinationRef, MAX_DESTINATION_BYTES, 
 pub use data::filter::{Filter, FilterError, FilterRef};
 pub use data::message::{Message, MessageId, Receipt, RefusalReason, Retain};
 #[doc(hidden)]
-pub use data::message::{Past, Taken};
+pub use data::message::{Outcome, Past, Taken};
 pub use data::patch::PatchRef;
 pub use data::text::{OwnedValue, TextError};
 pub use data::value::{AttributeError, MAX_KEY, MAX_VALUE, Pair, Pairs, Value};

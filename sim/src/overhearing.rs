@@ -73,7 +73,7 @@ impl World {
                 lines.push(frame.to_string());
             }
             if let Frame::Down(DownItem::Final(ended)) = frame
-                && ended.reason == Some(RefusalReason::Expired)
+                && ended.outcome.reason == Some(RefusalReason::Expired)
             {
                 let ids = ended.first..ended.first + u64::from(ended.count);
                 self.peers[n].written_finals.extend(ids);

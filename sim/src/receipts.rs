@@ -241,7 +241,8 @@ impl Receipts {
             Frame::Down(item) => {
                 if let DownItem::Final(ended) = item {
                     let ids = ended.first..ended.first + u64::from(ended.count);
-                    let said = (ended.delivered, ended.recipients, ended.reason);
+                    let outcome = ended.outcome;
+                    let said = (outcome.delivered, outcome.recipients, outcome.reason);
                     self.finals.extend(ids.map(|id| ((at.client, at.boot, id), said)));
                 }
                 let Some(name) = self.session(at, tap) else { return };

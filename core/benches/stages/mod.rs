@@ -10,8 +10,8 @@ use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::frame::{Step, step, write_header};
 use e_pigeon_core::wire::item::{DownItem, Final, UpItem};
 use e_pigeon_core::{
-    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, LinkId, Message, Secret,
-    Uuid, Value,
+    Broker, BrokerConfig, Client, ClientConfig, Destination, Event, Filter, Instant, LinkId, Message,
+    Outcome, Secret, Uuid, Value,
 };
 
 /// A stage handles so many messages, or deliveries, at a time.
@@ -206,7 +206,7 @@ pub(crate) fn acknowledged() -> Ready {
 pub(crate) fn answer() -> Ready {
     let world = World::warm(1, &uuid(1).into(), MESSAGES);
     let (count, first) = (MESSAGES as u32, 3 * MESSAGES as u64 + 1);
-    let ended = Final { first, count, delivered: 1, recipients: 1, reason: None };
+    let ended = Final { first, count, outcome: Outcome::new(1, 1, None) };
     let mut frames = framed(|writer| Control::Ack(u64::from(count)).write(writer));
     frames.extend(framed(|writer| DownItem::Final(ended).write(writer)));
     Ready { world, bytes: vec![(0, frames)] }

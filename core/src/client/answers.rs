@@ -8,7 +8,7 @@ use super::outbox::{
     REASON, RECIPIENTS, RETRY, Record, SESSION, UNTIL_ACCEPTED,
 };
 use crate::bug::OrBug;
-use crate::data::message::{MessageId, Receipt, RefusalReason};
+use crate::data::message::{MessageId, Outcome, Receipt, RefusalReason};
 use crate::time::{Instant, Moment};
 use crate::wire::item::{Accepted, Final};
 
@@ -40,10 +40,13 @@ impl Outbox {
     /// The final receipt for a run of messages.
     pub(super) fn ended(&mut self, m: &mut [u8], run: &Final) {
         // The broker does not say for how many recipients each of these was accepted before.
-        let are_refused = run.recipients == 0 && run.reason == Some(RefusalReason::BrokerFull);
+        let mut outcome = run.outcome;
+        let are_refused = outcome.recipients == 0 && outcome.reason == Some(RefusalReason::BrokerFull);
         self.for_run(m, run.first, run.count, |entry| {
-            let recipients = if are_refused { accepted_for(entry) } else { run.recipients };
-            end(entry, run.delivered, recipients, run.reason);
+            if are_refused {
+                outcome.recipients = accepted_for(entry);
+            }
+            end(entry, &outcome);
         });
     }
 
@@ -182,8 +185,8 @@ impl Outbox {
     /// Ends a message without the broker: for as many as it was accepted for, confirmed by none.
     pub(super) fn end_here(&mut self, m: &mut [u8], index: u32, reason: RefusalReason) {
         let Some(entry) = self.entry_mut(m, index).or_bug(NO_ENTRY) else { return };
-        let recipients = accepted_for(entry);
-        end(entry, 0, recipients, Some(reason));
+        let outcome = Outcome::new(0, accepted_for(entry), Some(reason));
+        end(entry, &outcome);
         self.push_event(m, index);
     }
 
@@ -210,12 +213,12 @@ fn accepted_for(entry: &Record) -> u32 {
 }
 
 /// Notes a final receipt.
-fn end(entry: &mut Record, delivered: u32, recipients: u32, reason: Option<RefusalReason>) {
+fn end(entry: &mut Record, outcome: &Outcome) {
     let flags = FLAGS.of(entry);
     FLAGS.put(entry, flags | ENDED);
-    FINAL_DELIVERED.put(entry, delivered);
-    FINAL_RECIPIENTS.put(entry, recipients);
-    REASON.put(entry, reason.map_or(0, |reason| reason as u8));
+    FINAL_DELIVERED.put(entry, outcome.delivered);
+    FINAL_RECIPIENTS.put(entry, outcome.recipients);
+    REASON.put(entry, outcome.reason.map_or(0, |reason| reason as u8));
 }
 
 #[cfg(test)]
@@ -259,7 +262,7 @@ mod tests {
                 outbox.acknowledge(&mut m, 2 * COUNT, |_| {});
             }
             for &id in order {
-                let run = Final { first: id, count: 1, delivered: 1, recipients: 1, reason: None };
+                let run = Final { first: id, count: 1, outcome: Outcome::new(1, 1, None) };
                 outbox.ended(&mut m, &run);
                 if polls {
                     let told = outbox.poll_receipt(&mut m).map(|receipt| receipt.id());
@@ -286,7 +289,7 @@ mod tests {
         assert!(!outbox.poll_capacity(), "nothing was refused");
         assert_eq!(push(&mut outbox, &mut m), Err(crate::SendError::Full));
         assert!(!outbox.has_capacity());
-        let run = Final { first: 1, count: 1, delivered: 1, recipients: 1, reason: None };
+        let run = Final { first: 1, count: 1, outcome: Outcome::new(1, 1, None) };
         outbox.ended(&mut m, &run);
         outbox.poll_receipt(&mut m).unwrap();
         assert!(!outbox.has_capacity(), "it may have to be written again");

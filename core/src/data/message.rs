@@ -178,7 +178,7 @@ impl Receipt {
         recipients: u32,
         reason: Option<RefusalReason>,
     ) -> Self {
-        Self::Final { id, delivered, recipients, reason }
+        Outcome::new(delivered, recipients, reason).receipt(id)
     }
 
     /// Which message it is about.
@@ -213,6 +213,51 @@ codes! {
         Nobody = 7 => "nobody connected",
         /// A recipient declined it: it came too late for the order, or it was meant for others.
         Declined = 8 => "declined",
+    }
+}
+
+/// How a message has ended, as in [`Receipt::Final`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The recipients that have confirmed it.
+    pub delivered: u32,
+    /// The recipients that it was for.
+    pub recipients: u32,
+    /// Why not all, or why no recipient.
+    pub reason: Option<RefusalReason>,
+}
+
+impl Outcome {
+    /// How a message has ended that so many of so many have confirmed.
+    pub const fn new(delivered: u32, recipients: u32, reason: Option<RefusalReason>) -> Self {
+        Self { delivered, recipients, reason }
+    }
+
+    /// The final receipt of a message that has ended like this.
+    pub(crate) const fn receipt(self, id: MessageId) -> Receipt {
+        let Self { delivered, recipients, reason } = self;
+        Receipt::Final { id, delivered, recipients, reason }
+    }
+}
+
+impl Field for Outcome {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (delivered, recipients) = (reader.u32()?, reader.u32()?);
+        if delivered > recipients {
+            return Err(Malformed);
+        }
+        // A reason is there exactly if it is needed: some have not confirmed the message, or it was for none.
+        let needs_reason = delivered < recipients || recipients == 0;
+        let reason = if needs_reason { Some(RefusalReason::read(reader)?) } else { None };
+        Ok(Self::new(delivered, recipients, reason))
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.delivered);
+        writer.u32(self.recipients);
+        if let Some(reason) = self.reason {
+            reason.write(writer);
+        }
     }
 }
 

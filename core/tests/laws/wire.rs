@@ -11,8 +11,8 @@ use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::state::StateFrame;
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
-    AbortCode, Attributes, AttributesRef, Destination, DestinationRef, Filter, FilterRef, Past, PatchRef,
-    RefusalReason, Taken, Uuid, Value,
+    AbortCode, Attributes, AttributesRef, Destination, DestinationRef, Filter, FilterRef, Outcome, Past,
+    PatchRef, RefusalReason, Taken, Uuid, Value,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -340,7 +340,7 @@ fn down() -> impl Strategy<Value = DownItem<'static>> {
     let ended = (run(), number32(), number32(), reason()).prop_map(|((first, count), one, other, reason)| {
         let (delivered, recipients) = (one.min(other), one.max(other));
         let reason = (delivered < recipients || recipients == 0).then_some(reason);
-        DownItem::Final(Final { first, count, delivered, recipients, reason })
+        DownItem::Final(Final { first, count, outcome: Outcome::new(delivered, recipients, reason) })
     });
     let state = select(vec![PresenceState::Connected, PresenceState::Away]);
     prop_oneof![

@@ -218,9 +218,7 @@ fn run_client(seed: u64) {
                 let f = Final {
                     first: 1 + r.below(20),
                     count: 1 + r.below(4) as u32,
-                    delivered: n,
-                    recipients: n,
-                    reason: (n == 0).then_some(RefusalReason::Expired),
+                    outcome: Outcome::new(n, n, (n == 0).then_some(RefusalReason::Expired)),
                 };
                 let b = frame(|w| DownItem::Final(f).write(w));
                 c.handle_input(now, &b);

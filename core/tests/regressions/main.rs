@@ -11,7 +11,7 @@ use e_pigeon_core::wire::control::Control;
 use e_pigeon_core::wire::item::{DownItem, Final, UpItem};
 use e_pigeon_core::{
     AttributesRef, Bound, Broker, BrokerConfig, Close, ConfigError, Destination, Filter, Instant, Message,
-    MessageId, Past, Ready, Receipt, RefusalReason, Retain, Taken, Value,
+    MessageId, Outcome, Past, Ready, Receipt, RefusalReason, Retain, Taken, Value,
 };
 use support::counting::{Counting, live};
 use support::raw::{Raw, frame, hello, message, welcome};
@@ -257,7 +257,7 @@ fn a_broker_that_acknowledges_what_is_half_written_hangs_nobody() {
         let half = client.poll_transmit(now, &mut out[..100]).unwrap();
         assert_eq!(half, 100);
         // A final receipt, and the acknowledgement of an item that is not whole.
-        let ended = Final { first: 1, count: 1, delivered: 1, recipients: 1, reason: None };
+        let ended = Final { first: 1, count: 1, outcome: Outcome::new(1, 1, None) };
         client.handle_input(now, &frame(|w| DownItem::Final(ended).write(w)));
         while client.poll_event().is_some() {}
         client.handle_input(now, &frame(|w| Control::Ack(1).write(w)));

@@ -17,7 +17,7 @@ use e_pigeon_core::wire::item::{Accepted, Deliver, DownItem, Final, MessageItem,
 use e_pigeon_core::wire::state::{Prefix, tag};
 use e_pigeon_core::{
     AbortCode, AttributesRef, Broker, BrokerConfig, Client, ClientConfig, Close, Filter, FilterRef, Instant,
-    LinkId, Message, Secret, Uuid, Value,
+    LinkId, Message, Outcome, Secret, Uuid, Value,
 };
 use files::*;
 use mirror::*;
@@ -285,7 +285,7 @@ fn a_message_and_an_acknowledgement_cost_what_the_document_says() {
         (2_097_152, 9),
         (268_435_455, 9),
     ] {
-        let run = Final { first, count: 100, delivered: 1, recipients: 1, reason: None };
+        let run = Final { first, count: 100, outcome: Outcome::new(1, 1, None) };
         assert_eq!(cost(&Frame::Down(DownItem::Final(run)), 0), bytes, "{first}");
     }
     let run = Accepted { first: 1, count: 100, recipients: 1, epoch: EPOCH, session: 2 };

@@ -250,8 +250,8 @@ pub(crate) fn mirror_down(item: &DownItem<'_>) -> Mirror {
             mirror.put((0x30_u8, run.first, run.count, run.recipients, epoch, run.session))
         }
         DownItem::Final(run) => mirror
-            .put((0x31_u8, run.first, run.count, run.delivered, run.recipients))
-            .put_if(run.reason.map(|reason| reason as u8)),
+            .put((0x31_u8, run.first, run.count, run.outcome.delivered, run.outcome.recipients))
+            .put_if(run.outcome.reason.map(|reason| reason as u8)),
         DownItem::Refusal(what, watch, reason) => mirror.put((0x32_u8, what as u8, watch, reason as u8)),
         DownItem::Void(count) => mirror.put((0x34_u8, count)),
         DownItem::Presence(watch, uuid, state, attributes) => {

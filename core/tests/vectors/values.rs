@@ -10,8 +10,8 @@ use e_pigeon_core::wire::item::{
 use e_pigeon_core::wire::state::StateFrame;
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
-    AbortCode, Attributes, AttributesRef, Destination, Filter, Past, PatchRef, RefusalReason, Taken, Uuid,
-    Value,
+    AbortCode, Attributes, AttributesRef, Destination, Filter, Outcome, Past, PatchRef, RefusalReason, Taken,
+    Uuid, Value,
 };
 use std::collections::BTreeMap;
 
@@ -385,7 +385,7 @@ pub(crate) fn down_values() -> Table {
     };
     add("accepted-largest", DownItem::Accepted(largest));
     let ended = |first, count, delivered, recipients, reason| {
-        DownItem::Final(Final { first, count, delivered, recipients, reason })
+        DownItem::Final(Final { first, count, outcome: Outcome::new(delivered, recipients, reason) })
     };
     add("final", ended(1, 1, 1, 1, None));
     add("final-run", ended(300, 4_096, 3, 3, None));

@@ -7,7 +7,7 @@ use crate::broker::store::{
 };
 use crate::bug::OrBug;
 use crate::data::destination::{DestinationRef, Target};
-use crate::data::message::{Message, MessageId, Past, RefusalReason, Taken};
+use crate::data::message::{Message, MessageId, Outcome, Past, RefusalReason, Taken};
 use crate::error::AbortCode;
 use crate::time::millis_rounded_up;
 use crate::wire::item::{MessageItem, Origin};
@@ -151,7 +151,7 @@ fn refuse(store: &mut Store, sender: u32, id: u64, taken: Option<Taken>, reason:
     debug!("e_pigeon::broker", "message {id} is refused: {reason}");
     store.stats.answer(Some(reason));
     let recipients = taken.map_or(0, |taken| taken.recipients);
-    let body = ReceiptBody::Final { delivered: 0, recipients, reason: Some(reason) };
+    let body = ReceiptBody::Final(Outcome::new(0, recipients, Some(reason)));
     outcome::push_receipt(store, sender, (id, store.messages.next_order()), body);
 }
 

@@ -8,7 +8,7 @@ use crate::broker::store::{
 };
 use crate::bug::OrBug;
 use crate::data::destination::DestinationRef;
-use crate::data::message::{MessageId, Past, Receipt, RefusalReason};
+use crate::data::message::{MessageId, Past, RefusalReason};
 use crate::time::Instant;
 
 pub(crate) fn report_accepted_due(store: &mut Store, now: Instant) {
@@ -187,20 +187,17 @@ fn finish_message(store: &mut Store, index: u32, has_ended: bool) {
 /// Ends a message: its sender gets the final receipt.
 fn end_message(store: &mut Store, index: u32) {
     let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
-    let (delivered, recipients) = (message.got, message.wanted.max(message.got));
-    let complete = delivered == recipients && recipients > 0;
-    let reason = if complete { None } else { Some(message.reason.unwrap_or(RefusalReason::Declined)) };
-    let (sender, id, order) = (message.sender, message.id, message.order);
-    trace!("e_pigeon::broker", "message {id} ended: delivered to {delivered} of {recipients}");
+    let (outcome, sender, id, order) = (message.outcome(), message.sender, message.id, message.order);
+    trace!("e_pigeon::broker", "message {id} ended: {outcome:?}");
     let answered = message.until_accepted && message.accepted_reported;
     let timer = core::mem::take(&mut message.timed).then_some(message.deadline);
     if let Some(at) = timer {
         store.timers.disarm(at, Timer::Message(index));
     }
     store.messages.end(index);
-    store.stats.answer(reason);
+    store.stats.answer(outcome.reason);
     if !answered {
-        push_receipt(store, sender, (id, order), ReceiptBody::Final { delivered, recipients, reason });
+        push_receipt(store, sender, (id, order), ReceiptBody::Final(outcome));
     }
 }
 
@@ -236,7 +233,7 @@ pub(crate) fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u6
 /// Reports the receipt of a message of the broker itself as an event.
 #[cold]
 fn report_own(store: &mut Store, id: u64, body: ReceiptBody) {
-    if let ReceiptBody::Final { delivered, recipients, reason } = body {
-        store.push_event(BrokerEvent::Receipt(Receipt::ended(MessageId(id), delivered, recipients, reason)));
+    if let ReceiptBody::Final(outcome) = body {
+        store.push_event(BrokerEvent::Receipt(outcome.receipt(MessageId(id))));
     }
 }

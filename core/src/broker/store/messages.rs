@@ -6,7 +6,7 @@ use crate::broker::store::pool::Payload;
 use crate::broker::store::receipts::ReceiptBody;
 use crate::broker::store::senders::{Sender, Senders};
 use crate::bug::OrBug;
-use crate::data::message::{Past, RefusalReason};
+use crate::data::message::{Outcome, Past, RefusalReason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
 use core::time::Duration;
@@ -85,6 +85,14 @@ impl MessageEntry {
 
     pub(crate) fn has_no_refs(&self) -> bool {
         self.refs == 0
+    }
+
+    /// How it has ended, if it ends now.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let recipients = self.wanted.max(self.got);
+        let complete = self.got == recipients && recipients > 0;
+        let reason = if complete { None } else { Some(self.reason.unwrap_or(RefusalReason::Declined)) };
+        Outcome::new(self.got, recipients, reason)
     }
 
     /// True if it is in a queue, or waits for a session that matches: then it was accepted.

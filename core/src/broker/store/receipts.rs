@@ -1,7 +1,7 @@
 //! Receipts that wait for one sender. Equal receipts for consecutive ids are one run.
 
 use crate::broker::store::key_set::shrink;
-use crate::data::message::RefusalReason;
+use crate::data::message::{Outcome, RefusalReason};
 use crate::wire::item::{Accepted, DownItem, Final};
 use alloc::collections::VecDeque;
 
@@ -14,8 +14,8 @@ pub(crate) enum ReceiptBody {
     /// The message was accepted for `recipients` when the newest session had the number `session`; in an earlier life of
     /// the broker if that is given.
     Accepted { recipients: u32, session: u64, earlier_epoch: Option<u64> },
-    /// The message has ended: `delivered` of `recipients` have confirmed it.
-    Final { delivered: u32, recipients: u32, reason: Option<RefusalReason> },
+    /// The message has ended.
+    Final(Outcome),
 }
 
 /// Equal receipts for messages with consecutive ids.
@@ -91,8 +91,7 @@ impl Receipts {
             return false;
         }
         self.refused = (0, 0);
-        let body =
-            ReceiptBody::Final { delivered: 0, recipients: 0, reason: Some(RefusalReason::BrokerFull) };
+        let body = ReceiptBody::Final(Outcome::new(0, 0, Some(RefusalReason::BrokerFull)));
         self.runs.push_back(Run { first, count, body, crossed: false });
         true
     }
@@ -102,7 +101,7 @@ impl Receipts {
     pub(crate) fn answers(&self, id: u64, until_accepted: bool) -> bool {
         self.crossed > 0
             && self.runs.iter().filter(|run| run.crossed).any(|run| {
-                let is_last = until_accepted || matches!(run.body, ReceiptBody::Final { .. });
+                let is_last = until_accepted || matches!(run.body, ReceiptBody::Final(_));
                 is_last && id.checked_sub(run.first).is_some_and(|place| place < u64::from(run.count))
             })
     }
@@ -128,9 +127,7 @@ impl Receipts {
                 let epoch = earlier_epoch.unwrap_or(epoch);
                 DownItem::Accepted(Accepted { first, count, recipients, epoch, session })
             }
-            ReceiptBody::Final { delivered, recipients, reason } => {
-                DownItem::Final(Final { first, count, delivered, recipients, reason })
-            }
+            ReceiptBody::Final(outcome) => DownItem::Final(Final { first, count, outcome }),
         })
     }
 
@@ -164,7 +161,7 @@ mod tests {
 
     #[test]
     fn receipts_that_are_alike_become_one_run_until_it_has_a_number() {
-        let body = ReceiptBody::Final { delivered: 1, recipients: 1, reason: None };
+        let body = ReceiptBody::Final(Outcome::new(1, 1, None));
         let mut receipts = Receipts::default();
         for id in 1..=5 {
             receipts.push(id, body, false);
@@ -196,7 +193,8 @@ mod tests {
         assert!(receipts.is_refusing() && receipts.len() == 0);
         assert!(receipts.end_refusals() && !receipts.is_refusing());
         let item = receipts.number(0);
-        assert!(matches!(item, Some(DownItem::Final(Final { first: 7, count: 3, recipients: 0, .. }))));
+        let outcome = Outcome::new(0, 0, Some(RefusalReason::BrokerFull));
+        assert_eq!(item, Some(DownItem::Final(Final { first: 7, count: 3, outcome })));
         receipts.refuse(10);
         receipts.renumber();
         assert!(!receipts.end_refusals(), "they are sent again");

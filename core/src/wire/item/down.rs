@@ -2,7 +2,7 @@
 
 use crate::codec::{Bytes, Field, Malformed, Reader, Writer, varint_len, zigzag};
 use crate::data::attributes::AttributesRef;
-use crate::data::message::{Past, RefusalReason, Taken};
+use crate::data::message::{Outcome, Past, RefusalReason, Taken};
 use crate::wire::kind;
 use crate::wire::limits::MAX_ALIASES;
 use core::fmt;
@@ -172,21 +172,17 @@ fields! {
         /// The newest session number of that life at that moment.
         pub session: u64,
     }
-}
 
-/// A run of messages that ended alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Final {
-    /// The id of the first.
-    pub first: u64,
-    /// How many ids; at least one.
-    pub count: u32,
-    /// How many have confirmed each.
-    pub delivered: u32,
-    /// For how many each was.
-    pub recipients: u32,
-    /// Why not all, or why nobody.
-    pub reason: Option<RefusalReason>,
+    /// A run of messages that ended alike.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Final {
+        /// The id of the first.
+        pub first: u64,
+        /// How many ids; at least one.
+        pub count: u32,
+        /// How each has ended.
+        pub outcome: Outcome,
+    }
 }
 
 /// What a refusal is about.
@@ -244,7 +240,11 @@ impl<'a> DownItem<'a> {
                 check_run(accepted.first, accepted.count)?;
                 Self::Accepted(accepted)
             }
-            kind::FINAL => Self::Final(read_final(reader)?),
+            kind::FINAL => {
+                let ended = Final::read(reader)?;
+                check_run(ended.first, ended.count)?;
+                Self::Final(ended)
+            }
             kind::REFUSAL => {
                 let what = if reader.bool()? { Refused::Watch } else { Refused::Attributes };
                 let watch = reader.u32()?;
@@ -279,16 +279,7 @@ impl<'a> DownItem<'a> {
                 writer.raw(deliver.payload);
             }
             Self::Accepted(accepted) => writer.frame(kind::ACCEPTED, accepted),
-            Self::Final(ended) => {
-                writer.u8(kind::FINAL);
-                writer.u64(ended.first);
-                writer.u32(ended.count);
-                writer.u32(ended.delivered);
-                writer.u32(ended.recipients);
-                if let Some(reason) = ended.reason {
-                    writer.u8(reason as u8);
-                }
-            }
+            Self::Final(ended) => writer.frame(kind::FINAL, ended),
             Self::Refusal(what, watch, reason) => {
                 writer.u8(kind::REFUSAL);
                 writer.u8(*what as u8);
@@ -327,17 +318,4 @@ fn read_deliver<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Deliver<'
 fn check_run(first: u64, count: u32) -> Result<(), Malformed> {
     let is_run = first != 0 && count != 0 && first.checked_add(u64::from(count)).is_some();
     if is_run { Ok(()) } else { Err(Malformed) }
-}
-
-fn read_final(reader: &mut Reader<'_>) -> Result<Final, Malformed> {
-    let (first, count) = (reader.u64()?, reader.u32()?);
-    check_run(first, count)?;
-    let (delivered, recipients) = (reader.u32()?, reader.u32()?);
-    if delivered > recipients {
-        return Err(Malformed);
-    }
-    // A reason is there exactly where it is needed: not all, or nobody.
-    let reason =
-        if delivered < recipients || recipients == 0 { Some(RefusalReason::read(reader)?) } else { None };
-    Ok(Final { first, count, delivered, recipients, reason })
 }

@@ -9,7 +9,7 @@ use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, Origin, PresenceState, Refused,
 };
 use e_pigeon_core::wire::window::Window;
-use e_pigeon_core::{AbortCode, RefusalReason};
+use e_pigeon_core::{AbortCode, Outcome, RefusalReason};
 
 /// What goes to a client.
 #[derive(Clone, Debug, Arbitrary)]
@@ -90,7 +90,8 @@ impl Write for DownFrame {
                 let reason = (delivered < recipients || recipients == 0)
                     .then_some(REASONS[usize::from(*reason) % REASONS.len()]);
                 let (first, count) = (first.0, count.u32());
-                DownItem::Final(Final { first, count, delivered, recipients, reason }).write(writer);
+                DownItem::Final(Final { first, count, outcome: Outcome::new(delivered, recipients, reason) })
+                    .write(writer);
             }
             Self::Refusal(watch, number, reason) => {
                 let what = if *watch { Refused::Watch } else { Refused::Attributes };

@@ -1,5 +1,6 @@
 use super::*;
 use crate::broker::store::receipts::ReceiptBody;
+use crate::data::message::Outcome;
 
 /// A queue with these messages, the first `numbered` of which have numbers.
 fn queue(messages: u32, numbered: u32) -> Queue {
@@ -46,7 +47,7 @@ fn refusal(watch: u32) -> Refusal {
 #[test]
 fn items_are_repeated_and_acknowledged_in_the_order_of_their_numbers() {
     let mut queue = queue(3, 1);
-    queue.receipts().push(1, ReceiptBody::Final { delivered: 1, recipients: 1, reason: None }, false);
+    queue.receipts().push(1, ReceiptBody::Final(Outcome::new(1, 1, None)), false);
     queue.push_refusal(refusal(7));
     assert!(queue.has_unnumbered_other() && !queue.is_written());
     assert!(matches!(queue.number_other(0), Some(DownItem::Final(_))));
