@@ -47,6 +47,7 @@ const LAYERS: &[&str] = &[
     "client::blocks",
     "client::inbox",
     "client::seen",
+    "client::entry",
     "client::outbox",
     "client::answers",
     "client::slots",

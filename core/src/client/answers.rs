@@ -1,12 +1,12 @@
 //! How messages of the outbox end: by receipts from the broker, or here, when their time is over; and
 //! the receipts that the application gets. (PROTOCOL.md, "Sender")
 
-use super::memory::NONE;
-use super::outbox::{
-    ACCEPTED, ANSWERED_FIRST, DEADLINE, ENDED, ENDED_ACCEPTED, EPOCH, FINAL_DELIVERED, FINAL_RECIPIENTS,
-    FLAGS, ID, IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NO_ENTRY, NUMBER, Outbox, PARKED, PAYLOAD, PREVIOUS,
-    REASON, RECIPIENTS, RETRY, Record, SESSION, UNTIL_ACCEPTED,
+use super::entry::{
+    DEADLINE, ENDED, FLAGS, ID, IN_EVENTS, IS_SET, NEXT, NEXT_EVENT, NUMBER, PAYLOAD, PREVIOUS, RETRY,
+    Record, accept, accepted_for, end, receipt,
 };
+use super::memory::NONE;
+use super::outbox::{NO_ENTRY, Outbox};
 use crate::bug::OrBug;
 use crate::data::message::{MessageId, Outcome, Receipt, RefusalReason};
 use crate::time::{Instant, Moment};
@@ -15,26 +15,7 @@ use crate::wire::item::{Accepted, Final};
 impl Outbox {
     /// *Accepted* for a run of messages.
     pub(super) fn accepted(&mut self, m: &mut [u8], run: &Accepted) {
-        self.for_run(m, run.first, run.count, |entry| {
-            let mut flags = FLAGS.of(entry);
-            if run.recipients == 0 {
-                // No session matched the first sending. About a repetition the number says nothing.
-                if flags & (RETRY | ACCEPTED) == 0 {
-                    flags |= PARKED;
-                }
-            } else if flags & ACCEPTED == 0 {
-                RECIPIENTS.put(entry, run.recipients);
-                EPOCH.put(entry, run.epoch);
-                SESSION.put(entry, run.session);
-                let answers_first = flags & (RETRY | PARKED) == 0;
-                flags |= if answers_first { ACCEPTED | ANSWERED_FIRST } else { ACCEPTED };
-            }
-            FINAL_RECIPIENTS.put(entry, run.recipients);
-            if flags & UNTIL_ACCEPTED != 0 {
-                flags |= ENDED | ENDED_ACCEPTED;
-            }
-            FLAGS.put(entry, flags);
-        });
+        self.for_run(m, run.first, run.count, |entry| accept(entry, run));
     }
 
     /// The final receipt for a run of messages.
@@ -116,14 +97,7 @@ impl Outbox {
         let entry = self.entry_mut(m, index)?;
         let flags = FLAGS.of(entry);
         FLAGS.put(entry, flags & !IN_EVENTS);
-        let (id, recipients, next) =
-            (MessageId(ID.of(entry)), FINAL_RECIPIENTS.of(entry), NEXT_EVENT.of(entry));
-        let receipt = if flags & ENDED == 0 || flags & ENDED_ACCEPTED != 0 {
-            Receipt::Accepted { id, recipients, last: flags & ENDED_ACCEPTED != 0 }
-        } else {
-            let (delivered, reason) = (FINAL_DELIVERED.of(entry), RefusalReason::from_code(REASON.of(entry)));
-            Receipt::Final { id, delivered, recipients, reason }
-        };
+        let (receipt, next) = (receipt(entry), NEXT_EVENT.of(entry));
         // One that needs not be written again is over with that.
         let is_done = flags & ENDED != 0 && NUMBER.of(entry) <= self.acknowledged;
         self.first_event = next;
@@ -205,20 +179,6 @@ impl Outbox {
             None
         })
     }
-}
-
-/// For how many recipients a message was accepted.
-fn accepted_for(entry: &Record) -> u32 {
-    if FLAGS.of(entry) & ACCEPTED != 0 { RECIPIENTS.of(entry) } else { 0 }
-}
-
-/// Notes a final receipt.
-fn end(entry: &mut Record, outcome: &Outcome) {
-    let flags = FLAGS.of(entry);
-    FLAGS.put(entry, flags | ENDED);
-    FINAL_DELIVERED.put(entry, outcome.delivered);
-    FINAL_RECIPIENTS.put(entry, outcome.recipients);
-    REASON.put(entry, outcome.reason.map_or(0, |reason| reason as u8));
 }
 
 #[cfg(test)]

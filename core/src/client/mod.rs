@@ -19,6 +19,7 @@ mod attributes;
 mod backoff;
 mod blocks;
 mod commands;
+mod entry;
 mod event;
 mod frame;
 mod handles;

@@ -7,7 +7,12 @@
 //! written again. (PROTOCOL.md, "Sender")
 
 use super::blocks::{Blocks, Filler};
-use super::memory::{Cutter, NONE, Table, record};
+use super::entry::{
+    ACCEPTED, ANSWERED_FIRST, DEADLINE, DESTINATION, ENDED, EPOCH, FIRST_BLOCK, FLAGS, ID, IN_EVENTS, IS_SET,
+    NEXT, NUMBER, PARKED, PAYLOAD, PREVIOUS, RECIPIENTS, RETRY, Record, SESSION, STRIDE, UNTIL_ACCEPTED,
+    WRITTEN, is_over,
+};
+use super::memory::{Cutter, NONE, Table};
 use crate::bug::OrBug;
 use crate::data::message::{Message, MessageId, Past, RefusalReason, Retain, Taken};
 use crate::error::{SendError, SetError};
@@ -15,46 +20,6 @@ use crate::time::{Instant, Moment, millis_rounded_up};
 
 /// An index of the lists means an entry.
 pub(super) const NO_ENTRY: &str = "an entry of the outbox has no record";
-
-record! {
-    pub(super) ID: u64,
-    pub(super) NUMBER: u64,
-    /// When a message expires; for a change of attributes its place among them.
-    pub(super) DEADLINE: u64,
-    pub(super) EPOCH: u64,
-    pub(super) SESSION: u64,
-    pub(super) RECIPIENTS: u32,
-    FIRST_BLOCK: u32,
-    pub(super) PREVIOUS: u32,
-    pub(super) NEXT: u32,
-    pub(super) NEXT_EVENT: u32,
-    pub(super) PAYLOAD: u32,
-    DESTINATION: u16,
-    pub(super) FLAGS: u16,
-    pub(super) FINAL_DELIVERED: u32,
-    pub(super) FINAL_RECIPIENTS: u32,
-    pub(super) REASON: u8,
-    => STRIDE
-}
-
-/// An entry as it lies in memory.
-pub(super) type Record = [u8; STRIDE];
-
-pub(super) const IS_SET: u16 = 1;
-pub(super) const UNTIL_ACCEPTED: u16 = 1 << 1;
-/// Was written to some link, whether or not anything came back.
-const WRITTEN: u16 = 1 << 2;
-/// Goes out with the retry mark: it was written in an earlier session.
-pub(super) const RETRY: u16 = 1 << 3;
-pub(super) const PARKED: u16 = 1 << 4;
-pub(super) const ACCEPTED: u16 = 1 << 5;
-pub(super) const ANSWERED_FIRST: u16 = 1 << 6;
-/// Has ended; its receipt may still have to be polled.
-pub(super) const ENDED: u16 = 1 << 7;
-/// *Accepted* was its final receipt.
-pub(super) const ENDED_ACCEPTED: u16 = 1 << 8;
-/// Stands in the list of receipts to be polled.
-pub(super) const IN_EVENTS: u16 = 1 << 9;
 
 /// What the outbox is made of.
 #[derive(Clone, Debug)]
@@ -480,11 +445,4 @@ fn outbound(index: u32, entry: &Record) -> Outbound {
         flags: FLAGS.of(entry),
         first_block: FIRST_BLOCK.of(entry),
     }
-}
-
-/// True if an entry has ended before it was written in this session: there is nothing to write.
-fn is_over(entry: &Record) -> bool {
-    let flags = FLAGS.of(entry);
-    let is_dropped = canary!(DropsRetries) && flags & RETRY != 0;
-    (flags & ENDED != 0 || is_dropped) && NUMBER.of(entry) == 0
 }
