@@ -22,9 +22,6 @@ record! {
     pub(super) FINAL_DELIVERED: u32,
     pub(super) FINAL_RECIPIENTS: u32,
     pub(super) REASON: u8,
-    NAMED: u8,
-    NAME_1: [u8; 16],
-    NAME_2: [u8; 16],
     => pub(super) STRIDE
 }
 
@@ -81,12 +78,6 @@ pub(super) fn end(entry: &mut Record, outcome: &Outcome) {
     FINAL_DELIVERED.put(entry, outcome.delivered);
     FINAL_RECIPIENTS.put(entry, outcome.recipients);
     REASON.put(entry, outcome.reason.map_or(0, |reason| reason as u8));
-    NAMED.put(entry, 0);
-    for (uuid, name) in outcome.unconfirmed.uuids().zip([NAME_1, NAME_2]) {
-        name.put(entry, uuid);
-        let count = NAMED.of(entry);
-        NAMED.put(entry, count + 1);
-    }
 }
 
 /// The receipt of a message, as things are.
@@ -96,11 +87,7 @@ pub(super) fn receipt(entry: &Record) -> Receipt {
         Receipt::Accepted { id, recipients, last: flags & ENDED_ACCEPTED != 0 }
     } else {
         let (delivered, reason) = (FINAL_DELIVERED.of(entry), RefusalReason::from_code(REASON.of(entry)));
-        let mut outcome = Outcome::new(delivered, recipients, reason);
-        for name in [NAME_1, NAME_2].into_iter().take(NAMED.of(entry).into()) {
-            outcome.unconfirmed.add(name.of(entry));
-        }
-        outcome.receipt(id)
+        Outcome::new(delivered, recipients, reason).receipt(id)
     }
 }
 

@@ -5,7 +5,6 @@ use crate::codec::{Field, Malformed, Reader, Writer};
 use crate::data::destination::{Destination, DestinationRef};
 use core::fmt;
 use core::time::Duration;
-use uuid::Uuid;
 
 /// The number of a message among those of one boot of its sender. Counts from 1.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -163,8 +162,6 @@ pub enum Receipt {
         recipients: u32,
         /// Why not all, or why nobody; `None` where all have confirmed it.
         reason: Option<RefusalReason>,
-        /// Some of those that have not confirmed it.
-        unconfirmed: Named,
     },
 }
 
@@ -189,12 +186,6 @@ impl Receipt {
         match *self {
             Self::Accepted { id, .. } | Self::Final { id, .. } => id,
         }
-    }
-
-    /// Up to two of the recipients that have not confirmed it, if it has ended.
-    pub fn unconfirmed(&self) -> impl Iterator<Item = Uuid> {
-        let named = if let Self::Final { unconfirmed, .. } = *self { unconfirmed } else { Named::NONE };
-        named.uuids().map(Uuid::from_bytes)
     }
 
     /// True where nothing more follows for this message.
@@ -225,40 +216,6 @@ codes! {
     }
 }
 
-/// Up to [`Named::MAX`] clients.
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Named {
-    count: u8,
-    uuids: [[u8; 16]; Self::MAX],
-}
-
-impl Named {
-    /// The most clients that are named.
-    pub const MAX: usize = 2;
-    /// No client.
-    pub const NONE: Self = Self { count: 0, uuids: [[0; 16]; Self::MAX] };
-
-    /// Names a client more, if there is room.
-    pub(crate) fn add(&mut self, uuid: [u8; 16]) {
-        if let Some(place) = self.uuids.get_mut(usize::from(self.count)) {
-            *place = uuid;
-            self.count += 1;
-        }
-    }
-
-    /// No longer names a client.
-    pub(crate) fn remove(&mut self, uuid: [u8; 16]) {
-        let before = core::mem::replace(self, Self::NONE);
-        before.uuids().filter(|&other| other != uuid).for_each(|other| self.add(other));
-    }
-
-    /// The clients.
-    pub(crate) fn uuids(self) -> impl Iterator<Item = [u8; 16]> {
-        self.uuids.into_iter().take(self.count.into())
-    }
-}
-
 /// How a message has ended, as in [`Receipt::Final`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -268,20 +225,18 @@ pub struct Outcome {
     pub recipients: u32,
     /// Why not all, or why no recipient.
     pub reason: Option<RefusalReason>,
-    /// Some of those that have not confirmed it, if there is a reason.
-    pub unconfirmed: Named,
 }
 
 impl Outcome {
     /// How a message has ended that so many of so many have confirmed.
     pub const fn new(delivered: u32, recipients: u32, reason: Option<RefusalReason>) -> Self {
-        Self { delivered, recipients, reason, unconfirmed: Named::NONE }
+        Self { delivered, recipients, reason }
     }
 
     /// The final receipt of a message that has ended like this.
     pub(crate) const fn receipt(self, id: MessageId) -> Receipt {
-        let Self { delivered, recipients, reason, unconfirmed } = self;
-        Receipt::Final { id, delivered, recipients, reason, unconfirmed }
+        let Self { delivered, recipients, reason } = self;
+        Receipt::Final { id, delivered, recipients, reason }
     }
 }
 
@@ -294,11 +249,7 @@ impl Field for Outcome {
         // A reason is there exactly if it is needed: some have not confirmed the message, or it was for none.
         let needs_reason = delivered < recipients || recipients == 0;
         let reason = if needs_reason { Some(RefusalReason::read(reader)?) } else { None };
-        let mut outcome = Self::new(delivered, recipients, reason);
-        for _ in 0..if needs_reason { reader.remaining().min(16 * Named::MAX).div_ceil(16) } else { 0 } {
-            outcome.unconfirmed.add(reader.array()?);
-        }
-        Ok(outcome)
+        Ok(Self::new(delivered, recipients, reason))
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -306,7 +257,6 @@ impl Field for Outcome {
         writer.u32(self.recipients);
         if let Some(reason) = self.reason {
             reason.write(writer);
-            self.unconfirmed.uuids().for_each(|uuid| writer.raw(&uuid));
         }
     }
 }

@@ -23,9 +23,7 @@ pub const MAX: usize = usize::MAX;
 pub struct Log {
     pub messages: Vec<String>,
     pub repeated: Vec<String>,
-    /// Final receipts without the names that they have.
     pub finals: BTreeMap<u64, Receipt>,
-    pub unconfirmed: BTreeMap<u64, Vec<Uuid>>,
     pub accepted: Vec<Receipt>,
     pub notes: Vec<String>,
     pub capacity: usize,
@@ -314,13 +312,6 @@ impl Log {
                 self.messages.push(text);
             }
             Event::Receipt(receipt) if receipt.is_final() => {
-                self.unconfirmed.insert(receipt.id().0, receipt.unconfirmed().collect());
-                let receipt = match receipt {
-                    Receipt::Final { id, delivered, recipients, reason, .. } => {
-                        Receipt::ended(id, delivered, recipients, reason)
-                    }
-                    accepted => accepted,
-                };
                 let before = self.finals.insert(receipt.id().0, receipt);
                 assert_eq!(before, None, "a second final receipt");
             }

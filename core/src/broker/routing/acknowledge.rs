@@ -46,8 +46,7 @@ pub(crate) fn take_acknowledged(store: &mut Store, session: u32, more: u64) {
         let mut count = 1;
         match item {
             Acknowledged::Delivery(delivery) => {
-                if let Some(message) = store.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) {
-                    message.unconfirmed.remove(state.uuid.into_bytes());
+                if let Some(message) = store.messages.get(delivery.message).or_bug(NO_MESSAGE) {
                     state.queue_bytes -= u64::from(message.length);
                     state.sending.release(message.length as usize);
                     if state.is_counted() {
@@ -73,7 +72,7 @@ pub(crate) fn take_acknowledged(store: &mut Store, session: u32, more: u64) {
 pub(crate) fn declined(store: &mut Store, session: u32, number: u64) -> Result<(), AbortCode> {
     let state = store.sessions.get_mut(session).ok_or(AbortCode::UnexpectedFrame)?;
     let place = number.checked_sub(state.sending.acknowledged()).filter(|&place| place > 0);
-    let (uuid, messages) = (state.uuid, &store.messages);
+    let messages = &store.messages;
     let means = |delivery: &QueueEntry| {
         let message = messages.get(delivery.message).or_bug(NO_MESSAGE)?;
         if message.ended {
@@ -85,9 +84,6 @@ pub(crate) fn declined(store: &mut Store, session: u32, number: u64) -> Result<(
     };
     let declined = place.and_then(|place| state.queue.decline(place, means));
     if let Declined::Delivery(delivery) = declined.ok_or(AbortCode::BadAcknowledgement)? {
-        if let Some(message) = store.messages.get_mut(delivery.message).or_bug(NO_MESSAGE) {
-            message.unconfirmed.remove(uuid.into_bytes());
-        }
         outcome::decline(store, delivery);
     }
     Ok(())

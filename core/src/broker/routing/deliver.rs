@@ -3,7 +3,7 @@
 use crate::broker::routing::{shares, sweep};
 use crate::broker::store::{NO_MESSAGE, NO_SESSION, QueueEntry, Store};
 use crate::bug::OrBug;
-use crate::data::message::{Named, RefusalReason};
+use crate::data::message::RefusalReason;
 
 /// Puts a message into the queues of its recipients.
 ///
@@ -36,7 +36,8 @@ pub(crate) fn deliver_to_all(store: &mut Store, index: u32, recipients: &[u32]) 
     if !store.cramped.is_empty() {
         sweep::make_room(store);
     }
-    delivered(store, index, recipients);
+    // There are at most 2^30 sessions.
+    delivered(store, index, recipients.len() as u32);
 }
 
 /// Puts a message into the queue of one recipient; if it does not fit, its receipt will report that.
@@ -52,7 +53,6 @@ pub(crate) fn deliver(store: &mut Store, index: u32, recipient: u32, late: bool)
         if let Some(message) = store.messages.get_mut(index) {
             message.reason.get_or_insert(reason);
         }
-        name(store, index, &[recipient]);
         return;
     }
     if let Some(session) = store.sessions.get_mut(recipient).or_bug(NO_SESSION) {
@@ -69,28 +69,15 @@ pub(crate) fn deliver(store: &mut Store, index: u32, recipient: u32, late: bool)
         }
     }
     store.wake(recipient);
-    delivered(store, index, &[recipient]);
+    delivered(store, index, 1);
 }
 
 /// Counts the new queue entries of a message.
-fn delivered(store: &mut Store, index: u32, recipients: &[u32]) {
-    // There are at most 2^30 sessions.
-    let queues = recipients.len() as u32;
-    name(store, index, recipients);
+fn delivered(store: &mut Store, index: u32, queues: u32) {
     store.work.charge(queues);
     store.stats.routed += u64::from(queues);
     store.stats.held += u64::from(queues);
     store.messages.add_refs(index, queues);
-}
-
-/// Notes recipients of a message, which have not confirmed it.
-fn name(store: &mut Store, index: u32, recipients: &[u32]) {
-    let Some(message) = store.messages.get_mut(index).or_bug(NO_MESSAGE) else { return };
-    for &recipient in recipients.iter().take(Named::MAX) {
-        if let Some(session) = store.sessions.get(recipient).or_bug(NO_SESSION) {
-            message.unconfirmed.add(session.uuid.into_bytes());
-        }
-    }
 }
 
 /// The reason why a message does not fit the queue of a session, after a search of the queue for ended ones.

@@ -6,7 +6,7 @@ use crate::broker::store::pool::Payload;
 use crate::broker::store::receipts::ReceiptBody;
 use crate::broker::store::senders::{Sender, Senders};
 use crate::bug::OrBug;
-use crate::data::message::{Named, Outcome, Past, RefusalReason};
+use crate::data::message::{Outcome, Past, RefusalReason};
 use crate::time::Instant;
 use crate::wire::item::Origin;
 use core::time::Duration;
@@ -54,8 +54,6 @@ pub(crate) struct MessageEntry {
     pub(crate) got: u32,
     pub(crate) pending: u32,
     /// The reason why it did not reach all recipients.
-    /// Some of its recipients that have not confirmed it.
-    pub(crate) unconfirmed: Named,
     pub(crate) reason: Option<RefusalReason>,
     pub(crate) deadline: Instant,
     /// The deadline has a timer.
@@ -94,8 +92,7 @@ impl MessageEntry {
         let recipients = self.wanted.max(self.got);
         let complete = self.got == recipients && recipients > 0;
         let reason = if complete { None } else { Some(self.reason.unwrap_or(RefusalReason::Declined)) };
-        let unconfirmed = if complete { Named::NONE } else { self.unconfirmed };
-        Outcome { unconfirmed, ..Outcome::new(self.got, recipients, reason) }
+        Outcome::new(self.got, recipients, reason)
     }
 
     /// True if it is in a queue, or waits for a session that matches: then it was accepted.
@@ -281,7 +278,6 @@ impl Messages {
             wanted: 0,
             got: 0,
             pending: 0,
-            unconfirmed: Named::NONE,
             reason: None,
             deadline,
             timed: false,
