@@ -73,10 +73,15 @@ fn try_frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], body: &[u
     let frame_kind = reader.u8().map_err(|_| AbortCode::Malformed)?;
     if frame_kind >= kind::MESSAGE {
         let is_read = presence::IS_READ || !matches!(frame_kind, kind::PRESENCE..=kind::PRESENCE_SYNCED);
-        // An item of a watch that was never begun is received, and changes nothing.
-        let item = is_read.then(|| DownItem::read(frame_kind, &mut reader));
         // It stays where it was read to: it is large.
-        let item = item.as_ref().map(Result::as_ref).transpose().map_err(|_| AbortCode::Malformed)?;
+        let read;
+        let item = if is_read {
+            read = DownItem::read(frame_kind, &mut reader);
+            Some(read.as_ref().map_err(|_| AbortCode::Malformed)?)
+        } else {
+            // An item of a watch that was never begun is received, and changes nothing.
+            None
+        };
         if !matches!(link.phase, ClientPhase::Up(_)) {
             return Err(AbortCode::UnexpectedFrame);
         }

@@ -57,19 +57,20 @@ fn try_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Result<Progress, Ab
         }
         return Ok(Progress::Done);
     }
-    let control = Control::read(frame_kind, &mut reader).map_err(malformed)?;
-    let done = match (control, phase) {
+    // It stays where it was read to, as an item does.
+    let control = Control::read(frame_kind, &mut reader);
+    let done = match (control.as_ref().map_err(|&error| malformed(error))?, phase) {
         (Control::HelloOfVersion(_), LinkPhase::Hello { .. }) => {
             Err(Abort { code: AbortCode::Version, detail: VERSION })
         }
-        (Control::Hello(hello, attributes), LinkPhase::Hello { .. }) => {
-            return hello::hello(broker, link, &hello, attributes);
+        (&Control::Hello(ref hello, attributes), LinkPhase::Hello { .. }) => {
+            return hello::hello(broker, link, hello, attributes);
         }
-        (Control::Ack(more), LinkPhase::Up { session, .. }) => {
+        (&Control::Ack(more), LinkPhase::Up { session, .. }) => {
             let half_written = broker.links.current(link).is_some_and(UnfinishedFrame::is_item);
             acknowledge::acknowledged(&mut broker.store, session, more, half_written).map_err(fault)
         }
-        (Control::Window(window), LinkPhase::Up { session, .. }) => {
+        (&Control::Window(window), LinkPhase::Up { session, .. }) => {
             if let Some(session) = broker.store.sessions.get_mut(session).or_bug(NO_SESSION) {
                 session.sending.set_window(window);
             }
@@ -82,9 +83,9 @@ fn try_frame(broker: &mut Broker, link: u32, body: &[u8]) -> Result<Progress, Ab
             Ok(())
         }
         (Control::State(state), LinkPhase::Up { session, .. }) => {
-            take_state(broker, link, session, &state).map_err(fault)
+            take_state(broker, link, session, state).map_err(fault)
         }
-        (Control::Goodbye(end), LinkPhase::Up { .. }) => {
+        (&Control::Goodbye(end), LinkPhase::Up { .. }) => {
             // The link ends when the frame that is being written is whole, because its content must not be freed before.
             if let Some(link) = broker.links.get_mut(link).or_bug(NO_LINK) {
                 link.goodbye = Some(end);

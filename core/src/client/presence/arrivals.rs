@@ -71,7 +71,11 @@ impl Arrivals {
     }
 
     /// The next item, if the application still wants it: call [`consume_peeked`](Self::consume_peeked) first.
+    #[inline]
     pub(super) fn peek<'m>(&mut self, m: &[u8], payloads: &'m [u8], watches: &Watches) -> Option<Event<'m>> {
+        if self.peeked >= self.count {
+            return None;
+        }
         let event = self.event(m, payloads, watches, self.peeked);
         self.peeked += u32::from(event.is_some());
         event
