@@ -6,7 +6,7 @@ mod support;
 use core::cell::Cell;
 use core::time::Duration;
 use e_pigeon_core::wire::control::{Abort, Control, Welcome};
-use e_pigeon_core::wire::item::{DownItem, Refused};
+use e_pigeon_core::wire::item::{DownItem, Reply};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AbortCode, Client, Close, Destination, Framing, Instant, Message, RefusalReason, SendError,
@@ -75,7 +75,7 @@ fn a_network_that_cuts_links_which_carry_something_is_come_back_to_at_once() {
         client.handle_connected(now);
         while client.poll_transmit(now, &mut [0; 512]).unwrap() > 0 {}
         client.handle_input(now, &welcome(session));
-        let refusal = DownItem::Refusal(Refused::Attributes, 0, RefusalReason::NotAllowed);
+        let refusal = DownItem::Reply(Reply::AttributesRefused(RefusalReason::NotAllowed));
         client.handle_input(now, &frame(|w| refusal.write(w)));
         while client.poll_event().is_some() {}
         while client.poll_transmit(now, &mut [0; 512]).unwrap() > 0 {}

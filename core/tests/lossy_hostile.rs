@@ -11,7 +11,7 @@ mod support;
 
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Abort, Control, Welcome};
-use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, Refused};
+use e_pigeon_core::wire::item::{Deliver, DownItem, Origin, Reply};
 use e_pigeon_core::wire::state::{Prefix, StateFrame, tag, welcomed_tag};
 use e_pigeon_core::{
     AbortCode, AttributesRef, Broker, Client, ClientConfig, Close, Event, Filter, Framing, Instant, LinkId,
@@ -229,7 +229,7 @@ fn a_refusal_of_a_watch_may_come_before_the_word_that_the_watch_came() {
         if gives_up {
             client.unwatch(at(2), watch);
         }
-        let refusal = DownItem::Refusal(Refused::Watch, 1, RefusalReason::NotAllowed);
+        let refusal = DownItem::Reply(Reply::WatchRefused(1, RefusalReason::NotAllowed));
         client.handle_input(at(3), &frame(Framing::Datagram, tag, 1, |w| refusal.write(w)));
         assert!(client.is_established());
         // What the broker has is not asked for again, and what it may not have heard of is said as it was.

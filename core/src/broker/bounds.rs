@@ -4,10 +4,10 @@ use crate::broker::links::lossy::{Lossy, MAX_LEFT};
 use crate::broker::links::sources::{MAX_REMEMBERED, Source, max_made_way};
 use crate::broker::links::table::{Alias, Link, UnfinishedFrame};
 use crate::broker::store::{
-    BrokerEvent, Cold, Destination, Job, KEPT, Key, List, MAX_ENDED, MAX_REFUSALS, MAX_SPARE,
+    BrokerEvent, Cold, Destination, Job, KEPT, Key, List, MAX_ENDED, MAX_REPLIES, MAX_SPARE,
     MAX_UNACKNOWLEDGED, MIN_PLACES, Mark, MessageEntry, OFFERS_PER_MESSAGE, Offers, PresenceNotice,
-    QueueEntry, RECEIPTS_OF_EACH, Ready, Refusal, Release, Run, Sender, Session, Watch, max_entries,
-    max_events, max_records, max_senders, max_spare, max_void_runs, most_places, receipts,
+    QueueEntry, RECEIPTS_OF_EACH, Ready, Release, Run, Sender, Session, Watch, max_entries, max_events,
+    max_records, max_senders, max_spare, max_void_runs, most_places, receipts,
 };
 use crate::config::broker::BrokerConfig;
 use crate::config::buffers::{BUFFER_CLASSES, MIN_BUFFER, buffer_class};
@@ -15,6 +15,7 @@ use crate::data::destination::{MAX_DESTINATION_BYTES, MAX_FILTER_PAIRS};
 use crate::data::value::MAX_PAIR;
 use crate::wire::control::Welcome;
 use crate::wire::frame::MAX_HEADER;
+use crate::wire::item::Reply;
 use crate::wire::limits::{MAX_ALIASES, MAX_HELLO, MAX_OVERHEAD, MAX_PRESENCE};
 use alloc::boxed::Box;
 
@@ -221,17 +222,17 @@ impl BrokerConfig {
         let release = size::<Release>() + PIECE + table::<u64>(2 + attributes);
         let job = release.max(size::<Offers>() + PIECE);
         let receipts = self.receipts_of_each();
-        // Half of the refusals are of watches.
-        let (refusals, notices) = match self.max_watches {
-            0 => (MAX_REFUSALS as u64 / 2, 0),
-            _ => (MAX_REFUSALS as u64, u64::from(MAX_UNACKNOWLEDGED)),
+        // The replies of one kind are about watches.
+        let (replies, notices) = match self.max_watches {
+            0 => ((MAX_REPLIES - MAX_REPLIES / Reply::KINDS) as u64, 0),
+            _ => (MAX_REPLIES as u64, u64::from(MAX_UNACKNOWLEDGED)),
         };
         // Between two of these there is at most one run of deliveries, which has at least one delivery.
-        let others = receipts + refusals + notices + max_void_runs(self);
+        let others = receipts + replies + notices + max_void_runs(self);
         let runs = others + others.min(self.queue_messages.into());
         let queue = table::<receipts::Run>(1)
             + receipts * share::<receipts::Run>()
-            + table::<Refusal>(refusals)
+            + table::<Reply>(replies)
             + table::<PresenceNotice>(notices)
             + table::<Run>(runs);
         // Most places of messages in flight count with the messages.

@@ -12,7 +12,7 @@ use crate::error::AbortCode;
 use crate::time::Instant;
 use crate::wire::control::Control;
 use crate::wire::frame::{Step, step};
-use crate::wire::item::{Deliver, DeliveryPast, DownItem, Refused};
+use crate::wire::item::{Deliver, DeliveryPast, DownItem, Reply};
 use crate::wire::kind;
 
 const NO_FRAME: &str = "a frame lies outside the bytes that it was found in";
@@ -183,12 +183,12 @@ fn read_item(
             tables.outbox.ended(m, ended);
             Ok(())
         }
-        DownItem::Refusal(Refused::Attributes, _, reason) => {
+        DownItem::Reply(Reply::AttributesRefused(reason)) => {
             debug!("e_pigeon::client", "{}: attributes refused: {reason}", link.identity.uuid);
             link.lifecycle.attributes_refused = Some(reason);
             Ok(())
         }
-        DownItem::Refusal(Refused::Watch, watch, reason) => {
+        DownItem::Reply(Reply::WatchRefused(watch, reason)) => {
             if tables.watching.refuse(m, watch, reason) {
                 Ok(())
             } else {

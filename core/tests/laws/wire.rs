@@ -5,7 +5,7 @@ use e_pigeon_core::codec::{Malformed, Reader, Writer};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
 use e_pigeon_core::wire::item::{
     Accepted, Deliver, DeliveryPast, DownItem, Final, MAX_DELIVER_HEAD, MessageItem, Origin, PresenceState,
-    Refused, UpItem,
+    Reply, UpItem,
 };
 use e_pigeon_core::wire::kind;
 use e_pigeon_core::wire::state::StateFrame;
@@ -347,8 +347,8 @@ fn down() -> impl Strategy<Value = DownItem<'static>> {
         4 => deliver,
         1 => accepted,
         1 => ended,
-        1 => reason().prop_map(|reason| DownItem::Refusal(Refused::Attributes, 0, reason)),
-        1 => (number32(), reason()).prop_map(|(watch, reason)| DownItem::Refusal(Refused::Watch, watch, reason)),
+        1 => reason().prop_map(|reason| DownItem::Reply(Reply::AttributesRefused(reason))),
+        1 => (number32(), reason()).prop_map(|(watch, reason)| DownItem::Reply(Reply::WatchRefused(watch, reason))),
         1 => number32().prop_map(|count| DownItem::Void(count.max(1))),
         1 => (number32(), uuid(), state, attributes())
             .prop_map(|(watch, uuid, state, attributes)| DownItem::Presence(watch, uuid, state, attributes)),

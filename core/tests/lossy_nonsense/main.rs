@@ -15,7 +15,7 @@ mod support;
 
 use e_pigeon_core::codec::{Reader, Writer};
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
-use e_pigeon_core::wire::item::{Deliver, DownItem, MessageItem, Origin, Refused, UpItem};
+use e_pigeon_core::wire::item::{Deliver, DownItem, MessageItem, Origin, Reply, UpItem};
 use e_pigeon_core::wire::state::{Prefix, StateFrame, tag, welcomed_tag};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
@@ -261,9 +261,13 @@ impl Enemy {
                 self.carry(r, false, |w| Control::State(state).write(w))
             }
             15 => {
-                let what = if r.percent(50) { Refused::Watch } else { Refused::Attributes };
-                let watch = if what == Refused::Watch { r.below(4) as u32 } else { 0 };
-                self.carry(r, true, |w| DownItem::Refusal(what, watch, RefusalReason::NotAllowed).write(w))
+                let reason = RefusalReason::NotAllowed;
+                let reply = if r.percent(50) {
+                    Reply::WatchRefused(r.below(4) as u32, reason)
+                } else {
+                    Reply::AttributesRefused(reason)
+                };
+                self.carry(r, true, |w| DownItem::Reply(reply).write(w))
             }
             16 => {
                 let watch = r.below(4) as u32;

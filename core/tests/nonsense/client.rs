@@ -233,7 +233,7 @@ fn run_client(seed: u64) {
                 let b = frame(|w| match what {
                     0 => Control::Farewell.write(w),
                     1 => Control::Abort(Abort { code, detail: 0 }).write(w),
-                    2 => DownItem::Refusal(Refused::Attributes, 0, RefusalReason::TooLarge).write(w),
+                    2 => DownItem::Reply(Reply::AttributesRefused(RefusalReason::TooLarge)).write(w),
                     3 => DownItem::Void(count).write(w),
                     _ => Control::Ping.write(w),
                 });

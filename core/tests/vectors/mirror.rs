@@ -6,7 +6,7 @@
 use crate::files::Frame;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::Control;
-use e_pigeon_core::wire::item::{DeliveryPast, DownItem, PresenceState, UpItem};
+use e_pigeon_core::wire::item::{DeliveryPast, DownItem, PresenceState, Reply, UpItem};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{DestinationRef, Past, Target, Value};
 use serde::Serialize;
@@ -252,7 +252,10 @@ pub(crate) fn mirror_down(item: &DownItem<'_>) -> Mirror {
         DownItem::Final(run) => mirror
             .put((0x31_u8, run.first, run.count, run.outcome.delivered, run.outcome.recipients))
             .put_if(run.outcome.reason.map(|reason| reason as u8)),
-        DownItem::Refusal(what, watch, reason) => mirror.put((0x32_u8, what as u8, watch, reason as u8)),
+        DownItem::Reply(Reply::AttributesRefused(reason)) => mirror.put((0x32_u8, 0_u8, 0_u32, reason as u8)),
+        DownItem::Reply(Reply::WatchRefused(watch, reason)) => {
+            mirror.put((0x32_u8, 1_u8, watch, reason as u8))
+        }
         DownItem::Void(count) => mirror.put((0x34_u8, count)),
         DownItem::Presence(watch, uuid, state, attributes) => {
             let there = (state != PresenceState::Gone).then(|| mirror_pairs(attributes.iter()));

@@ -5,7 +5,7 @@ use crate::mirror::mirror_value;
 use e_pigeon_core::codec::Reader;
 use e_pigeon_core::wire::control::{Abort, Control, Hello, Known, Resumed, Welcome};
 use e_pigeon_core::wire::item::{
-    Accepted, Deliver, DeliveryPast, DownItem, Final, MessageItem, Origin, PresenceState, Refused, UpItem,
+    Accepted, Deliver, DeliveryPast, DownItem, Final, MessageItem, Origin, PresenceState, Reply, UpItem,
 };
 use e_pigeon_core::wire::state::StateFrame;
 use e_pigeon_core::wire::window::Window;
@@ -394,9 +394,9 @@ pub(crate) fn down_values() -> Table {
     }
     add("final-of-none", ended(9, 1, 0, 0, Some(RefusalReason::Nobody)));
     add("final-largest", ended(1, u32::MAX, u32::MAX, u32::MAX, None));
-    add("refusal-attributes", DownItem::Refusal(Refused::Attributes, 0, RefusalReason::TooLarge));
-    add("refusal-watch", DownItem::Refusal(Refused::Watch, 300, RefusalReason::NotAllowed));
-    add("refusal-watch-0", DownItem::Refusal(Refused::Watch, 0, RefusalReason::NotAllowed));
+    add("refusal-attributes", DownItem::Reply(Reply::AttributesRefused(RefusalReason::TooLarge)));
+    add("refusal-watch", DownItem::Reply(Reply::WatchRefused(300, RefusalReason::NotAllowed)));
+    add("refusal-watch-0", DownItem::Reply(Reply::WatchRefused(0, RefusalReason::NotAllowed)));
     add("void", DownItem::Void(1));
     add("void-thousand", DownItem::Void(1_000));
     add("void-largest", DownItem::Void(u32::MAX));

@@ -1,13 +1,13 @@
 //! Stands in for presence in builds without it: each watch is refused, as with a limit of 0, and no changes are reported.
 
 use crate::broker::routing::rights;
-use crate::broker::store::{NO_SESSION, Notes, PresenceNotice, Refusal, Store};
+use crate::broker::store::{NO_SESSION, Notes, PresenceNotice, Store};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::data::filter::FilterRef;
 use crate::data::message::RefusalReason;
 use crate::error::AbortCode;
-use crate::wire::item::Refused;
+use crate::wire::item::Reply;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -17,7 +17,7 @@ pub(crate) fn watch(store: &mut Store, session: u32, number: u32, _: FilterRef<'
         return Err(AbortCode::UnexpectedFrame);
     }
     let reason = RefusalReason::BrokerFull;
-    rights::refuse_request(store, session, Refusal { refused: Refused::Watch, watch: number, reason });
+    rights::reply(store, session, Reply::WatchRefused(number, reason));
     Ok(())
 }
 

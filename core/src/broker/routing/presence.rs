@@ -7,14 +7,14 @@
 use crate::broker::routing::rights;
 use crate::broker::store::watches::*;
 use crate::broker::store::work::{LISTED, NOTE, WATCH};
-use crate::broker::store::{Job, NO_SESSION, Notes, Refusal, Session, Store, Watch, last_of};
+use crate::broker::store::{Job, NO_SESSION, Notes, Session, Store, Watch, last_of};
 use crate::bug::OrBug;
 use crate::codec::Writer;
 use crate::data::attributes::AttributesRef;
 use crate::data::filter::FilterRef;
 use crate::data::message::RefusalReason;
 use crate::error::AbortCode;
-use crate::wire::item::{DownItem, PresenceState, Refused};
+use crate::wire::item::{DownItem, PresenceState, Reply};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -55,7 +55,7 @@ pub(crate) fn watch(
         None
     };
     if let Some(reason) = refused {
-        rights::refuse_request(store, session, Refusal { refused: Refused::Watch, watch: number, reason });
+        rights::reply(store, session, Reply::WatchRefused(number, reason));
         return Ok(());
     }
     store.work.charge(WATCH);

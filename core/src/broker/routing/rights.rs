@@ -1,11 +1,12 @@
-//! Rights: asks the policy what a session may do, and reports refusals.
+//! Rights: asks the policy what a session may do, and replies to requests.
 
-use crate::broker::store::{NO_SESSION, Refusal, Requester, Store};
+use crate::broker::store::{NO_SESSION, Requester, Store};
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::DestinationRef;
 #[cfg(feature = "presence")]
 use crate::data::filter::FilterRef;
+use crate::wire::item::Reply;
 use uuid::Uuid;
 
 /// Whether a session may send to a destination in the table.
@@ -32,11 +33,11 @@ fn subject(store: &Store, session: u32) -> Option<Requester<'_>> {
     Some(Requester { uuid: session.uuid, attributes: session.attributes() })
 }
 
-/// Reports the refusal of a request to the client.
-pub(crate) fn refuse_request(store: &mut Store, session: u32, refusal: Refusal) {
+/// Replies to an item of a client.
+pub(crate) fn reply(store: &mut Store, session: u32, reply: Reply) {
     if let Some(state) = store.sessions.get_mut(session).or_bug(NO_SESSION) {
-        debug!("e_pigeon::broker", "{}: {:?} refused: {}", state.uuid, refusal.refused, refusal.reason);
-        state.queue.push_refusal(refusal);
+        debug!("e_pigeon::broker", "{}: {reply:?}", state.uuid);
+        state.queue.push_reply(reply);
     }
     store.wake(session);
 }

@@ -2,7 +2,7 @@
 
 use crate::broker::routing::{acknowledge, outcome, presence, release, rights, shares};
 use crate::broker::store::work::{OUTCOME, PAIR, SET};
-use crate::broker::store::{BrokerEvent, Job, NO_SESSION, NewSession, Queue, Refusal, Store, Timer};
+use crate::broker::store::{BrokerEvent, Job, NO_SESSION, NewSession, Queue, Store, Timer};
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::data::message::RefusalReason;
@@ -10,7 +10,7 @@ use crate::data::patch::PatchRef;
 use crate::error::AbortCode;
 use crate::link::numbers::{Receiving, Sending};
 use crate::wire::control::{Hello, Resumed};
-use crate::wire::item::{Origin, Refused};
+use crate::wire::item::{Origin, Reply};
 use alloc::boxed::Box;
 use uuid::Uuid;
 
@@ -102,7 +102,7 @@ pub(crate) fn change_attributes(store: &mut Store, session: u32, patch: PatchRef
         Some(_) => RefusalReason::NotAllowed,
         None => RefusalReason::TooLarge,
     };
-    rights::refuse_request(store, session, Refusal { refused: Refused::Attributes, watch: 0, reason });
+    rights::reply(store, session, Reply::AttributesRefused(reason));
 }
 
 /// Sets the attributes of a session, and notifies the watchers that match the old ones or the new ones.

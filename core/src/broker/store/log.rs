@@ -10,7 +10,7 @@ pub(crate) enum Kind {
     /// A delivery that has ended since it got its number.
     Void,
     Receipt,
-    Refusal,
+    Reply,
     Presence,
 }
 
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) kind: Kind,
-    refusals: u8,
+    replies: u8,
     presence: u16,
     pub(crate) count: u32,
     /// Bytes of the window that a void run takes.
@@ -37,7 +37,7 @@ struct Before {
     deliveries: u32,
     receipts: u32,
     presence: u16,
-    refusals: u8,
+    replies: u8,
 }
 
 /// The next item to be written again on this link, as places in the queues and the log.
@@ -47,24 +47,24 @@ pub(crate) struct Cursor {
     pub(crate) in_run: u32,
     pub(crate) deliveries: usize,
     receipts: usize,
-    refusals: usize,
+    replies: usize,
     presence: usize,
 }
 
 impl Before {
     /// The counts behind `count` more items of that kind.
     fn with(self, kind: Kind, count: u32) -> Self {
-        let Self { items, mut deliveries, mut receipts, mut presence, mut refusals } = self;
+        let Self { items, mut deliveries, mut receipts, mut presence, mut replies } = self;
         match kind {
             Kind::Delivery => deliveries = deliveries.wrapping_add(count),
             Kind::Receipt => receipts = receipts.wrapping_add(count),
             // There are never more of these than the type can count.
-            Kind::Refusal => refusals = refusals.wrapping_add(count as u8),
+            Kind::Reply => replies = replies.wrapping_add(count as u8),
             Kind::Presence => presence = presence.wrapping_add(count as u16),
             // Void items are in no queue.
             Kind::Void => {}
         }
-        Self { items: items.wrapping_add(count), deliveries, receipts, presence, refusals }
+        Self { items: items.wrapping_add(count), deliveries, receipts, presence, replies }
     }
 }
 
@@ -75,13 +75,13 @@ impl Run {
 
     /// An empty run behind so many items.
     fn behind(before: Before) -> Self {
-        let Before { items, deliveries, receipts, presence, refusals } = before;
-        Self { kind: Kind::Void, refusals, presence, count: 0, bytes: 0, items, deliveries, receipts }
+        let Before { items, deliveries, receipts, presence, replies } = before;
+        Self { kind: Kind::Void, replies, presence, count: 0, bytes: 0, items, deliveries, receipts }
     }
 
     fn before(&self) -> Before {
-        let Self { items, deliveries, receipts, presence, refusals, .. } = *self;
-        Before { items, deliveries, receipts, presence, refusals }
+        let Self { items, deliveries, receipts, presence, replies, .. } = *self;
+        Before { items, deliveries, receipts, presence, replies }
     }
 
     /// A delivery that has ended, and the bytes of the window that it takes.
@@ -106,7 +106,7 @@ impl Cursor {
             Kind::Delivery => Some(&mut self.deliveries),
             Kind::Void => None,
             Kind::Receipt => Some(&mut self.receipts),
-            Kind::Refusal => Some(&mut self.refusals),
+            Kind::Reply => Some(&mut self.replies),
             Kind::Presence => Some(&mut self.presence),
         }
     }
@@ -161,7 +161,7 @@ pub(crate) fn find(log: &VecDeque<Run>, place: u64) -> Cursor {
         in_run,
         deliveries: before.deliveries.wrapping_sub(first.deliveries) as usize,
         receipts: before.receipts.wrapping_sub(first.receipts) as usize,
-        refusals: before.refusals.wrapping_sub(first.refusals).into(),
+        replies: before.replies.wrapping_sub(first.replies).into(),
         presence: before.presence.wrapping_sub(first.presence).into(),
     };
     if let Some(place) = cursor.before(found.kind) {
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 5] = [Kind::Delivery, Kind::Void, Kind::Receipt, Kind::Refusal, Kind::Presence];
+    const KINDS: [Kind; 5] = [Kind::Delivery, Kind::Void, Kind::Receipt, Kind::Reply, Kind::Presence];
 
     /// Where an item lies, found by going through all before it.
     fn walk(log: &VecDeque<Run>, mut place: u64) -> Cursor {
@@ -222,7 +222,7 @@ mod tests {
             if far {
                 // Numbers have run over almost.
                 let near = u32::MAX - 20;
-                let before = Before { items: near, deliveries: near, receipts: near, presence: 65_530, refusals: 250 };
+                let before = Before { items: near, deliveries: near, receipts: near, presence: 65_530, replies: 250 };
                 log.push_back(Run { kind: Kind::Receipt, count: 1, ..Run::behind(before) });
             }
             for (step, count) in steps {

@@ -43,7 +43,7 @@ pub(crate) use log::Run;
 pub(crate) use messages::{MessageEntry, NO_MESSAGE, NewMessage, Open};
 pub(crate) use policy::{Guard, Policy, Requester};
 pub(crate) use pool::max_spare;
-pub(crate) use queue::{Acknowledged, Cold, Declined, MAX_REFUSALS, Next, Queue, Refusal};
+pub(crate) use queue::{Acknowledged, Cold, Declined, MAX_REPLIES, Next, Queue};
 pub(crate) use ready::{LinkId, Mark, Ready};
 pub(crate) use receipts::{RECEIPTS_OF_EACH, ReceiptBody};
 pub(crate) use senders::{MAX_ENDED, NO_SENDER, OPERATOR, Sender};

@@ -8,19 +8,19 @@ use crate::broker::store::key_set::shrink;
 use crate::broker::store::log::{Cursor, Kind, Run, find, join};
 use crate::broker::store::receipts::Receipts;
 use crate::broker::store::watches::PresenceNotice;
-use crate::data::message::RefusalReason;
-use crate::wire::item::{DownItem, Refused};
+use crate::wire::item::{DownItem, Reply};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hint::black_box;
+use core::mem::discriminant;
 use core::ops::Range;
 
 /// The state that few sessions need at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Cold {
-    refusals: VecDeque<Refusal>,
-    refusals_in_flight: usize,
+    replies: VecDeque<Reply>,
+    replies_in_flight: usize,
     /// Unacknowledged notices of presence. Those that are not written yet are with the watches.
     presence: VecDeque<PresenceNotice>,
     /// The next item to be written again.
@@ -57,25 +57,10 @@ pub(crate) enum Declined {
     Void,
 }
 
-/// The refusal of a request, as it is reported to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) refused: Refused,
-    /// The number of the watch, or 0.
-    pub(crate) watch: u32,
-    pub(crate) reason: RefusalReason,
-}
-
-impl Refusal {
-    fn item(self) -> DownItem<'static> {
-        DownItem::Refusal(self.refused, self.watch, self.reason)
-    }
-}
-
-/// The most refusals of changes of attributes that wait for a client, and the most refusals of watches besides. A client
-/// has at most so many unanswered watches.
-const MAX_NOTICES_EACH: usize = 16;
-pub(crate) const MAX_REFUSALS: usize = 2 * MAX_NOTICES_EACH;
+/// The most replies of one kind that wait for a client, which has at most so many unanswered watches.
+const MAX_REPLIES_EACH: usize = 16;
+/// The most replies that wait for a client.
+pub(crate) const MAX_REPLIES: usize = Reply::KINDS * MAX_REPLIES_EACH;
 
 /// The queue of a session.
 #[derive(Debug, Default)]
@@ -142,14 +127,14 @@ impl Queue {
         self.deliveries.push(delivery);
     }
 
-    /// Adds a refusal for the client, unless the same one waits already, or the limit of unacknowledged refusals of its
-    /// kind is reached.
-    pub(crate) fn push_refusal(&mut self, refusal: Refusal) {
-        let Cold { refusals, refusals_in_flight, .. } = self.cold.get_or_insert_default().as_mut();
-        let waits = refusals.range(*refusals_in_flight..).any(|other| *other == refusal);
-        let alike = refusals.iter().filter(|other| other.refused == refusal.refused).count();
-        if alike < MAX_NOTICES_EACH && !waits {
-            refusals.push_back(refusal);
+    /// Adds a reply for the client, unless the same one waits already, or the limit of unacknowledged replies of its kind
+    /// is reached.
+    pub(crate) fn push_reply(&mut self, reply: Reply) {
+        let Cold { replies, replies_in_flight, .. } = self.cold.get_or_insert_default().as_mut();
+        let waits = replies.range(*replies_in_flight..).any(|other| *other == reply);
+        let alike = replies.iter().filter(|other| discriminant(*other) == discriminant(&reply)).count();
+        if alike < MAX_REPLIES_EACH && !waits {
+            replies.push_back(reply);
         }
     }
 
@@ -169,11 +154,11 @@ impl Queue {
         self.deliveries.drop_first_waiting();
     }
 
-    /// True if a receipt or a refusal without a number waits.
+    /// True if a receipt or a reply without a number waits.
     #[inline]
     pub(crate) fn has_unnumbered_other(&self) -> bool {
-        let has_refusal = |cold: &Cold| cold.refusals_in_flight < cold.refusals.len();
-        self.receipts.has_unnumbered() || self.cold.as_deref().is_some_and(has_refusal)
+        let has_reply = |cold: &Cold| cold.replies_in_flight < cold.replies.len();
+        self.receipts.has_unnumbered() || self.cold.as_deref().is_some_and(has_reply)
     }
 
     /// True if every item has a number.
@@ -191,7 +176,7 @@ impl Queue {
         has_ended: impl Fn(&QueueEntry) -> bool,
     ) -> Option<Next> {
         // A queue that repeats items has a cold part with a cursor.
-        let Cold { refusals, presence, cursor, .. } = self.cold.as_deref_mut()?;
+        let Cold { replies, presence, cursor, .. } = self.cold.as_deref_mut()?;
         let cursor = cursor.as_mut()?;
         let mut void = 0;
         while void < most
@@ -218,7 +203,7 @@ impl Queue {
         let next = match run.kind {
             Kind::Delivery => Next::Delivery(self.deliveries.get(at)?),
             Kind::Receipt => Next::Other(self.receipts.get(at, epoch)?),
-            Kind::Refusal => Next::Other(refusals.get(at)?.item()),
+            Kind::Reply => Next::Other(DownItem::Reply(*replies.get(at)?)),
             Kind::Presence => Next::Presence(*presence.get(at)?),
             // The loop has passed over void items.
             Kind::Void => return None,
@@ -243,22 +228,22 @@ impl Queue {
             Kind::Delivery => Next::Delivery(self.deliveries.get(place)?),
             Kind::Void => Next::Void(1),
             Kind::Receipt => Next::Other(self.receipts.get(place, epoch)?),
-            Kind::Refusal => Next::Other(self.cold.as_deref()?.refusals.get(place)?.item()),
+            Kind::Reply => Next::Other(DownItem::Reply(*self.cold.as_deref()?.replies.get(place)?)),
             Kind::Presence => Next::Presence(*self.cold.as_deref()?.presence.get(place)?),
         })
     }
 
-    /// Gives the next number to the first receipt or refusal without one.
+    /// Gives the next number to the first receipt or reply without one.
     pub(crate) fn number_other(&mut self, epoch: u64) -> Option<DownItem<'static>> {
         if let Some(item) = self.receipts.number(epoch) {
             self.log(Kind::Receipt);
             return Some(item);
         }
         let cold = self.cold.as_deref_mut()?;
-        let refusal = *cold.refusals.get(cold.refusals_in_flight)?;
-        cold.refusals_in_flight += 1;
-        self.log(Kind::Refusal);
-        Some(refusal.item())
+        let reply = *cold.replies.get(cold.replies_in_flight)?;
+        cold.replies_in_flight += 1;
+        self.log(Kind::Reply);
+        Some(DownItem::Reply(reply))
     }
 
     /// Gives the next number to the first message without one.
@@ -323,10 +308,10 @@ impl Queue {
                 self.receipts.acknowledge();
                 return Some(Acknowledged::Receipt);
             }
-            Kind::Refusal => {
+            Kind::Reply => {
                 let cold = self.cold.as_deref_mut()?;
-                cold.refusals_in_flight -= 1;
-                cold.refusals.pop_front();
+                cold.replies_in_flight -= 1;
+                cold.replies.pop_front();
             }
             Kind::Presence => {
                 self.cold.as_deref_mut()?.presence.pop_front();
@@ -385,7 +370,7 @@ impl Queue {
                 // A second decline of the same delivery is an error.
                 (is_void || !core::mem::replace(&mut delivery.declined, true)).then_some(declined)
             }
-            Kind::Receipt | Kind::Refusal | Kind::Presence => None,
+            Kind::Receipt | Kind::Reply | Kind::Presence => None,
         }
     }
 

@@ -185,14 +185,18 @@ fields! {
     }
 }
 
-/// What a refusal is about.
+/// A reply of the broker to an item of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Refused {
-    /// A change of attributes: the session keeps those that it has.
-    Attributes = 0,
-    /// A watch, of this number.
-    Watch = 1,
+pub enum Reply {
+    /// A change of attributes is refused: the session keeps those that it has.
+    AttributesRefused(RefusalReason),
+    /// The watch of this number is refused.
+    WatchRefused(u32, RefusalReason),
+}
+
+impl Reply {
+    /// How many kinds of replies there are.
+    pub(crate) const KINDS: usize = 2;
 }
 
 /// Whether somebody is here.
@@ -216,8 +220,8 @@ pub enum DownItem<'a> {
     Accepted(Accepted),
     /// A final receipt.
     Final(Final),
-    /// Something was refused; the number of the watch, or 0.
-    Refusal(Refused, u32, RefusalReason),
+    /// A reply to an item.
+    Reply(Reply),
     /// So many deliveries, at least one, have ended after they got their numbers: it stands for all of these.
     Void(u32),
     /// Somebody under this watch: state, and attributes where not gone.
@@ -246,12 +250,13 @@ impl<'a> DownItem<'a> {
                 Self::Final(ended)
             }
             kind::REFUSAL => {
-                let what = if reader.bool()? { Refused::Watch } else { Refused::Attributes };
-                let watch = reader.u32()?;
-                if what == Refused::Attributes && watch != 0 {
-                    return Err(Malformed);
-                }
-                Self::Refusal(what, watch, RefusalReason::read(reader)?)
+                let (is_watch, watch) = (reader.bool()?, reader.u32()?);
+                let reason = RefusalReason::read(reader)?;
+                Self::Reply(match (is_watch, watch) {
+                    (true, watch) => Reply::WatchRefused(watch, reason),
+                    (false, 0) => Reply::AttributesRefused(reason),
+                    _ => return Err(Malformed),
+                })
             }
             kind::VOID => Self::Void(reader.u32().ok().filter(|&count| count > 0).ok_or(Malformed)?),
             kind::PRESENCE if cfg!(feature = "presence") => {
@@ -280,11 +285,15 @@ impl<'a> DownItem<'a> {
             }
             Self::Accepted(accepted) => writer.frame(kind::ACCEPTED, accepted),
             Self::Final(ended) => writer.frame(kind::FINAL, ended),
-            Self::Refusal(what, watch, reason) => {
+            Self::Reply(reply) => {
+                let (is_watch, watch, reason) = match *reply {
+                    Reply::AttributesRefused(reason) => (false, 0, reason),
+                    Reply::WatchRefused(watch, reason) => (true, watch, reason),
+                };
                 writer.u8(kind::REFUSAL);
-                writer.u8(*what as u8);
-                writer.u32(*watch);
-                writer.u8(*reason as u8);
+                writer.u8(u8::from(is_watch));
+                writer.u32(watch);
+                writer.u8(reason as u8);
             }
             Self::Void(count) => writer.frame(kind::VOID, count),
             Self::Presence(watch, uuid, state, attributes) => {

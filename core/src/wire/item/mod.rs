@@ -5,6 +5,6 @@ mod down;
 mod up;
 
 pub use down::{
-    Accepted, Deliver, DeliveryPast, DownItem, Final, MAX_DELIVER_HEAD, Origin, PresenceState, Refused,
+    Accepted, Deliver, DeliveryPast, DownItem, Final, MAX_DELIVER_HEAD, Origin, PresenceState, Reply,
 };
 pub use up::{MessageItem, UpItem};

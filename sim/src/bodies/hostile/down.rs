@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 use e_pigeon_core::codec::Writer;
 use e_pigeon_core::wire::control::{Abort, Control, Resumed, Welcome};
 use e_pigeon_core::wire::item::{
-    Accepted, Deliver, DeliveryPast, DownItem, Final, Origin, PresenceState, Refused,
+    Accepted, Deliver, DeliveryPast, DownItem, Final, Origin, PresenceState, Reply,
 };
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{AbortCode, Outcome, RefusalReason};
@@ -94,10 +94,13 @@ impl Write for DownFrame {
                     .write(writer);
             }
             Self::Refusal(watch, number, reason) => {
-                let what = if *watch { Refused::Watch } else { Refused::Attributes };
                 let reason = REASONS[usize::from(*reason) % REASONS.len()];
-                let number = if *watch { number.u32() } else { 0 };
-                DownItem::Refusal(what, number, reason).write(writer);
+                let reply = if *watch {
+                    Reply::WatchRefused(number.u32(), reason)
+                } else {
+                    Reply::AttributesRefused(reason)
+                };
+                DownItem::Reply(reply).write(writer);
             }
             Self::Void(count) => DownItem::Void(count.u32()).write(writer),
             Self::Presence(watch, who, state, pairs) => {

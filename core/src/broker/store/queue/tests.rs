@@ -1,6 +1,6 @@
 use super::*;
 use crate::broker::store::receipts::ReceiptBody;
-use crate::data::message::Outcome;
+use crate::data::message::{Outcome, RefusalReason};
 
 /// A queue with these messages, the first `numbered` of which have numbers.
 fn queue(messages: u32, numbered: u32) -> Queue {
@@ -40,19 +40,19 @@ fn acknowledged(queue: &mut Queue, most: u64) -> (&'static str, u32, u32) {
     }
 }
 
-fn refusal(watch: u32) -> Refusal {
-    Refusal { refused: Refused::Watch, watch, reason: RefusalReason::NotAllowed }
+fn refusal(watch: u32) -> Reply {
+    Reply::WatchRefused(watch, RefusalReason::NotAllowed)
 }
 
 #[test]
 fn items_are_repeated_and_acknowledged_in_the_order_of_their_numbers() {
     let mut queue = queue(3, 1);
     queue.receipts().push(1, ReceiptBody::Final(Outcome::new(1, 1, None)), false);
-    queue.push_refusal(refusal(7));
+    queue.push_reply(refusal(7));
     assert!(queue.has_unnumbered_other() && !queue.is_written());
     assert!(matches!(queue.number_other(0), Some(DownItem::Final(_))));
     queue.number_delivery();
-    assert!(matches!(queue.number_other(0), Some(DownItem::Refusal(Refused::Watch, 7, _))));
+    assert!(matches!(queue.number_other(0), Some(DownItem::Reply(Reply::WatchRefused(7, _)))));
     assert!(queue.number_other(0).is_none());
     queue.rewind(1);
     let repeated = [0; 4].map(|_| name(queue.repeat(0, 1, |_| false)));
@@ -123,13 +123,13 @@ fn a_delivery_is_declined_once_and_leaves_with_its_session() {
 #[test]
 fn refusals_that_wait_are_not_doubled_and_have_a_limit_of_each_kind() {
     let mut queue = Queue::default();
-    (0..40).for_each(|watch| queue.push_refusal(refusal(watch / 2)));
-    queue.push_refusal(Refusal { refused: Refused::Attributes, ..refusal(0) });
-    assert_eq!(core::iter::from_fn(|| queue.number_other(0)).count(), MAX_NOTICES_EACH + 1);
-    queue.push_refusal(refusal(0));
+    (0..40).for_each(|watch| queue.push_reply(refusal(watch / 2)));
+    queue.push_reply(Reply::AttributesRefused(RefusalReason::NotAllowed));
+    assert_eq!(core::iter::from_fn(|| queue.number_other(0)).count(), MAX_REPLIES_EACH + 1);
+    queue.push_reply(refusal(0));
     assert!(queue.number_other(0).is_none(), "none is acknowledged");
     acknowledged(&mut queue, 1);
-    queue.push_refusal(refusal(0));
+    queue.push_reply(refusal(0));
     assert!(queue.has_unnumbered_other());
 }
 
