@@ -1,10 +1,8 @@
-//! Items that a client writes. (PROTOCOL.md, "Frames")
+//! A message on its way to the broker. (PROTOCOL.md, "Frames")
 
 use crate::codec::{Bytes, Malformed, Reader, Writer};
 use crate::data::destination::DestinationRef;
-use crate::data::filter::FilterRef;
 use crate::data::message::Past;
-use crate::data::patch::PatchRef;
 use crate::wire::kind;
 use crate::wire::limits::MAX_SLOTS;
 use core::fmt;
@@ -79,60 +77,10 @@ impl<'a> MessageItem<'a> {
     }
 }
 
-/// An item from a client to the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpItem<'a> {
-    /// A message.
-    Message(MessageItem<'a>),
-    /// A change of attributes.
-    Set(PatchRef<'a>),
-    /// The delivery of that number is declined.
-    Decline(u64),
-    /// Presence of those who match is wanted, under a number of the client's choice.
-    Watch(u32, FilterRef<'a>),
-    /// It is no longer wanted.
-    Unwatch(u32),
-}
-
-impl<'a> UpItem<'a> {
-    /// Reads what follows the byte of kind of an item for the broker.
-    pub fn read(frame_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        if frame_kind & 0xf8 == kind::MESSAGE {
-            return read_message(frame_kind, reader).map(Self::Message);
-        }
-        let item = match frame_kind {
-            kind::SET => Self::Set(PatchRef::read(reader)?),
-            kind::DECLINE => Self::Decline(reader.u64()?),
-            kind::WATCH => Self::Watch(reader.u32()?, FilterRef::read(reader)?),
-            kind::UNWATCH => Self::Unwatch(reader.u32()?),
-            _ => return Err(Malformed),
-        };
-        reader.finish()?;
-        Ok(item)
-    }
-
-    /// Writes the body of the frame.
-    pub fn write(&self, writer: &mut Writer<'_>) {
-        match self {
-            Self::Message(message) => {
-                message.write_head(writer);
-                writer.raw(message.payload);
-            }
-            Self::Set(patch) => {
-                writer.u8(kind::SET);
-                writer.raw(patch.as_bytes());
-            }
-            Self::Decline(number) => writer.frame(kind::DECLINE, number),
-            Self::Watch(watch, filter) => {
-                writer.frame(kind::WATCH, watch);
-                writer.raw(filter.as_bytes());
-            }
-            Self::Unwatch(watch) => writer.frame(kind::UNWATCH, watch),
-        }
-    }
-}
-
-fn read_message<'a>(frame_kind: u8, reader: &mut Reader<'a>) -> Result<MessageItem<'a>, Malformed> {
+pub(super) fn read_message<'a>(
+    frame_kind: u8,
+    reader: &mut Reader<'a>,
+) -> Result<MessageItem<'a>, Malformed> {
     let flag = |flag: u8| frame_kind & flag != 0;
     let slot = reader.u8()?;
     if slot >= MAX_SLOTS {
