@@ -199,7 +199,7 @@ mod tests {
             let pushed = outbox.push_message(&mut m, Instant::default(), &Message::new(&to, b""), 0, |_| {});
             assert_eq!(pushed, Ok(Some(MessageId(serial))));
             // A change of attributes between any two messages, with the id of the first.
-            assert_eq!(outbox.push_set(&mut m, b"set", serial), Ok(()));
+            assert_eq!(outbox.push_item(&mut m, 0x18, b"set", serial), Ok(()));
             let index = outbox.next_outbound(&m).unwrap().index;
             outbox.begin(&mut m, index, 2 * serial - 1).unwrap();
             let index = outbox.next_outbound(&m).unwrap().index;

@@ -11,6 +11,7 @@ use crate::data::patch::PatchRef;
 use crate::data::value::Value;
 use crate::error::{SendError, SetError};
 use crate::time::Instant;
+use crate::wire::kind;
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// The next event, if any, as [`poll_event`](Self::poll_event), and the commands beside it: so that a handler can
@@ -127,13 +128,13 @@ fn change(
     let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
     // A hello that is yet to come contains all attributes; otherwise the change goes in order with the messages.
     let in_order = link.session.is_some() || link.output.hello.is_some();
-    if in_order && !tables.outbox.has_room(patch.len()) {
+    if in_order && !tables.outbox.has_room(1 + patch.len()) {
         return Err(SetError::Full);
     }
     tables.attributes.change(m, key, value).map_err(SetError::Attribute)?;
     if in_order {
         tables.attributes.changes += 1;
-        tables.outbox.push_set(m, &patch, tables.attributes.changes)?;
+        tables.outbox.push_item(m, kind::SET, &patch, tables.attributes.changes)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::data::attributes::AttributesRef;
 use crate::data::message::{MessageId, Receipt, RefusalReason};
 use crate::error::AbortCode;
 use crate::time::{Instant, Moment};
-use crate::wire::item::PresenceState;
+use crate::wire::item::{PresenceState, Reply};
 use core::fmt;
 use uuid::Uuid;
 
@@ -291,6 +291,13 @@ impl Lifecycle {
             CloseReason::Requested => Ending::Requested,
             CloseReason::TakenOver | CloseReason::Refused(..) => Ending::Refused,
         });
+    }
+
+    /// A reply came. Those about watches are with the watches.
+    pub(super) fn note_reply(&mut self, reply: Reply) {
+        if let Reply::AttributesRefused(reason) = reply {
+            self.attributes_refused = Some(reason);
+        }
     }
 
     pub(super) fn has_news(&self, up: bool) -> bool {

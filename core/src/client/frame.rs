@@ -22,7 +22,8 @@ pub(super) enum ClientFrame {
         id_step: u64,
         time_to_live_ms: u32,
     },
-    Set(Outbound),
+    /// An item without a receipt.
+    Item(Outbound),
     Watch(WatchOp),
     Goodbye(Close),
     Ping,
@@ -43,7 +44,7 @@ impl ClientFrame {
 
     /// True if it has a number.
     pub(super) fn is_item(&self) -> bool {
-        matches!(self, Self::Decline(_) | Self::Message { .. } | Self::Set(_) | Self::Watch(_))
+        matches!(self, Self::Decline(_) | Self::Message { .. } | Self::Item(_) | Self::Watch(_))
     }
 }
 

@@ -169,14 +169,25 @@ impl Outbox {
         Ok(Some(MessageId(id)))
     }
 
-    /// Takes a change of attributes: the `serial`-th of this client.
-    pub(super) fn push_set(&mut self, m: &mut [u8], patch: &[u8], serial: u64) -> Result<(), SetError> {
-        if !self.has_room(patch.len()) {
+    /// Takes an item without a receipt, such as a change of attributes: its kind and its fields. It stays until it is
+    /// acknowledged, or until a hello covers the changes up to `serial`.
+    pub(super) fn push_item(
+        &mut self,
+        m: &mut [u8],
+        kind: u8,
+        fields: &[u8],
+        serial: u64,
+    ) -> Result<(), SetError> {
+        let payload = 1 + fields.len();
+        if !self.has_room(payload) {
             return Err(SetError::Full);
         }
-        let id = self.next_id - 1;
-        let new = New { id, flags: IS_SET, deadline: serial, destination: 0, payload: patch.len() };
-        self.push(m, &new, |filler| filler.put(patch)).ok_or(SetError::Full)
+        let new = New { id: self.next_id - 1, flags: IS_SET, deadline: serial, destination: 0, payload };
+        let write = |filler: &mut Filler<'_>| {
+            filler.put(&[kind]);
+            filler.put(fields);
+        };
+        self.push(m, &new, write).ok_or(SetError::Full)
     }
 
     /// True if an entry of that many bytes has room; otherwise [`Outbox::poll_capacity`] reports when it has.

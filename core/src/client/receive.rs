@@ -183,17 +183,17 @@ fn read_item(
             tables.outbox.ended(m, ended);
             Ok(())
         }
-        DownItem::Reply(Reply::AttributesRefused(reason)) => {
-            debug!("e_pigeon::client", "{}: attributes refused: {reason}", link.identity.uuid);
-            link.lifecycle.attributes_refused = Some(reason);
-            Ok(())
-        }
         DownItem::Reply(Reply::WatchRefused(watch, reason)) => {
             if tables.watching.refuse(m, watch, reason) {
                 Ok(())
             } else {
                 Err(AbortCode::UnexpectedFrame)
             }
+        }
+        DownItem::Reply(reply) => {
+            debug!("e_pigeon::client", "{}: {reply:?}", link.identity.uuid);
+            link.lifecycle.note_reply(reply);
+            Ok(())
         }
         DownItem::Presence(watch, ..) | DownItem::PresenceReset(watch) | DownItem::PresenceSynced(watch) => {
             let fits = tables.watching.push(m, tables.payloads_at, number, watch, body);

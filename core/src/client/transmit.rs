@@ -13,7 +13,6 @@ use crate::time::Instant;
 use crate::wire::control::{Abort, Control};
 use crate::wire::frame::{header_len, write_header};
 use crate::wire::item::{MessageItem, UpItem};
-use crate::wire::kind;
 
 /// Writes frames to the front of `out`, and returns the count of bytes.
 pub(super) fn transmit(
@@ -181,7 +180,7 @@ pub(super) fn describe(
     entry: Outbound,
 ) -> ClientFrame {
     if entry.is_set() {
-        return ClientFrame::Set(entry);
+        return ClientFrame::Item(entry);
     }
     let (id, deadline) = tables.outbox.id_and_deadline(m, entry);
     let (slot, defines, id_step) = if link.lossy.is_some() {
@@ -225,8 +224,7 @@ pub(super) fn write_body(
                 writer.raw(piece);
             }
         }
-        ClientFrame::Set(entry) => {
-            writer.u8(kind::SET);
+        ClientFrame::Item(entry) => {
             for piece in tables.outbox.pieces(m, &entry, 0, entry.payload()) {
                 writer.raw(piece);
             }

@@ -95,6 +95,16 @@ fields! {
         /// How each has ended.
         pub outcome: Outcome,
     }
+
+    /// The fields of a refusal.
+    pub struct Refusal {
+        /// It is about a watch, not about attributes.
+        pub is_watch: bool,
+        /// The number of the watch, or 0.
+        pub watch: u32,
+        /// Why.
+        pub reason: RefusalReason,
+    }
 }
 
 /// A reply of the broker to an item of the client.
@@ -108,6 +118,7 @@ pub enum Reply {
 
 impl Reply {
     /// How many kinds of replies there are.
+    #[cfg(feature = "alloc")]
     pub(crate) const KINDS: usize = 2;
 }
 
@@ -161,15 +172,11 @@ impl<'a> DownItem<'a> {
                 check_run(ended.first, ended.count)?;
                 Self::Final(ended)
             }
-            kind::REFUSAL => {
-                let (is_watch, watch) = (reader.bool()?, reader.u32()?);
-                let reason = RefusalReason::read(reader)?;
-                Self::Reply(match (is_watch, watch) {
-                    (true, watch) => Reply::WatchRefused(watch, reason),
-                    (false, 0) => Reply::AttributesRefused(reason),
-                    _ => return Err(Malformed),
-                })
-            }
+            kind::REFUSAL => Self::Reply(match Refusal::read(reader)? {
+                Refusal { is_watch: true, watch, reason } => Reply::WatchRefused(watch, reason),
+                Refusal { watch: 0, reason, .. } => Reply::AttributesRefused(reason),
+                Refusal { .. } => return Err(Malformed),
+            }),
             kind::VOID => Self::Void(reader.u32().ok().filter(|&count| count > 0).ok_or(Malformed)?),
             kind::PRESENCE if cfg!(feature = "presence") => {
                 let (watch, uuid) = (reader.u32()?, reader.array()?);
@@ -197,15 +204,11 @@ impl<'a> DownItem<'a> {
             }
             Self::Accepted(accepted) => writer.frame(kind::ACCEPTED, accepted),
             Self::Final(ended) => writer.frame(kind::FINAL, ended),
-            Self::Reply(reply) => {
-                let (is_watch, watch, reason) = match *reply {
-                    Reply::AttributesRefused(reason) => (false, 0, reason),
-                    Reply::WatchRefused(watch, reason) => (true, watch, reason),
-                };
-                writer.u8(kind::REFUSAL);
-                writer.u8(u8::from(is_watch));
-                writer.u32(watch);
-                writer.u8(reason as u8);
+            Self::Reply(Reply::AttributesRefused(reason)) => {
+                writer.frame(kind::REFUSAL, &Refusal { is_watch: false, watch: 0, reason: *reason });
+            }
+            Self::Reply(Reply::WatchRefused(watch, reason)) => {
+                writer.frame(kind::REFUSAL, &Refusal { is_watch: true, watch: *watch, reason: *reason });
             }
             Self::Void(count) => writer.frame(kind::VOID, count),
             Self::Presence(watch, uuid, state, attributes) => {
