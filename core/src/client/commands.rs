@@ -6,7 +6,6 @@ use super::handles::{Client, ClientState, Commands, parts};
 use super::link::ClientLink;
 use super::polling;
 use super::tables::Tables;
-use crate::codec::Writer;
 use crate::data::message::{Message, MessageId};
 use crate::data::patch::PatchRef;
 use crate::data::value::Value;
@@ -38,40 +37,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     }
 }
 
-impl<B: AsMut<[u8]>> Client<B> {
-    /// Asks the broker how many messages wait for this client; exactly one [`Event::Waiting`] follows.
-    ///
-    /// # Errors
-    ///
-    /// There is no event for the last question yet, or the outbox has no room now.
-    pub fn ask_waiting(&mut self, now: Instant) -> Result<(), SetError> {
-        self.commands().ask_waiting(now)
-    }
-}
-
 impl Commands<'_> {
-    /// As [`Client::ask_waiting`].
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn ask_waiting(&mut self, now: Instant) -> Result<(), SetError> {
-        let ClientState { link, tables, .. } = &mut *self.state;
-        link.advance(now);
-        if !link.takes_commands() {
-            return Err(SetError::Closed);
-        }
-        let question = link.lifecycle.next_question().ok_or(SetError::Full)?;
-        let mut fields = [0; 5];
-        let mut writer = Writer::new(&mut fields, 0);
-        writer.u32(question);
-        let length = writer.written();
-        // No hello says it, so it goes on with a new session.
-        tables.outbox.push_item(self.m, kind::ASK, fields.get(..length).unwrap_or_default(), u64::MAX)?;
-        link.lifecycle.ask(question);
-        Ok(())
-    }
-
     /// As [`Client::send`].
     ///
     /// # Errors

@@ -40,9 +40,6 @@ pub enum Event<'a> {
     CapacityAvailable,
     /// The broker refused a change of attributes; the session keeps those it had.
     AttributesRefused(RefusalReason),
-    /// So many messages wait at the broker for this client, as it [asked](crate::Client::ask_waiting); `None` if the session
-    /// was lost before the broker replied.
-    Waiting(Option<u32>),
     /// The client has ended. The last event.
     Closed(CloseReason),
 }
@@ -248,9 +245,6 @@ pub(super) struct Lifecycle {
     connected: bool,
     established: Option<Established>,
     pub(super) attributes_refused: Option<RefusalReason>,
-    question: u32,
-    asks: bool,
-    waiting: Option<Option<u32>>,
     closed: Option<Ending>,
 }
 
@@ -269,9 +263,6 @@ impl Lifecycle {
         connected: false,
         established: None,
         attributes_refused: None,
-        question: 0,
-        asks: false,
-        waiting: None,
         closed: None,
     };
 
@@ -280,9 +271,6 @@ impl Lifecycle {
     }
 
     pub(super) fn establish(&mut self, established: Established) {
-        if established == Established::Lost {
-            self.answer(None);
-        }
         // The application must learn that a session was lost, even if another link came and went in between.
         if self.established != Some(Established::Lost) || established == Established::Lost {
             self.established = Some(established);
@@ -307,33 +295,13 @@ impl Lifecycle {
 
     /// A reply came. Those about watches are with the watches.
     pub(super) fn note_reply(&mut self, reply: Reply) {
-        match reply {
-            Reply::AttributesRefused(reason) => self.attributes_refused = Some(reason),
-            Reply::WatchRefused(..) => {}
-            Reply::Waiting(question, count) if question == self.question => self.answer(Some(count)),
-            // The application knows already that the session of this question was lost.
-            Reply::Waiting(..) => {}
-        }
-    }
-
-    /// The number of the next question; `None` while there is no event for the last one.
-    pub(super) fn next_question(&self) -> Option<u32> {
-        (!self.asks && self.waiting.is_none()).then(|| self.question.wrapping_add(1))
-    }
-
-    /// A question is on its way.
-    pub(super) fn ask(&mut self, question: u32) {
-        (self.question, self.asks) = (question, true);
-    }
-
-    fn answer(&mut self, waiting: Option<u32>) {
-        if core::mem::take(&mut self.asks) {
-            self.waiting = Some(waiting);
+        if let Reply::AttributesRefused(reason) = reply {
+            self.attributes_refused = Some(reason);
         }
     }
 
     pub(super) fn has_news(&self, up: bool) -> bool {
-        self.disconnected || self.connected || self.waiting.is_some() || (up && self.established.is_some())
+        self.disconnected || self.connected || (up && self.established.is_some())
     }
 
     /// The next of these, in the order in which they happened. `up` is true if the session is established now.
@@ -343,9 +311,6 @@ impl Lifecycle {
         }
         if core::mem::take(&mut self.connected) {
             return Some(Event::Connected);
-        }
-        if let Some(waiting) = self.waiting.take() {
-            return Some(Event::Waiting(waiting));
         }
         if up { self.established.take().map(Event::Established) } else { None }
     }

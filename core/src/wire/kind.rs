@@ -40,9 +40,6 @@ pub const WATCH: u8 = 0x1a;
 /// The client no longer wants to know.
 pub const UNWATCH: u8 = 0x1b;
 
-/// The client asks how many messages wait for it.
-pub const ASK: u8 = 0x1c;
-
 /// A message to a recipient: `0x20` with the flags below.
 pub const DELIVER: u8 = 0x20;
 /// A delivery's sender follows, and gets the alias.
@@ -59,8 +56,6 @@ pub const ACCEPTED: u8 = 0x30;
 pub const FINAL: u8 = 0x31;
 /// A change of attributes or a watch was refused.
 pub const REFUSAL: u8 = 0x32;
-/// So many messages wait for the client, as it asked.
-pub const WAITING: u8 = 0x33;
 /// Deliveries that had numbers have ended: nothing comes in their places.
 pub const VOID: u8 = 0x34;
 /// Somebody who is watched is here, has changed or is gone.

@@ -223,7 +223,6 @@ pub(crate) fn mirror_up(item: &UpItem<'_>) -> Mirror {
             mirror_destination(mirror.put(0x1a_u8).put(watch), destination)
         }
         UpItem::Unwatch(watch) => mirror.put(0x1b_u8).put(watch),
-        UpItem::Ask(question) => mirror.put(0x1c_u8).put(question),
     }
 }
 
@@ -257,7 +256,6 @@ pub(crate) fn mirror_down(item: &DownItem<'_>) -> Mirror {
         DownItem::Reply(Reply::WatchRefused(watch, reason)) => {
             mirror.put((0x32_u8, 1_u8, watch, reason as u8))
         }
-        DownItem::Reply(Reply::Waiting(question, count)) => mirror.put((0x33_u8, question, count)),
         DownItem::Void(count) => mirror.put((0x34_u8, count)),
         DownItem::Presence(watch, uuid, state, attributes) => {
             let there = (state != PresenceState::Gone).then(|| mirror_pairs(attributes.iter()));

@@ -338,7 +338,6 @@ pub(crate) fn up_values() -> Table {
     add("watch-any-of", UpItem::Watch(0, filter(Filter::any_of(&either).unwrap())));
     add("watch-everyone", UpItem::Watch(u32::MAX, filter(Filter::everyone())));
     add("unwatch", UpItem::Unwatch(300));
-    add("ask", UpItem::Ask(300));
     table
 }
 
@@ -398,7 +397,6 @@ pub(crate) fn down_values() -> Table {
     add("refusal-attributes", DownItem::Reply(Reply::AttributesRefused(RefusalReason::TooLarge)));
     add("refusal-watch", DownItem::Reply(Reply::WatchRefused(300, RefusalReason::NotAllowed)));
     add("refusal-watch-0", DownItem::Reply(Reply::WatchRefused(0, RefusalReason::NotAllowed)));
-    add("waiting", DownItem::Reply(Reply::Waiting(300, 1)));
     add("void", DownItem::Void(1));
     add("void-thousand", DownItem::Void(1_000));
     add("void-largest", DownItem::Void(u32::MAX));

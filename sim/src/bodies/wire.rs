@@ -94,7 +94,7 @@ fn borrowed(data: &[u8], frame: &Frame<'_>) {
             }
         }
         Frame::Up(UpItem::Watch(_, filter)) => inside(data, filter.as_bytes()),
-        Frame::Up(UpItem::Decline(_) | UpItem::Unwatch(_) | UpItem::Ask(_)) => {}
+        Frame::Up(UpItem::Decline(_) | UpItem::Unwatch(_)) => {}
         Frame::Down(DownItem::Deliver(deliver)) => inside(data, deliver.payload),
         Frame::Down(DownItem::Presence(_, _, PresenceState::Gone, attributes)) => {
             assert!(attributes.is_empty());

@@ -2,7 +2,7 @@
 
 use crate::broker::links::table::{LinkPhase, NO_LINK, UnfinishedFrame};
 use crate::broker::links::{ending, hello, schedule};
-use crate::broker::routing::{accept, acknowledge, presence, reach, rights, sessions, windows};
+use crate::broker::routing::{accept, acknowledge, presence, reach, sessions, windows};
 use crate::broker::state::Broker;
 use crate::broker::store::NO_SESSION;
 use crate::broker::store::work::{OUTCOME, Progress};
@@ -11,7 +11,7 @@ use crate::codec::Reader;
 use crate::data::destination::DestinationRef;
 use crate::error::AbortCode;
 use crate::wire::control::{Abort, Control};
-use crate::wire::item::{MessageItem, Reply, UpItem};
+use crate::wire::item::{MessageItem, UpItem};
 use crate::wire::kind;
 use crate::wire::limits::VERSION;
 use crate::wire::state::StateFrame;
@@ -112,7 +112,7 @@ fn take_state(broker: &mut Broker, link: u32, session: u32, state: &StateFrame) 
 fn take_item(broker: &mut Broker, link: u32, session: u32, item: &UpItem<'_>) -> Result<(), AbortCode> {
     match *item {
         UpItem::Message(ref message) => take_message(broker, link, session, message),
-        UpItem::Set(_) | UpItem::Ask(_) if broker.links.get(link).is_some_and(|link| link.shut) => {
+        UpItem::Set(_) if broker.links.get(link).is_some_and(|link| link.shut) => {
             Err(AbortCode::WindowExceeded)
         }
         UpItem::Set(patch) => {
@@ -124,14 +124,6 @@ fn take_item(broker: &mut Broker, link: u32, session: u32, item: &UpItem<'_>) ->
             acknowledge::declined(&mut broker.store, session, number)
         }
         UpItem::Watch(number, filter) => presence::watch(&mut broker.store, session, number, filter),
-        UpItem::Ask(question) => {
-            broker.store.work.charge(OUTCOME);
-            let state = broker.store.sessions.get(session).ok_or(AbortCode::UnexpectedFrame)?;
-            // There are at most 2^32 queue entries.
-            let waiting = Reply::Waiting(question, state.queue.len() as u32);
-            rights::reply(&mut broker.store, session, waiting);
-            Ok(())
-        }
         UpItem::Unwatch(number) => {
             presence::unwatch(&mut broker.store, session, number);
             Ok(())

@@ -29,8 +29,6 @@ pub enum UpItem<'a> {
     Watch(u32, FilterRef<'a>),
     /// It is no longer wanted.
     Unwatch(u32),
-    /// How many messages wait for the client? The reply repeats this number.
-    Ask(u32),
 }
 
 impl<'a> UpItem<'a> {
@@ -44,7 +42,6 @@ impl<'a> UpItem<'a> {
             kind::DECLINE => Self::Decline(reader.u64()?),
             kind::WATCH => Self::Watch(reader.u32()?, FilterRef::read(reader)?),
             kind::UNWATCH => Self::Unwatch(reader.u32()?),
-            kind::ASK => Self::Ask(reader.u32()?),
             _ => return Err(Malformed),
         };
         reader.finish()?;
@@ -68,7 +65,6 @@ impl<'a> UpItem<'a> {
                 writer.raw(filter.as_bytes());
             }
             Self::Unwatch(watch) => writer.frame(kind::UNWATCH, watch),
-            Self::Ask(question) => writer.frame(kind::ASK, question),
         }
     }
 }
@@ -118,14 +114,12 @@ pub enum Reply {
     AttributesRefused(RefusalReason),
     /// The watch of this number is refused.
     WatchRefused(u32, RefusalReason),
-    /// To the question of this number: so many messages wait.
-    Waiting(u32, u32),
 }
 
 impl Reply {
     /// How many kinds of replies there are.
     #[cfg(feature = "alloc")]
-    pub(crate) const KINDS: usize = 3;
+    pub(crate) const KINDS: usize = 2;
 }
 
 /// Whether somebody is here.
@@ -183,7 +177,6 @@ impl<'a> DownItem<'a> {
                 Refusal { watch: 0, reason, .. } => Reply::AttributesRefused(reason),
                 Refusal { .. } => return Err(Malformed),
             }),
-            kind::WAITING => Self::Reply(Reply::Waiting(reader.u32()?, reader.u32()?)),
             kind::VOID => Self::Void(reader.u32().ok().filter(|&count| count > 0).ok_or(Malformed)?),
             kind::PRESENCE if cfg!(feature = "presence") => {
                 let (watch, uuid) = (reader.u32()?, reader.array()?);
@@ -216,10 +209,6 @@ impl<'a> DownItem<'a> {
             }
             Self::Reply(Reply::WatchRefused(watch, reason)) => {
                 writer.frame(kind::REFUSAL, &Refusal { is_watch: true, watch: *watch, reason: *reason });
-            }
-            Self::Reply(Reply::Waiting(question, count)) => {
-                writer.frame(kind::WAITING, question);
-                writer.u32(*count);
             }
             Self::Void(count) => writer.frame(kind::VOID, count),
             Self::Presence(watch, uuid, state, attributes) => {
