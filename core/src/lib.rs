@@ -128,12 +128,6 @@ mod bug;
 pub mod codec;
 #[macro_use]
 mod texts;
-#[cfg(canary)]
-#[macro_use]
-pub mod canary;
-#[cfg(not(canary))]
-#[macro_use]
-mod canary;
 
 #[cfg(feature = "alloc")]
 pub mod broker;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the core, lowest first. What stands in one entry may name what stands in the entries before, and itself.
 const LAYERS: &[&str] = &[
-    "canary",
     "trace",
     "bug",
     "time",

@@ -183,7 +183,7 @@ fn public_api(sources: &Sources) -> Vec<String> {
     for (module, source) in sources {
         let lines = without_lists(source);
         let defines = |name: &str| public.contains(&(module.clone(), name.to_owned()));
-        let is_hidden = ["wire", "codec", "canary"].iter().any(|hidden| module.starts_with(hidden));
+        let is_hidden = ["wire", "codec"].iter().any(|hidden| module.starts_with(hidden));
         for item in items(&lines, 0) {
             if item.head.starts_with("impl") {
                 let name = implemented(&item.head);

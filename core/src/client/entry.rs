@@ -94,6 +94,5 @@ pub(super) fn receipt(entry: &Record) -> Receipt {
 /// True if an entry has ended before it was written in this session: there is nothing to write.
 pub(super) fn is_over(entry: &Record) -> bool {
     let flags = FLAGS.of(entry);
-    let is_dropped = canary!(DropsRetries) && flags & RETRY != 0;
-    (flags & ENDED != 0 || is_dropped) && NUMBER.of(entry) == 0
+    flags & ENDED != 0 && NUMBER.of(entry) == 0
 }

@@ -84,10 +84,6 @@ pub(super) fn welcome(
         tables.inbox.resume(m, resumed.received);
         (session.time_to_live, session.max_payload) = (time_to_live, max_payload);
         link.output.window = hello.known;
-        if canary!(SaysAcknowledgementOnce) {
-            let taken = tables.inbox.acknowledged(m, session.receiving.received());
-            session.receiving.set_acknowledged(taken.max(session.receiving.acknowledged()));
-        }
         Established::Resumed
     } else {
         let sending = Sending::fresh(welcome.window);

@@ -354,7 +354,7 @@ impl Outbox {
                     self.unlink(m, index);
                 }
             } else {
-                if flags & WRITTEN != 0 && !(canary!(MarksOnlyAccepted) && flags & (ACCEPTED | PARKED) == 0) {
+                if flags & WRITTEN != 0 {
                     FLAGS.put(entry, flags | RETRY);
                 }
                 if now.as_micros() >= deadline {

@@ -3,7 +3,6 @@
 use super::event::{Event, EventFilter};
 use super::link::ClientLink;
 use super::tables::Tables;
-use crate::wire::item::Origin;
 
 /// True if [`poll`] would return something of all kinds. `payloads` is the part of memory that
 /// events borrow from, and `m` the rest.
@@ -27,7 +26,7 @@ pub(super) fn poll<'m>(
     payloads: &'m [u8],
     wanted: EventFilter,
 ) -> Option<Event<'m>> {
-    let Tables { outbox, inbox, watching, seen, presence_was_last, .. } = tables;
+    let Tables { outbox, inbox, watching, presence_was_last, .. } = tables;
     let messages = wanted.has(EventFilter::MESSAGES);
     if messages && link.takes_commands() {
         inbox.consume_peeked();
@@ -68,12 +67,5 @@ pub(super) fn poll<'m>(
     if !messages {
         return None;
     }
-    let event = inbox.peek(m, payloads);
-    if canary!(RemembersWhenTaken)
-        && let Some(Event::Message(message)) = &event
-    {
-        let origin = Origin { uuid: message.from.into_bytes(), boot: message.boot };
-        seen.remember(m, &origin, message.id.0);
-    }
-    event
+    inbox.peek(m, payloads)
 }

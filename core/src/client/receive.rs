@@ -149,7 +149,6 @@ fn item(
     let number = link.session.as_ref().ok_or(AbortCode::UnexpectedFrame)?.receiving.received() + 1;
     // Deliveries that do not come count as received.
     let count = if let Some(&DownItem::Void(count)) = item { count } else { 1 };
-    let count = if canary!(CountsVoidOnce) { 1 } else { count };
     if count > 1 && link.lossy.is_some() {
         // On a lossy link, the item before may come later, so each item stands for itself.
         return Err(AbortCode::UnexpectedFrame);

@@ -188,7 +188,7 @@ impl Seen {
             None => Disposition::HandOn,
             Some(repetition) => self.classify_repetition(m, sender, id, repetition),
         };
-        let is_new = disposition == Disposition::HandOn && !canary!(RemembersWhenTaken);
+        let is_new = disposition == Disposition::HandOn;
         self.note_seen(m, sender, is_new.then_some(id));
         if is_new && (late || repetition.is_some_and(|r| r.past == DeliveryPast::Parked && !r.direct)) {
             self.mark_late(m, sender, id);
@@ -199,10 +199,6 @@ impl Seen {
     /// The rule for a delivery that may be a repetition, case by case in the order of PROTOCOL.md.
     fn classify_repetition(&self, m: &[u8], sender: u32, id: u64, repetition: Repetition) -> Disposition {
         let Repetition { past, direct, here, had_been_here } = repetition;
-        if canary!(TakesRepetitions) {
-            return Disposition::HandOn;
-        }
-        let (here, had_been_here) = (here || canary!(LetsAnybodyIn), had_been_here || canary!(LetsAnybodyIn));
         let was_accepted = matches!(past, DeliveryPast::Taken { .. });
         let highest = self.senders.get(m, sender, HIGHEST);
         if id > highest {
@@ -230,18 +226,9 @@ impl Seen {
                 Disposition::Decline
             };
         }
-        if canary!(HandsOnOutOfOrder) && below < self.window() {
-            return Disposition::HandOn;
-        }
         // In the window it was not had, but now it would come out of order. Below nothing is known: that this client was
         // there when it was accepted does not prove that it was meant, nor that it got it.
         Disposition::Decline
-    }
-
-    /// Marks what was handed on, for [`canary`](crate::canary).
-    pub(super) fn remember(&mut self, m: &mut [u8], origin: &Origin, id: u64) {
-        let sender = self.find_or_make(m, origin);
-        self.note_seen(m, sender, Some(id));
     }
 
     /// Notes when a sender was seen, and marks an id of it as had.

@@ -116,10 +116,7 @@ pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
     let Some(facts) = facts else { return Verdict::Create };
     let boot = u64::from_le_bytes(hello.boot);
     let named = |epoch, session| {
-        hello.known.is_some_and(|known| {
-            let is_session = known.session == session || canary!(ResumesByEpoch);
-            u64::from_le_bytes(known.epoch) == epoch && is_session
-        })
+        hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) == epoch && known.session == session)
     };
     if !same_secret(&hello.secret, &facts.secret) {
         return Verdict::Refuse(AbortCode::WrongSecret);
@@ -135,7 +132,7 @@ pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
     if boot != facts.boot {
         return Verdict::Renew { new_boot: true };
     }
-    if hello.link <= facts.link && !canary!(IgnoresLinkNumber) {
+    if hello.link <= facts.link {
         // It was stuck on a half-open link while a newer one was welcomed.
         return Verdict::Refuse(AbortCode::Superseded);
     }

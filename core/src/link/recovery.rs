@@ -193,7 +193,6 @@ impl Recovery {
     pub(crate) fn place(&mut self, number: u64, received: u64) -> Place {
         self.state_due = true;
         match number.checked_sub(received + 1) {
-            Some(_) if canary!(TakesAnyOrder) => Place::Next,
             None => Place::Known,
             Some(0) => Place::Next,
             Some(ahead) if ahead < u64::from(SPAN) && self.beyond & (1 << ahead) == 0 => Place::Ahead,
@@ -411,12 +410,11 @@ impl Recovery {
 
     /// The state to send if all items up to `received` have come, and all up to `acknowledged` are acknowledged.
     pub(crate) fn state(&self, received: u64, acknowledged: u64, window: Window) -> StateFrame {
-        let skipped = if canary!(TakesRangesForAll) { self.beyond.count_ones() } else { 0 };
         StateFrame {
             serial: self.serial,
             heard: self.peer_serial,
             wants_reply: self.asks,
-            received: received + u64::from(skipped),
+            received,
             acknowledged,
             window,
             beyond: self.beyond,
@@ -442,12 +440,10 @@ impl Recovery {
             if self.items.failed() >= CUT {
                 self.flight.cut();
             }
-            if !canary!(NeverTriesAgain) {
-                self.probes = self.items.failed().min(PROBES);
-                if under_way.count_ones() == 1 {
-                    self.missing |= under_way;
-                    self.probes -= 1;
-                }
+            self.probes = self.items.failed().min(PROBES);
+            if under_way.count_ones() == 1 {
+                self.missing |= under_way;
+                self.probes -= 1;
             }
         }
         if self.states.is_over(&self.round_trip, now) {

@@ -157,7 +157,7 @@ fn connect(broker: &mut Broker, link: u32, session: u32, hello: &Hello, resumed:
     let knew_another = hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) != broker.store.epoch);
     let was_shut =
         resumed.is_some() && broker.store.sessions.get(session).is_some_and(|session| session.shut);
-    let shut = broker.settles_at.is_some() && (knew_another || was_shut) && !canary!(DoesNotSettle);
+    let shut = broker.settles_at.is_some() && (knew_another || was_shut);
     let keep_alive = KeepAlive::new(broker.store.now, keep_alive_ms(broker));
     let payload_frame = broker.store.config.max_payload as usize + MAX_OVERHEAD + MAX_DESTINATION_BYTES;
     hellos::stop_waiting(broker, link);

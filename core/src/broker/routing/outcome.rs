@@ -50,12 +50,9 @@ pub(crate) fn expire_message(store: &mut Store, index: u32) {
 /// Confirms a delivery that its recipient has acknowledged, and that has left the queue.
 pub(crate) fn confirm(store: &mut Store, delivery: QueueEntry) {
     let Some(message) = store.messages.release_ref(delivery.message).or_bug(NO_MESSAGE) else { return };
-    if canary!(CountsDeclined) && delivery.declined && !message.ended {
-        message.got += 1;
-    }
     if !delivery.declined && !message.ended {
         message.pending -= 1;
-        message.got += if canary!(CountsTwice) { 2 } else { 1 };
+        message.got += 1;
         store.stats.delivered += 1;
         store.stats.held -= 1;
         if message.open == Open::Held && message.got >= message.wanted {

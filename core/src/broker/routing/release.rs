@@ -122,7 +122,7 @@ fn release_one(store: &mut Store, session: u32, at_hello: bool, index: u32) {
     }
     match message.open {
         Open::Parked => unpark(store, index, session),
-        Open::Held if at_hello != canary!(OffersAtChanges) => offer(store, index, session),
+        Open::Held if at_hello => offer(store, index, session),
         Open::Held | Open::Closed => {}
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn may_wait(store: &Store, sender: u32, open: Open) -> bool {
     let of_sender = store.messages.sender(sender).map_or(0, |sender| sender.waiting);
     let is_parked = open == Open::Parked;
     store.wait_list.len() < store.config.max_held
-        && (of_sender < store.config.sender_waiting || canary!(IgnoresShare))
+        && of_sender < store.config.sender_waiting
         && !(is_parked && store.parked >= store.config.max_parked)
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn count_waiting(store: &mut Store, sender: u32, open: Open, begins: 
     for count in counts.into_iter().flatten() {
         if begins {
             *count += 1;
-        } else if !canary!(KeepsShare) {
+        } else {
             *count -= 1;
         }
     }

@@ -289,11 +289,8 @@ impl Sessions {
 
     /// Sets the attributes of a session. The index has it only if it receives.
     pub(crate) fn set_attributes(&mut self, index: u32, attributes: AttributesRef<'_>, receives: bool) {
-        let is_change = self.get(index).is_some_and(|session| !session.attributes().is_empty());
-        let is_stale = canary!(LeavesIndexStale) && is_change;
         self.leave_index(index);
-        let places =
-            if receives && !is_stale { self.index.insert(index, attributes) } else { Places::default() };
+        let places = if receives { self.index.insert(index, attributes) } else { Places::default() };
         if let Some(session) = self.sessions.get_mut(index as usize).or_bug(NO_SESSION) {
             session.attributes = attributes.as_bytes().into();
             session.places = places;

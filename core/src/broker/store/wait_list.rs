@@ -112,11 +112,6 @@ impl WaitList {
 
     /// The first message that waits under a term, from a place in the order on, with its place.
     fn head(&self, term: u64, from: u64) -> Option<(u64, u32)> {
-        if canary!(ReleasesInAnyOrder) {
-            let last = (term, u64::MAX - from, u64::MAX);
-            let found = self.waiting.range((term, 0, 0)..=last).next_back();
-            return found.map(|&(_, order, message)| (u64::MAX - order, message as u32));
-        }
         // The key was made from a u32.
         let found = self.waiting.range((term, from, 0)..=last_of(term)).next();
         found.map(|&(_, order, message)| (order, message as u32))
