@@ -51,8 +51,8 @@ impl Broker {
     }
 
     /// The same with another framing. The link of a line, which has no beginning and no end, starts again with each hello
-    /// of its client, or of another one; after [`Ready::Close`] announce the line anew. (PROTOCOL.md, "Lossy framed
-    /// transports")
+    /// of its client, or of another one; after [`Ready::Close`] announce the line anew.
+    /// (PROTOCOL.md, "Lossy framed transports")
     ///
     /// # Errors
     ///
