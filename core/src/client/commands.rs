@@ -32,7 +32,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     pub fn next_event_with_commands(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
         let (m, payloads) = parts(&mut self.memory, self.state.tables.payloads_at);
         let ClientState { link, tables, .. } = &mut self.state;
-        let event = guarded!(self.state, polling::poll(link, tables, m, payloads, EventFilter::ALL))?;
+        let event = guarded!(self.state, polling::poll::<true>(link, tables, m, payloads, EventFilter::ALL))?;
         Some((event, Commands { state: &mut self.state, m }))
     }
 }

@@ -200,7 +200,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// The next event, if any. It may borrow a payload; the next call acknowledges that message
     /// (unless acknowledgement is manual).
     pub fn poll_event(&mut self) -> Option<Event<'_>> {
-        self.poll_event_of(EventFilter::ALL)
+        self.poll::<true>(EventFilter::ALL)
     }
 
     /// The next event of the kinds that are `wanted`, if any. Each event comes once, whichever filter takes it.
@@ -208,9 +208,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// A call whose filter leaves messages out acknowledges none. So an application can go on with receipts, say, while it
     /// has no room for messages.
     pub fn poll_event_of(&mut self, wanted: EventFilter) -> Option<Event<'_>> {
+        self.poll::<false>(wanted)
+    }
+
+    fn poll<const ALL: bool>(&mut self, wanted: EventFilter) -> Option<Event<'_>> {
         let (m, payloads) = parts(&mut self.memory, self.state.tables.payloads_at);
         let ClientState { link, tables, .. } = &mut self.state;
-        guarded!(self.state, polling::poll(link, tables, m, payloads, wanted))
+        guarded!(self.state, polling::poll::<ALL>(link, tables, m, payloads, wanted))
     }
 
     /// Writes what is to be sent to the front of `out` and returns the number of bytes; 0 if there is nothing now.

@@ -58,6 +58,10 @@ impl Watching {
         true
     }
 
+    pub(super) fn is_used(&self) -> bool {
+        false
+    }
+
     pub(super) fn has_event(&self, _: &[u8], _: &[u8]) -> bool {
         false
     }

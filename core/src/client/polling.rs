@@ -18,8 +18,8 @@ pub(super) fn has_event(link: &ClientLink, tables: &Tables, m: &[u8], payloads: 
 }
 
 /// The next event of the kinds that are `wanted`. The application has consumed those that it peeked at before,
-/// but for messages with manual acknowledgement.
-pub(super) fn poll<'m>(
+/// but for messages with manual acknowledgement. If `ALL`, the filter is not looked at: that costs with each event.
+pub(super) fn poll<'m, const ALL: bool>(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
@@ -27,32 +27,33 @@ pub(super) fn poll<'m>(
     wanted: EventFilter,
 ) -> Option<Event<'m>> {
     let Tables { outbox, inbox, watching, presence_was_last, .. } = tables;
-    let messages = wanted.has(EventFilter::MESSAGES);
+    let wants = |kind| ALL || wanted.has(kind);
+    let messages = wants(EventFilter::MESSAGES);
     if messages && link.takes_commands() {
         inbox.consume_peeked();
     }
-    if wanted.has(EventFilter::PRESENCE) {
+    if wants(EventFilter::PRESENCE) {
         watching.consume_peeked(m, payloads);
     }
-    if wanted.has(EventFilter::LINK)
+    if wants(EventFilter::LINK)
         && let Some(event) = link.lifecycle.poll(link.is_established())
     {
         return Some(event);
     }
-    if wanted.has(EventFilter::RECEIPTS)
+    if wants(EventFilter::RECEIPTS)
         && let Some(receipt) = outbox.poll_receipt(m)
     {
         return Some(Event::Receipt(receipt));
     }
-    if wanted.has(EventFilter::REFUSALS)
+    if wants(EventFilter::REFUSALS)
         && let Some(reason) = link.lifecycle.attributes_refused.take()
     {
         return Some(Event::AttributesRefused(reason));
     }
     if !link.takes_commands() {
-        return if wanted.has(EventFilter::LINK) { link.lifecycle.poll_closed() } else { None };
+        return if wants(EventFilter::LINK) { link.lifecycle.poll_closed() } else { None };
     }
-    if wanted.has(EventFilter::CAPACITY) && outbox.poll_capacity() {
+    if wants(EventFilter::CAPACITY) && outbox.poll_capacity() {
         return Some(Event::CapacityAvailable);
     }
     if messages {
@@ -60,6 +61,7 @@ pub(super) fn poll<'m>(
         *presence_was_last = !*presence_was_last || !inbox.has_next();
     }
     if (*presence_was_last || !messages)
+        && watching.is_used()
         && let Some(event) = watching.poll(m, payloads, wanted)
     {
         return Some(event);

@@ -232,6 +232,7 @@ impl Seen {
     }
 
     /// Notes when a sender was seen, and marks an id of it as had.
+    #[inline(always)] // Each message would pay for a call.
     fn note_seen(&self, m: &mut [u8], sender: u32, id: Option<u64>) {
         let record = self.senders.bytes_mut(m, sender, 0);
         let Some((record, had)) = record.split_first_chunk_mut::<HAD>().or_bug("a sender has no record")

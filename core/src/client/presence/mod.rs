@@ -129,6 +129,12 @@ impl Watching {
 
     // Events for the application.
 
+    /// True if a filter was ever watched. Most clients watch none, and pay no more than this question.
+    #[inline]
+    pub(super) fn is_used(&self) -> bool {
+        self.watches.is_used()
+    }
+
     pub(super) fn has_event(&self, m: &[u8], payloads: &[u8]) -> bool {
         self.watches.has_refused(m) || self.arrivals.has_wanted(m, payloads, &self.watches)
     }

@@ -91,6 +91,11 @@ impl Watches {
         self.used == 0
     }
 
+    #[inline]
+    pub(super) fn is_used(&self) -> bool {
+        self.used > 0
+    }
+
     fn indices(&self) -> core::ops::Range<u32> {
         0..u32::from(self.used)
     }
