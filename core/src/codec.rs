@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-/// How many bytes there are, for `Debug` in place of what nobody should find in a log.
+/// How many bytes there are, for `Debug` in place of what no log should show.
 pub(crate) struct Bytes(pub(crate) usize);
 
 impl fmt::Debug for Bytes {
@@ -191,7 +191,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The same where not all of it is to be written, or has room.
+    /// The same if not all of it is to be written, or has room.
     fn raw_in_part(&mut self, bytes: &[u8]) {
         let start = self.total;
         self.total += bytes.len();
@@ -337,7 +337,7 @@ macro_rules! fields {
     )* };
 }
 
-/// Moves bytes within a slice, as far as both places lie in it. As `copy_within`, which would panic where they do not.
+/// Moves bytes within a slice, as far as both places lie in it. As `copy_within`, which would panic if they do not.
 pub(crate) fn shift(bytes: &mut [u8], from: core::ops::Range<usize>, to: usize) {
     let mut step = |n: usize| {
         let byte = bytes.get(from.start.wrapping_add(n)).copied();

@@ -1,4 +1,4 @@
-//! The roster: what a watcher knows of who is here, made of what the client tells.
+//! The roster: the sessions that a watcher knows, kept up to date by the events of the client.
 
 use crate::client::{Client, Event, EventFilter, Presence, WatchId};
 use crate::data::attributes::AttributesRef;
@@ -11,10 +11,10 @@ use core::ops::Bound::{Excluded, Unbounded};
 use core::ops::RangeInclusive;
 use uuid::Uuid;
 
-/// Who is here, under each watch of a client, as far as its events have told.
+/// The sessions under each watch of a client, as far as its events have reported them.
 ///
 /// A client keeps none by itself, because it has no allocator. Give [`apply`](Self::apply) every event. While a new
-/// snapshot comes in, those who were there before stay; whoever is not named in it goes when it is complete.
+/// snapshot comes in, the sessions of before stay; one that the snapshot does not name goes when it is complete.
 ///
 /// ```
 /// use e_pigeon_core::{Event, Roster};
@@ -31,7 +31,7 @@ pub struct Roster {
     left_out: bool,
 }
 
-/// Somebody who is here.
+/// A session that matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     is_connected: bool,
@@ -44,7 +44,7 @@ pub struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RosterChange<'a> {
-    /// Somebody is here who was not.
+    /// A session matches that did not before.
     Here(WatchId, Uuid, &'a Peer),
     /// Somebody has other attributes, has gone away, or is back.
     Changed(WatchId, Uuid, &'a Peer),
@@ -53,7 +53,7 @@ pub enum RosterChange<'a> {
 }
 
 impl Peer {
-    /// True where it is connected; otherwise it is away, and its session waits for it.
+    /// True if it is connected; otherwise it is away, and its session waits for it.
     pub fn is_connected(&self) -> bool {
         self.is_connected
     }
@@ -85,12 +85,13 @@ impl Roster {
     }
 
     /// Takes in all presence that a client has for its application now, past its other events, and calls `on_change` for
-    /// each change. Whoever is under a watch that has ended is gone. Returns true where there was something, so that
+    /// each change. The sessions under a watch that has ended are gone. Returns true if there was something, so that
     /// the client may have to acknowledge it.
     ///
-    /// For whoever keeps a roster beside the events, also while nobody takes these: `poll_event` does not tell what
-    /// was taken here, but it tells of watches that were refused. Presence is acknowledged in order with messages: as long
-    /// as a message is not taken, no more comes than [`presence_items`](crate::ClientConfig::presence_items).
+    /// For an application that keeps a roster beside the events, also while it takes none of these: `poll_event` does not
+    /// report what was taken here, but it reports watches that were refused. Presence is acknowledged in order with messages:
+    /// as long as a message is not consumed, no more comes than
+    /// [`presence_items`](crate::ClientConfig::presence_items).
     pub fn update<B: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
         client: &mut Client<B>,
@@ -111,7 +112,7 @@ impl Roster {
         any
     }
 
-    /// The first watch behind `last` under which somebody is.
+    /// The first watch behind `last` that has a session.
     fn next_watch(&self, last: Option<WatchId>) -> Option<WatchId> {
         let from = last.map_or(Unbounded, |watch| Excluded((watch, Uuid::max())));
         self.peers.range((from, Unbounded)).next().map(|(key, _)| key.0)
@@ -179,12 +180,12 @@ impl Roster {
         self.peers.len()
     }
 
-    /// True where there is nobody.
+    /// True if there is no session.
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
 
-    /// False where somebody was left out for lack of room.
+    /// False if a session was left out for lack of room.
     pub fn is_complete(&self) -> bool {
         !self.left_out
     }

@@ -58,7 +58,7 @@ impl<'a> AttributesRef<'a> {
         usize::from(self.bytes.first().copied().unwrap_or(0))
     }
 
-    /// True where there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -109,7 +109,7 @@ impl Attributes {
         self.change(key, Some(value))
     }
 
-    /// Removes one attribute; false where there was none of that key.
+    /// Removes one attribute; false if there was none of that key.
     pub fn remove(&mut self, key: &str) -> bool {
         let before = self.len();
         self.change(key, None).is_ok() && self.len() < before
@@ -145,7 +145,7 @@ impl Attributes {
         self.as_ref().len()
     }
 
-    /// True where there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.as_ref().is_empty()
     }

@@ -21,7 +21,7 @@ const ONLY_CONNECTED: u8 = 0x20;
 
 pub(crate) type Bytes = heapless::Vec<u8, MAX_DESTINATION_BYTES>;
 
-/// Where a message goes: to one client, or to everyone whose session matches.
+/// Where a message goes: to one client, or to every session that matches.
 ///
 /// ```
 /// use e_pigeon_core::{Destination, Filter, Uuid, Value};
@@ -48,7 +48,7 @@ impl Destination {
         self.with(WITHOUT_SENDER)
     }
 
-    /// The same, but only those who are connected when the broker takes the message. It never waits for anybody:
+    /// The same, but only sessions that are connected when the broker accepts the message. It never waits:
     /// where nobody is connected, the receipt says so at once.
     #[must_use]
     pub fn only_connected(self) -> Self {
@@ -156,19 +156,19 @@ impl<'a> DestinationRef<'a> {
         self.bytes
     }
 
-    /// True where the sender itself is left out.
+    /// True if the sender itself is left out.
     pub fn exclude_self(&self) -> bool {
         self.first() & WITHOUT_SENDER != 0
     }
 
-    /// True where only those who are connected are meant.
+    /// True if only connected sessions are meant.
     pub fn only_connected(&self) -> bool {
         self.first() & ONLY_CONNECTED != 0
     }
 
     /// Whom it means.
     pub fn target(&self) -> Target<'a> {
-        // Where there are no pairs, there may be nothing.
+        // Without pairs there may be nothing.
         let pairs = Pairs::new(self.bytes.get(2..).unwrap_or_default());
         match self.first() & KIND {
             KIND_UUID => {
@@ -182,7 +182,7 @@ impl<'a> DestinationRef<'a> {
         }
     }
 
-    /// True where a session of this UUID with these attributes is meant, its state and the sender left aside.
+    /// True if a session of this UUID with these attributes is meant, its state and the sender left aside.
     pub fn matches(&self, uuid: Uuid, attributes: AttributesRef<'_>) -> bool {
         match self.target() {
             Target::Uuid(wanted) => *wanted == uuid,

@@ -17,7 +17,7 @@ errors! {
         Empty => "a filter needs at least one key=value",
         /// A filter has at most 8 pairs.
         TooMany => "a filter has at most 8 pairs",
-        /// All of `a = 1` and `a = 2` can match nobody.
+        /// All of `a = 1` and `a = 2` can match no session.
         KeyTwice => "a key occurs twice, and no session can match both values",
         /// A key or a value breaks a limit.
         Attribute(error: AttributeError) => "{error}",

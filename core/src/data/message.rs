@@ -146,9 +146,9 @@ pub enum Receipt {
     Accepted {
         /// Which message.
         id: MessageId,
-        /// For how many it is; 0: nobody matches yet, and the broker keeps it until somebody does.
+        /// For how many it is; 0: no session matches yet, and the broker keeps it until one does.
         recipients: u32,
-        /// True where it was sent with [`Retain::Accepted`]: nothing more follows.
+        /// True if it was sent with [`Retain::Accepted`]: nothing more follows.
         last: bool,
     },
     /// The message has ended.
@@ -160,7 +160,7 @@ pub enum Receipt {
         delivered: u32,
         /// How many it was for.
         recipients: u32,
-        /// Why not all, or why nobody; `None` where all have confirmed it.
+        /// Why not all, or why none; `None` if all have confirmed it.
         reason: Option<RefusalReason>,
     },
 }
@@ -188,14 +188,14 @@ impl Receipt {
         }
     }
 
-    /// True where nothing more follows for this message.
+    /// True if nothing more follows for this message.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Final { .. } | Self::Accepted { last: true, .. })
     }
 }
 
 codes! {
-    /// Why a message was not confirmed by all that it was for. Where several apply, the first that happened.
+    /// Why a message was not confirmed by all that it was for. If several apply, the first that happened.
     pub enum RefusalReason {
         /// Its time to live was over.
         Expired = 1 => "expired",
@@ -209,7 +209,7 @@ codes! {
         NotAllowed = 5 => "not allowed",
         /// The session of a recipient ended before it confirmed.
         Gone = 6 => "recipient gone",
-        /// It was for those connected, and nobody was.
+        /// It was for connected sessions, and none was.
         Nobody = 7 => "nobody connected",
         /// A recipient declined it: it came too late for the order, or it was meant for others.
         Declined = 8 => "declined",
@@ -266,9 +266,9 @@ impl Field for Outcome {
 pub enum Past {
     /// It was written to a link; nothing came back.
     Sent,
-    /// Nobody matched when it was first sent.
+    /// No session matched when it was first sent.
     Parked,
-    /// It was accepted for somebody.
+    /// It was accepted for some session.
     Taken(Taken),
 }
 
@@ -282,7 +282,7 @@ fields! {
         pub epoch: u64 = raw_u64,
         /// The newest session number of that life at that moment.
         pub session: u64,
-        /// True where it answered the first sending, so that recipients had it in the order of sending.
+        /// True if it answered the first sending, so that recipients had it in the order of sending.
         pub answered_first: bool,
     }
 }

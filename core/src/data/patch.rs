@@ -52,7 +52,7 @@ impl<'a> PatchRef<'a> {
         core::iter::from_fn(move || read_change(&mut reader).ok())
     }
 
-    /// The encoding of what it makes of these attributes; `None` where there would be more than `max`.
+    /// The encoding of what it makes of these attributes; `None` if there would be more than `max`.
     #[cfg(feature = "alloc")]
     pub(crate) fn apply(&self, to: AttributesRef<'_>, max: usize) -> Option<Vec<u8>> {
         let mut length = to.as_bytes().len();

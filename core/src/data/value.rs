@@ -267,7 +267,7 @@ impl<'a> Iterator for RawPairs<'a> {
     }
 }
 
-/// Reads a count and that many pairs, strictly ascending by their bytes; no key twice where `unique`.
+/// Reads a count and that many pairs, strictly ascending by their bytes; no key twice if `unique`.
 pub(crate) fn read_pairs<'a>(
     reader: &mut Reader<'a>,
     max: usize,

@@ -98,9 +98,9 @@ pub(crate) enum Verdict {
     Create,
     /// The session goes on where it was.
     Resume,
-    /// The queue goes on under a new session number; receipts only where the boot is the same.
+    /// The queue goes on under a new session number; receipts only if the boot is the same.
     Renew {
-        /// True where another life of the client takes over.
+        /// True if another life of the client takes over.
         new_boot: bool,
     },
 }

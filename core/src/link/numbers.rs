@@ -99,7 +99,7 @@ impl Sending {
         self.sent += u64::from(count);
     }
 
-    /// The peer has acknowledged `more` items; returns the last of them. Where the last item that was sent is only
+    /// The peer has acknowledged `more` items; returns the last of them. If the last item that was sent is only
     /// `half_written`, the peer cannot have it.
     pub(crate) fn acknowledge(&mut self, more: u64, half_written: bool) -> Result<u64, AbortCode> {
         let whole = self.sent - u64::from(half_written);

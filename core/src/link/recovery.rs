@@ -133,7 +133,7 @@ impl Recovery {
         self.under_way().count_ones() < u32::from(self.flight.size())
     }
 
-    /// The first item that is to be written again, where the line takes it.
+    /// The first item that is to be written again, if the line takes it.
     pub(crate) fn next_missing(&self) -> Option<u64> {
         let is_due = self.missing != 0 && self.flight_has_room();
         is_due.then(|| self.base + 1 + u64::from(self.missing.trailing_zeros()))
@@ -142,7 +142,7 @@ impl Recovery {
     /// An item was written: a new one, or one that was missing.
     pub(crate) fn wrote(&mut self, number: u64, now: Instant) {
         let idle = self.under_way() == 0;
-        // It was let go only where it is within the span.
+        // It was let go only if it is within the span.
         let beyond = (number - self.base).min(u64::from(SPAN)) as u8;
         let bit = 1 << (beyond - 1);
         if beyond > self.ahead {
@@ -205,7 +205,7 @@ impl Recovery {
         self.beyond |= 1 << (number - received - 1).min(u64::from(SPAN - 1));
     }
 
-    /// One more item was received in order; true where the next one is kept.
+    /// One more item was received in order; true if the next one is kept.
     pub(crate) fn received_one(&mut self) -> bool {
         self.beyond >>= 1;
         self.beyond & 1 != 0
@@ -356,7 +356,7 @@ impl Recovery {
 
     /// An item that was written well before one that has come, and has not come itself, is missing.
     fn find_lost(&mut self) {
-        // Where few are under way, few overtake each other.
+        // If few are under way, few overtake each other.
         let reordering = self.reordering.min(self.flight.size() / 2).max(REORDERING.0);
         let mut lost = 0;
         for number in self.numbers(self.under_way()) {
@@ -429,8 +429,8 @@ impl Recovery {
         [items, self.states.due(&self.round_trip)].into_iter().flatten().min()
     }
 
-    /// Time has passed, and nothing has come. That says nothing of any item, so the peer is asked what it has; but where only
-    /// one is under way, it is such a question itself.
+    /// Time has passed, and nothing has come. That proves nothing about any item, so the peer is asked what it has. If only
+    /// one item is under way, that item is such a question itself.
     pub(crate) fn expire(&mut self, now: Instant) {
         let under_way = self.under_way();
         if under_way != 0 && self.items.is_over(&self.round_trip, now) {

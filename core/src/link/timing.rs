@@ -40,7 +40,7 @@ impl RoundTrip {
         };
     }
 
-    /// The most that one measurement counts for. Where answers are lost, the time to a later one is measured, and if that
+    /// The most that one measurement counts for. If answers are lost, the time to a later one is measured, and if that
     /// counted in full, timers would become longer, and with them the next such time.
     fn most(&self) -> u64 {
         if self.mean == 0 { MAX } else { self.patience() }

@@ -7,7 +7,7 @@
 use crc::NoTable;
 use crc::{CRC_32_ISO_HDLC, Crc};
 
-/// A table of 1 KiB makes it fast; where there is no allocator, flash is dearer than the time of a slow line.
+/// A table of 1 KiB makes it fast; if there is no allocator, flash costs more than the time of a slow line.
 #[cfg(feature = "alloc")]
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 #[cfg(not(feature = "alloc"))]
@@ -86,7 +86,7 @@ pub struct Unstuffing {
 
 impl Unstuffing {
     /// Takes bytes up to the end of the first frame, puts its content at the front of `content`, and returns how many
-    /// bytes were taken, and how many the content has where the frame is whole. `content` keeps the front of a frame
+    /// bytes were taken, and how many the content has if the frame is whole. `content` keeps the front of a frame
     /// between calls. Nothing is kept beyond it: a frame that is longer counts as damaged.
     pub fn take(&mut self, input: &[u8], content: &mut [u8]) -> (usize, Option<Result<usize, Damaged>>) {
         for (at, &byte) in input.iter().enumerate() {

@@ -23,7 +23,7 @@ fields! {
         pub received: u64,
         /// The last item that is acknowledged.
         pub acknowledged: u64,
-        /// The window of the client where this session is resumed.
+        /// The window of the client if this session is resumed.
         pub window: Window,
     }
 
@@ -40,7 +40,7 @@ fields! {
         pub link: u64,
         /// The session that it had.
         pub known: Option<Known>,
-        /// The window of the client where it gets a new session.
+        /// The window of the client if it gets a new session.
         pub window: Window,
         /// The largest payload that it takes.
         pub max_payload: u32,
@@ -52,7 +52,7 @@ fields! {
         pub presence: u16,
     }
 
-    /// Where the items of a resumed session stand at the broker.
+    /// The items of a resumed session, as the broker knows them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Resumed {
         /// The last item that the broker has taken.
@@ -68,7 +68,7 @@ fields! {
         pub epoch: [u8; 8],
         /// The number of the session.
         pub session: u64,
-        /// Present where the session is that of the hello.
+        /// Present if the session is that of the hello.
         pub resumed: Option<Resumed>,
         /// The window of the broker; no message at all: wait until it opens.
         pub window: Window,
@@ -130,11 +130,11 @@ pub enum Control<'a> {
     Window(Window),
     /// Nothing, but in time.
     Ping,
-    /// The client leaves; true where its session ends with that.
+    /// The client leaves; true if its session ends with that.
     Goodbye(bool),
     /// The broker has noted it.
     Farewell,
-    /// Where this end stands; on lossy framed transports only.
+    /// The state of this end; on lossy framed transports only.
     State(StateFrame),
 }
 

@@ -24,7 +24,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// True where frames may be lost, come twice, or in another order.
+    /// True if frames may be lost, come twice, or in another order.
     pub fn is_lossy(self) -> bool {
         self != Self::Length
     }
@@ -49,7 +49,7 @@ impl Extent {
     }
 }
 
-/// Finds the extent of the frame at the front of `bytes`; `None` where more bytes are needed to tell.
+/// Finds the extent of the frame at the front of `bytes`; `None` if more bytes are needed.
 ///
 /// # Errors
 ///
@@ -119,7 +119,7 @@ pub fn step(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, AbortCode> 
     step_on(kept, input, limit)
 }
 
-/// The same where the front of a frame is kept.
+/// The same if the front of a frame is kept.
 fn step_on(kept: &[u8], input: &[u8], limit: usize) -> Result<Step, AbortCode> {
     Ok(match extent(kept, limit)? {
         // The header itself is cut: it becomes whole byte by byte, and is looked at as soon as it is.

@@ -20,7 +20,7 @@ pub const PING: u8 = 0x08;
 pub const GOODBYE: u8 = 0x09;
 /// The broker has noted it.
 pub const FAREWELL: u8 = 0x0a;
-/// Where this end stands. On lossy framed transports only, in place of acknowledgements, windows and pings.
+/// The state of this end. On lossy framed transports only, in place of acknowledgements, windows and pings.
 pub const STATE: u8 = 0x0b;
 
 /// A message to the broker: `0x10` with the flags below.
@@ -35,7 +35,7 @@ pub const MESSAGE_UNTIL_ACCEPTED: u8 = 0x04;
 pub const SET: u8 = 0x18;
 /// A delivery is declined.
 pub const DECLINE: u8 = 0x19;
-/// The client wants to know who matches a filter.
+/// The client watches a filter.
 pub const WATCH: u8 = 0x1a;
 /// The client no longer wants to know.
 pub const UNWATCH: u8 = 0x1b;
@@ -58,7 +58,7 @@ pub const FINAL: u8 = 0x31;
 pub const REFUSAL: u8 = 0x32;
 /// Deliveries that had numbers have ended: nothing comes in their places.
 pub const VOID: u8 = 0x34;
-/// Somebody who is watched is here, has changed or is gone.
+/// A session that is watched matches, has changed or is gone.
 pub const PRESENCE: u8 = 0x38;
 /// What the client knows of presence no longer holds; a snapshot follows.
 pub const PRESENCE_RESET: u8 = 0x39;

@@ -1,5 +1,5 @@
 //! What frames carry besides on lossy framed transports, where frames may be lost, come twice, or in another order:
-//! a prefix in front of each, and the one frame by which the ends tell each other where they stand.
+//! a prefix in front of each, and the one frame by which each end reports its state.
 //! (PROTOCOL.md, "Lossy framed transports")
 
 use super::window::Window;
@@ -29,7 +29,7 @@ pub fn welcomed_tag(tag: u32, epoch: u64, session: u64) -> u32 {
 pub struct Prefix {
     /// Names the link, so that what is left over of an earlier one is known.
     pub tag: u32,
-    /// The number of the item; 0 where the frame is none.
+    /// The number of the item; 0 if the frame is none.
     pub number: u64,
 }
 
@@ -47,14 +47,14 @@ impl Prefix {
 }
 
 fields! {
-    /// Where one end stands: everything at once, so that only the newest matters.
+    /// The state of one end: everything at once, so that only the newest matters.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct StateFrame {
         /// Counts the frames of this kind on the link, from 1.
         pub serial: u64,
         /// The highest serial that came from the peer; 0 for none.
         pub heard: u64,
-        /// True where the peer is to say that it has heard this.
+        /// True if the peer is to confirm that it has received this.
         pub wants_reply: bool,
         /// All items up to this one have been received.
         pub received: u64,

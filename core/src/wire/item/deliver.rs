@@ -22,15 +22,15 @@ fields! {
 pub enum DeliveryPast {
     /// It was written to a link, no more is known.
     Sent,
-    /// Nobody matched at first.
+    /// No session matched at first.
     Parked,
-    /// It was accepted for somebody, in that life of the broker, when the newest session had that number.
+    /// It was accepted for some session, in that life of the broker, when the newest session had that number.
     Taken {
         /// The life of the broker.
         epoch: u64,
         /// The newest session number.
         session: u64,
-        /// True where *accepted* answered the first sending.
+        /// True if *accepted* answered the first sending.
         answered_first: bool,
     },
 }
@@ -87,15 +87,15 @@ impl DeliveryPast {
 pub struct Deliver<'a> {
     /// The alias of the sender on this link.
     pub alias: u8,
-    /// The sender, where the alias is new or gets another meaning.
+    /// The sender, if the alias is new or gets another meaning.
     pub define: Option<Origin>,
     /// The id, less that of the delivery before under this alias (0 before the first); wraps round.
     pub id_step: i64,
-    /// Where it may be a repetition: what the sender knew about before.
+    /// What the sender knew about it before, if it may be a repetition.
     pub retry: Option<DeliveryPast>,
-    /// True where it was parked before, so it may come out of order.
+    /// True if it was parked before, so it may come out of order.
     pub late: bool,
-    /// True where it is for this UUID, not for a filter.
+    /// True if it is for this UUID, not for a filter.
     pub direct: bool,
     /// The content: the rest of the frame.
     pub payload: &'a [u8],

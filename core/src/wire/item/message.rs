@@ -12,15 +12,15 @@ use core::fmt;
 pub struct MessageItem<'a> {
     /// The alias of the destination on this link.
     pub slot: u8,
-    /// The destination, where the alias is new or gets another meaning.
+    /// The destination, if the alias is new or gets another meaning.
     pub define: Option<DestinationRef<'a>>,
     /// The id, less that of the message before on this link (0 before the first).
     pub id_step: u64,
     /// How much longer it may wait, in milliseconds.
     pub time_to_live_ms: u32,
-    /// Where it is sent again on another session: what is known about before.
+    /// What its sender knows about it, if it is sent again on another session.
     pub retry: Option<Past>,
-    /// True where *accepted* is the final receipt.
+    /// True if *accepted* is the final receipt.
     pub until_accepted: bool,
     /// The content: the rest of the frame.
     pub payload: &'a [u8],
@@ -48,7 +48,7 @@ impl<'a> MessageItem<'a> {
         self.write_head_with(writer, pieces);
     }
 
-    /// The same where the destination lies in pieces; `define` is not looked at.
+    /// The same if the destination lies in pieces; `define` is not looked at.
     pub fn write_head_with<'p>(
         &self,
         writer: &mut Writer<'_>,

@@ -25,7 +25,7 @@ pub enum UpItem<'a> {
     Set(PatchRef<'a>),
     /// The delivery of that number is declined.
     Decline(u64),
-    /// Presence of those who match is wanted, under a number of the client's choice.
+    /// The client watches the sessions that match, under a number of its choice.
     Watch(u32, FilterRef<'a>),
     /// It is no longer wanted.
     Unwatch(u32),
@@ -122,7 +122,7 @@ impl Reply {
     pub(crate) const KINDS: usize = 2;
 }
 
-/// Whether somebody is here.
+/// The state of a session that is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum PresenceState {
@@ -147,7 +147,7 @@ pub enum DownItem<'a> {
     Reply(Reply),
     /// So many deliveries, at least one, have ended after they got their numbers: it stands for all of these.
     Void(u32),
-    /// Somebody under this watch: state, and attributes where not gone.
+    /// A session under this watch: its state, and its attributes if it is not gone.
     Presence(u32, [u8; 16], PresenceState, AttributesRef<'a>),
     /// A snapshot for this watch begins.
     PresenceReset(u32),
