@@ -63,7 +63,7 @@ impl Epochs {
 /// What the broker knows about the session of the UUID in a hello.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct SessionFacts {
     pub(crate) secret: [u8; 16],
     pub(crate) boot: u64,
     /// The boot that had the session before this one took it over.
@@ -91,7 +91,7 @@ pub(crate) enum Holder {
 /// What the broker does with a hello.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     /// Tell it why not, and close the link; nothing else changes.
     Refuse(AbortCode),
     /// A session for a UUID that has none.
@@ -107,41 +107,41 @@ pub(crate) enum Verdict {
 
 /// The table of the handshake: from a hello and what is known about its UUID to what is done.
 #[cfg(feature = "alloc")]
-pub(crate) fn judge(hello: &Hello, facts: Option<&Facts>) -> Verdict {
+pub(crate) fn decide(hello: &Hello, facts: Option<&SessionFacts>) -> Decision {
     // Row 1: the UUID is that of the broker as a sender.
     if hello.uuid == [0; 16] {
-        return Verdict::Refuse(AbortCode::NotAllowed);
+        return Decision::Refuse(AbortCode::NotAllowed);
     }
     // Row 2: there is no session.
-    let Some(facts) = facts else { return Verdict::Create };
+    let Some(facts) = facts else { return Decision::Create };
     let boot = u64::from_le_bytes(hello.boot);
     let named = |epoch, session| {
         hello.known.is_some_and(|known| u64::from_le_bytes(known.epoch) == epoch && known.session == session)
     };
     if !same_secret(&hello.secret, &facts.secret) {
-        return Verdict::Refuse(AbortCode::WrongSecret);
+        return Decision::Refuse(AbortCode::WrongSecret);
     }
     if facts.previous_boot == Some(boot) {
         return match facts.holder {
-            Holder::Proved => Verdict::Refuse(AbortCode::TakenOver),
+            Holder::Proved => Decision::Refuse(AbortCode::TakenOver),
             // The client may come back when it has shown whether anybody is there.
-            Holder::Silent => Verdict::Refuse(AbortCode::Superseded),
-            Holder::Away => Verdict::Renew { new_boot: true },
+            Holder::Silent => Decision::Refuse(AbortCode::Superseded),
+            Holder::Away => Decision::Renew { new_boot: true },
         };
     }
     if boot != facts.boot {
-        return Verdict::Renew { new_boot: true };
+        return Decision::Renew { new_boot: true };
     }
     if hello.link <= facts.link {
         // It was stuck on a half-open link while a newer one was welcomed.
-        return Verdict::Refuse(AbortCode::Superseded);
+        return Decision::Refuse(AbortCode::Superseded);
     }
     // What has a number would be written again, also what the client does not take any more.
     let takes_less = hello.max_payload < facts.max_payload;
     if named(facts.epoch, facts.session) && !takes_less {
-        Verdict::Resume
+        Decision::Resume
     } else {
-        Verdict::Renew { new_boot: false }
+        Decision::Renew { new_boot: false }
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
     use crate::wire::window::Window;
 
     const WINDOW: Window = Window { messages: 1, bytes: 1 };
-    const FACTS: Facts = Facts {
+    const FACTS: SessionFacts = SessionFacts {
         secret: [7; 16],
         boot: 5,
         previous_boot: Some(4),
@@ -193,24 +193,25 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table() {
-        assert_eq!(judge(&hello(5, 4, None), None), Verdict::Create);
-        let judge = |hello: Hello| judge(&hello, Some(&FACTS));
+        assert_eq!(decide(&hello(5, 4, None), None), Decision::Create);
+        let decide = |hello: Hello| decide(&hello, Some(&FACTS));
         assert_eq!(
-            judge(Hello { secret: [8; 16], ..hello(5, 4, None) }),
-            Verdict::Refuse(AbortCode::WrongSecret)
+            decide(Hello { secret: [8; 16], ..hello(5, 4, None) }),
+            Decision::Refuse(AbortCode::WrongSecret)
         );
-        assert_eq!(judge(hello(4, 9, None)), Verdict::Refuse(AbortCode::TakenOver));
-        let with = |holder, hello: Hello| super::judge(&hello, Some(&Facts { holder, ..FACTS }));
-        assert_eq!(with(Holder::Silent, hello(4, 9, None)), Verdict::Refuse(AbortCode::Superseded));
-        assert_eq!(with(Holder::Away, hello(4, 9, None)), Verdict::Renew { new_boot: true });
-        let takes_less = super::judge(&hello(5, 4, Some((9, 11))), Some(&Facts { max_payload: 2, ..FACTS }));
-        assert_eq!(takes_less, Verdict::Renew { new_boot: false });
-        assert_eq!(judge(hello(6, 1, Some((9, 11)))), Verdict::Renew { new_boot: true });
-        assert_eq!(judge(hello(5, 3, Some((9, 11)))), Verdict::Refuse(AbortCode::Superseded));
-        assert_eq!(judge(hello(5, 4, Some((9, 11)))), Verdict::Resume);
-        assert_eq!(judge(hello(5, 4, Some((9, 10)))), Verdict::Renew { new_boot: false });
-        assert_eq!(judge(hello(5, 4, Some((8, 11)))), Verdict::Renew { new_boot: false });
-        assert_eq!(judge(hello(5, 4, None)), Verdict::Renew { new_boot: false });
+        assert_eq!(decide(hello(4, 9, None)), Decision::Refuse(AbortCode::TakenOver));
+        let with = |holder, hello: Hello| super::decide(&hello, Some(&SessionFacts { holder, ..FACTS }));
+        assert_eq!(with(Holder::Silent, hello(4, 9, None)), Decision::Refuse(AbortCode::Superseded));
+        assert_eq!(with(Holder::Away, hello(4, 9, None)), Decision::Renew { new_boot: true });
+        let takes_less =
+            super::decide(&hello(5, 4, Some((9, 11))), Some(&SessionFacts { max_payload: 2, ..FACTS }));
+        assert_eq!(takes_less, Decision::Renew { new_boot: false });
+        assert_eq!(decide(hello(6, 1, Some((9, 11)))), Decision::Renew { new_boot: true });
+        assert_eq!(decide(hello(5, 3, Some((9, 11)))), Decision::Refuse(AbortCode::Superseded));
+        assert_eq!(decide(hello(5, 4, Some((9, 11)))), Decision::Resume);
+        assert_eq!(decide(hello(5, 4, Some((9, 10)))), Decision::Renew { new_boot: false });
+        assert_eq!(decide(hello(5, 4, Some((8, 11)))), Decision::Renew { new_boot: false });
+        assert_eq!(decide(hello(5, 4, None)), Decision::Renew { new_boot: false });
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
 use crate::data::destination::MAX_DESTINATION_BYTES;
 use crate::error::AbortCode;
-use crate::handshake::{Facts, Holder, Verdict, judge};
+use crate::handshake::{Decision, Holder, SessionFacts, decide};
 use crate::link::keep_alive::KeepAlive;
 use crate::time::{Moment, micros, millis_rounded_up};
 use crate::wire::control::{Abort, Hello, Resumed, Welcome};
@@ -57,10 +57,10 @@ pub(crate) fn hello(
         return Ok(Progress::Behind);
     }
     let facts = found.and_then(|index| facts(broker, index));
-    let verdict = judge(hello, facts.as_ref());
-    debug!("e_pigeon::broker", "HELLO of {uuid}, link {}: {verdict:?}", hello.link);
+    let decision = decide(hello, facts.as_ref());
+    debug!("e_pigeon::broker", "HELLO of {uuid}, link {}: {decision:?}", hello.link);
     let max_attributes = usize::from(broker.store.config.max_attributes);
-    if !matches!(verdict, Verdict::Resume | Verdict::Refuse(_)) {
+    if !matches!(decision, Decision::Resume | Decision::Refuse(_)) {
         if attributes.len() > max_attributes {
             return Err(Abort { code: AbortCode::TooManyAttributes, detail: max_attributes as u64 });
         }
@@ -68,9 +68,9 @@ pub(crate) fn hello(
             return Err(refuse(AbortCode::NotAllowed));
         }
     }
-    let session = match (verdict, found) {
-        (Verdict::Refuse(code), _) => return Err(refuse(code)),
-        (Verdict::Resume | Verdict::Renew { .. }, Some(session)) => session,
+    let session = match (decision, found) {
+        (Decision::Refuse(code), _) => return Err(refuse(code)),
+        (Decision::Resume | Decision::Renew { .. }, Some(session)) => session,
         _ => {
             // The rest of an ended session counts as a session until its deliveries are ended.
             if broker.store.sessions.len() + broker.store.jobs.left()
@@ -83,14 +83,14 @@ pub(crate) fn hello(
             sessions::create(&mut broker.store, uuid, hello)
         }
     };
-    take_from_old_link(broker, session, link, verdict == Verdict::Renew { new_boot: true });
-    let resumed = match verdict {
-        Verdict::Resume => Some(sessions::resume(&mut broker.store, session, hello).map_err(refuse)?),
-        Verdict::Renew { new_boot } => {
+    take_from_old_link(broker, session, link, decision == Decision::Renew { new_boot: true });
+    let resumed = match decision {
+        Decision::Resume => Some(sessions::resume(&mut broker.store, session, hello).map_err(refuse)?),
+        Decision::Renew { new_boot } => {
             sessions::renew(&mut broker.store, session, hello, new_boot);
             None
         }
-        Verdict::Refuse(_) | Verdict::Create => None,
+        Decision::Refuse(_) | Decision::Create => None,
     };
     connect(broker, link, session, hello, resumed);
     if resumed.is_none() {
@@ -104,8 +104,8 @@ pub(crate) fn hello(
     } else {
         presence::note_presence(&mut broker.store, session);
     }
-    broker.store.push_event(match verdict {
-        Verdict::Create => BrokerEvent::SessionOpened(uuid),
+    broker.store.push_event(match decision {
+        Decision::Create => BrokerEvent::SessionOpened(uuid),
         _ => BrokerEvent::SessionResumed(uuid),
     });
     welcome(broker, link, session, resumed);
@@ -120,7 +120,7 @@ fn holds_back_hello(broker: &mut Broker, uuid: Uuid, session: Option<u32>) -> bo
 }
 
 /// The facts about a session that the handshake decides by.
-pub(crate) fn facts(broker: &Broker, session: u32) -> Option<Facts> {
+pub(crate) fn facts(broker: &Broker, session: u32) -> Option<SessionFacts> {
     let session = broker.store.sessions.get(session)?;
     let link = session.link.and_then(|link| broker.links.find(link)).and_then(|link| broker.links.get(link));
     let holder = match link.map(|link| link.phase) {

@@ -9,7 +9,7 @@ use crate::broker::store::{BrokerEvent, Job, Limit, NO_SESSION};
 use crate::bug::OrBug;
 use crate::codec::Reader;
 use crate::error::AbortCode;
-use crate::handshake::{Verdict, judge};
+use crate::handshake::{Decision, decide};
 use crate::link::lossy::{Incoming, LossyLink};
 use crate::link::recovery::Recovery;
 use crate::time::Instant;
@@ -103,8 +103,8 @@ fn is_refused(broker: &mut Broker, index: u32, body: &[u8]) -> bool {
     let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut reader) else { return true };
     let session = broker.store.sessions.find(Uuid::from_bytes_ref(&hello.uuid));
     let facts = session.and_then(|session| hello::facts(broker, session));
-    let verdict = judge(&hello, facts.as_ref());
-    if matches!(verdict, Verdict::Refuse(_)) {
+    let decision = decide(&hello, facts.as_ref());
+    if matches!(decision, Decision::Refuse(_)) {
         return true;
     }
     let Some(link) = broker.links.get(index).or_bug(NO_LINK) else { return true };
@@ -113,7 +113,7 @@ fn is_refused(broker: &mut Broker, index: u32, body: &[u8]) -> bool {
     let limit = if !is_awaited && broker.sources.ignores(link.source, broker.store.now, &broker.store.config)
     {
         Limit::FailedHellosPerSource
-    } else if verdict == Verdict::Create && has_left_enough(broker, link) {
+    } else if decision == Decision::Create && has_left_enough(broker, link) {
         Limit::SessionsPerLine
     } else {
         // The hello is not refused.

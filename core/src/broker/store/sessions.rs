@@ -11,7 +11,7 @@ use crate::broker::store::shares::Shares;
 use crate::broker::store::watches::Watch;
 use crate::bug::OrBug;
 use crate::data::attributes::AttributesRef;
-use crate::handshake::{Facts, Holder};
+use crate::handshake::{Holder, SessionFacts};
 use crate::link::numbers::{Receiving, Sending};
 use crate::time::Moment;
 use alloc::boxed::Box;
@@ -110,8 +110,8 @@ impl Session {
     }
 
     /// The facts that the handshake decides by.
-    pub(crate) fn facts(&self, epoch: u64, holder: Holder) -> Facts {
-        Facts {
+    pub(crate) fn facts(&self, epoch: u64, holder: Holder) -> SessionFacts {
+        SessionFacts {
             secret: self.secret,
             boot: self.boot,
             previous_boot: self.previous_boot,
