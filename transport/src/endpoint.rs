@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use e_pigeon_core::Framing;
 
@@ -12,8 +13,8 @@ use crate::serial::SerialLine;
 
 /// One end of the way to a broker: an IP address with a port, the file of a Unix stream socket, or a serial line.
 ///
-/// Made from a [`SocketAddr`], or with [`Endpoint::unix`] or [`Endpoint::serial`]. It is told as the program's command line
-/// takes it:
+/// Made from a [`SocketAddr`], from text, or with [`Endpoint::unix`] or [`Endpoint::serial`]. Its text is that of the program's
+/// command line; names of hosts have to be looked up first:
 ///
 /// ```
 /// use e_pigeon_transport::Endpoint;
@@ -25,6 +26,9 @@ use crate::serial::SerialLine;
 /// assert_eq!(Endpoint::unix("/run/e-pigeon.sock")?.to_string(), "unix:/run/e-pigeon.sock");
 /// # #[cfg(unix)]
 /// assert_eq!(Endpoint::serial("/dev/ttyS0", 115_200)?.to_string(), "serial:/dev/ttyS0@115200");
+/// for text in ["127.0.0.1:9999", "[::1]:9999", "cobs:127.0.0.1:9999"] {
+///     assert_eq!(text.parse::<Endpoint>()?.to_string(), text);
+/// }
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +140,33 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+/// Reads what [`Display`](fmt::Display) writes, and `tcp:` in front of an address.
+///
+/// # Errors
+///
+/// This is no endpoint (`InvalidInput`), or none of this system (`Unsupported`).
+impl FromStr for Endpoint {
+    type Err = io::Error;
+
+    fn from_str(text: &str) -> io::Result<Self> {
+        let wrong = || {
+            let forms = "IP:PORT, cobs:IP:PORT, unix:PATH or serial:DEVICE@BAUD";
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{text} is not an endpoint: give {forms}"))
+        };
+        let address = |text: &str| text.parse::<SocketAddr>().map_err(|_| wrong());
+        match text.split_once(':') {
+            Some(("tcp", text)) => address(text).map(Self::Tcp),
+            Some(("cobs", text)) => address(text).map(Self::Cobs),
+            Some(("unix", path)) => Self::unix(path),
+            Some(("serial", line)) => {
+                let (path, baud) = line.rsplit_once('@').ok_or_else(wrong)?;
+                Self::serial(path, baud.parse().map_err(|_| wrong())?)
+            }
+            _ => address(text).map(Self::Tcp),
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -145,6 +176,35 @@ impl fmt::Display for Endpoint {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             #[cfg(unix)]
             Self::Serial(line) => line.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn the_text_of_an_endpoint_is_read_back_and_anything_else_is_refused() {
+        for text in
+            ["127.0.0.1:9999", "[::1]:0", "cobs:10.0.0.1:1", "unix:/run/a:b@c", "serial:/dev/ttyS0@115200"]
+        {
+            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+        }
+        assert_eq!("tcp:127.0.0.1:1".parse::<Endpoint>().unwrap().to_string(), "127.0.0.1:1");
+        for text in [
+            "",
+            "localhost:1",
+            "127.0.0.1",
+            "127.0.0.1:70000",
+            "cobs:",
+            "unix:",
+            "serial:/dev/ttyS0",
+            "serial:a@x",
+        ] {
+            let error = text.parse::<Endpoint>().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{text}");
         }
     }
 }
