@@ -8,7 +8,7 @@ use e_pigeon_core::wire::control::{Abort, Control, Hello, Known};
 use e_pigeon_core::wire::window::Window;
 use e_pigeon_core::{
     AbortCode, AttributesRef, BrokerConfig, Client, Destination, Framing, LinkId, Ready, Receipt,
-    RefusalReason,
+    RefusalReason, TransmitError,
 };
 use support::raw::{Raw, WIDE, frame, hello, message, message_for};
 use support::{World, client_config, make, uuid};
@@ -237,7 +237,8 @@ fn core_p13_a_datagram_of_the_broker_that_does_not_fit_waits_for_room() {
     let mut out = vec![0; most];
     let hello = client.poll_transmit(raw.now, &mut out).unwrap();
     raw.broker.handle_input(raw.now, link, &out[..hello]).unwrap();
-    assert_eq!(raw.broker.poll_transmit(raw.now, link, &mut [0; 20]), Ok(0));
+    let small = raw.broker.poll_transmit(raw.now, link, &mut [0; 20]);
+    assert!(matches!(small, Err(TransmitError::BufferTooSmall(it)) if it.needed > 20), "{small:?}");
     let welcome = raw.broker.poll_transmit(raw.now, link, &mut out).unwrap();
     assert!(welcome > 20);
     client.handle_input(raw.now, &out[..welcome]);
