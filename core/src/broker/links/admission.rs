@@ -11,7 +11,7 @@ use crate::wire::control::Abort;
 use crate::wire::frame::Framing;
 
 /// Makes sure that there is a place for one more link; returns the limit that is reached otherwise.
-pub(crate) fn make_place(broker: &mut Broker, source: u64, framing: Framing) -> Result<(), Limit> {
+fn make_place(broker: &mut Broker, source: u64, framing: Framing) -> Result<(), Limit> {
     if let Some(limit) = broker.sources.refusal(source, broker.store.now, &broker.store.config) {
         return Err(limit);
     }

@@ -65,7 +65,7 @@ pub(crate) fn displace(broker: &mut Broker, old: u32, by: u32) {
 }
 
 /// Sends the ABORT to the links that a link has displaced: the link has sent something, or has ended.
-pub(crate) fn answer_displaced(broker: &mut Broker, index: u32, code: AbortCode) {
+fn answer_displaced(broker: &mut Broker, index: u32, code: AbortCode) {
     let mut next = broker.links.get_mut(index).and_then(|link| link.displaces.take());
     // A displaced link that is gone has answered those behind it.
     while let Some(id) = next

@@ -225,7 +225,7 @@ fn welcome(broker: &mut Broker, link: u32, session: u32, resumed: Option<Resumed
 }
 
 /// True if a line has left sessions away, other than this one.
-pub(crate) fn has_left_others(broker: &Broker, index: u32, session: u32) -> bool {
+fn has_left_others(broker: &Broker, index: u32, session: u32) -> bool {
     let lossy = broker.links.get(index).and_then(|link| link.lossy.as_ref());
     let is_other = |&&left: &&(u32, u64)| left.0 != session && is_away(broker, left);
     lossy.is_some_and(|lossy| lossy.left().iter().any(|left| is_other(&left)))

@@ -81,7 +81,7 @@ fn delivered(store: &mut Store, index: u32, queues: u32) {
 }
 
 /// The reason why a message does not fit the queue of a session, after a search of the queue for ended ones.
-pub(crate) fn refusal(store: &mut Store, index: u32, recipient: u32) -> Option<RefusalReason> {
+fn refusal(store: &mut Store, index: u32, recipient: u32) -> Option<RefusalReason> {
     let message = store.messages.get(index).or_bug(NO_MESSAGE)?;
     let (sender, length) = (message.sender, message.length);
     if length > store.sessions.get(recipient).or_bug(NO_SESSION)?.max_payload {

@@ -58,7 +58,7 @@ pub(crate) fn give_up(store: &mut Store, index: u32, reason: RefusalReason) {
 }
 
 /// True if one more message of its sender may wait in that way.
-pub(crate) fn may_wait(store: &Store, sender: u32, open: Open) -> bool {
+fn may_wait(store: &Store, sender: u32, open: Open) -> bool {
     let of_sender = store.messages.sender(sender).map_or(0, |sender| sender.waiting);
     let is_parked = open == Open::Parked;
     store.wait_list.len() < store.config.max_held
@@ -67,7 +67,7 @@ pub(crate) fn may_wait(store: &Store, sender: u32, open: Open) -> bool {
 }
 
 /// Counts a message that begins to wait, or waits no more.
-pub(crate) fn count_waiting(store: &mut Store, sender: u32, open: Open, begins: bool) {
+fn count_waiting(store: &mut Store, sender: u32, open: Open, begins: bool) {
     let counts = [
         store.messages.sender_mut(sender).map(|sender| &mut sender.waiting),
         (open == Open::Parked).then_some(&mut store.parked),

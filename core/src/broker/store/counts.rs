@@ -17,7 +17,7 @@ impl Counts {
     }
 
     /// Increments the count of each session in `list` whose count is `before`, and calls `each` for it.
-    pub(crate) fn count(&mut self, list: &[u32], before: u8, mut each: impl FnMut(u32)) {
+    fn count(&mut self, list: &[u32], before: u8, mut each: impl FnMut(u32)) {
         for &session in list {
             if let Some(count) = self.0.get_mut(session as usize)
                 && *count == before
@@ -28,11 +28,11 @@ impl Counts {
         }
     }
 
-    pub(crate) fn is(&self, session: u32, count: u8) -> bool {
+    fn is(&self, session: u32, count: u8) -> bool {
         self.0.get(session as usize) == Some(&count)
     }
 
-    pub(crate) fn clear(&mut self, sessions: &[u32]) {
+    fn clear(&mut self, sessions: &[u32]) {
         for &session in sessions {
             if let Some(count) = self.0.get_mut(session as usize) {
                 *count = 0;

@@ -272,7 +272,7 @@ impl Deliveries {
     }
 
     #[cfg(test)]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = QueueEntry> {
+    fn iter(&self) -> impl Iterator<Item = QueueEntry> {
         (0..self.len()).filter_map(|index| self.get(index))
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Timers {
 }
 
 impl Timer {
-    pub(crate) fn key(self, at: Instant) -> Key {
+    fn key(self, at: Instant) -> Key {
         let (kind, index) = match self {
             Self::Link(index) => (0, index),
             Self::Session(index) => (1, index),
@@ -28,7 +28,7 @@ impl Timer {
         (at.as_micros(), kind, u64::from(index))
     }
 
-    pub(crate) fn of((_, kind, index): Key) -> Self {
+    fn of((_, kind, index): Key) -> Self {
         // The key was made from a u32.
         let index = index as u32;
         match kind {

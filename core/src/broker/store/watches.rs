@@ -77,7 +77,7 @@ impl Watch {
     }
 
     /// The list to read: for all-of filters the shortest one, in which every session that matches stands.
-    pub(crate) fn first_list(&self, sessions: &impl Directory) -> usize {
+    fn first_list(&self, sessions: &impl Directory) -> usize {
         // Other filters have one list, or need all of them.
         let Target::AllOf(pairs) = self.filter().target() else { return 0 };
         let shortest =
@@ -85,7 +85,7 @@ impl Watch {
         shortest.map_or(0, |(list, _)| list)
     }
 
-    pub(crate) fn next_listed(
+    fn next_listed(
         &mut self,
         sessions: &impl Directory,
         mut list: usize,
