@@ -1,4 +1,4 @@
-//! Runs the [jobs](super::jobs) of a broker in turn, each for the rest of a call.
+//! Runs the [jobs](crate::broker::store::jobs) of a broker in turn, each for the rest of a call.
 
 use crate::broker::links::{early, ending, hello};
 use crate::broker::routing::{acknowledge, presence, release, sessions};
@@ -29,10 +29,14 @@ pub(crate) fn may_retry(broker: &mut Broker, progress: Progress, body: &[u8]) ->
     progress == Progress::Behind && work_for_hello(broker, body)
 }
 
+/// Runs the jobs that hold back a hello; false if they are not done. It is false after a bug too, because a hello that is
+/// still held back would be tried again without end.
 fn work_for_hello(broker: &mut Broker, body: &[u8]) -> bool {
-    let Some((_, rest)) = body.split_first().or_bug("a hello has no kind") else { return true };
-    let hello = Control::read(kind::HELLO, &mut Reader::new(rest)).ok().or_bug("this was a hello");
-    let Some(Control::Hello(hello, _)) = hello else { return true };
+    let Some((_, rest)) = body.split_first().or_bug("a hello has no kind") else { return false };
+    let Ok(Control::Hello(hello, _)) = Control::read(kind::HELLO, &mut Reader::new(rest)) else {
+        bug!("this was a hello");
+        return false;
+    };
     let uuid = Uuid::from_bytes(hello.uuid);
     work_for(broker, uuid, broker.store.sessions.find(&uuid))
 }
@@ -62,7 +66,7 @@ fn work_for(broker: &mut Broker, uuid: Uuid, session: Option<u32>) -> bool {
             continue;
         }
         let Some(job) = broker.store.jobs.remove(at).or_bug("a job was there, and is not") else {
-            return true;
+            return false;
         };
         if !run_job(broker, job) {
             return false;
