@@ -3,7 +3,7 @@
 use crate::broker::links::lossy::LINE_TIME_TO_LIVE;
 use crate::broker::links::table::{LinkPhase, NO_LINK};
 use crate::broker::links::{ending, hellos, schedule};
-use crate::broker::routing::windows::open_window;
+use crate::broker::routing::windows::announced_window;
 use crate::broker::routing::{presence, release, rights, sessions, windows};
 use crate::broker::state::Broker;
 use crate::broker::store::work::{END, HELLO, LINK, Progress};
@@ -207,7 +207,7 @@ fn welcome(broker: &mut Broker, link: u32, session: u32, resumed: Option<Resumed
     let said = state.map(|state| (state.number, state.narrow, state.time_to_live));
     let Some((number, narrow, time_to_live)) = said else { return }; // The bug is reported above.
     let is_shut = narrow || broker.links.get(link).is_some_and(|link| link.shut);
-    let window = open_window(&broker.store.config, is_shut);
+    let window = announced_window(&broker.store.config, is_shut);
     let keep_alive_ms = keep_alive_ms(broker);
     let Some(state) = broker.links.get_mut(link).or_bug(NO_LINK) else { return };
     state.sent_shut = is_shut;

@@ -3,7 +3,7 @@
 use crate::broker::links::lossy::{Lossy, NOT_LOSSY};
 use crate::broker::links::table::{LinkPhase, NO_LINK, OutFrame};
 use crate::broker::links::{ending, items, schedule};
-use crate::broker::routing::windows::open_window;
+use crate::broker::routing::windows::announced_window;
 use crate::broker::state::Broker;
 use crate::broker::store::NO_SESSION;
 use crate::broker::store::work::{BYTES, WRITTEN};
@@ -103,7 +103,7 @@ fn begin_state(broker: &mut Broker, index: u32, session: u32, now: Instant) -> O
     state.receiving.set_acknowledged(received);
     (state.unacknowledged, state.unacknowledged_bytes) = (0, 0);
     link.sent_shut = window_news.unwrap_or(link.sent_shut);
-    let window = open_window(&broker.store.config, link.sent_shut);
+    let window = announced_window(&broker.store.config, link.sent_shut);
     Some(link.lossy.as_ref().or_bug(NOT_LOSSY)?.link.recovery.state(received, received, window))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::broker::links::table::{LinkPhase, NO_LINK, OutFrame, UnfinishedFrame};
 use crate::broker::links::{ending, items, lossy_out, schedule};
-use crate::broker::routing::windows::open_window;
+use crate::broker::routing::windows::announced_window;
 use crate::broker::routing::{outcome, windows};
 use crate::broker::state::Broker;
 use crate::broker::store::NO_SESSION;
@@ -150,7 +150,7 @@ fn choose_frame(broker: &mut Broker, index: u32) -> Option<OutFrame> {
     let narrow = broker.store.sessions.get(session).or_bug(NO_SESSION)?.narrow;
     if let Some(is_shut) = link.window_news(narrow) {
         link.sent_shut = is_shut;
-        return Some(OutFrame::Control(Control::Window(open_window(&broker.store.config, is_shut))));
+        return Some(OutFrame::Control(Control::Window(announced_window(&broker.store.config, is_shut))));
     }
     if broker.store.ready.is_awake(index)
         && let Some(more) = windows::due_acknowledgement(&broker.store, session)

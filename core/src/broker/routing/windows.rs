@@ -57,8 +57,8 @@ pub(crate) fn due_acknowledgement(store: &Store, session: u32) -> Option<u64> {
     receiving.due(receiving.received())
 }
 
-/// The window of a client: the whole one, or a shut one.
-pub(crate) fn open_window(config: &BrokerConfig, shut: bool) -> Window {
-    let (messages, bytes) = if shut { (0, 0) } else { (config.window_messages, config.window_bytes) };
+/// The window that a client receives: the whole one of the config, or none while its window is shut.
+pub(crate) fn announced_window(config: &BrokerConfig, is_shut: bool) -> Window {
+    let (messages, bytes) = if is_shut { (0, 0) } else { (config.window_messages, config.window_bytes) };
     Window { messages, bytes }
 }
