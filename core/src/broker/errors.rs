@@ -15,28 +15,18 @@ impl fmt::Display for UnknownLink {
 
 impl core::error::Error for UnknownLink {}
 
-/// A call has written nothing on a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransmitError {
-    /// The link does not exist, or has ended.
-    UnknownLink,
-    /// The next datagram does not fit the buffer, and waits for a larger one. [`BrokerConfig::max_datagram`] bytes are always
-    /// enough.
-    ///
-    /// [`BrokerConfig::max_datagram`]: crate::BrokerConfig::max_datagram
-    BufferTooSmall(BufferTooSmall),
-}
-
-impl fmt::Display for TransmitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownLink => UnknownLink.fmt(f),
-            Self::BufferTooSmall(error) => error.fmt(f),
-        }
+errors! {
+    /// A call has written nothing on a link.
+    pub enum TransmitError {
+        /// The link does not exist, or has ended.
+        UnknownLink => "{UnknownLink}",
+        /// The next datagram does not fit the buffer, and waits for a larger one. [`BrokerConfig::max_datagram`] bytes are
+        /// always enough.
+        ///
+        /// [`BrokerConfig::max_datagram`]: crate::BrokerConfig::max_datagram
+        BufferTooSmall(error: BufferTooSmall) => "{error}",
     }
 }
-
-impl core::error::Error for TransmitError {}
 
 /// A limit of links is reached. The client may try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
