@@ -5,8 +5,10 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::{
-    BrokerEvent, Destination, Event, Filter, LinkId, LinkState, Message, Receipt, RefusalReason, Uuid, Value,
+    AttributesRef, BrokerConfig, BrokerEvent, Destination, Event, Filter, LinkId, LinkState, Message,
+    Receipt, RefusalReason, Uuid, Value,
 };
+use support::raw::Raw;
 use support::{World, uuid};
 
 fn link_of(world: &World, n: usize) -> Option<LinkId> {
@@ -125,4 +127,45 @@ fn no_client_has_the_uuid_of_the_broker() {
         "{:?}",
         world.peers[n].log.notes
     );
+}
+
+/// The sweep of many queues takes longer than the next messages do to end.
+#[test]
+fn messages_of_the_broker_wait_for_the_sweep_of_ended_ones_as_those_of_clients_do() {
+    const OPEN: u32 = 64;
+    let config = BrokerConfig::new(0).settle(Duration::ZERO).max_messages(OPEN);
+    let mut raw = Raw::new(config.sender_queue(u32::MAX));
+    (0..500).for_each(|n| raw.away(n, AttributesRef::EMPTY));
+    raw.broker.set_budget(1_000);
+    let everyone = Destination::from(Filter::everyone());
+    let send = |raw: &mut Raw| {
+        let message = Message::new(&everyone, b"").time_to_live(Duration::from_millis(1));
+        raw.broker.send(raw.now, &message);
+        raw.drain();
+    };
+    // None is accepted while more than twice as many ended ones are kept as may be open.
+    let most = u64::from(OPEN + 2 * OPEN);
+    for _ in 0..12 {
+        for _ in 0..OPEN {
+            send(&mut raw);
+            let stats = raw.broker.stats();
+            assert!(stats.kept <= most && stats.is_balanced(), "at most {most} records: {stats:?}");
+        }
+        raw.now = raw.now + Duration::from_millis(1);
+        while raw.broker.stats().open > 0 {
+            raw.broker.handle_timeout(raw.now);
+            raw.drain();
+        }
+    }
+    let refused = |raw: &Raw| {
+        let stats = raw.broker.stats();
+        stats.by_reason().find(|&(reason, _)| reason == RefusalReason::BrokerFull).map(|(_, count)| count)
+    };
+    let before = refused(&raw);
+    assert_ne!(before, Some(0), "the sweep has fallen behind");
+    while raw.broker.poll_timeout().is_some_and(|at| at <= raw.now) {
+        raw.broker.handle_timeout(raw.now);
+    }
+    send(&mut raw);
+    assert_eq!((raw.broker.stats().open, refused(&raw)), (1, before), "the sweep has caught up");
 }

@@ -115,7 +115,9 @@ impl Broker {
 
     /// Sends a message of the broker itself, without asking the policy. Its recipients see the nil UUID as its sender,
     /// which no client can have. A [`BrokerEvent::Receipt`] reports its end. The broker alone keeps the message, so it ends
-    /// with the broker. (PROTOCOL.md, "Broker")
+    /// with the broker. While the queues hold too many messages that have ended, it is refused as
+    /// [`RefusalReason::BrokerFull`](crate::RefusalReason::BrokerFull): send it again after the next
+    /// [`handle_timeout`](Self::handle_timeout). (PROTOCOL.md, "Broker")
     ///
     /// ```
     /// use e_pigeon_core::{Broker, BrokerConfig, BrokerEvent, Destination, Filter, Instant, Message, Receipt, RefusalReason};

@@ -33,12 +33,10 @@ pub(crate) fn input(
     bytes: &[u8],
 ) -> Result<usize, UnknownLink> {
     let index = broker.links.find(link).ok_or(UnknownLink)?;
-    sweep::sweep(&mut broker.store);
-    memory::give_back(broker);
-    sweep::make_room(&mut broker.store);
-    if sweep::is_sweep_behind(&broker.store) {
+    if !sweep::prepare_for_messages(&mut broker.store) {
         broker.store.work.take_no_message();
     }
+    memory::give_back(broker);
     if !turns::is_free(broker, index) {
         // The input is read again when the jobs of the session are done; a datagram is lost.
         if broker.links.get(index).is_some_and(|link| link.takes_datagrams()) {

@@ -1,6 +1,6 @@
 //! Acceptance: a message is refused, or gets its recipients. (PROTOCOL.md, "Broker")
 
-use crate::broker::routing::{deliver, outcome, reach, release, rights, waiting, windows};
+use crate::broker::routing::{deliver, outcome, reach, release, rights, sweep, waiting, windows};
 use crate::broker::store::work::OFFERED;
 use crate::broker::store::{
     Job, NO_MESSAGE, NO_SESSION, NewMessage, OPERATOR, Offers, Open, ReceiptBody, Store,
@@ -62,6 +62,8 @@ pub(crate) fn take(
 
 /// Accepts a message of the broker itself, which only the broker keeps.
 pub(crate) fn originate(store: &mut Store, message: &Message<'_>) -> MessageId {
+    // No link keeps the message until a sweep has caught up: it waits for as much of the sweep as this call may do.
+    while !sweep::prepare_for_messages(store) && !store.work.is_spent() {}
     let origin = Origin { uuid: [0; 16], boot: store.epoch };
     let sender = store.messages.attach_sender(origin, OPERATOR);
     let id = store.messages.sender(sender).map_or(0, |sender| sender.highest) + 1;
@@ -102,7 +104,9 @@ fn enter(store: &mut Store, (session, sender): (u32, u32), id: u64, message: &Me
         Some(RefusalReason::TooLarge)
     } else if session != OPERATOR && !rights::may_send(store, session, to) {
         Some(RefusalReason::NotAllowed)
-    } else if store.messages.open() >= store.config.max_messages as usize {
+    } else if store.messages.open() >= store.config.max_messages as usize
+        || (session == OPERATOR && sweep::is_sweep_behind(store))
+    {
         Some(RefusalReason::BrokerFull)
     } else {
         None

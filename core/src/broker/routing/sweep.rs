@@ -31,6 +31,14 @@ pub(crate) fn is_sweep_due(store: &Store) -> bool {
         || ended_in_queues(store) > max_ended(&store.config)
 }
 
+/// Does a part of the work that goes before messages: a sweep that is due, and places in full queues. False if no message may
+/// be accepted before more of it is done.
+pub(crate) fn prepare_for_messages(store: &mut Store) -> bool {
+    sweep(store);
+    make_room(store);
+    !is_sweep_behind(store)
+}
+
 /// True if there are as many records of ended messages as may be: no message is accepted before some are gone.
 pub(crate) fn is_sweep_behind(store: &Store) -> bool {
     ended_in_queues(store) > 2 * max_ended(&store.config)
