@@ -6,7 +6,7 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::wire::control::Control;
-use e_pigeon_core::{BrokerConfig, Destination, LinkId};
+use e_pigeon_core::{BrokerConfig, Destination};
 use support::raw::{Raw, frame, message_for};
 use support::uuid;
 
@@ -24,16 +24,6 @@ fn pass(raw: &mut Raw, duration: Duration) {
         raw.drain();
     }
     raw.now = end;
-}
-
-/// Hands bytes over, and lets the broker work off what it has put off.
-fn put(raw: &mut Raw, link: LinkId, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let taken = raw.broker.handle_input(raw.now, link, bytes).unwrap();
-        bytes = &bytes[taken..];
-        raw.broker.handle_timeout(raw.now);
-        raw.drain();
-    }
 }
 
 /// 70 clients get 14,000 messages each, 980,000 in all, and take them when all are there.
@@ -61,14 +51,14 @@ fn field_s1_memory_goes_back_after_a_burst() {
     let full = resident() - before;
     assert_eq!(raw.broker.stats().open, 980_000);
     for reader in readers {
-        put(&mut raw, reader, &frame(|w| Control::Ack(14_000).write(w)));
-        put(&mut raw, reader, &frame(|w| Control::Goodbye(true).write(w)));
+        raw.put_with_timeouts(reader, &frame(|w| Control::Ack(14_000).write(w)));
+        raw.put_with_timeouts(reader, &frame(|w| Control::Goodbye(true).write(w)));
         raw.swallow(reader);
         raw.broker.handle_disconnected(raw.now, reader);
     }
     assert_eq!(raw.broker.stats().delivered, 980_000);
     for from in from {
-        put(&mut raw, from, &frame(|w| Control::Goodbye(true).write(w)));
+        raw.put_with_timeouts(from, &frame(|w| Control::Goodbye(true).write(w)));
         raw.swallow(from);
         raw.broker.handle_disconnected(raw.now, from);
     }

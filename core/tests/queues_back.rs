@@ -6,7 +6,7 @@ mod support;
 
 use core::time::Duration;
 use e_pigeon_core::wire::control::Control;
-use e_pigeon_core::{AttributesRef, BrokerConfig, Destination, LinkId};
+use e_pigeon_core::{AttributesRef, BrokerConfig, Destination};
 use support::counting::{Counting, live};
 use support::raw::{Raw, frame, message_for};
 use support::uuid;
@@ -17,23 +17,13 @@ static COUNTING: Counting = Counting;
 const CLIENTS: usize = 64;
 const EACH: u64 = 1_000;
 
-/// Hands bytes over, and lets the broker work off what it has put off.
-fn put(raw: &mut Raw, link: LinkId, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let taken = raw.broker.handle_input(raw.now, link, bytes).unwrap();
-        bytes = &bytes[taken..];
-        raw.broker.handle_timeout(raw.now);
-        raw.drain();
-    }
-}
-
 /// A client comes and leaves for good; before that it may take what is in its queue.
 fn leave(raw: &mut Raw, n: usize, takes: bool) {
     let link = raw.up(n, 2);
     if takes {
-        put(raw, link, &frame(|w| Control::Ack(EACH).write(w)));
+        raw.put_with_timeouts(link, &frame(|w| Control::Ack(EACH).write(w)));
     }
-    put(raw, link, &frame(|w| Control::Goodbye(true).write(w)));
+    raw.put_with_timeouts(link, &frame(|w| Control::Goodbye(true).write(w)));
     raw.swallow(link);
     raw.broker.handle_disconnected(raw.now, link);
     for _ in 0..5 {
@@ -66,7 +56,7 @@ fn field_s1_large_queues_give_memory_back() {
         for k in 0..EACH as usize * CLIENTS {
             // By turns, so that the messages of a queue lie between those of others.
             let to = Destination::from(uuid(k % CLIENTS));
-            put(&mut raw, from, &message_for(Some(&to), 1, None, 3_600_000, &[7; 4_096]));
+            raw.put_with_timeouts(from, &message_for(Some(&to), 1, None, 3_600_000, &[7; 4_096]));
             if k % 1_000 == 999 {
                 raw.swallow(from);
             }
@@ -79,7 +69,7 @@ fn field_s1_large_queues_give_memory_back() {
         let left = (live() - before) >> 20;
         assert!(left < 32, "{left} MiB are in use for one queue");
         leave(&mut raw, 0, takes);
-        put(&mut raw, from, &frame(|w| Control::Goodbye(true).write(w)));
+        raw.put_with_timeouts(from, &frame(|w| Control::Goodbye(true).write(w)));
         raw.swallow(from);
         raw.broker.handle_disconnected(raw.now, from);
         wait(&mut raw);

@@ -221,6 +221,18 @@ pub(crate) fn change_in_place(
 mod tests {
     use super::*;
 
+    impl Attributes {
+        /// Attributes for tests of the whole crate: each letter is a key that is true.
+        #[cfg(feature = "alloc")]
+        pub(crate) fn flags(keys: &str) -> Self {
+            let mut attributes = Self::new();
+            for key in keys.chars() {
+                attributes.set(key.encode_utf8(&mut [0; 4]), true.into()).unwrap();
+            }
+            attributes
+        }
+    }
+
     #[test]
     fn the_same_attributes_are_the_same_bytes_in_whatever_order_they_are_set() {
         let pairs = [

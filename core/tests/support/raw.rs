@@ -122,6 +122,15 @@ impl Raw {
             self.drain();
         }
     }
+    /// Hands bytes over, and lets the broker work off what it has put off.
+    pub fn put_with_timeouts(&mut self, link: LinkId, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = self.broker.handle_input(self.now, link, bytes).unwrap();
+            bytes = &bytes[taken..];
+            self.broker.handle_timeout(self.now);
+            self.drain();
+        }
+    }
     pub fn swallow(&mut self, link: LinkId) -> Vec<u8> {
         let (mut all, mut out) = (vec![], [0; 4096]);
         while let Ok(n @ 1..) = self.broker.poll_transmit(self.now, link, &mut out) {

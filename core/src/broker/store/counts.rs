@@ -90,29 +90,21 @@ mod tests {
     use super::*;
     use crate::data::attributes::Attributes;
 
-    fn attributes(keys: &str) -> Attributes {
-        let mut attributes = Attributes::new();
-        for key in keys.chars() {
-            attributes.set(key.encode_utf8(&mut [0; 4]), true.into()).unwrap();
-        }
-        attributes
-    }
-
     #[test]
     fn sessions_with_any_or_all_pairs_are_found_once_and_the_counts_are_zero_again() {
         let mut lists = Index::new(1, 100);
         for (session, keys) in (0..).zip(["ab", "a", "bc", "abc"]) {
-            lists.insert(session, attributes(keys).as_ref());
+            lists.insert(session, Attributes::flags(keys).as_ref());
         }
         let mut counts = Counts::default();
         counts.reach(4);
         for _ in 0..2 {
             let mut any = Vec::new();
-            let counted = counts.any_of(&lists, attributes("abc").as_ref().pairs(), &mut any);
+            let counted = counts.any_of(&lists, Attributes::flags("abc").as_ref().pairs(), &mut any);
             any.sort_unstable();
             assert_eq!((any, counted), (Vec::from([0, 1, 2, 3]), 6), "the list of c is not needed");
             for (keys, all, counted) in [("ab", &[0, 3][..], 3), ("bc", &[2, 3], 3), ("abc", &[3], 6)] {
-                let wanted = attributes(keys);
+                let wanted = Attributes::flags(keys);
                 let mut found = lists.rarest(wanted.as_ref().pairs()).0.to_vec();
                 assert_eq!(counts.all_of(&lists, wanted.as_ref().pairs(), &mut found), counted, "{keys}");
                 assert_eq!(found, all, "{keys}");

@@ -275,27 +275,20 @@ mod tests {
         }
     }
 
-    fn attributes(keys: &str) -> Attributes {
-        let mut attributes = Attributes::new();
-        for key in keys.chars() {
-            attributes.set(key.encode_utf8(&mut [0; 4]), true.into()).unwrap();
-        }
-        attributes
-    }
-
     /// What `Sessions` of the broker do with it is compared with a search in sessions.rs.
     #[test]
     fn the_last_sessions_move_to_the_places_of_one_that_leaves() {
         let mut index = Index::new(1, 100);
         let mut sessions = Placed(Vec::new());
         for (session, keys) in (0..).zip(["ab", "a", "ab"]) {
-            let attributes = attributes(keys);
+            let attributes = Attributes::flags(keys);
             let places = index.insert(session, attributes.as_ref());
             sessions.0.push((attributes, places));
         }
         assert_eq!(*sessions.0[2].1, [2, 2, 1]);
-        let both = attributes("ab");
-        let b = attributes("b").as_ref().pairs().encoded().next().map(|pair| index.hash(pair)).unwrap();
+        let both = Attributes::flags("ab");
+        let b =
+            Attributes::flags("b").as_ref().pairs().encoded().next().map(|pair| index.hash(pair)).unwrap();
         assert_eq!(index.likely(b).and_then(|list| index.first_of(list)), Some(0));
         let places = sessions.0[0].1.clone();
         index.remove(both.as_ref(), &places, &mut sessions);

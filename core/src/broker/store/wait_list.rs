@@ -178,14 +178,6 @@ mod tests {
     use crate::data::destination::Destination;
     use crate::data::filter::Filter;
 
-    fn attributes(keys: &str) -> Attributes {
-        let mut attributes = Attributes::new();
-        for key in keys.chars() {
-            attributes.set(key.encode_utf8(&mut [0; 4]), true.into()).unwrap();
-        }
-        attributes
-    }
-
     fn under(list: &WaitList, terms: &Terms, from: u64) -> Vec<(u64, u32)> {
         let mut merge = list.merge(terms, from);
         core::iter::from_fn(|| merge.next(list)).collect()
@@ -200,7 +192,7 @@ mod tests {
         for ((order, message), to) in [(3, 30), (2, 20), (1, 10), (4, 40)].into_iter().zip(&to) {
             list.insert(to.into(), order, message);
         }
-        let (before, after) = (attributes("a"), attributes("ab"));
+        let (before, after) = (Attributes::flags("a"), Attributes::flags("ab"));
         assert_eq!(under(&list, &list.new_terms(before.as_ref(), after.as_ref()), 0), [(3, 30)]);
         assert!(list.new_terms(after.as_ref(), before.as_ref()).is_empty(), "no pair is new");
         let all = list.all_terms(uuid, after.as_ref());

@@ -226,14 +226,6 @@ mod tests {
     use crate::data::filter::Filter;
     use alloc::vec;
 
-    fn attributes(keys: &str) -> Attributes {
-        let mut attributes = Attributes::new();
-        for key in keys.chars() {
-            attributes.set(key.encode_utf8(&mut [0; 4]), true.into()).unwrap();
-        }
-        attributes
-    }
-
     /// Sessions by their indices, which are their UUIDs too.
     struct Peers(Index, Vec<Attributes>);
 
@@ -251,7 +243,7 @@ mod tests {
     fn peers() -> Peers {
         let mut peers = Peers(Index::new(1, 100), Vec::new());
         for (session, keys) in (0..).zip(["ab", "a", "b", "c"]) {
-            let attributes = attributes(keys);
+            let attributes = Attributes::flags(keys);
             peers.0.insert(session, attributes.as_ref());
             peers.1.push(attributes);
         }
@@ -316,7 +308,7 @@ mod tests {
         let watches = [a_and_b(|pairs| Filter::any_of(pairs).unwrap()), watch(Filter::everyone())];
         watches.iter().for_each(|watch| watchers.insert(9, watch));
         assert_eq!(watchers.standing.len(), 3);
-        let states = ["b", "bc"].map(|keys| attributes(keys).as_ref().as_bytes().into());
+        let states = ["b", "bc"].map(|keys| Attributes::flags(keys).as_ref().as_bytes().into());
         let terms = watchers.terms(Uuid::nil(), &states);
         let standing = watchers.standing.iter().filter(|(term, ..)| terms.contains(term)).count();
         assert_eq!((terms.len(), standing), (4, 2), "everyone, the UUID, b and c");
@@ -326,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_change_is_for_watches_of_before_and_after() {
-        let state = |keys| Box::<[u8]>::from(attributes(keys).as_ref().as_bytes());
+        let state = |keys| Box::<[u8]>::from(Attributes::flags(keys).as_ref().as_bytes());
         let mut notes = Notes::of(Uuid::nil(), vec![state("a"), state("b")]);
         let matches = |key| notes.matches(watch(Filter::any_of(&[(key, true.into())]).unwrap()).filter());
         assert_eq!(["a", "b", "c"].map(matches), [true, true, false]);
