@@ -59,17 +59,8 @@ impl Address {
 
     /// Reads the device of a serial line and its rate.
     pub(crate) fn parse_serial(text: &str) -> Result<Self, String> {
-        const EXAMPLE: &str = "/dev/ttyUSB0@115200";
-        let Some((path, baud)) = text.rsplit_once('@') else {
-            return Err(format!("the rate of the line is missing, for example {EXAMPLE}"));
-        };
-        if baud.is_empty() || !baud.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(format!("the rate after the @ is not a number, for example {EXAMPLE}"));
-        }
-        // What does not fit is no rate either.
-        Endpoint::serial(path, baud.parse().unwrap_or(u32::MAX))
-            .map(Self::Serial)
-            .map_err(|error| format!("{}, for example {EXAMPLE}", plain(&error)))
+        let explain = |error: io::Error| format!("{}, for example /dev/ttyUSB0@115200", plain(&error));
+        format!("serial:{text}").parse().map(Self::Serial).map_err(explain)
     }
 
     /// Takes the path of a Unix socket.

@@ -159,8 +159,15 @@ impl FromStr for Endpoint {
             Some(("cobs", text)) => address(text).map(Self::Cobs),
             Some(("unix", path)) => Self::unix(path),
             Some(("serial", line)) => {
-                let (path, baud) = line.rsplit_once('@').ok_or_else(wrong)?;
-                Self::serial(path, baud.parse().map_err(|_| wrong())?)
+                let wrong = |said: &str| io::Error::new(io::ErrorKind::InvalidInput, said);
+                let (path, baud) =
+                    line.rsplit_once('@').ok_or_else(|| wrong("the rate of the line is missing"))?;
+                // A sign is fine for a number and wrong for a rate.
+                if baud.is_empty() || !baud.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err(wrong("the rate after the @ is not a number"));
+                }
+                // A number that does not fit is no rate either.
+                Self::serial(path, baud.parse().unwrap_or(u32::MAX))
             }
             _ => address(text).map(Self::Tcp),
         }
@@ -193,18 +200,19 @@ mod tests {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
         assert_eq!("tcp:127.0.0.1:1".parse::<Endpoint>().unwrap().to_string(), "127.0.0.1:1");
-        for text in [
-            "",
-            "localhost:1",
-            "127.0.0.1",
-            "127.0.0.1:70000",
-            "cobs:",
-            "unix:",
-            "serial:/dev/ttyS0",
-            "serial:a@x",
-        ] {
+        for text in ["", "localhost:1", "127.0.0.1", "127.0.0.1:70000", "cobs:", "unix:"] {
             let error = text.parse::<Endpoint>().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{text}");
+        }
+        for (line, told) in [
+            ("/dev/ttyS0", "the rate of the line is missing"),
+            ("a@", "the rate after the @ is not a number"),
+            ("a@+9600", "the rate after the @ is not a number"),
+            ("a@99999999999", "there is no rate of 4294967295 baud"),
+            ("@9600", "the path of the device is missing"),
+        ] {
+            let error = format!("serial:{line}").parse::<Endpoint>().unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::InvalidInput, told));
         }
     }
 }
