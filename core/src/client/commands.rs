@@ -59,7 +59,7 @@ impl Commands<'_> {
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
         let ClientState { link, tables, .. } = &mut *self.state;
-        let now = link.advance(now);
+        link.advance(now);
         if !link.takes_commands() {
             return Err(SendError::Closed);
         }
@@ -71,7 +71,7 @@ impl Commands<'_> {
         if message.to.as_bytes().len() > usize::from(max) {
             return Err(SendError::DestinationTooLong { max });
         }
-        guarded!(self.state, tables.outbox.push_message(self.m, now, message, length, write))
+        guarded!(self.state, tables.outbox.push_message(self.m, link.now, message, length, write))
     }
 
     /// As [`Client::set`].
@@ -95,7 +95,8 @@ impl Commands<'_> {
     fn change(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
         let Self { state, m } = self;
         let ClientState { link, tables, .. } = &mut **state;
-        guarded!(state, change(link, tables, m, now, key, value))
+        link.advance(now);
+        guarded!(state, change(link, tables, m, key, value))
     }
 
     /// As [`Client::acknowledge`].
@@ -117,11 +118,9 @@ fn change(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
-    now: Instant,
     key: &str,
     value: Option<Value<'_>>,
 ) -> Result<(), SetError> {
-    link.advance(now);
     if !link.takes_commands() {
         return Err(SetError::Closed);
     }

@@ -9,7 +9,7 @@ use crate::data::attributes::AttributesRef;
 use crate::error::AbortCode;
 use crate::link::keep_alive::KeepAlive;
 use crate::link::numbers::{Receiving, Sending};
-use crate::time::{Instant, Moment};
+use crate::time::Moment;
 use crate::wire::control::{Hello, Known, Welcome};
 use core::num::NonZeroU64;
 
@@ -60,7 +60,6 @@ pub(super) fn welcome(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
-    now: Instant,
     welcome: &Welcome,
 ) -> Result<(), AbortCode> {
     // It is no answer to a hello that is not whole yet.
@@ -90,7 +89,7 @@ pub(super) fn welcome(
         let receiving = Receiving::default();
         let number = NonZeroU64::new(welcome.session).ok_or(AbortCode::Malformed)?;
         link.session = Some(ClientSession { epoch, number, sending, receiving, time_to_live, max_payload });
-        tables.outbox.restart(m, now, tables.attributes.covered);
+        tables.outbox.restart(m, link.now, tables.attributes.covered);
         tables.inbox.start_session();
         tables.watching.start_session(m);
         link.output.window = hello.fresh;
@@ -108,8 +107,8 @@ pub(super) fn welcome(
         lossy.establish(welcome, received);
     }
     tables.slots.limit(welcome.slots);
-    link.phase = ClientPhase::Up(KeepAlive::new(now, welcome.keep_alive_ms));
-    link.up_or_lost_at = Moment::at(now);
+    link.phase = ClientPhase::Up(KeepAlive::new(link.now, welcome.keep_alive_ms));
+    link.up_or_lost_at = Moment::at(link.now);
     link.carried = false;
     link.lifecycle.establish(established);
     Ok(())

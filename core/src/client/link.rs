@@ -103,6 +103,7 @@ pub(super) struct ClientLink {
     pub(super) identity: Identity,
     /// In milliseconds.
     handshake_timeout: u32,
+    /// The time of the last call that was given one.
     pub(super) now: Instant,
     pub(super) phase: ClientPhase,
     /// True if the embedder has a transport.
@@ -170,10 +171,9 @@ impl ClientLink {
         }
     }
 
-    /// The time, which never runs back.
-    pub(super) fn advance(&mut self, now: Instant) -> Instant {
+    /// Notes the time of a call, before anything reads it. Time never runs back.
+    pub(super) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.now
     }
 
     /// The largest payload that can be sent, as far as it is known what the broker takes.
@@ -206,22 +206,21 @@ impl ClientLink {
         self.transport && !self.is_linked()
     }
 
-    pub(super) fn note_received(&mut self, now: Instant) {
+    pub(super) fn note_received(&mut self) {
         if let ClientPhase::Up(keep_alive) = &mut self.phase {
-            keep_alive.note_received(now);
+            keep_alive.note_received(self.now);
         }
     }
 
-    pub(super) fn connected(&mut self, tables: &mut Tables, m: &mut [u8], now: Instant) {
-        let now = self.advance(now);
+    pub(super) fn connected(&mut self, tables: &mut Tables, m: &mut [u8]) {
         if self.is_linked() {
-            self.link_lost(now, DisconnectReason::TransportLost);
+            self.link_lost(DisconnectReason::TransportLost);
         }
         self.transport = true;
         if self.is_closed() {
             return;
         }
-        self.forget_session(tables, m, now);
+        self.forget_session(tables, m);
         self.number += 1;
         tables.seen.start_link(m);
         tables.slots.start_link();
@@ -229,13 +228,13 @@ impl ClientLink {
         if let Some(lossy) = &mut self.lossy {
             lossy.start_link(self.identity.boot, self.number);
         }
-        self.phase = ClientPhase::Opening { until: now.after(u64::from(self.handshake_timeout) * 1_000) };
+        let until = self.now.after(u64::from(self.handshake_timeout) * 1_000);
+        self.phase = ClientPhase::Opening { until };
         debug!("e_pigeon::client", "{}: link {} is connected", self.identity.uuid, self.number);
         self.lifecycle.connect();
     }
 
-    pub(super) fn disconnected(&mut self, now: Instant) {
-        let now = self.advance(now);
+    pub(super) fn disconnected(&mut self) {
         let had = core::mem::take(&mut self.transport);
         self.output.final_abort = None;
         if let Some(lossy) = &mut self.lossy {
@@ -243,33 +242,33 @@ impl ClientLink {
         }
         match self.phase {
             ClientPhase::Opening { .. } | ClientPhase::Up(_) => {
-                self.link_lost(now, DisconnectReason::TransportLost);
+                self.link_lost(DisconnectReason::TransportLost);
             }
             // An attempt to connect has failed.
-            ClientPhase::Down { retry_at } if !had && now >= retry_at => {
-                self.retry(now, DisconnectReason::TransportLost);
+            ClientPhase::Down { retry_at } if !had && self.now >= retry_at => {
+                self.retry(DisconnectReason::TransportLost);
             }
             ClientPhase::Down { .. } | ClientPhase::Closed => {}
         }
     }
 
     /// The broker broke the protocol: an ABORT says so, and the link ends.
-    pub(super) fn fail(&mut self, now: Instant, code: AbortCode) {
-        self.give_up(now, DisconnectReason::Protocol(code), Some(code));
+    pub(super) fn fail(&mut self, code: AbortCode) {
+        self.give_up(DisconnectReason::Protocol(code), Some(code));
     }
 
     /// Gives up the link though the transport is there; `final_abort` is for the broker.
-    pub(super) fn give_up(&mut self, now: Instant, reason: DisconnectReason, final_abort: Option<AbortCode>) {
+    pub(super) fn give_up(&mut self, reason: DisconnectReason, final_abort: Option<AbortCode>) {
         let between_frames = self.output.current.is_none();
-        self.link_lost(now, reason);
+        self.link_lost(reason);
         // In the middle of a frame no other one can go out.
         self.output.final_abort = final_abort.filter(|_| between_frames);
     }
 
-    fn link_lost(&mut self, now: Instant, reason: DisconnectReason) {
+    fn link_lost(&mut self, reason: DisconnectReason) {
         debug!("e_pigeon::client", "{}: link {} has ended: {reason}", self.identity.uuid, self.number);
         if let ClientPhase::Up(keep_alive) = self.phase {
-            let lasted = self.up_or_lost_at.get().is_some_and(|since| keep_alive.has_lasted(since, now));
+            let lasted = self.up_or_lost_at.get().is_some_and(|since| keep_alive.has_lasted(since, self.now));
             // The network cut it; a broker that ends links has its reasons, whatever it wrote before.
             let worked = self.carried && reason == DisconnectReason::TransportLost;
             if lasted || worked {
@@ -281,28 +280,27 @@ impl ClientLink {
         self.unwelcome = matches!(self.phase, ClientPhase::Opening { .. });
         self.partial = 0;
         self.output = Output::NOTHING;
-        self.retry(now, reason);
+        self.retry(reason);
     }
 
-    pub(super) fn try_elsewhere(&mut self, now: Instant) -> bool {
-        let now = self.advance(now);
+    pub(super) fn try_elsewhere(&mut self) -> bool {
         let goes_on = core::mem::take(&mut self.unwelcome) && matches!(self.phase, ClientPhase::Down { .. });
         if goes_on {
             self.backoff.take_back();
-            self.phase = ClientPhase::Down { retry_at: now };
+            self.phase = ClientPhase::Down { retry_at: self.now };
         }
         goes_on
     }
 
-    fn retry(&mut self, now: Instant, reason: DisconnectReason) {
-        let retry_at = now.after(self.backoff.next_delay());
+    fn retry(&mut self, reason: DisconnectReason) {
+        let retry_at = self.now.after(self.backoff.next_delay());
         self.phase = ClientPhase::Down { retry_at };
         self.lifecycle.disconnect(reason, Moment::at(retry_at));
     }
 
     /// The broker ends the link, and says why.
-    pub(super) fn aborted(&mut self, now: Instant, abort: Abort) {
-        self.give_up(now, DisconnectReason::Aborted(abort.code, abort.detail), None);
+    pub(super) fn aborted(&mut self, abort: Abort) {
+        self.give_up(DisconnectReason::Aborted(abort.code, abort.detail), None);
         if abort.code.is_terminal() {
             let reason = DisconnectReason::Aborted(abort.code, abort.detail);
             self.lifecycle.disconnect(reason, Moment::NEVER);
@@ -351,36 +349,35 @@ impl ClientLink {
     }
 
     /// Time has passed: a link may be silent for too long, a session over, a message expired.
-    pub(super) fn timeout(&mut self, tables: &mut Tables, m: &mut [u8], now: Instant) {
-        let now = self.advance(now);
+    pub(super) fn timeout(&mut self, tables: &mut Tables, m: &mut [u8]) {
         match self.phase {
-            ClientPhase::Opening { until } if now >= until => {
-                self.give_up(now, DisconnectReason::HandshakeTimeout, Some(AbortCode::HandshakeTimeout));
+            ClientPhase::Opening { until } if self.now >= until => {
+                self.give_up(DisconnectReason::HandshakeTimeout, Some(AbortCode::HandshakeTimeout));
             }
-            ClientPhase::Up(keep_alive) if keep_alive.is_dead(now) => {
-                self.give_up(now, DisconnectReason::Silent, Some(AbortCode::Silent));
+            ClientPhase::Up(keep_alive) if keep_alive.is_dead(self.now) => {
+                self.give_up(DisconnectReason::Silent, Some(AbortCode::Silent));
             }
-            ClientPhase::Up(keep_alive) => self.output.ping_due |= keep_alive.is_ping_due(now),
+            ClientPhase::Up(keep_alive) => self.output.ping_due |= keep_alive.is_ping_due(self.now),
             _ => {}
         }
         let is_linked = self.is_linked();
         if let Some(lossy) = self.lossy.as_mut().filter(|_| is_linked) {
-            lossy.timeout(now);
+            lossy.timeout(self.now);
         }
-        self.forget_session(tables, m, now);
-        if tables.outbox.earliest_deadline().is_some_and(|at| now >= at) {
-            tables.outbox.expire(m, now);
+        self.forget_session(tables, m);
+        if tables.outbox.earliest_deadline().is_some_and(|at| self.now >= at) {
+            tables.outbox.expire(m, self.now);
         }
     }
 
     /// Forgets the session if it is over.
-    fn forget_session(&mut self, tables: &mut Tables, m: &mut [u8], now: Instant) {
-        if self.session_end().is_some_and(|at| now >= at) {
+    fn forget_session(&mut self, tables: &mut Tables, m: &mut [u8]) {
+        if self.session_end().is_some_and(|at| self.now >= at) {
             if let Some(session) = self.session.take() {
                 self.epochs.forget(session.epoch);
             }
             // Nothing is under way any more, and the next hello contains all attributes.
-            tables.outbox.restart(m, now, tables.attributes.changes);
+            tables.outbox.restart(m, self.now, tables.attributes.changes);
         }
     }
 

@@ -13,21 +13,13 @@ use super::transmit::{begin_item, describe, has_new_item, write_body};
 use crate::bug::OrBug;
 use crate::error::{AbortCode, BufferTooSmall};
 use crate::link::lossy::{Incoming, LossyLink};
-use crate::time::Instant;
 use crate::wire::kind;
 use crate::wire::window::Window;
 
 // Frames that come in.
 
 /// Takes bytes; `kept` is the part of memory that holds the regions of a lossy link.
-pub(super) fn input(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    kept: &mut [u8],
-    now: Instant,
-    bytes: &[u8],
-) {
+pub(super) fn input(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], kept: &mut [u8], bytes: &[u8]) {
     let Some(lossy) = link.lossy.as_ref().or_bug(NOT_LOSSY) else { return };
     let (partial, early, _) = lossy.regions(kept);
     let room = LossyLink::input_room(link.frame_limit);
@@ -36,36 +28,29 @@ pub(super) fn input(
     while !input.is_empty() && link.is_linked() {
         let Some(lossy) = link.lossy.as_mut().or_bug(NOT_LOSSY) else { return };
         if let Some(frame) = lossy.link.next_frame(&mut input, partial, room) {
-            read_frame(link, tables, m, early, now, frame);
+            read_frame(link, tables, m, early, frame);
         }
     }
 }
 
 /// Takes a frame. One that is damaged or belongs to another link is as if it had not come.
-fn read_frame(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    early: &mut [u8],
-    now: Instant,
-    frame: &[u8],
-) {
+fn read_frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], early: &mut [u8], frame: &[u8]) {
     // It is damaged.
     let Some(frame) = Incoming::read(frame) else { return };
     if !link.lossy.as_ref().is_some_and(|lossy| lossy.link.is_own(frame.tag)) {
         return;
     }
-    link.note_received(now);
+    link.note_received();
     match (frame.kind, link.phase) {
-        _ if !frame.is_sound() => link.fail(now, AbortCode::Malformed),
+        _ if !frame.is_sound() => link.fail(AbortCode::Malformed),
         (kind::ABORT, _) | (kind::WELCOME, ClientPhase::Opening { .. }) => {
             receive::frame(link, tables, m, frame.body);
         }
         // They come again once this client is welcomed, or the answer to a hello comes twice.
         (_, ClientPhase::Opening { .. }) | (kind::WELCOME, _) => {}
         _ => match frame.fault() {
-            Some(code) => link.fail(now, code),
-            None if frame.number > 0 => read_item(link, tables, m, early, now, &frame),
+            Some(code) => link.fail(code),
+            None if frame.number > 0 => read_item(link, tables, m, early, &frame),
             None => receive::frame(link, tables, m, frame.body),
         },
     }
@@ -77,7 +62,6 @@ fn read_item(
     tables: &mut Tables,
     m: &mut [u8],
     early: &mut [u8],
-    _now: Instant,
     item: &Incoming<'_>,
 ) {
     let session = link.session.as_ref().or_bug("a link that is up has no session");
@@ -113,7 +97,6 @@ pub(super) fn transmit(
     tables: &mut Tables,
     m: &mut [u8],
     kept: &mut [u8],
-    now: Instant,
     out: &mut [u8],
 ) -> Result<usize, BufferTooSmall> {
     let Some(lossy) = link.lossy.as_ref().or_bug(NOT_LOSSY) else { return Ok(0) };
@@ -121,12 +104,12 @@ pub(super) fn transmit(
     let mut written = 0;
     while let Some(lossy) = &mut link.lossy
         && lossy.link.drain(staged, out, &mut written)
-        && let Some((number, frame)) = begin_frame(link, tables, m, now)
+        && let Some((number, frame)) = begin_frame(link, tables, m)
     {
         stage(link, tables, m, staged, number, &frame);
     }
     if let (ClientPhase::Up(keep_alive), 1..) = (&mut link.phase, written) {
-        keep_alive.note_sent(now);
+        keep_alive.note_sent(link.now);
     }
     link.lossy.as_ref().map_or(Ok(written), |lossy| lossy.link.outcome(written))
 }
@@ -149,47 +132,37 @@ fn stage(
 }
 
 /// Chooses the next frame and its number, 0 for none.
-fn begin_frame(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    now: Instant,
-) -> Option<(u64, ClientFrame)> {
+fn begin_frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8]) -> Option<(u64, ClientFrame)> {
     match link.phase {
         ClientPhase::Opening { .. } => {
-            return begin_hello_again(link, tables, m, now).map(|frame| (0, frame));
+            return begin_hello_again(link, tables, m).map(|frame| (0, frame));
         }
         ClientPhase::Up(_) => {}
         ClientPhase::Down { .. } | ClientPhase::Closed => {
             return link.output.final_abort.take().map(|code| (0, ClientFrame::Abort(code)));
         }
     }
-    if begin_state(link, tables, m, now) {
+    if begin_state(link, tables, m) {
         return Some((0, ClientFrame::State));
     }
     let recovery = &link.lossy.as_ref()?.link.recovery;
     let (missing, has_room) = (recovery.next_missing(), recovery.has_room());
     let item = match missing {
-        Some(number) => item_again(link, tables, m, now, number).map(|frame| (number, frame)),
-        None if has_room => begin_item(link, tables, m, now)
+        Some(number) => item_again(link, tables, m, number).map(|frame| (number, frame)),
+        None if has_room => begin_item(link, tables, m)
             .and_then(|frame| link.session.as_ref().map(|session| (session.sending.sent(), frame))),
         None => None,
     };
     if let Some((number, frame)) = item {
-        link.lossy.as_mut()?.link.recovery.wrote(number, now);
+        link.lossy.as_mut()?.link.recovery.wrote(number, link.now);
         return Some((number, frame));
     }
-    begin_goodbye(link, &tables.outbox, m, now).map(|frame| (0, frame))
+    begin_goodbye(link, &tables.outbox, m).map(|frame| (0, frame))
 }
 
-fn begin_hello_again(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    now: Instant,
-) -> Option<ClientFrame> {
+fn begin_hello_again(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8]) -> Option<ClientFrame> {
     let lossy = link.lossy.as_mut().filter(|lossy| !lossy.request.is_running())?;
-    lossy.request.start_again(now);
+    lossy.request.start_again(link.now);
     if link.output.hello.is_none() {
         hello::begin(link, tables, m);
     }
@@ -197,7 +170,7 @@ fn begin_hello_again(
 }
 
 /// Begins a state, if one is due.
-fn begin_state(link: &mut ClientLink, tables: &Tables, m: &[u8], now: Instant) -> bool {
+fn begin_state(link: &mut ClientLink, tables: &Tables, m: &[u8]) -> bool {
     let Some((acknowledged, window, is_news)) =
         standing(link, tables, m).or_bug("a link that is up has no session")
     else {
@@ -207,7 +180,7 @@ fn begin_state(link: &mut ClientLink, tables: &Tables, m: &[u8], now: Instant) -
     if !link.output.ping_due && !lossy.link.recovery.is_state_due(is_news) {
         return false;
     }
-    lossy.link.recovery.begin_state(is_news, link.output.ping_due, now);
+    lossy.link.recovery.begin_state(is_news, link.output.ping_due, link.now);
     if let Some(session) = &mut link.session {
         session.receiving.set_acknowledged(acknowledged);
     }
@@ -226,13 +199,7 @@ fn standing(link: &ClientLink, tables: &Tables, m: &[u8]) -> Option<(u64, Window
 }
 
 /// The item of that number, which was written before.
-fn item_again(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    now: Instant,
-    number: u64,
-) -> Option<ClientFrame> {
+fn item_again(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], number: u64) -> Option<ClientFrame> {
     if let Some(declined) = tables.inbox.declined_by(m, number) {
         return Some(ClientFrame::Decline(declined));
     }
@@ -240,14 +207,14 @@ fn item_again(
         return Some(ClientFrame::Watch(op));
     }
     let entry = tables.outbox.numbered(m, number)?;
-    Some(describe(link, tables, m, now, entry))
+    Some(describe(link, tables, m, entry))
 }
 
 /// A goodbye, when the broker has everything else, and knows what is acknowledged.
-fn begin_goodbye(link: &mut ClientLink, outbox: &Outbox, m: &[u8], now: Instant) -> Option<ClientFrame> {
+fn begin_goodbye(link: &mut ClientLink, outbox: &Outbox, m: &[u8]) -> Option<ClientFrame> {
     let how = due_goodbye(link, outbox, m)?;
     let lossy = link.lossy.as_mut()?;
-    lossy.request.start_again(now);
+    lossy.request.start_again(link.now);
     link.output.goodbye_written = true;
     Some(ClientFrame::Goodbye(how))
 }

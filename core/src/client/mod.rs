@@ -103,7 +103,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// A transport that was there before counts as lost.
     pub fn handle_connected(&mut self, now: Instant) {
         let ClientState { link, tables, .. } = &mut self.state;
-        guarded!(self.state, link.connected(tables, self.memory.as_mut(), now));
+        link.advance(now);
+        guarded!(self.state, link.connected(tables, self.memory.as_mut()));
     }
 
     /// Bytes came from the broker, cut anywhere, or one whole datagram if the framing is datagrams. The client reads all of
@@ -112,24 +113,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// May have changed: events, what is to be transmitted, the timeout,
     /// [`wants_disconnect`](Self::wants_disconnect).
     pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) {
-        guarded!(self.state, self.input(now, bytes));
+        self.state.link.advance(now);
+        guarded!(self.state, self.input(bytes));
     }
 
-    fn input(&mut self, now: Instant, bytes: &[u8]) {
+    fn input(&mut self, bytes: &[u8]) {
         let ClientState { link, tables, .. } = &mut self.state;
-        let now = link.advance(now);
         let parts = self.memory.as_mut().split_at_mut_checked(tables.kept_at);
         let Some((m, kept)) = parts.or_bug(NO_MEMORY) else { return };
         if link.lossy.is_some() {
-            lossy_io::input(link, tables, m, kept, now, bytes);
+            lossy_io::input(link, tables, m, kept, bytes);
         } else {
-            receive::input(link, tables, m, kept, now, bytes);
+            receive::input(link, tables, m, kept, bytes);
         }
     }
 
     /// The transport is gone, or could not be had. Harmless if there was none.
     pub fn handle_disconnected(&mut self, now: Instant) {
-        guarded!(self.state, self.state.link.disconnected(now));
+        self.state.link.advance(now);
+        guarded!(self.state, self.state.link.disconnected());
     }
 
     /// The broker has another endpoint that was not tried yet. If the last link ended before its welcome, because nothing
@@ -137,13 +139,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// before that link. Returns true if that is so. To be called after [`handle_disconnected`](Self::handle_disconnected),
     /// and no more often than there are endpoints until the client is left to its back-off.
     pub fn try_elsewhere(&mut self, now: Instant) -> bool {
-        self.state.link.try_elsewhere(now)
+        self.state.link.advance(now);
+        self.state.link.try_elsewhere()
     }
 
     /// Time has passed. To be called when [`poll_timeout`](Self::poll_timeout) says so; harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
         let ClientState { link, tables, .. } = &mut self.state;
-        guarded!(self.state, link.timeout(tables, self.memory.as_mut(), now));
+        link.advance(now);
+        guarded!(self.state, link.timeout(tables, self.memory.as_mut()));
     }
 
     // Commands: what the application wants.
@@ -227,18 +231,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// Only if the framing is datagrams: the next one does not fit `out`, and waits for a larger buffer. As many bytes as
     /// [`ClientConfig::max_datagram`] says are always enough.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        guarded!(self.state, self.transmit(now, out))
+        self.state.link.advance(now);
+        guarded!(self.state, self.transmit(out))
     }
 
-    fn transmit(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    fn transmit(&mut self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let ClientState { link, tables, .. } = &mut self.state;
-        let now = link.advance(now);
         let m = self.memory.as_mut();
         if link.lossy.is_none() {
-            return Ok(transmit::transmit(link, tables, m, now, out));
+            return Ok(transmit::transmit(link, tables, m, out));
         }
         let (m, kept) = m.split_at_mut_checked(tables.kept_at).or_bug(NO_MEMORY).unwrap_or_default();
-        lossy_io::transmit(link, tables, m, kept, now, out)
+        lossy_io::transmit(link, tables, m, kept, out)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never, as things are.

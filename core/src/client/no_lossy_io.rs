@@ -3,16 +3,14 @@
 use super::link::ClientLink;
 use super::tables::Tables;
 use crate::error::BufferTooSmall;
-use crate::time::Instant;
 
-pub(super) fn input(_: &ClientLink, _: &Tables, _: &mut [u8], _: &mut [u8], _: Instant, _: &[u8]) {}
+pub(super) fn input(_: &ClientLink, _: &Tables, _: &mut [u8], _: &mut [u8], _: &[u8]) {}
 
 pub(super) fn transmit(
     _: &ClientLink,
     _: &Tables,
     _: &mut [u8],
     _: &mut [u8],
-    _: Instant,
     _: &mut [u8],
 ) -> Result<usize, BufferTooSmall> {
     Ok(0)

@@ -9,7 +9,6 @@ use super::tables::Tables;
 use crate::bug::OrBug;
 use crate::codec::Reader;
 use crate::error::AbortCode;
-use crate::time::Instant;
 use crate::wire::control::Control;
 use crate::wire::frame::{Step, step};
 use crate::wire::item::{Deliver, DeliveryPast, DownItem, Reply};
@@ -18,17 +17,10 @@ use crate::wire::kind;
 const NO_FRAME: &str = "a frame lies outside the bytes that it was found in";
 
 /// Reads bytes; `kept` is the part of memory that holds the front of a frame.
-pub(super) fn input(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    kept: &mut [u8],
-    now: Instant,
-    bytes: &[u8],
-) {
+pub(super) fn input(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], kept: &mut [u8], bytes: &[u8]) {
     let mut input = bytes;
     while link.is_linked() && !input.is_empty() {
-        link.note_received(now);
+        link.note_received();
         let Some(front) = kept.get(..link.partial).or_bug(NO_FRAME) else { break };
         match step(front, input, link.frame_limit) {
             Ok(Step::InPlace(extent)) => {
@@ -46,7 +38,7 @@ pub(super) fn input(
                 let body = kept.get(extent.header..extent.total()).or_bug(NO_FRAME).unwrap_or_default();
                 frame(link, tables, m, body);
             }
-            Err(code) => link.fail(now, code),
+            Err(code) => link.fail(code),
         }
     }
 }
@@ -64,7 +56,7 @@ fn keep<'i>(partial: &mut usize, kept: &mut [u8], input: &'i [u8], count: usize)
 /// Takes a frame; one that is not allowed ends the link.
 pub(super) fn frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], body: &[u8]) {
     if let Err(code) = try_frame(link, tables, m, body) {
-        link.fail(link.now, code);
+        link.fail(code);
     }
 }
 
@@ -99,12 +91,10 @@ fn try_frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], body: &[u
     let control = Control::read_down(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?;
     match (control, link.phase) {
         (Control::Abort(abort), _) => {
-            link.aborted(link.now, abort);
+            link.aborted(abort);
             Ok(())
         }
-        (Control::Welcome(welcome), ClientPhase::Opening { .. }) => {
-            hello::welcome(link, tables, m, link.now, &welcome)
-        }
+        (Control::Welcome(welcome), ClientPhase::Opening { .. }) => hello::welcome(link, tables, m, &welcome),
         (Control::Ack(more), ClientPhase::Up(_)) => acknowledged(link, tables, m, more),
         (Control::Window(window), ClientPhase::Up(_)) => {
             let session = link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;

@@ -15,13 +15,7 @@ use crate::wire::frame::{header_len, write_header};
 use crate::wire::item::{MessageItem, UpItem};
 
 /// Writes frames to the front of `out`, and returns the count of bytes.
-pub(super) fn transmit(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    now: Instant,
-    out: &mut [u8],
-) -> usize {
+pub(super) fn transmit(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], out: &mut [u8]) -> usize {
     let mut written = 0;
     let mut behind_item = false;
     while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
@@ -29,9 +23,9 @@ pub(super) fn transmit(
             Some(current) => current,
             None => {
                 // What goes before an item was written before the last one, and nothing comes in meanwhile.
-                let item = if behind_item { begin_item(link, tables, m, now) } else { None };
+                let item = if behind_item { begin_item(link, tables, m) } else { None };
                 // There is nothing to write now.
-                let Some(frame) = item.or_else(|| begin_frame(link, tables, m, now, written)) else { break };
+                let Some(frame) = item.or_else(|| begin_frame(link, tables, m, written)) else { break };
                 behind_item = frame.is_item();
                 // How long the body is shows when it is written. Most often it fits, behind a header that is as long as
                 // expected; otherwise it is written again, piece by piece.
@@ -60,7 +54,7 @@ pub(super) fn transmit(
     if written > 0 {
         link.output.ping_due = false;
         if let ClientPhase::Up(keep_alive) = &mut link.phase {
-            keep_alive.note_sent(now);
+            keep_alive.note_sent(link.now);
         }
     }
     written
@@ -71,7 +65,6 @@ fn begin_frame(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
-    now: Instant,
     written: usize,
 ) -> Option<ClientFrame> {
     match link.phase {
@@ -98,7 +91,7 @@ fn begin_frame(
         link.output.window = window;
         return Some(ClientFrame::Window(window));
     }
-    if let Some(frame) = begin_item(link, tables, m, now) {
+    if let Some(frame) = begin_item(link, tables, m) {
         return Some(frame);
     }
     if let Some(how) = link.goodbye(&tables.outbox, m) {
@@ -116,18 +109,13 @@ fn due_acknowledgement(link: &ClientLink, tables: &Tables, m: &[u8]) -> Option<u
 }
 
 /// The next item: first what has a number already, in the order of numbers, then declines, then watches, then the outbox.
-pub(super) fn begin_item(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    now: Instant,
-) -> Option<ClientFrame> {
+pub(super) fn begin_item(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8]) -> Option<ClientFrame> {
     if link.output.goodbye_written {
         return None;
     }
     let session = link.session.as_mut()?;
     if session.sending.repeats() {
-        return repeat_item(link, tables, m, now);
+        return repeat_item(link, tables, m);
     }
     if let Some((declined, _)) = tables.inbox.next_decline(m) {
         let number = session.sending.assign(None);
@@ -146,17 +134,12 @@ pub(super) fn begin_item(
     }
     let number = session.sending.assign((!entry.is_set()).then_some(entry.payload()));
     tables.outbox.begin(m, entry.index, number)?;
-    Some(describe(link, tables, m, now, entry))
+    Some(describe(link, tables, m, entry))
 }
 
 /// The next item that has a number already.
 #[cold]
-fn repeat_item(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    now: Instant,
-) -> Option<ClientFrame> {
+fn repeat_item(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8]) -> Option<ClientFrame> {
     let sending = &mut link.session.as_mut()?.sending;
     let number = sending.next();
     sending.repeated(1);
@@ -169,14 +152,13 @@ fn repeat_item(
     }
     let entry = tables.outbox.next_outbound(m)?;
     tables.outbox.begin(m, entry.index, number)?;
-    Some(describe(link, tables, m, now, entry))
+    Some(describe(link, tables, m, entry))
 }
 
 pub(super) fn describe(
     link: &mut ClientLink,
     tables: &mut Tables,
     m: &mut [u8],
-    now: Instant,
     entry: Outbound,
 ) -> ClientFrame {
     if entry.is_set() {
@@ -192,7 +174,13 @@ pub(super) fn describe(
         link.output.last_id = id;
         (slot, defines, id_step)
     };
-    ClientFrame::Message { entry, slot, defines, id_step, time_to_live_ms: milliseconds_left(now, deadline) }
+    ClientFrame::Message {
+        entry,
+        slot,
+        defines,
+        id_step,
+        time_to_live_ms: milliseconds_left(link.now, deadline),
+    }
 }
 
 pub(super) fn write_body(
