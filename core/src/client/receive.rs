@@ -90,29 +90,28 @@ fn try_frame(link: &mut ClientLink, tables: &mut Tables, m: &mut [u8], body: &[u
     }
     let control = Control::read_down(frame_kind, &mut reader).map_err(|_| AbortCode::Malformed)?;
     match (control, link.phase) {
-        (Control::Abort(abort), _) => {
-            link.aborted(abort);
-            Ok(())
+        (Control::Abort(abort), _) => link.aborted(abort),
+        (Control::Welcome(welcome), ClientPhase::Opening { .. }) => {
+            hello::welcome(link, tables, m, &welcome)?;
         }
-        (Control::Welcome(welcome), ClientPhase::Opening { .. }) => hello::welcome(link, tables, m, &welcome),
-        (Control::Ack(more), ClientPhase::Up(_)) => acknowledged(link, tables, m, more),
+        (Control::Ack(more), ClientPhase::Up(_)) => acknowledged(link, tables, m, more)?,
         (Control::Window(window), ClientPhase::Up(_)) => {
             let session = link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
             session.sending.set_window(window);
-            Ok(())
         }
-        (Control::Ping, ClientPhase::Up(_)) => Ok(()),
-        (Control::Farewell, ClientPhase::Up(_)) => link.farewell(),
+        (Control::Ping, ClientPhase::Up(_)) => {}
+        (Control::Farewell, ClientPhase::Up(_)) => link.farewell()?,
         (Control::State(state), ClientPhase::Up(_)) => {
             let lossy = link.lossy.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
             let session = link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?;
-            match lossy.receive_state(&state, &mut session.sending, link.now)? {
-                0 => Ok(()),
-                more => acknowledged(link, tables, m, more),
+            let more = lossy.receive_state(&state, &mut session.sending, link.now)?;
+            if more > 0 {
+                acknowledged(link, tables, m, more)?;
             }
         }
-        _ => Err(AbortCode::UnexpectedFrame),
+        _ => return Err(AbortCode::UnexpectedFrame),
     }
+    Ok(())
 }
 
 fn acknowledged(
@@ -121,7 +120,7 @@ fn acknowledged(
     m: &mut [u8],
     more: u64,
 ) -> Result<(), AbortCode> {
-    let half_written = link.output.current.is_some_and(|current| current.is_item());
+    let half_written = link.output.current.is_some_and(|current| current.frame.is_item());
     let sending = &mut link.session.as_mut().ok_or(AbortCode::UnexpectedFrame)?.sending;
     let up_to = sending.acknowledge(more, half_written)?;
     tables.acknowledge(m, up_to, sending);
@@ -163,33 +162,26 @@ fn read_item(
     body: &[u8],
 ) -> Result<(), AbortCode> {
     match *item {
-        DownItem::Deliver(ref deliver) => self::deliver(link, tables, m, number, deliver),
-        DownItem::Accepted(ref accepted) => {
-            tables.outbox.accepted(m, accepted);
-            Ok(())
-        }
-        DownItem::Final(ref ended) => {
-            tables.outbox.ended(m, ended);
-            Ok(())
-        }
+        DownItem::Deliver(ref deliver) => self::deliver(link, tables, m, number, deliver)?,
+        DownItem::Accepted(ref accepted) => tables.outbox.accepted(m, accepted),
+        DownItem::Final(ref ended) => tables.outbox.ended(m, ended),
         DownItem::Reply(Reply::WatchRefused(watch, reason)) => {
-            if tables.watching.refuse(m, watch, reason) {
-                Ok(())
-            } else {
-                Err(AbortCode::UnexpectedFrame)
+            if !tables.watching.refuse(m, watch, reason) {
+                return Err(AbortCode::UnexpectedFrame);
             }
         }
         DownItem::Reply(reply) => {
             debug!("e_pigeon::client", "{}: {reply:?}", link.identity.uuid);
             link.lifecycle.note_reply(reply);
-            Ok(())
         }
         DownItem::Presence(watch, ..) | DownItem::PresenceReset(watch) | DownItem::PresenceSynced(watch) => {
-            let fits = tables.watching.push(m, tables.payloads_at, number, watch, body);
-            if fits { Ok(()) } else { Err(AbortCode::WindowExceeded) }
+            if !tables.watching.push(m, tables.payloads_at, number, watch, body) {
+                return Err(AbortCode::WindowExceeded);
+            }
         }
-        DownItem::Void(_) => Ok(()),
+        DownItem::Void(_) => {}
     }
+    Ok(())
 }
 
 fn deliver(
@@ -211,17 +203,14 @@ fn deliver(
         return Err(AbortCode::BadAlias);
     }
     let (sender, id) = tables.seen.resolve(m, deliver.alias, deliver.id_step).ok_or(AbortCode::BadAlias)?;
-    let repetition = deliver.retry.map(|past| Repetition {
-        past,
-        direct: deliver.direct,
-        here: match past {
-            DeliveryPast::Taken { epoch, session, .. } => link.epochs.was_here(epoch, session),
-            DeliveryPast::Sent | DeliveryPast::Parked => false,
-        },
-        had_been_here: match past {
-            DeliveryPast::Taken { epoch, session, .. } => link.epochs.had_been_here(epoch, session),
-            DeliveryPast::Sent | DeliveryPast::Parked => false,
-        },
+    let repetition = deliver.retry.map(|past| {
+        let (here, had_been_here) = match past {
+            DeliveryPast::Taken { epoch, session, .. } => {
+                (link.epochs.was_here(epoch, session), link.epochs.had_been_here(epoch, session))
+            }
+            DeliveryPast::Sent | DeliveryPast::Parked => (false, false),
+        };
+        Repetition { past, direct: deliver.direct, here, had_been_here }
     });
     let disposition = tables.seen.classify(m, sender, id, deliver.late, repetition);
     trace!(
