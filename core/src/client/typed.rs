@@ -12,26 +12,15 @@ use core::fmt;
 use postcard::ser_flavors::{Flavor, Size};
 use serde::{Deserialize, Serialize};
 
-/// Why a value was not sent. Nothing has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendAsError {
-    /// As with bytes.
-    Send(SendError),
-    /// The value cannot be serialised, or not twice alike. The fault is the caller's.
-    Value,
-}
-
-impl fmt::Display for SendAsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Send(error) => error.fmt(f),
-            Self::Value => f.write_str("the value cannot be serialised"),
-        }
+errors! {
+    /// Why a value was not sent. Nothing has changed.
+    pub enum SendAsError {
+        /// As with bytes.
+        Send(error: SendError) => "{error}",
+        /// The value cannot be serialised, or not twice alike. The fault is the caller's.
+        Value => "the value cannot be serialised",
     }
 }
-
-impl core::error::Error for SendAsError {}
 
 impl From<SendError> for SendAsError {
     fn from(error: SendError) -> Self {
