@@ -3,9 +3,7 @@
 use super::blocks::Filler;
 use super::event::{AckToken, Close, Event, EventFilter};
 use super::handles::{Client, ClientState, Commands, parts};
-use super::link::ClientLink;
 use super::polling;
-use super::tables::Tables;
 use crate::data::message::{Message, MessageId};
 use crate::data::patch::PatchRef;
 use crate::data::value::Value;
@@ -93,10 +91,27 @@ impl Commands<'_> {
     }
 
     fn change(&mut self, now: Instant, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
-        let Self { state, m } = self;
-        let ClientState { link, tables, .. } = &mut **state;
-        link.advance(now);
-        guarded!(state, change(link, tables, m, key, value))
+        self.state.link.advance(now);
+        guarded!(self.state, self.try_change(key, value))
+    }
+
+    fn try_change(&mut self, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
+        let ClientState { link, tables, .. } = &mut *self.state;
+        if !link.takes_commands() {
+            return Err(SetError::Closed);
+        }
+        let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
+        // A hello that is yet to come contains all attributes; otherwise the change goes in order with the messages.
+        let in_order = link.session.is_some() || link.output.hello.is_some();
+        if in_order && !tables.outbox.has_room(1 + patch.len()) {
+            return Err(SetError::Full);
+        }
+        tables.attributes.change(self.m, key, value).map_err(SetError::Attribute)?;
+        if in_order {
+            tables.attributes.changes += 1;
+            tables.outbox.push_item(self.m, kind::SET, &patch, tables.attributes.changes)?;
+        }
+        Ok(())
     }
 
     /// As [`Client::acknowledge`].
@@ -111,29 +126,4 @@ impl Commands<'_> {
         tables.inbox.consume_peeked();
         link.close(&tables.outbox, self.m, how);
     }
-}
-
-/// Sets or removes an attribute.
-fn change(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    key: &str,
-    value: Option<Value<'_>>,
-) -> Result<(), SetError> {
-    if !link.takes_commands() {
-        return Err(SetError::Closed);
-    }
-    let patch = PatchRef::encode_single(key, value).map_err(SetError::Attribute)?;
-    // A hello that is yet to come contains all attributes; otherwise the change goes in order with the messages.
-    let in_order = link.session.is_some() || link.output.hello.is_some();
-    if in_order && !tables.outbox.has_room(1 + patch.len()) {
-        return Err(SetError::Full);
-    }
-    tables.attributes.change(m, key, value).map_err(SetError::Attribute)?;
-    if in_order {
-        tables.attributes.changes += 1;
-        tables.outbox.push_item(m, kind::SET, &patch, tables.attributes.changes)?;
-    }
-    Ok(())
 }

@@ -55,10 +55,3 @@ pub(super) struct PartialFrame {
     pub(super) body: usize,
     pub(super) offset: usize,
 }
-
-impl PartialFrame {
-    /// True if the frame has a number.
-    pub(super) fn is_item(&self) -> bool {
-        self.frame.is_item()
-    }
-}

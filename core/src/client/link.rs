@@ -300,9 +300,9 @@ impl ClientLink {
 
     /// The broker ends the link, and says why.
     pub(super) fn aborted(&mut self, abort: Abort) {
-        self.give_up(DisconnectReason::Aborted(abort.code, abort.detail), None);
+        let reason = DisconnectReason::Aborted(abort.code, abort.detail);
+        self.give_up(reason, None);
         if abort.code.is_terminal() {
-            let reason = DisconnectReason::Aborted(abort.code, abort.detail);
             self.lifecycle.disconnect(reason, Moment::NEVER);
             self.end(match abort.code {
                 AbortCode::TakenOver => CloseReason::TakenOver,
@@ -385,11 +385,8 @@ impl ClientLink {
     fn session_end(&self) -> Option<Instant> {
         let session = self.session.as_ref()?;
         // A hello that names it may be under way.
-        if self.is_linked() {
-            None
-        } else {
-            self.up_or_lost_at.get().map(|lost| lost.after(session.time_to_live))
-        }
+        let lost = self.up_or_lost_at.get().filter(|_| !self.is_linked())?;
+        Some(lost.after(session.time_to_live))
     }
 
     /// When [`ClientLink::timeout`] is to be called.

@@ -106,29 +106,17 @@ pub(super) fn transmit(
         && lossy.link.drain(staged, out, &mut written)
         && let Some((number, frame)) = begin_frame(link, tables, m)
     {
-        stage(link, tables, m, staged, number, &frame);
+        let Some(lossy) = link.lossy.as_ref().or_bug(NOT_LOSSY) else { break };
+        let front = (lossy.link.tag, number, matches!(frame, ClientFrame::Hello));
+        let length = lossy.link.build(front, staged, |writer| write_body(link, tables, m, &frame, writer));
+        if let Some(lossy) = &mut link.lossy {
+            lossy.link.stage(length);
+        }
     }
     if let (ClientPhase::Up(keep_alive), 1..) = (&mut link.phase, written) {
         keep_alive.note_sent(link.now);
     }
     link.lossy.as_ref().map_or(Ok(written), |lossy| lossy.link.outcome(written))
-}
-
-/// Builds a frame and stages it.
-fn stage(
-    link: &mut ClientLink,
-    tables: &Tables,
-    m: &[u8],
-    staged: &mut [u8],
-    number: u64,
-    frame: &ClientFrame,
-) {
-    let Some(lossy) = link.lossy.as_ref().or_bug(NOT_LOSSY) else { return };
-    let front = (lossy.link.tag, number, matches!(frame, ClientFrame::Hello));
-    let length = lossy.link.build(front, staged, |writer| write_body(link, tables, m, frame, writer));
-    if let Some(lossy) = &mut link.lossy {
-        lossy.link.stage(length);
-    }
 }
 
 /// Chooses the next frame and its number, 0 for none.

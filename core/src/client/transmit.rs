@@ -196,14 +196,13 @@ pub(super) fn write_body(
         ClientFrame::Window(window) => Control::Window(window).write_link(writer),
         ClientFrame::Decline(number) => UpItem::Decline(number).write(writer),
         ClientFrame::Message { entry, slot, defines, id_step, time_to_live_ms } => {
-            let (retry, until_accepted) = (tables.outbox.past(m, entry), entry.until_accepted());
             let head = MessageItem {
                 slot,
                 define: None,
                 id_step,
                 time_to_live_ms,
-                retry,
-                until_accepted,
+                retry: tables.outbox.past(m, entry),
+                until_accepted: entry.until_accepted(),
                 payload: &[],
             };
             let destination = || tables.outbox.pieces(m, &entry, 0, entry.destination());
@@ -251,12 +250,10 @@ pub(super) fn wants_transmit(link: &ClientLink, tables: &Tables, m: &[u8]) -> bo
 
 /// True if an item may be written for the first time on this link.
 pub(super) fn has_new_item(link: &ClientLink, tables: &Tables, m: &[u8]) -> bool {
-    let has_any = || {
-        tables.inbox.has_decline()
+    !link.output.goodbye_written
+        && (tables.inbox.has_decline()
             || tables.watching.next_op(m).is_some()
-            || may_write_outbox(link, tables, m)
-    };
-    !link.output.goodbye_written && has_any()
+            || may_write_outbox(link, tables, m))
 }
 
 fn may_write_outbox(link: &ClientLink, tables: &Tables, m: &[u8]) -> bool {
