@@ -78,7 +78,7 @@ impl Watching {
 
     /// The next item that was never written.
     pub(super) fn next_op(&self, m: &[u8]) -> Option<WatchOp> {
-        if self.watches.are_unused() { None } else { self.watches.next_op(m) }
+        if self.watches.is_used() { self.watches.next_op(m) } else { None }
     }
 
     /// The item that was written under that number.

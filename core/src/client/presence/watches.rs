@@ -86,11 +86,7 @@ impl Watches {
         Self { table, max_filter, used: 0, last: 0 }
     }
 
-    /// True if nothing was ever watched.
-    pub(super) fn are_unused(&self) -> bool {
-        self.used == 0
-    }
-
+    /// True if a filter was ever watched.
     #[inline]
     pub(super) fn is_used(&self) -> bool {
         self.used > 0
