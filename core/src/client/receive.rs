@@ -136,50 +136,42 @@ fn item(
     body: &[u8],
 ) -> Result<(), AbortCode> {
     let number = link.session.as_ref().ok_or(AbortCode::UnexpectedFrame)?.receiving.received() + 1;
-    // Deliveries that do not come count as received.
-    let count = if let Some(&DownItem::Void(count)) = item { count } else { 1 };
-    if count > 1 && link.lossy.is_some() {
+    let mut count = 1;
+    match item {
+        Some(DownItem::Deliver(deliver)) => self::deliver(link, tables, m, number, deliver)?,
+        Some(DownItem::Accepted(accepted)) => tables.outbox.accepted(m, accepted),
+        Some(DownItem::Final(ended)) => tables.outbox.ended(m, ended),
+        Some(&DownItem::Reply(Reply::WatchRefused(watch, reason))) => {
+            let is_allowed = tables.watching.refuse(m, watch, reason);
+            if !is_allowed {
+                return Err(AbortCode::UnexpectedFrame);
+            }
+        }
+        Some(&DownItem::Reply(reply)) => {
+            debug!("e_pigeon::client", "{}: {reply:?}", link.identity.uuid);
+            link.lifecycle.note_reply(reply);
+        }
+        Some(
+            &DownItem::Presence(watch, ..)
+            | &DownItem::PresenceReset(watch)
+            | &DownItem::PresenceSynced(watch),
+        ) => {
+            let fits = tables.watching.push(m, tables.payloads_at, number, watch, body);
+            if !fits {
+                return Err(AbortCode::WindowExceeded);
+            }
+        }
         // On a lossy link, the item before may come later, so each item stands for itself.
-        return Err(AbortCode::UnexpectedFrame);
-    }
-    if let Some(item) = item {
-        read_item(link, tables, m, number, item, body)?;
+        Some(&DownItem::Void(many)) if many > 1 && link.lossy.is_some() => {
+            return Err(AbortCode::UnexpectedFrame);
+        }
+        // Deliveries that do not come count as received.
+        Some(&DownItem::Void(many)) => count = many,
+        None => {}
     }
     // Only now: what failed must come again.
     if let Some(session) = &mut link.session {
         session.receiving.receive_many(count);
-    }
-    Ok(())
-}
-
-#[inline]
-fn read_item(
-    link: &mut ClientLink,
-    tables: &mut Tables,
-    m: &mut [u8],
-    number: u64,
-    item: &DownItem<'_>,
-    body: &[u8],
-) -> Result<(), AbortCode> {
-    match *item {
-        DownItem::Deliver(ref deliver) => self::deliver(link, tables, m, number, deliver)?,
-        DownItem::Accepted(ref accepted) => tables.outbox.accepted(m, accepted),
-        DownItem::Final(ref ended) => tables.outbox.ended(m, ended),
-        DownItem::Reply(Reply::WatchRefused(watch, reason)) => {
-            if !tables.watching.refuse(m, watch, reason) {
-                return Err(AbortCode::UnexpectedFrame);
-            }
-        }
-        DownItem::Reply(reply) => {
-            debug!("e_pigeon::client", "{}: {reply:?}", link.identity.uuid);
-            link.lifecycle.note_reply(reply);
-        }
-        DownItem::Presence(watch, ..) | DownItem::PresenceReset(watch) | DownItem::PresenceSynced(watch) => {
-            if !tables.watching.push(m, tables.payloads_at, number, watch, body) {
-                return Err(AbortCode::WindowExceeded);
-            }
-        }
-        DownItem::Void(_) => {}
     }
     Ok(())
 }
