@@ -78,6 +78,14 @@ impl Broker {
     /// Runs a call at a time, and notes whether it found a bug.
     pub(crate) fn call<T>(&mut self, now: Instant, call: impl FnOnce(&mut Self, Instant) -> T) -> T {
         let before = bug::so_far();
+        self.begin(now);
+        let result = call(self, self.store.now);
+        self.broken |= bug::so_far() != before;
+        result
+    }
+
+    /// Begins a call. It is not part of each, which would take flash.
+    fn begin(&mut self, now: Instant) {
         self.store.work.begin();
         if !self.started {
             // The settling begins with the first call.
@@ -86,8 +94,5 @@ impl Broker {
         }
         // The time never runs back.
         self.store.now = self.store.now.max(now);
-        let result = call(self, self.store.now);
-        self.broken |= bug::so_far() != before;
-        result
     }
 }
