@@ -114,8 +114,12 @@ fn interval(max: u32) -> u64 {
 }
 
 /// The most links that may have made way and not be closed yet.
-pub(crate) fn max_made_way(config: &BrokerConfig) -> u32 {
-    (config.max_links / 4).clamp(1, MAX_MADE_WAY)
+pub(crate) const fn max_made_way(config: &BrokerConfig) -> u32 {
+    match config.max_links / 4 {
+        0 => 1,
+        links if links < MAX_MADE_WAY => links,
+        _ => MAX_MADE_WAY,
+    }
 }
 
 impl Sources {

@@ -1,5 +1,7 @@
 //! Events for the operator of a broker, and their queue.
 
+use crate::broker::store::capacity::min;
+use crate::broker::store::key_set::next_places;
 use crate::broker::store::ready::LinkId;
 use crate::config::broker::BrokerConfig;
 use crate::data::message::Receipt;
@@ -11,8 +13,8 @@ use uuid::Uuid;
 /// The most events that wait to be polled. Of further ones only the number is kept.
 const MAX_EVENTS: usize = 1_024;
 
-pub(crate) fn max_events(config: &BrokerConfig) -> usize {
-    MAX_EVENTS.min(2 * config.max_sessions as usize)
+pub(crate) const fn max_events(config: &BrokerConfig) -> usize {
+    min(MAX_EVENTS as u64, 2 * config.max_sessions as u64) as usize
 }
 
 /// An event for the operator of a broker.
@@ -100,13 +102,16 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Adds an event, or counts it as missed if `max` wait already.
+    /// Adds an event, or counts it as missed if `max` wait already. The queue takes no more places than these.
     pub(crate) fn push(&mut self, event: BrokerEvent, max: usize) {
-        if self.queue.len() < max {
-            self.queue.push_back(event);
-        } else {
+        if self.queue.len() == max {
             self.missed += 1;
+            return;
         }
+        if self.queue.len() == self.queue.capacity() {
+            self.queue.reserve_exact(next_places(self.queue.len(), max));
+        }
+        self.queue.push_back(event);
     }
 
     /// The next event. The number of lost ones comes first.

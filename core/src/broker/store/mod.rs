@@ -29,7 +29,7 @@ pub(crate) mod wait_list;
 pub(crate) mod watches;
 pub(crate) mod work;
 
-pub(crate) use capacity::{max_entries, max_records, max_senders, max_void_runs, most_places};
+pub(crate) use capacity::{max, max_entries, max_records, max_senders, max_void_runs, min, most_places};
 pub(crate) use deliveries::QueueEntry;
 pub(crate) use destinations::Destination;
 pub(crate) use event::{BrokerEvent, Limit, max_events};

@@ -1,6 +1,7 @@
 //! The pool of payloads, each stored once. Buffers of up to 64 KiB are used again, so that the steady state allocates
 //! nothing; a larger payload has an allocation of its own, which is freed with it.
 
+use crate::broker::store::capacity::min;
 use crate::config::buffers::{BUFFER_CLASSES, buffer_class, payload_buffer};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -35,8 +36,8 @@ pub(crate) struct Pool {
 }
 
 /// How many bytes of spare buffers a pool keeps if at most `max_bytes` are in use.
-pub(crate) fn max_spare(max_bytes: u64) -> usize {
-    (max_bytes / 4).min(MAX_SPARE) as usize
+pub(crate) const fn max_spare(max_bytes: u64) -> usize {
+    min(max_bytes / 4, MAX_SPARE) as usize
 }
 
 impl Pool {

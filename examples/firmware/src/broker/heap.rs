@@ -1,9 +1,9 @@
-//! The heap: a fixed piece of RAM. What the broker can come to need is less, or it does not start.
+//! The heap: a fixed piece of RAM. What the broker can come to need is less, or this does not compile.
 
+use super::config;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::singleton;
-use e_pigeon_core::BrokerConfig;
 use embedded_alloc::LlffHeap;
 
 /// All of it, of the 64 KiB that the chip has.
@@ -13,25 +13,16 @@ const SIZE: usize = 55 * 1024;
 static HEAP: LlffHeap = LlffHeap::empty();
 /// The most that was seen in use, at the end of a turn.
 static MOST: AtomicU32 = AtomicU32::new(0);
-/// What the broker says that it can come to need.
-static WORST: AtomicU32 = AtomicU32::new(0);
+/// The most bytes that the broker can come to need.
+pub const WORST: u32 = config(0).worst_case_bytes() as u32;
+const _: () = assert!(WORST as usize <= SIZE, "the heap is too small for these limits");
 
 /// Gives the allocator its memory. To be called once, first.
-///
-/// # Errors
-///
-/// A broker with these limits could come to need more, as many bytes as that.
-pub fn start(config: &BrokerConfig) -> Result<(), u32> {
-    let worst = u32::try_from(config.worst_case_bytes()).unwrap_or(u32::MAX);
-    WORST.store(worst, Ordering::Relaxed);
-    if worst as usize > SIZE {
-        return Err(worst);
-    }
+pub fn start() {
     if let Some(memory) = singleton!(: [MaybeUninit<u8>; SIZE] = [const { MaybeUninit::uninit() }; SIZE]) {
         // SAFETY: nobody else has this memory, and a second call would not come to here.
         unsafe { HEAP.init(memory.as_mut_ptr().addr(), SIZE) };
     }
-    Ok(())
 }
 
 /// Bytes in use.
@@ -42,11 +33,6 @@ pub fn used() -> u32 {
 /// The most bytes that were in use at the end of a turn.
 pub fn most() -> u32 {
     MOST.load(Ordering::Relaxed)
-}
-
-/// The most bytes that the broker can come to need.
-pub fn worst() -> u32 {
-    WORST.load(Ordering::Relaxed)
 }
 
 /// A turn is over.

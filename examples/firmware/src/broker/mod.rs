@@ -6,7 +6,6 @@ mod service;
 
 use crate::board::uart::{UART0, UART1};
 use crate::board::{boot, clock};
-use crate::text::Line as Text;
 use core::mem::MaybeUninit;
 use core::time::Duration;
 use cortex_m::singleton;
@@ -14,8 +13,8 @@ use e_pigeon_core::{Broker, BrokerConfig, Instant, Ready};
 use line::Line;
 use service::Service;
 
-/// Limits for four clients and the service. All tables at these limits at once fit into the heap.
-fn config(seed: u64) -> BrokerConfig {
+/// Limits for four clients and the service. All tables at these limits at once fit the heap, or it does not compile.
+const fn config(seed: u64) -> BrokerConfig {
     BrokerConfig::new(seed)
         // One more than sessions: a client too many receives the refusal in the handshake.
         .max_links(6)
@@ -59,23 +58,9 @@ pub fn run() -> ! {
 #[inline(never)]
 fn start() -> Option<&'static mut Broker> {
     let epoch = boot();
-    let config = config(epoch.rotate_left(32));
-    if let Err(needed) = heap::start(&config) {
-        refuse(needed);
-    }
+    heap::start();
     let place = singleton!(: MaybeUninit<Broker> = MaybeUninit::uninit())?;
-    Broker::new(config, epoch).ok().map(|made| place.write(made))
-}
-
-/// Says on the first line that the limits do not fit into the heap, and does not start.
-fn refuse(needed: u32) -> ! {
-    let mut text = Text::new();
-    text.put(b"the broker could need ").number(needed).put(b" bytes of heap\n");
-    UART0.start();
-    UART0.write(text.as_bytes());
-    loop {
-        cortex_m::asm::wfi();
-    }
+    Broker::new(config(epoch.rotate_left(32)), epoch).ok().map(|made| place.write(made))
 }
 
 #[inline(never)]

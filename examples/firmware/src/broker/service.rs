@@ -134,7 +134,7 @@ impl Service {
             if let Some(to) = self.asked_by {
                 let mut text = Line::new();
                 text.put(b"heap ").number(heap::used()).put(b" most ").number(heap::most());
-                text.put(b" worst ").number(heap::worst()).put(b" stack ").number(stack::high_water());
+                text.put(b" worst ").number(heap::WORST).put(b" stack ").number(stack::high_water());
                 let mut room = [0; 17];
                 let to = DestinationRef::uuid_in(&mut room, to);
                 if self.client.send(now, &Message::to(to).payload(text.as_bytes())) == Err(SendError::Full) {
