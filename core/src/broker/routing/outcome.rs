@@ -8,7 +8,7 @@ use crate::broker::store::{
 };
 use crate::bug::OrBug;
 use crate::data::destination::DestinationRef;
-use crate::data::message::{MessageId, Past, RefusalReason};
+use crate::data::message::{MessageId, Past, Receipt, RefusalReason};
 use crate::time::Instant;
 
 pub(crate) fn report_accepted_due(store: &mut Store, now: Instant) {
@@ -209,7 +209,7 @@ pub(crate) fn report_accepted(store: &mut Store, index: u32) {
 
 /// Puts a receipt into the queue of a sender that has a session, for the message with that id and place in the accept
 /// order.
-#[inline]
+#[inline(always)] // The end of each message would pay for a call.
 pub(crate) fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u64), body: ReceiptBody) {
     // A sender without a session gets no receipt.
     let Some(session) = store.messages.sender(sender).and_then(|sender| sender.session) else { return };
@@ -222,15 +222,15 @@ pub(crate) fn push_receipt(store: &mut Store, sender: u32, (id, order): (u64, u6
             store.receipts += 1;
             windows::adjust_window(store, session);
         }
-    } else if session == OPERATOR {
-        report_own(store, id, body);
+    } else if session == OPERATOR
+        && let ReceiptBody::Final(outcome) = body
+    {
+        report_own(store, outcome.receipt(MessageId(id)));
     }
 }
 
 /// Reports the receipt of a message of the broker itself as an event.
 #[cold]
-fn report_own(store: &mut Store, id: u64, body: ReceiptBody) {
-    if let ReceiptBody::Final(outcome) = body {
-        store.push_event(BrokerEvent::Receipt(outcome.receipt(MessageId(id))));
-    }
+fn report_own(store: &mut Store, receipt: Receipt) {
+    store.push_event(BrokerEvent::Receipt(receipt));
 }
