@@ -93,6 +93,44 @@ config! {
     }
 }
 
+/// Limits for a kind of program, to begin with: each can be set again after it.
+impl ClientConfig {
+    /// For a node on a microcontroller, in a block of 2.1 KB: payloads of 64 bytes, eight messages that wait for a connection,
+    /// two that wait for the application, two senders that are remembered, no presence.
+    ///
+    /// ```
+    /// use e_pigeon_core::{ClientConfig, Secret, Uuid};
+    ///
+    /// let config = ClientConfig::new(Uuid::from_u128(7), Secret([7; 16]), 1, 2).small().max_payload(32);
+    /// assert!(config.memory_needed() < 2_200);
+    /// ```
+    #[must_use]
+    pub const fn small(self) -> Self {
+        let config = self.max_payload(64).outbox_messages(8).outbox_bytes(8 * 96);
+        let config = config.inbox_messages(2).inbox_bytes(128).senders(2).seen_window(64).late_ids(1);
+        let config = config.destination_slots(1).destination_bytes(32).attribute_bytes(32).reorder_bytes(128);
+        config.watches(0).presence_items(0)
+    }
+
+    /// For a page in a browser, of which there are many on one machine, in a block of 1.3 MB: 256 messages and 512 KiB each
+    /// way, 16 senders. It waits for up to half a minute before it connects again, because pages that nobody looks at come
+    /// back together.
+    #[must_use]
+    pub const fn browser(self) -> Self {
+        let config =
+            self.outbox_messages(256).outbox_bytes(512 << 10).inbox_messages(256).inbox_bytes(512 << 10);
+        let config = config.senders(16).seen_window(256).presence_items(8);
+        config.reconnect_max(secs(30))
+    }
+
+    /// For a service that many clients write to, in a block of 70 MB: 16,384 messages and 32 MiB each way, 1,024 senders.
+    #[must_use]
+    pub const fn server(self) -> Self {
+        let config = self.outbox_messages(16_384).outbox_bytes(32 << 20).inbox_messages(16_384);
+        config.inbox_bytes(32 << 20).senders(1_024).destination_slots(16)
+    }
+}
+
 impl ClientConfig {
     /// The largest datagram that a client with these limits writes, and so the buffer that
     /// [`poll_transmit`](crate::Client::poll_transmit) needs for datagrams.

@@ -25,20 +25,12 @@ const MEMORY: usize = 2_560;
 
 fn config(framing: Framing) -> ClientConfig {
     let boot = boot();
-    let mut config = ClientConfig::new(NODE, SECRET, boot, boot);
-    config.framing = framing;
-    config.max_payload = 64;
-    (config.outbox_messages, config.outbox_bytes) = (8, 8 * 96);
-    (config.inbox_messages, config.inbox_bytes) = (2, 64);
-    (config.senders, config.seen_window, config.late_ids) = (2, 64, 1);
-    (config.destination_slots, config.destination_bytes) = (1, 32);
-    config.attribute_bytes = 32;
-    (config.watches, config.presence_items) = (0, 0);
-    config.reorder_bytes = 128;
-    // A hello that was written while nobody listened is lost: it is said again soon.
-    config.handshake_timeout = Duration::from_secs(1);
-    config.reconnect_max = Duration::from_millis(500);
-    config
+    ClientConfig::new(NODE, SECRET, boot, boot)
+        .small()
+        .framing(framing)
+        // A hello that was written while nobody listened is lost: it is said again soon.
+        .handshake_timeout(Duration::from_secs(1))
+        .reconnect_max(Duration::from_millis(500))
 }
 
 /// What the node does, besides being connected.
