@@ -1,7 +1,7 @@
 //! Acceptance: a message is refused, or gets its recipients. (PROTOCOL.md, "Broker")
 
 use crate::broker::routing::{deliver, outcome, reach, release, rights, sweep, waiting, windows};
-use crate::broker::store::work::OFFERED;
+use crate::broker::store::work::{OFFERED, SWEPT};
 use crate::broker::store::{
     Job, NO_MESSAGE, NO_SESSION, NewMessage, OPERATOR, Offers, Open, ReceiptBody, Store,
 };
@@ -63,7 +63,10 @@ pub(crate) fn take(
 /// Accepts a message of the broker itself, which only the broker keeps.
 pub(crate) fn originate(store: &mut Store, message: &Message<'_>) -> MessageId {
     // No link keeps the message until a sweep has caught up: it waits for as much of the sweep as this call may do.
-    while !sweep::prepare_for_messages(store) && !store.work.is_spent() {}
+    while !sweep::prepare_for_messages(store) && !store.work.is_spent() {
+        // Each part is charged for, so that this ends in any case.
+        store.work.charge(SWEPT);
+    }
     let origin = Origin { uuid: [0; 16], boot: store.epoch };
     let sender = store.messages.attach_sender(origin, OPERATOR);
     let id = store.messages.sender(sender).map_or(0, |sender| sender.highest) + 1;
