@@ -1,6 +1,6 @@
 //! The heap: a fixed piece of RAM. What the broker can come to need is less, or this does not compile.
 
-use super::config;
+use super::limits::config;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::singleton;

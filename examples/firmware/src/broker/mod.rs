@@ -1,47 +1,17 @@
 //! The broker on the microcontroller: for clients on two serial lines, several on each, and for one in its own program.
 
 mod heap;
+mod limits;
 mod line;
 mod service;
 
 use crate::board::uart::{UART0, UART1};
 use crate::board::{boot, clock};
 use core::mem::MaybeUninit;
-use core::time::Duration;
 use cortex_m::singleton;
-use e_pigeon_core::{Broker, BrokerConfig, Instant, Ready};
+use e_pigeon_core::{Broker, Instant, Ready};
 use line::Line;
 use service::Service;
-
-/// Limits for four clients and the service. All tables at these limits at once fit the heap, or it does not compile.
-const fn config(seed: u64) -> BrokerConfig {
-    BrokerConfig::new(seed)
-        // One more than sessions: a client too many receives the refusal in the handshake.
-        .max_links(6)
-        .max_lossy_links(0)
-        .max_sessions(5)
-        .max_attributes(4)
-        .max_payload(64)
-        .destination_bytes(64)
-        .destination_slots(1)
-        .max_messages(8)
-        .max_message_bytes(6 * 64)
-        .max_held(2)
-        .max_queued(7)
-        .queue_messages(4)
-        .queue_bytes(4 * 64)
-        .window_messages(2)
-        .window_bytes(2 * 64)
-        .receipt_backlog(1)
-        .max_watches(0)
-        .watch_backlog(1)
-        .keep_alive(Duration::from_secs(2))
-        .session_ttl(Duration::from_secs(60))
-        // There are places for those that belong here and no more, so that a full table is nothing bad.
-        .session_ttl_min(Duration::from_secs(60))
-        .settle(Duration::from_millis(500))
-        .reorder_bytes(0)
-}
 
 /// Runs for ever.
 pub fn run() -> ! {
@@ -60,7 +30,7 @@ fn start() -> Option<&'static mut Broker> {
     let epoch = boot();
     heap::start();
     let place = singleton!(: MaybeUninit<Broker> = MaybeUninit::uninit())?;
-    Broker::new(config(epoch.rotate_left(32)), epoch).ok().map(|made| place.write(made))
+    Broker::new(limits::config(epoch.rotate_left(32)), epoch).ok().map(|made| place.write(made))
 }
 
 #[inline(never)]
