@@ -1,7 +1,9 @@
 //! The messages of one session's queue, in order: first those that have a number, then those that wait for one.
 //!
 //! The queue is a ring whose next free place can be read before it is written. Memory fetches several reads at once, but a
-//! write to a place that is not in the cache holds up all writes behind it; `VecDeque` does not show its free places.
+//! write to a place that is not in the cache holds up all writes behind it; `VecDeque` does not show its free places. With
+//! `VecDeque`, and its last entry read instead, a message of W7 costs 1.42 times as much until it is in the queue of its
+//! recipient (measured on 2026-11-30; docs/PERFORMANCE.md, "Prefetching").
 //!
 //! Between both parts there may be a gap. Deliveries at the head of the waiting part leave into it when their messages have
 //! ended, and the next delivery that gets a number crosses it: both cost the same, however large the queue is.
@@ -80,8 +82,8 @@ impl Deliveries {
 
     /// The entry in the place of the next delivery: an old one, without meaning.
     #[inline]
-    pub(crate) fn free_place(&self) -> Option<&QueueEntry> {
-        self.places.get(self.place(self.span))
+    pub(crate) fn free_place(&self) -> Option<QueueEntry> {
+        self.places.get(self.place(self.span)).copied()
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<QueueEntry> {

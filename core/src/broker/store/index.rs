@@ -7,7 +7,6 @@ use crate::data::value::Pairs;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
-use core::hint::black_box;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
@@ -117,12 +116,12 @@ impl Index {
         self.by_pair.iter_hash(hash).next().copied()
     }
 
-    /// The first session in a list. This reads the whole list entry, to fetch it into the cache.
+    /// The first session in a list, and the length of the pair of that list.
     #[inline]
-    pub(crate) fn first_of(&self, list: u32) -> Option<u32> {
+    pub(crate) fn first_of(&self, list: u32) -> Option<(u32, usize)> {
         let list = self.lists.get(list as usize)?;
-        black_box(list.pair.len());
-        list.members.as_slice().first().copied()
+        let first = list.members.as_slice().first().copied()?;
+        Some((first, list.pair.len()))
     }
 
     /// The sessions with an encoded pair.
@@ -289,7 +288,7 @@ mod tests {
         let both = Attributes::flags("ab");
         let b =
             Attributes::flags("b").as_ref().pairs().encoded().next().map(|pair| index.hash(pair)).unwrap();
-        assert_eq!(index.likely(b).and_then(|list| index.first_of(list)), Some(0));
+        assert_eq!(index.likely(b).and_then(|list| index.first_of(list)).map(|(first, _)| first), Some(0));
         let places = sessions.0[0].1.clone();
         index.remove(both.as_ref(), &places, &mut sessions);
         assert_eq!((index.everyone(), &*sessions.0[2].1), (&[2, 1][..], &[0, 0, 0][..]));

@@ -12,7 +12,6 @@ use crate::wire::item::{DownItem, Reply};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::hint::black_box;
 use core::mem::discriminant;
 use core::ops::Range;
 
@@ -104,10 +103,10 @@ impl Queue {
         self.receipts.forget()
     }
 
-    /// Reads the place of the next message, to fetch it into the cache.
+    /// The entry in the place of the next message: an old one, without meaning.
     #[inline]
-    pub(crate) fn prefetch_end(&self) {
-        black_box(self.deliveries.free_place().map(|delivery| delivery.message));
+    pub(crate) fn free_place(&self) -> Option<QueueEntry> {
+        self.deliveries.free_place()
     }
 
     /// True if there is no place for another message before [`make_room`](Self::make_room).
