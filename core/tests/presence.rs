@@ -229,104 +229,169 @@ fn a_snapshot_is_written_in_turns_where_few_of_many_match() {
     assert!(turns >= 2 && silent <= 1, "{turns} turns, {silent} in vain");
 }
 
-/// Draws what happens, then lets everything heal, and compares what watchers know with what is.
-fn run(seed: u64) {
-    let mut random = Random(seed);
-    let settle = Duration::from_millis(200);
-    let config = BrokerConfig::new(0)
-        .watch_backlog(1 + random.below(6) as u32)
-        .max_watches(4)
-        .session_ttl(Duration::from_secs(20))
-        .settle(settle);
-    let mut world = World::with(0, config);
-    let rooms = ["a", "b", "c"];
-    let count = 2 + random.below(6) as usize;
-    for n in 0..count {
-        let mut config = client_config(n);
-        config.presence_items = 1 + random.below(12) as u16;
-        config.secret = Secret([n as u8; 16]);
-        world.join(config, rooms[random.below(3) as usize]);
-    }
-    let filters: [Filter; 4] = [
+const ROOMS: [&str; 3] = ["a", "b", "c"];
+
+/// Clients of whom anything may happen to each: rooms change, links break, watches begin and end.
+struct Unrest {
+    seed: u64,
+    random: Random,
+    world: World,
+    filters: [Filter; 4],
+    watches: Vec<Watch>,
+}
+
+#[derive(Clone, Copy)]
+struct Watch {
+    /// The number of the client that watches.
+    watcher: usize,
+    id: WatchId,
+    /// Which of the filters it watches.
+    filter: usize,
+}
+
+fn filters() -> [Filter; 4] {
+    [
         room("a"),
         Filter::everyone(),
         Filter::any_of(&[("room", Value::Str("a")), ("room", Value::Str("b")), ("n", Value::Int(1))])
             .unwrap(),
         Filter::all_of(&[("room", Value::Str("b")), ("n", Value::Int(0))]).unwrap(),
-    ];
-    let destinations = filters.clone().map(Destination::from);
-    let mut watches: Vec<(usize, WatchId, usize)> = Vec::new();
-    for _ in 0..random.below(150) {
-        let n = random.below(count as u64) as usize;
-        let now = world.now;
+    ]
+}
+
+fn draw_world(random: &mut Random) -> World {
+    let config = BrokerConfig::new(0)
+        .watch_backlog(1 + random.below(6) as u32)
+        .max_watches(4)
+        .session_ttl(Duration::from_secs(20))
+        .settle(Duration::from_millis(200));
+    let mut world = World::with(0, config);
+    for n in 0..2 + random.below(6) as usize {
+        let mut config = client_config(n);
+        config.presence_items = 1 + random.below(12) as u16;
+        config.secret = Secret([n as u8; 16]);
+        world.join(config, random.pick(&ROOMS));
+    }
+    world
+}
+
+impl Unrest {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let world = draw_world(&mut random);
+        Self { seed, random, world, filters: filters(), watches: Vec::new() }
+    }
+
+    fn draw_client(&mut self) -> usize {
+        self.random.below(self.world.peers.len() as u64) as usize
+    }
+
+    fn step(&mut self) {
+        let n = self.draw_client();
+        let now = self.world.now;
+        let (random, world) = (&mut self.random, &mut self.world);
         match random.below(14) {
-            0 => drop(world.peers[n].client.set(now, "room", Value::Str(rooms[random.below(3) as usize]))),
+            0 => drop(world.peers[n].client.set(now, "room", Value::Str(random.pick(&ROOMS)))),
             1 => drop(world.peers[n].client.set(now, "n", Value::Int(random.below(2) as i64))),
             2 => drop(world.peers[n].client.remove(now, "n")),
             3 => world.cut(n),
             4 => world.half_open(n),
             5 if random.below(6) == 0 => world.kill_broker(),
-            6 => {
-                let filter = random.below(4) as usize;
-                if let Ok(watch) = world.peers[n].client.watch(now, &filters[filter]) {
-                    watches.push((n, watch, filter));
-                }
-            }
-            7 if !watches.is_empty() => {
-                let at = random.below(watches.len() as u64) as usize;
-                let (n, watch, _) = watches.swap_remove(at);
-                world.peers[n].client.unwatch(now, watch);
-                world.peers[n].roster.forget(watch);
-            }
+            6 => self.begin_watch(n),
+            7 if !self.watches.is_empty() => self.end_watch(),
             8 => world.peers[n].reachable = random.below(2) == 0,
             9 => world.peers[n].sleeps = random.below(2) == 0,
             10 => world.pass(Duration::from_millis(random.below(3_000))),
-            _ => {
-                for _ in 0..random.below(20) {
-                    let n = random.below(count as u64) as usize;
-                    world.connect(n);
-                    let most = 1 + random.below(60) as usize;
-                    world.up(n, most);
-                    world.down(n, most);
-                    if random.percent(50) {
-                        world.poll(n);
-                    }
-                }
+            _ => self.move_bytes(),
+        }
+    }
+
+    fn begin_watch(&mut self, watcher: usize) {
+        let filter = self.random.below(4) as usize;
+        let now = self.world.now;
+        if let Ok(id) = self.world.peers[watcher].client.watch(now, &self.filters[filter]) {
+            self.watches.push(Watch { watcher, id, filter });
+        }
+    }
+
+    fn end_watch(&mut self) {
+        let at = self.random.below(self.watches.len() as u64) as usize;
+        let watch = self.watches.swap_remove(at);
+        let peer = &mut self.world.peers[watch.watcher];
+        peer.client.unwatch(self.world.now, watch.id);
+        peer.roster.forget(watch.id);
+    }
+
+    fn move_bytes(&mut self) {
+        for _ in 0..self.random.below(20) {
+            let n = self.draw_client();
+            self.world.connect(n);
+            let most = 1 + self.random.below(60) as usize;
+            self.world.up(n, most);
+            self.world.down(n, most);
+            if self.random.percent(50) {
+                self.world.poll(n);
             }
         }
     }
-    for peer in &mut world.peers {
-        (peer.reachable, peer.sleeps) = (true, false);
+
+    fn heal(&mut self) {
+        for peer in &mut self.world.peers {
+            (peer.reachable, peer.sleeps) = (true, false);
+        }
+        self.world.pass(Duration::from_secs(60));
     }
-    world.pass(Duration::from_secs(60));
-    for &(n, watch, filter) in &watches {
-        let expected: Vec<i64> = (0..count)
-            .filter(|&other| {
-                let id = world.peers[n].roster.peers(watch).find(|(id, _)| *id == uuid(other));
-                let told = id.map(|(_, peer)| peer.attributes());
-                let attributes = world.peers[other].client.attributes();
-                if let Some(told) = told {
-                    assert_eq!(told, attributes, "seed {seed}: {other} as {n} knows it");
-                }
-                destinations[filter].as_ref().matches(uuid(other), attributes)
-            })
-            .map(|other| other as i64)
-            .collect();
-        assert_eq!(world.here(n, watch), expected, "seed {seed}: what {n} knows under {watch:?}");
-        world.peers[n].client.unwatch(world.now, watch);
+
+    fn check_watch(&self, watch: Watch) {
+        let (seed, n) = (self.seed, watch.watcher);
+        let roster = &self.world.peers[n].roster;
+        for (other, peer) in self.world.peers.iter().enumerate() {
+            if let Some(told) = roster.get(watch.id, uuid(other)) {
+                let attributes = peer.client.attributes();
+                assert_eq!(told.attributes(), attributes, "seed {seed}: {other} as {n} knows it");
+            }
+        }
+        let here = self.world.here(n, watch.id);
+        assert_eq!(here, self.matching(watch.filter), "seed {seed}: what {n} knows under {:?}", watch.id);
     }
-    // The broker remembers no watch that has ended: it has room for as many new ones as it allows.
-    world.settle();
-    for n in 0..count {
-        for filter in &filters {
-            world.watch(n, filter);
+
+    /// The numbers of the clients that match a filter.
+    fn matching(&self, filter: usize) -> Vec<i64> {
+        let destination = Destination::from(self.filters[filter].clone());
+        let matches =
+            |n: &usize| destination.as_ref().matches(uuid(*n), self.world.peers[*n].client.attributes());
+        (0..self.world.peers.len()).filter(matches).map(|n| n as i64).collect()
+    }
+
+    /// The broker remembers no watch that has ended: it has room for as many new ones as it allows.
+    fn check_room_for_new_watches(&mut self) {
+        self.world.settle();
+        for n in 0..self.world.peers.len() {
+            for filter in &self.filters {
+                self.world.watch(n, filter);
+            }
+        }
+        self.world.settle();
+        for peer in &self.world.peers {
+            let refused = peer.log.notes.iter().any(|note| note.starts_with("WatchRefused"));
+            assert!(!refused, "seed {}", self.seed);
+            assert!(peer.client.unanswered().next().is_none());
         }
     }
-    world.settle();
-    for peer in &world.peers {
-        assert!(!peer.log.notes.iter().any(|note| note.starts_with("WatchRefused")), "seed {seed}");
-        assert!(peer.client.unanswered().next().is_none());
+}
+
+/// Draws what happens, then lets everything heal, and compares what watchers know with what is.
+fn run(seed: u64) {
+    let mut unrest = Unrest::new(seed);
+    for _ in 0..unrest.random.below(150) {
+        unrest.step();
     }
+    unrest.heal();
+    for watch in unrest.watches.clone() {
+        unrest.check_watch(watch);
+        unrest.world.peers[watch.watcher].client.unwatch(unrest.world.now, watch.id);
+    }
+    unrest.check_room_for_new_watches();
 }
 
 #[test]
