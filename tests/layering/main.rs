@@ -15,16 +15,6 @@ use modules::{Crate, Sources, circles};
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 80;
 
-/// The files of the core that are still in a circle. None may be added, and this list is to become empty.
-const STILL_IN_A_CIRCLE: &[&str] = &[];
-
-/// Files that are still longer, and functions, each with its file. None may be added, and this list is to become empty.
-const STILL_LONG: &[&str] = &[
-    "core/tests/nonsense/main.rs: run",
-    "core/tests/nonsense/client.rs: run_client",
-    "core/tests/presence.rs: run",
-];
-
 /// All Rust files below the root of the workspace.
 fn workspace() -> Sources {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -85,23 +75,18 @@ fn too_long(sources: &Sources) -> Vec<(String, usize)> {
 fn no_file_leads_back_to_itself() {
     let sources = workspace();
     assert!(sources.len() > 300, "the test looks at the wrong place");
-    let is_new =
-        |(file, _): &(PathBuf, String)| !STILL_IN_A_CIRCLE.iter().any(|known| file == Path::new(known));
-    let found: Vec<_> = in_circles(&sources).into_iter().filter(is_new).collect();
-    let text: Vec<String> =
-        found.iter().map(|(file, named)| format!("{} names{named}", file.display())).collect();
+    let found: Vec<String> =
+        in_circles(&sources).iter().map(|(file, named)| format!("{} names{named}", file.display())).collect();
     assert!(
         found.is_empty(),
         "these files are in a circle; move what they share below them:\n{}",
-        text.join("\n")
+        found.join("\n")
     );
 }
 
 #[test]
 fn no_file_and_no_function_is_long() {
-    let sources = workspace();
-    let found: Vec<_> =
-        too_long(&sources).into_iter().filter(|(what, _)| !STILL_LONG.contains(&what.as_str())).collect();
+    let found = too_long(&workspace());
     assert!(
         found.is_empty(),
         "at most {FILE_LINES} lines in a file, and {FUNCTION_LINES} in a function: {found:#?}"
