@@ -316,6 +316,21 @@ fn the_test_for_layers_knows_a_path_when_it_sees_it() {
 }
 
 #[test]
+fn a_whole_machine_is_known_to_its_facade_alone() {
+    for (folder, text, known) in [
+        ("src/broker", "impl Broker {", ["src/broker/mod.rs", "src/broker/state.rs"]),
+        ("src/client", "ClientState", ["src/client/handles.rs", "src/client/mod.rs"]),
+    ] {
+        let knows = |code: &str| lines(code).any(|(_, line)| line.contains(text));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut found: Vec<_> =
+            source(folder).into_iter().filter(|(_, code)| knows(code)).map(|(path, _)| path).collect();
+        found.sort();
+        assert_eq!(found, known.map(|file| root.join(file)), "{text}: pass parts to other files");
+    }
+}
+
+#[test]
 fn the_core_is_a_function_of_its_arguments() {
     for (path, code) in source("src") {
         for (at, line) in lines(&code) {

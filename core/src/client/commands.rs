@@ -2,7 +2,7 @@
 
 use super::blocks::Filler;
 use super::event::{AckToken, Close, Event, EventFilter};
-use super::handles::{Client, ClientState, Commands, parts};
+use super::handles::{Client, Commands, parts};
 use super::polling;
 use crate::data::message::{Message, MessageId};
 use crate::data::patch::PatchRef;
@@ -21,7 +21,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// fn echo<B: AsRef<[u8]> + AsMut<[u8]>>(client: &mut Client<B>, now: Instant) {
     ///     while let Some((event, mut commands)) = client.next_event_with_commands() {
     ///         if let Event::Message(message) = event {
-    ///             // Where the outbox is full, the echo is lost: this one has no promises to keep.
+    ///             // If the outbox is full, the echo is lost: this example promises nothing.
     ///             let _ = commands.send(now, &Message::new(&message.from.into(), message.payload));
     ///         }
     ///     }
@@ -29,7 +29,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Client<B> {
     /// ```
     pub fn next_event_with_commands(&mut self) -> Option<(Event<'_>, Commands<'_>)> {
         let (m, payloads) = parts(&mut self.memory, self.state.tables.payloads_at);
-        let ClientState { link, tables, .. } = &mut self.state;
+        let (link, tables) = (&mut self.state.link, &mut self.state.tables);
         let event = guarded!(self.state, polling::poll::<true>(link, tables, m, payloads, EventFilter::ALL))?;
         Some((event, Commands { state: &mut self.state, m }))
     }
@@ -56,7 +56,7 @@ impl Commands<'_> {
         length: usize,
         write: impl FnOnce(&mut Filler<'_>),
     ) -> Result<Option<MessageId>, SendError> {
-        let ClientState { link, tables, .. } = &mut *self.state;
+        let (link, tables) = (&mut self.state.link, &mut self.state.tables);
         link.advance(now);
         if !link.takes_commands() {
             return Err(SendError::Closed);
@@ -96,7 +96,7 @@ impl Commands<'_> {
     }
 
     fn try_change(&mut self, key: &str, value: Option<Value<'_>>) -> Result<(), SetError> {
-        let ClientState { link, tables, .. } = &mut *self.state;
+        let (link, tables) = (&mut self.state.link, &mut self.state.tables);
         if !link.takes_commands() {
             return Err(SetError::Closed);
         }
@@ -121,7 +121,7 @@ impl Commands<'_> {
 
     /// As [`Client::close`].
     pub fn close(&mut self, now: Instant, how: Close) {
-        let ClientState { link, tables, .. } = &mut *self.state;
+        let (link, tables) = (&mut self.state.link, &mut self.state.tables);
         link.advance(now);
         tables.inbox.consume_peeked();
         link.close(&tables.outbox, self.m, how);
