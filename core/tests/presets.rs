@@ -23,7 +23,7 @@ fn a_client_of_a_page_takes_little_more_than_a_megabyte() {
 }
 
 #[test]
-fn a_client_of_a_service_takes_seventy_megabytes() {
+fn a_client_of_a_service_takes_seventy_two_megabytes() {
     takes(72_000_000, ClientConfig::server);
 }
 

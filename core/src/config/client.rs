@@ -123,7 +123,7 @@ impl ClientConfig {
         config.reconnect_max(secs(30))
     }
 
-    /// For a service that many clients write to, in a block of 70 MB: 16,384 messages and 32 MiB each way, 1,024 senders.
+    /// For a service that many clients write to, in a block of 72 MB: 16,384 messages and 32 MiB each way, 1,024 senders.
     #[must_use]
     pub const fn server(self) -> Self {
         let config = self.outbox_messages(16_384).outbox_bytes(32 << 20).inbox_messages(16_384);
