@@ -231,7 +231,7 @@ fn a_snapshot_is_written_in_turns_where_few_of_many_match() {
 
 const ROOMS: [&str; 3] = ["a", "b", "c"];
 
-/// Clients of whom anything may happen to each: rooms change, links break, watches begin and end.
+/// Clients to which anything may happen: rooms change, links break, watches begin and end.
 struct Unrest {
     seed: u64,
     random: Random,
