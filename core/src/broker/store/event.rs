@@ -133,6 +133,7 @@ mod tests {
         let mut events = Events::default();
         let event = |number| BrokerEvent::SessionOpened(Uuid::from_u128(number));
         (1..=5).for_each(|number| events.push(event(number), 3));
+        assert_eq!(events.queue.capacity(), 3, "no more places than it may use");
         let polled: Vec<_> = core::iter::from_fn(|| events.pop()).collect();
         assert_eq!(polled, [BrokerEvent::Missed(2), event(1), event(2), event(3)]);
         events.push(event(6), 3);
